@@ -1,0 +1,34 @@
+// The one executable: picks a tool by the name it was called with, or by its first word.
+import { basename } from "node:path";
+import { runMain } from "../src/cli.ts";
+import { exitCodes } from "../src/errors.ts";
+import { versionLine } from "../src/version.ts";
+import { findTool, tools } from "./tools.ts";
+
+const called = findTool(basename(process.argv0));
+const [word = "", ...rest] = process.argv.slice(2);
+const chosen = called ?? findTool(word);
+
+if (chosen !== undefined) {
+  const tool = await chosen.load();
+  await runMain(tool, called === undefined ? rest : process.argv.slice(2));
+}
+
+const usage = [
+  "framepass: camera video between virtual machines",
+  "",
+  "usage: framepass TOOL [OPTIONS]    (or a link to this file, named like the tool)",
+  "",
+  ...tools.map(({ name, summary }) => `  ${name.padEnd(18)}${summary}`),
+  "",
+  "framepass TOOL --help lists a tool's options; framepass --version says what this is.",
+].join("\n");
+
+if (word === "--version") console.log(versionLine());
+else if (word === "--help") console.log(usage);
+else {
+  const wrong = word === "" ? "no tool was named" : `there is no tool "${word}"`;
+  const names = tools.map(({ name }) => name).join(", ");
+  console.error(`framepass: error: ${wrong}; choose one of ${names}, or --help`);
+  process.exitCode = exitCodes.usage.status;
+}

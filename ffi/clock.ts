@@ -1,0 +1,12 @@
+// CLOCK_MONOTONIC, the clock of V4L2 timestamps.
+import { libc } from "./libc.ts";
+import { CLOCK_MONOTONIC, timespec } from "./linux/time.ts";
+
+const now = timespec.alloc();
+const nowAt = now.$address;
+
+/** Microseconds since boot, as a V4L2 driver would stamp them. */
+export function monotonicUs(): number {
+  libc.clock_gettime(CLOCK_MONOTONIC, nowAt);
+  return now.tv_sec * 1e6 + Math.floor(now.tv_nsec / 1000);
+}

@@ -1,0 +1,135 @@
+// epoll, timerfd and eventfd: what the loop waits on. <sys/epoll.h>, <sys/timerfd.h>, <sys/eventfd.h>
+import { errno, must, result } from "./errno.ts";
+import { Fd, readAt } from "./fd.ts";
+import { addressOf, libc } from "./libc.ts";
+import { CLOCK_MONOTONIC, itimerspec } from "./linux/time.ts";
+import { n64, struct } from "./struct.ts";
+
+export const EPOLLIN = 0x001;
+export const EPOLLPRI = 0x002;
+export const EPOLLOUT = 0x004;
+export const EPOLLERR = 0x008;
+export const EPOLLHUP = 0x010;
+export const EPOLLRDHUP = 0x2000;
+const EPOLL_CTL_ADD = 1;
+const EPOLL_CTL_DEL = 2;
+const EPOLL_CTL_MOD = 3;
+const EPOLL_CLOEXEC = 0o2000000;
+const TFD_FLAGS = 0o4000 | 0o2000000; // TFD_NONBLOCK | TFD_CLOEXEC
+const EFD_FLAGS = 0o4000 | 0o2000000; // EFD_NONBLOCK | EFD_CLOEXEC
+const BATCH = 32;
+
+// struct epoll_event is packed on x86-64 only: 12 bytes there, 16 with a gap elsewhere.
+const STRIDE = process.arch === "x64" ? 12 : 16;
+const KEY = process.arch === "x64" ? 4 : 8;
+
+/** An epoll instance. What is watched is known by a number of the caller's, its key. */
+export class Epoll implements Disposable {
+  readonly #fd = new Fd(
+    must(result(libc.epoll_create1(EPOLL_CLOEXEC)), "epoll_create1", ""),
+    "epoll",
+  );
+  readonly #events = new DataView(new ArrayBuffer(BATCH * STRIDE));
+  readonly #eventsAt = addressOf(this.#events);
+  readonly #one = new DataView(new ArrayBuffer(STRIDE));
+  readonly #oneAt = addressOf(this.#one);
+
+  #control(operation: number, fd: number, events: number, key: number): void {
+    this.#one.setUint32(0, events, true);
+    this.#one.setUint32(KEY, key, true);
+    const r = result(libc.epoll_ctl(this.#fd.number, operation, fd, this.#oneAt));
+    must(r, "epoll_ctl", `fd ${fd}`);
+  }
+
+  add(fd: number, events: number, key: number): void {
+    this.#control(EPOLL_CTL_ADD, fd, events, key);
+  }
+  modify(fd: number, events: number, key: number): void {
+    this.#control(EPOLL_CTL_MOD, fd, events, key);
+  }
+  /** Forgets a descriptor; one that is already closed has been forgotten by the kernel. */
+  remove(fd: number): void {
+    libc.epoll_ctl(this.#fd.number, EPOLL_CTL_DEL, fd, this.#oneAt);
+  }
+
+  /** Waits up to `timeoutMs` (-1: for ever); how many events there are. A signal ends the wait with 0. */
+  wait(timeoutMs: number): number {
+    const r = result(libc.epoll_wait(this.#fd.number, this.#eventsAt, BATCH, timeoutMs));
+    if (r === -errno.EINTR) return 0;
+    return must(r, "epoll_wait", "");
+  }
+  /** Key of the `i`th event of the last wait. */
+  key(i: number): number {
+    return this.#events.getUint32(i * STRIDE + KEY, true);
+  }
+  /** Events of the `i`th event of the last wait. */
+  events(i: number): number {
+    return this.#events.getUint32(i * STRIDE, true);
+  }
+
+  [Symbol.dispose](): void {
+    this.#fd[Symbol.dispose]();
+  }
+}
+
+const counter = struct("uint64_t", 8, { value: n64(0) });
+
+/** A descriptor that becomes readable again and again, at a steady interval. CLOCK_MONOTONIC. */
+export class Ticker implements Disposable {
+  readonly #fd = new Fd(
+    must(result(libc.timerfd_create(CLOCK_MONOTONIC, TFD_FLAGS)), "timerfd_create", ""),
+    "timerfd",
+  );
+  readonly #count = counter.alloc();
+  readonly #countAt = this.#count.$address;
+
+  get fd(): number {
+    return this.#fd.number;
+  }
+
+  /** First tick now, then one every `intervalNs`; 0 stops it. */
+  start(intervalNs: number): void {
+    const spec = itimerspec.alloc();
+    spec["it_interval.tv_sec"] = Math.floor(intervalNs / 1e9);
+    spec["it_interval.tv_nsec"] = Math.round(intervalNs % 1e9);
+    spec["it_value.tv_nsec"] = intervalNs === 0 ? 0 : 1;
+    must(result(libc.timerfd_settime(this.#fd.number, 0, spec.$address, 0)), "timerfd_settime", "");
+  }
+
+  /** Ticks since the last call; 0 when there was none. */
+  take(): number {
+    return readAt(this.#fd.number, this.#countAt, 8) === 8 ? this.#count.value : 0;
+  }
+
+  [Symbol.dispose](): void {
+    this.#fd[Symbol.dispose]();
+  }
+}
+
+/** A descriptor that is readable while it has been signalled. */
+export class Signal implements Disposable {
+  readonly #fd: Fd;
+  readonly #cell = counter.alloc();
+  readonly #cellAt = this.#cell.$address;
+
+  constructor(raised = false) {
+    this.#fd = new Fd(
+      must(result(libc.eventfd(raised ? 1 : 0, EFD_FLAGS)), "eventfd", ""),
+      "eventfd",
+    );
+  }
+  get fd(): number {
+    return this.#fd.number;
+  }
+  raise(): void {
+    this.#cell.value = 1;
+    libc.write(this.#fd.number, this.#cellAt, 8);
+  }
+  /** Takes the signal back; how often it had been raised. */
+  clear(): number {
+    return readAt(this.#fd.number, this.#cellAt, 8) === 8 ? this.#cell.value : 0;
+  }
+  [Symbol.dispose](): void {
+    this.#fd[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,124 @@
+// File descriptors: each has one owner, and these owners are the only callers of close().
+import { errno, must, result, SysError } from "./errno.ts";
+import { addressOf, cString, libc } from "./libc.ts";
+
+export const O_RDONLY = 0;
+export const O_WRONLY = 1;
+export const O_RDWR = 2;
+export const O_CREAT = 0o100;
+export const O_TRUNC = 0o1000;
+export const O_NONBLOCK = 0o4000;
+export const O_CLOEXEC = 0o2000000;
+const MFD_CLOEXEC = 1;
+const MFD_ALLOW_SEALING = 2;
+const F_ADD_SEALS = 1033;
+const F_DUPFD_CLOEXEC = 1030;
+const F_GETFL = 3;
+const F_SETFL = 4;
+/** The memfd keeps its size: a peer cannot make our mapping fault. */
+export const F_SEAL_SHRINK = 2;
+export const F_SEAL_GROW = 4;
+export const F_SEAL_SEAL = 1;
+
+/** An open file descriptor. Disposing it twice is harmless, using it afterwards throws. */
+export class Fd implements Disposable {
+  #fd: number;
+  /** What it is open on, for error texts. */
+  readonly name: string;
+
+  /** Takes ownership of a raw descriptor. */
+  constructor(fd: number, name: string) {
+    this.#fd = fd;
+    this.name = name;
+  }
+
+  /** Opens `path` close-on-exec. Throws SysError. */
+  static open(path: string, flags: number, mode = 0o666): Fd {
+    const name = cString(path);
+    for (;;) {
+      const r = result(libc.open(addressOf(name), flags | O_CLOEXEC, mode));
+      if (r !== -errno.EINTR) return new Fd(must(r, "open", path), path);
+    }
+  }
+
+  /** A second descriptor for what `fd` is open on. Throws SysError. */
+  static duplicate(fd: number, name: string): Fd {
+    return new Fd(must(result(libc.fcntl(fd, F_DUPFD_CLOEXEC, 3)), "fcntl(F_DUPFD)", name), name);
+  }
+
+  /** Anonymous memory of `size` bytes that can be passed on; sealed against shrinking and growing. */
+  static memory(name: string, size: number): Fd {
+    const text = cString(name);
+    const flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+    const fd = new Fd(
+      must(result(libc.memfd_create(addressOf(text), flags)), "memfd_create", name),
+      name,
+    );
+    try {
+      must(result(libc.ftruncate(fd.number, size)), "ftruncate", name);
+      const seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+      must(result(libc.fcntl(fd.number, F_ADD_SEALS, seals)), "fcntl(F_ADD_SEALS)", name);
+    } catch (error) {
+      fd[Symbol.dispose]();
+      throw error;
+    }
+    return fd;
+  }
+
+  /** The raw descriptor. Throws once it is closed. */
+  get number(): number {
+    if (this.#fd < 0) throw new Error(`${this.name} is closed`);
+    return this.#fd;
+  }
+
+  get closed(): boolean {
+    return this.#fd < 0;
+  }
+
+  /** Adds or removes O_NONBLOCK on the open file description. */
+  setNonBlocking(on: boolean): void {
+    const flags = must(result(libc.fcntl(this.number, F_GETFL, 0)), "fcntl(F_GETFL)", this.name);
+    const wanted = on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+    must(result(libc.fcntl(this.number, F_SETFL, wanted)), "fcntl(F_SETFL)", this.name);
+  }
+
+  /** Closes and says so when the system could not keep what was written (a full disk on NFS, a quota). */
+  close(): void {
+    const fd = this.number;
+    this.#fd = -1;
+    const r = result(libc.close(fd));
+    if (r < 0 && r !== -errno.EINTR) throw new SysError("close", this.name, -r);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#fd < 0) return;
+    const fd = this.#fd;
+    this.#fd = -1;
+    libc.close(fd);
+  }
+}
+
+/** Reads up to `length` bytes to the address `at`; the count (0 at the end), or a negative errno. */
+export function readAt(fd: number, at: number, length: number): number {
+  return result(libc.read(fd, at, length));
+}
+
+/** Like `readAt`, from `offset` of the file. */
+export function preadAt(fd: number, at: number, length: number, offset: number): number {
+  return result(libc.pread(fd, at, length, offset));
+}
+
+/** Writes up to `length` bytes from the address `at`; the count, or a negative errno. */
+export function writeAt(fd: number, at: number, length: number): number {
+  return result(libc.write(fd, at, length));
+}
+
+/** Like `writeAt`, to `offset` of the file. */
+export function pwriteAt(fd: number, at: number, length: number, offset: number): number {
+  return result(libc.pwrite(fd, at, length, offset));
+}
+
+/** Cuts or extends a file to `size` bytes; 0 or a negative errno. */
+export function truncate(fd: number, size: number): number {
+  return result(libc.ftruncate(fd, size));
+}

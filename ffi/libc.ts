@@ -1,0 +1,95 @@
+// The C library's functions, bound once. Everything else in ffi/ calls these and nobody else does.
+// Addresses and sizes are plain numbers (u64_fast/i64_fast): every address a process can have is below 2^53.
+
+import { dlopen, FFIType, ptr, toArrayBuffer } from "bun:ffi";
+import { readFileSync } from "node:fs";
+
+/**
+ * Absolute path of the C library this process already runs on, glibc or musl. Asking for it by name would
+ * let a `libc.so.6` in the current directory answer on a system that has none.
+ */
+function loadedLibc(): string {
+  const maps = readFileSync("/proc/self/maps", "utf8");
+  const path = /\/\S*\/(?:libc\.so\.6|ld-musl-\S+\.so\.1|libc\.musl-\S+\.so\.1)$/m.exec(maps)?.[0];
+  if (path === undefined) throw new Error("no C library in /proc/self/maps: is /proc mounted?");
+  return path;
+}
+
+const i32 = FFIType.i32;
+const u32 = FFIType.u32;
+const size = FFIType.u64_fast;
+const address = FFIType.u64_fast;
+const long = FFIType.i64_fast;
+
+const signatures = {
+  __errno_location: { args: [], returns: long },
+  accept4: { args: [i32, address, address, i32], returns: i32 },
+  bind: { args: [i32, address, u32], returns: i32 },
+  clock_gettime: { args: [i32, address], returns: i32 },
+  close: { args: [i32], returns: i32 },
+  connect: { args: [i32, address, u32], returns: i32 },
+  dlerror: { args: [], returns: long },
+  dlopen: { args: [address, i32], returns: long },
+  epoll_create1: { args: [i32], returns: i32 },
+  epoll_ctl: { args: [i32, i32, i32, address], returns: i32 },
+  epoll_wait: { args: [i32, address, i32, i32], returns: i32 },
+  eventfd: { args: [u32, i32], returns: i32 },
+  fcntl: { args: [i32, i32, long], returns: i32 },
+  ftruncate: { args: [i32, long], returns: i32 },
+  getpeername: { args: [i32, address, address], returns: i32 },
+  getsockname: { args: [i32, address, address], returns: i32 },
+  getsockopt: { args: [i32, i32, i32, address, address], returns: i32 },
+  ioctl: { args: [i32, size, address], returns: i32 },
+  listen: { args: [i32, i32], returns: i32 },
+  memcmp: { args: [address, address, size], returns: i32 },
+  memfd_create: { args: [address, u32], returns: i32 },
+  mmap: { args: [address, size, i32, i32, i32, long], returns: long },
+  munmap: { args: [address, size], returns: i32 },
+  open: { args: [address, i32, u32], returns: i32 },
+  poll: { args: [address, size, i32], returns: i32 },
+  pread: { args: [i32, address, size, long], returns: long },
+  pwrite: { args: [i32, address, size, long], returns: long },
+  read: { args: [i32, address, size], returns: long },
+  recv: { args: [i32, address, size, i32], returns: long },
+  recvmsg: { args: [i32, address, i32], returns: long },
+  send: { args: [i32, address, size, i32], returns: long },
+  sendmsg: { args: [i32, address, i32], returns: long },
+  setsockopt: { args: [i32, i32, i32, address, u32], returns: i32 },
+  shutdown: { args: [i32, i32], returns: i32 },
+  socket: { args: [i32, i32, i32], returns: i32 },
+  socketpair: { args: [i32, i32, i32, address], returns: i32 },
+  timerfd_create: { args: [i32, i32], returns: i32 },
+  timerfd_settime: { args: [i32, i32, address, address], returns: i32 },
+  writev: { args: [i32, address, i32], returns: long },
+  write: { args: [i32, address, size], returns: long },
+} as const;
+
+/** The _fast types are declared `number | bigint`; within 53 bits they are numbers, both ways. */
+type Numbers<A extends readonly unknown[]> = { [I in keyof A]: number };
+
+/** The bound functions. Results are the C ones (-1 and errno): wrap them in `result()` of errno.ts. */
+export const libc = dlopen(loadedLibc(), signatures).symbols as unknown as {
+  [K in keyof typeof signatures]: (...args: Numbers<(typeof signatures)[K]["args"]>) => number;
+};
+
+/** Address of the first byte of `memory`. The caller keeps `memory` alive for as long as the address is used. */
+export function addressOf(
+  memory: ArrayBuffer | DataView<ArrayBuffer> | NodeJS.TypedArray<ArrayBuffer>,
+): number {
+  if (memory.byteLength === 0) throw new RangeError("an empty buffer has no address");
+  return ptr(memory);
+}
+
+/** A NUL-terminated copy of `text`, in memory that does not move. Throws when `text` holds a NUL itself. */
+export function cString(text: string): Uint8Array<ArrayBuffer> {
+  const encoded = new TextEncoder().encode(text);
+  if (encoded.includes(0)) throw new TypeError(`${JSON.stringify(text)} contains a NUL character`);
+  const bytes = new Uint8Array(new ArrayBuffer(encoded.length + 1));
+  bytes.set(encoded);
+  return bytes;
+}
+
+/** A view of `length` bytes of memory at `at`, which the caller owns and detaches before letting go of it. */
+export function viewOf(at: number, length: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(toArrayBuffer(at as Parameters<typeof toArrayBuffer>[0], 0, length));
+}

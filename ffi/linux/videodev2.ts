@@ -1,0 +1,128 @@
+// <linux/videodev2.h>: what the capture side uses of it. 64-bit layouts, the same on x86-64 and arm64.
+import { int, ior, iow, iowr } from "../ioctl.ts";
+import { i32, n64, struct, text, u8, u32 } from "../struct.ts";
+
+export const V4L2_BUF_TYPE_VIDEO_CAPTURE = 1;
+export const V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE = 9;
+export const V4L2_CAP_VIDEO_CAPTURE = 0x00000001;
+export const V4L2_CAP_VIDEO_CAPTURE_MPLANE = 0x00001000;
+export const V4L2_CAP_STREAMING = 0x04000000;
+export const V4L2_CAP_DEVICE_CAPS = 0x80000000;
+export const V4L2_CAP_TIMEPERFRAME = 0x1000;
+export const V4L2_FIELD_NONE = 1;
+export const V4L2_MEMORY_MMAP = 1;
+export const V4L2_MEMORY_USERPTR = 2;
+export const V4L2_MEMORY_DMABUF = 4;
+export const V4L2_BUF_FLAG_ERROR = 0x00000040;
+export const V4L2_BUF_FLAG_TIMESTAMP_MASK = 0x0000e000;
+export const V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC = 0x00002000;
+export const V4L2_EVENT_SOURCE_CHANGE = 5;
+export const V4L2_EVENT_SRC_CH_RESOLUTION = 1;
+export const VIDEO_MAX_PLANES = 8;
+
+export const v4l2Capability = struct("struct v4l2_capability", 104, {
+  driver: text(0, 16),
+  card: text(16, 32),
+  bus_info: text(48, 32),
+  version: u32(80),
+  capabilities: u32(84),
+  device_caps: u32(88),
+});
+
+/** The format of a single-planar queue. */
+export const v4l2Format = struct("struct v4l2_format", 208, {
+  type: u32(0),
+  "fmt.pix.width": u32(8),
+  "fmt.pix.height": u32(12),
+  "fmt.pix.pixelformat": u32(16),
+  "fmt.pix.field": u32(20),
+  "fmt.pix.bytesperline": u32(24),
+  "fmt.pix.sizeimage": u32(28),
+  "fmt.pix.colorspace": u32(32),
+  "fmt.pix_mp.width": u32(8),
+  "fmt.pix_mp.height": u32(12),
+  "fmt.pix_mp.pixelformat": u32(16),
+  "fmt.pix_mp.field": u32(20),
+  "fmt.pix_mp.colorspace": u32(24),
+  "fmt.pix_mp.plane_fmt": u32(28), // the first of eight v4l2_plane_pix_format
+  "fmt.pix_mp.num_planes": u8(188),
+});
+export const v4l2PlanePixFormat = struct("struct v4l2_plane_pix_format", 20, {
+  sizeimage: u32(0),
+  bytesperline: u32(4),
+});
+
+export const v4l2Requestbuffers = struct("struct v4l2_requestbuffers", 20, {
+  count: u32(0),
+  type: u32(4),
+  memory: u32(8),
+  capabilities: u32(12),
+});
+
+export const v4l2Buffer = struct("struct v4l2_buffer", 88, {
+  index: u32(0),
+  type: u32(4),
+  bytesused: u32(8),
+  flags: u32(12),
+  field: u32(16),
+  "timestamp.tv_sec": n64(24),
+  "timestamp.tv_usec": n64(32),
+  sequence: u32(56),
+  memory: u32(60),
+  "m.offset": u32(64), // union m
+  "m.userptr": n64(64),
+  "m.planes": n64(64),
+  "m.fd": i32(64),
+  length: u32(72),
+});
+export const v4l2Plane = struct("struct v4l2_plane", 64, {
+  bytesused: u32(0),
+  length: u32(4),
+  "m.mem_offset": u32(8), // union m
+  "m.userptr": n64(8),
+  "m.fd": i32(8),
+  data_offset: u32(16),
+});
+
+export const v4l2Exportbuffer = struct("struct v4l2_exportbuffer", 64, {
+  type: u32(0),
+  index: u32(4),
+  plane: u32(8),
+  flags: u32(12),
+  fd: i32(16),
+});
+
+export const v4l2Streamparm = struct("struct v4l2_streamparm", 204, {
+  type: u32(0),
+  "parm.capture.capability": u32(4),
+  "parm.capture.timeperframe.numerator": u32(12),
+  "parm.capture.timeperframe.denominator": u32(16),
+});
+
+export const v4l2EventSubscription = struct("struct v4l2_event_subscription", 32, {
+  type: u32(0),
+  id: u32(4),
+  flags: u32(8),
+});
+export const v4l2Event = struct("struct v4l2_event", 136, {
+  type: u32(0),
+  "u.src_change.changes": u32(8),
+  pending: u32(72),
+  sequence: u32(76),
+  id: u32(96),
+});
+
+export const VIDIOC_QUERYCAP = ior("VIDIOC_QUERYCAP", "V", 0, v4l2Capability);
+export const VIDIOC_G_FMT = iowr("VIDIOC_G_FMT", "V", 4, v4l2Format);
+export const VIDIOC_S_FMT = iowr("VIDIOC_S_FMT", "V", 5, v4l2Format);
+export const VIDIOC_REQBUFS = iowr("VIDIOC_REQBUFS", "V", 8, v4l2Requestbuffers);
+export const VIDIOC_QUERYBUF = iowr("VIDIOC_QUERYBUF", "V", 9, v4l2Buffer);
+export const VIDIOC_QBUF = iowr("VIDIOC_QBUF", "V", 15, v4l2Buffer);
+export const VIDIOC_EXPBUF = iowr("VIDIOC_EXPBUF", "V", 16, v4l2Exportbuffer);
+export const VIDIOC_DQBUF = iowr("VIDIOC_DQBUF", "V", 17, v4l2Buffer);
+export const VIDIOC_STREAMON = iow("VIDIOC_STREAMON", "V", 18, int);
+export const VIDIOC_STREAMOFF = iow("VIDIOC_STREAMOFF", "V", 19, int);
+export const VIDIOC_G_PARM = iowr("VIDIOC_G_PARM", "V", 21, v4l2Streamparm);
+export const VIDIOC_S_PARM = iowr("VIDIOC_S_PARM", "V", 22, v4l2Streamparm);
+export const VIDIOC_DQEVENT = ior("VIDIOC_DQEVENT", "V", 89, v4l2Event);
+export const VIDIOC_SUBSCRIBE_EVENT = iow("VIDIOC_SUBSCRIBE_EVENT", "V", 90, v4l2EventSubscription);

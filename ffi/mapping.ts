@@ -1,0 +1,49 @@
+// Mapped memory. The view lives exactly as long as the mapping: it is detached before the pages go.
+import { must, result } from "./errno.ts";
+import { libc, viewOf } from "./libc.ts";
+
+export const PROT_READ = 1;
+export const PROT_WRITE = 2;
+const MAP_SHARED = 1;
+
+/** `length` bytes of a descriptor, shared. Throws SysError, or RangeError for a length no view can have. */
+export class Mapping implements Disposable {
+  /** The memory. Reads as empty once the mapping is disposed. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly length: number;
+  readonly #address: number;
+
+  constructor(
+    fd: number,
+    length: number,
+    name: string,
+    protection = PROT_READ | PROT_WRITE,
+    offset = 0,
+  ) {
+    // A view of more than 4 GiB cannot be made; nothing here needs one.
+    if (!Number.isSafeInteger(length) || length < 1 || length > 0xffff_ffff) {
+      throw new RangeError(`mmap ${name}: ${length} bytes is not 1 to 4294967295`);
+    }
+    const at = must(result(libc.mmap(0, length, protection, MAP_SHARED, fd, offset)), "mmap", name);
+    this.#address = at;
+    this.length = length;
+    try {
+      this.bytes = viewOf(at, length);
+    } catch (error) {
+      libc.munmap(at, length);
+      throw error;
+    }
+  }
+
+  /** Address of the first byte. Throws once disposed. */
+  get address(): number {
+    if (this.bytes.byteLength === 0) throw new Error("the mapping is gone");
+    return this.#address;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.bytes.byteLength === 0) return;
+    this.bytes.buffer.transfer(0); // detach first: a stale view reads as empty instead of faulting
+    libc.munmap(this.#address, this.length);
+  }
+}

@@ -1,0 +1,115 @@
+// Stream sockets: connect, listen, accept, options. All non-blocking and close-on-exec.
+import { errno, must, result, SysError } from "./errno.ts";
+import { Fd } from "./fd.ts";
+import { int } from "./ioctl.ts";
+import { addressOf, libc } from "./libc.ts";
+import * as k from "./linux/socket.ts";
+import { readSockaddr, type Sockaddr } from "./sockaddr.ts";
+import { struct, u32 } from "./struct.ts";
+
+const lengthCell = struct("socklen_t", 4, { value: u32(0) });
+
+/** A new stream socket for addresses like `to`. Throws SysError. */
+function open(to: Sockaddr): Fd {
+  const type = k.SOCK_STREAM | k.SOCK_NONBLOCK | k.SOCK_CLOEXEC;
+  return new Fd(must(result(libc.socket(to.family, type, 0)), "socket", to.name), to.name);
+}
+
+/** Starts connecting to `to`. The socket is writable when that is decided: ask `connectResult`. Throws SysError. */
+export function startConnect(to: Sockaddr): Fd {
+  const socket = open(to);
+  const r = result(libc.connect(socket.number, addressOf(to.bytes), to.bytes.length));
+  if (r < 0 && r !== -errno.EINPROGRESS && r !== -errno.EINTR) {
+    socket[Symbol.dispose]();
+    throw new SysError("connect", to.name, -r);
+  }
+  return socket;
+}
+
+/** 0 when the connection stands, otherwise the negative errno that ended the attempt. */
+export function connectResult(socket: Fd): number {
+  return -getOption(socket, k.SOL_SOCKET, k.SO_ERROR);
+}
+
+/** A listening socket on `at`, SO_REUSEADDR set; IPv6 wildcard addresses take IPv4 peers too. Throws SysError. */
+export function listenOn(at: Sockaddr, backlog = 16): Fd {
+  const socket = open(at);
+  try {
+    if (at.family !== k.AF_UNIX) setOption(socket, k.SOL_SOCKET, k.SO_REUSEADDR, 1);
+    if (at.family === k.AF_INET6) setOption(socket, k.IPPROTO_IPV6, k.IPV6_V6ONLY, 0);
+    must(result(libc.bind(socket.number, addressOf(at.bytes), at.bytes.length)), "bind", at.name);
+    must(result(libc.listen(socket.number, backlog)), "listen", at.name);
+  } catch (error) {
+    socket[Symbol.dispose]();
+    throw error;
+  }
+  return socket;
+}
+
+/** The next waiting connection, or undefined when there is none (any more). Throws SysError. */
+export function accept(listener: Fd): { socket: Fd; peer: Sockaddr } | undefined {
+  const address = new Uint8Array(new ArrayBuffer(128));
+  const length = lengthCell.alloc();
+  length.value = address.length;
+  const flags = k.SOCK_NONBLOCK | k.SOCK_CLOEXEC;
+  const r = result(libc.accept4(listener.number, addressOf(address), length.$address, flags));
+  // A peer that gave up while it waited is not an error of ours: accept(2), "Error handling".
+  if (r === -errno.EAGAIN || r === -errno.EINTR || r === -errno.ECONNABORTED) return undefined;
+  must(r, "accept", listener.name);
+  const peer = readSockaddr(address.subarray(0, Math.min(length.value, address.length)));
+  return { socket: new Fd(r, peer.name), peer };
+}
+
+/** Two connected stream sockets. */
+export function socketPair(): [Fd, Fd] {
+  const pair = new Int32Array(new ArrayBuffer(8));
+  const type = k.SOCK_STREAM | k.SOCK_NONBLOCK | k.SOCK_CLOEXEC;
+  must(result(libc.socketpair(k.AF_UNIX, type, 0, addressOf(pair))), "socketpair", "unix");
+  return [new Fd(pair[0] ?? -1, "socketpair"), new Fd(pair[1] ?? -1, "socketpair")];
+}
+
+/** The address a socket is bound to: tells the port that "any port" became. */
+export function localAddress(socket: Fd): Sockaddr {
+  const address = new Uint8Array(new ArrayBuffer(128));
+  const length = lengthCell.alloc();
+  length.value = address.length;
+  const r = result(libc.getsockname(socket.number, addressOf(address), length.$address));
+  must(r, "getsockname", socket.name);
+  return readSockaddr(address.subarray(0, Math.min(length.value, address.length)));
+}
+
+/** Sets an integer option. Throws SysError. */
+export function setOption(socket: Fd, level: number, option: number, value: number): void {
+  const cell = int.alloc();
+  cell.value = value;
+  const r = result(libc.setsockopt(socket.number, level, option, cell.$address, 4));
+  must(r, "setsockopt", socket.name);
+}
+
+/** Reads an integer option. Throws SysError. */
+export function getOption(socket: Fd, level: number, option: number): number {
+  const cell = int.alloc();
+  const length = lengthCell.alloc();
+  length.value = 4;
+  const r = result(libc.getsockopt(socket.number, level, option, cell.$address, length.$address));
+  must(r, "getsockopt", socket.name);
+  return cell.value;
+}
+
+/** Notices within some 5 s that a peer vanished without a word (a machine that died sends no FIN). */
+export function keepAlive(socket: Fd): void {
+  setOption(socket, k.SOL_SOCKET, k.SO_KEEPALIVE, 1);
+  setOption(socket, k.IPPROTO_TCP, k.TCP_KEEPIDLE, 2);
+  setOption(socket, k.IPPROTO_TCP, k.TCP_KEEPINTVL, 1);
+  setOption(socket, k.IPPROTO_TCP, k.TCP_KEEPCNT, 3);
+}
+
+/** Receives up to `length` bytes to the address `at`; the count (0: the peer closed), or a negative errno. */
+export function receive(socket: Fd, at: number, length: number): number {
+  return result(libc.recv(socket.number, at, length, k.MSG_DONTWAIT));
+}
+
+/** Says that nothing more will be sent; what is under way still arrives. */
+export function finishSending(socket: Fd): void {
+  libc.shutdown(socket.number, k.SHUT_WR);
+}

@@ -1,0 +1,38 @@
+// V4L2_MEMORY_MMAP: the driver's own buffers, mapped once.
+import { Fd } from "../../ffi/fd.ts";
+import type { Mapping } from "../../ffi/mapping.ts";
+import { UnavailableError } from "../errors.ts";
+import { log } from "../log.ts";
+import type { CaptureBuffers } from "./buffers.ts";
+import type { BufferQueue } from "./queue.ts";
+
+/** Maps the `count` buffers the driver made; reports how many of them it could export. Throws UnavailableError or SysError. */
+export function mapBuffers(
+  queue: BufferQueue,
+  count: number,
+  minimum: readonly number[],
+): CaptureBuffers {
+  using owned = new DisposableStack();
+  const buffers: Mapping[][] = [];
+  for (let index = 0; index < count; index++) {
+    const places = queue.places(index);
+    for (const [plane, needs] of minimum.entries()) {
+      const length = places[plane]?.length ?? 0;
+      if (length >= needs) continue;
+      const what = `VIDIOC_QUERYBUF ${queue.device.path}: buffer ${index} has ${length} bytes for a picture of ${needs}`;
+      throw new UnavailableError(`${what}; the driver is broken, try another size`);
+    }
+    buffers.push(places.map((place) => owned.use(queue.device.map(place.length, place.offset))));
+  }
+  const exported = queue.exportable(count, (fd) => new Fd(fd, "dma-buf")[Symbol.dispose]());
+  log.info(`VIDIOC_EXPBUF ${queue.device.path}: ${exported} of ${count} buffers can be exported`);
+  const release = owned.move();
+  return {
+    memory: "mmap",
+    buffers,
+    queue: (index) => queue.queue(index),
+    begin: () => undefined,
+    end: () => undefined,
+    [Symbol.dispose]: () => release.dispose(),
+  };
+}

@@ -1,0 +1,14 @@
+// From --device to a source: the built-in one, a recording, or a camera.
+import { statSync } from "node:fs";
+import type { Source } from "../source.ts";
+import { type CameraOptions, openCamera } from "./camera.ts";
+import { openVideoDevice } from "./device.ts";
+import { openRecording } from "./recording.ts";
+import { openTestSource } from "./testsrc.ts";
+
+/** Opens what `device` names: `testsrc[:PATTERN]`, a regular file, or a V4L2 node. Throws UsageError or UnavailableError. */
+export function openSource(device: string, options: CameraOptions): Source {
+  if (device === "testsrc" || device.startsWith("testsrc:")) return openTestSource(device, options);
+  if (statSync(device, { throwIfNoEntry: false })?.isFile()) return openRecording(device, options);
+  return openCamera(openVideoDevice(device), options);
+}

@@ -1,0 +1,130 @@
+// Sources without a device: buffers of their own, filled at a steady rate as a camera would fill them. A consumer
+// that is late loses frames once all buffers wait, and sees it in the sequence numbers.
+
+import { monotonicUs } from "../../ffi/clock.ts";
+import { Signal, Ticker } from "../../ffi/epoll.ts";
+import { V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC } from "../../ffi/linux/videodev2.ts";
+import type { Picture } from "../format/layout.ts";
+import { Frame } from "../frame.ts";
+import { type Allocator, type FrameBuffer, memfdAllocator } from "../memory.ts";
+import type { Source } from "../source.ts";
+
+/** Fills a buffer with picture `sequence`; how many bytes it has. */
+export type Fill = (index: number, sequence: number) => number;
+
+export interface PacedOptions {
+  readonly name: string;
+  readonly picture: Picture;
+  readonly buffers: number;
+  /** Frames per second; 0: whenever somebody asks. */
+  readonly fps: number;
+  /** Called once with the buffers, before the first frame. */
+  readonly prepare: (buffers: readonly FrameBuffer[]) => Fill;
+  /** What else goes when the source goes. */
+  readonly owned?: Disposable;
+  readonly allocator?: Allocator;
+}
+
+export class PacedSource implements Source {
+  readonly name: string;
+  readonly picture: Picture;
+  readonly fps: number | undefined;
+  readonly frames: readonly Frame[];
+  readonly memory: string;
+  drops = 0;
+  readonly errors = 0;
+  readonly buffers: readonly FrameBuffer[];
+  readonly #fill: Fill;
+  readonly #ticker = new Ticker();
+  readonly #always = new Signal(true);
+  readonly #owned = new DisposableStack();
+  readonly #intervalNs: number;
+  #running = false;
+  #sequence = 0;
+  #waiting = 0;
+
+  constructor(options: PacedOptions) {
+    this.name = options.name;
+    this.picture = options.picture;
+    this.fps = options.fps === 0 ? undefined : options.fps;
+    this.#intervalNs = options.fps === 0 ? 0 : 1e9 / options.fps;
+    this.#owned.use(this.#ticker);
+    this.#owned.use(this.#always);
+    if (options.owned !== undefined) this.#owned.use(options.owned);
+    const allocator = options.allocator ?? memfdAllocator;
+    this.memory = allocator.name;
+    try {
+      const { sizeimage } = options.picture;
+      this.buffers = Array.from({ length: options.buffers }, () =>
+        this.#owned.use(allocator.allocate(sizeimage)),
+      );
+      this.#fill = options.prepare(this.buffers);
+    } catch (error) {
+      this.#owned.dispose();
+      throw error;
+    }
+    const lender = { giveBack: () => undefined };
+    this.frames = this.buffers.map(
+      ({ mapping }, i) =>
+        new Frame(i, [{ address: mapping.address, length: mapping.length }], lender),
+    );
+  }
+
+  get fd(): number {
+    return this.#intervalNs === 0 ? this.#always.fd : this.#ticker.fd;
+  }
+
+  start(): void {
+    this.#running = true;
+    this.#sequence = 0;
+    this.#waiting = 0;
+    this.#ticker.start(this.#intervalNs);
+  }
+
+  stop(): void {
+    this.#running = false;
+    this.#ticker.start(0);
+  }
+
+  next(): Frame | undefined {
+    if (!this.#running || !this.#due()) return undefined;
+    const frame = this.#free();
+    if (frame === undefined) return undefined;
+    frame.sequence = this.#sequence++;
+    if (this.#intervalNs !== 0) this.#waiting -= 1;
+    frame.bytesused = this.#fill(frame.index, frame.sequence);
+    const nowUs = monotonicUs();
+    frame.tsSec = Math.floor(nowUs / 1e6);
+    frame.tsUsec = nowUs % 1e6;
+    frame.flags = V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC;
+    return frame.lend();
+  }
+
+  /** Whether a frame is due; those that found no buffer any more are lost. */
+  #due(): boolean {
+    if (this.#intervalNs === 0) return true;
+    this.#waiting += this.#ticker.take();
+    const lost = this.#waiting - this.frames.length;
+    if (lost > 0) {
+      this.#waiting -= lost;
+      this.#sequence += lost;
+      this.drops += lost;
+    }
+    return this.#waiting > 0;
+  }
+
+  #free(): Frame | undefined {
+    const count = this.frames.length;
+    for (let i = 0; i < count; i++) {
+      const frame = this.frames[(this.#sequence + i) % count];
+      if (frame !== undefined && !frame.lent) return frame;
+    }
+    return undefined;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#owned.disposed) return;
+    this.stop();
+    this.#owned.dispose();
+  }
+}

@@ -1,0 +1,155 @@
+// A recording as a source, over and over: a raw file, or YUV4MPEG2 (https://wiki.multimedia.cx/index.php/YUV4MPEG2).
+// Pictures are read into our own buffers: a mapped file that somebody shortens would end the process.
+import { statSync } from "node:fs";
+import { must } from "../../ffi/errno.ts";
+import { Fd, O_RDONLY, preadAt } from "../../ffi/fd.ts";
+import { addressOf } from "../../ffi/libc.ts";
+import { needed, SourceEnded, UnavailableError, UsageError } from "../errors.ts";
+import { formats, fourcc, pixelFormatNamed } from "../format/formats.ts";
+import { pictureBytes } from "../format/layout.ts";
+import { log } from "../log.ts";
+import type { Source } from "../source.ts";
+import type { CaptureWish } from "./negotiate.ts";
+import { type Fill, PacedSource } from "./paced.ts";
+
+const MAX_HEADER = 4096;
+
+interface Recording {
+  readonly width: number;
+  readonly height: number;
+  readonly format: string;
+  readonly fps: number;
+  readonly sizeimage: number;
+  /** Byte of the file where picture `n` starts. */
+  readonly offsetOf: (n: number) => number;
+  readonly count: number;
+}
+
+/** Opens a file of pictures. A name that ends in .y4m says size, format and rate itself. Throws UnavailableError or UsageError. */
+export function openRecording(
+  path: string,
+  wish: CaptureWish & { readonly buffers: number },
+): Source {
+  using owned = new DisposableStack();
+  const fd = owned.use(
+    needed(
+      () => Fd.open(path, O_RDONLY),
+      () => "name a recording that can be read",
+    ),
+  );
+  const size = statSync(`/proc/self/fd/${fd.number}`).size;
+  const recording = path.endsWith(".y4m") ? readY4m(fd, size, wish) : rawFrames(path, size, wish);
+  return new PacedSource({
+    name: path,
+    picture: {
+      width: recording.width,
+      height: recording.height,
+      pixelformat: fourcc(recording.format),
+      sizeimage: recording.sizeimage,
+    },
+    buffers: wish.buffers,
+    fps: recording.fps,
+    prepare:
+      (buffers): Fill =>
+      (index, sequence) => {
+        const at = buffers[index]?.mapping.address;
+        if (at === undefined) return 0;
+        readFully(fd, at, recording.sizeimage, recording.offsetOf(sequence % recording.count));
+        return recording.sizeimage;
+      },
+    owned: owned.move(),
+  });
+}
+
+function readFully(fd: Fd, address: number, length: number, offset: number): void {
+  let done = 0;
+  while (done < length) {
+    const r = must(
+      preadAt(fd.number, address + done, length - done, offset + done),
+      "pread",
+      fd.name,
+    );
+    if (r === 0) throw new SourceEnded(`${fd.name}: the file was cut while it was played`, false);
+    done += r;
+  }
+}
+
+function rawFrames(path: string, size: number, wish: CaptureWish): Recording {
+  const { width, height, format, fps = 30 } = wish;
+  const row = pixelFormatNamed(format);
+  if (row === undefined) {
+    const known = formats.map(({ name }) => name).join(", ");
+    throw new UsageError(`a raw file needs one of the formats ${known}, got --format ${format}`);
+  }
+  const sizeimage = pictureBytes(row, width, height);
+  const count = Math.floor(size / sizeimage);
+  if (count === 0) {
+    throw new UnavailableError(
+      `${path}: ${size} bytes, one picture of ${width}x${height} ${format} has ${sizeimage}; check --width, --height, --format`,
+    );
+  }
+  if (size % sizeimage !== 0)
+    log.warn(`${path}: ${size % sizeimage} bytes after the last whole picture are not sent`);
+  return { width, height, format, fps, sizeimage, count, offsetOf: (n) => n * sizeimage };
+}
+
+function readY4m(fd: Fd, size: number, wish: CaptureWish): Recording {
+  const header = readLine(fd, 0, size);
+  const words = header.split(" ");
+  const tag = (letter: string) => words.find((word) => word.startsWith(letter))?.slice(1);
+  const width = Number(tag("W"));
+  const height = Number(tag("H"));
+  const [frames = 0, seconds = 0] = (tag("F") ?? "").split(":").map(Number);
+  const space = tag("C") ?? "420jpeg";
+  const sane = (n: number) => Number.isInteger(n) && n >= 1 && n <= 16384;
+  if (words[0] !== "YUV4MPEG2" || !sane(width) || !sane(height)) {
+    throw new UnavailableError(
+      `${fd.name}: not a YUV4MPEG2 file with a size of 1 to 16384; check the file`,
+    );
+  }
+  const is420 = ["420", "420jpeg", "420mpeg2", "420paldv"].includes(space);
+  const row = formats.find(({ y4m }) => y4m === (is420 ? "420jpeg" : space));
+  if (row === undefined) {
+    throw new UnavailableError(
+      `${fd.name}: colour space C${space}, only C420 and Cmono are known; convert it with ffmpeg -pix_fmt yuv420p`,
+    );
+  }
+  const sizeimage = pictureBytes(row, width, height);
+  const offsets: number[] = [];
+  for (let at = header.length + 1; at < size; ) {
+    const line = readLine(fd, at, size);
+    if (!line.startsWith("FRAME"))
+      throw new UnavailableError(`${fd.name}: no FRAME at byte ${at}; the file is damaged`);
+    at += line.length + 1;
+    if (at + sizeimage > size) {
+      log.warn(`${fd.name}: the last picture is cut short and not sent`);
+      break;
+    }
+    offsets.push(at);
+    at += sizeimage;
+  }
+  if (offsets.length === 0)
+    throw new UnavailableError(`${fd.name}: no picture in it; check the file`);
+  const fps = wish.fps ?? (frames > 0 && seconds > 0 ? frames / seconds : 30);
+  return {
+    width,
+    height,
+    format: row.name,
+    fps,
+    sizeimage,
+    count: offsets.length,
+    offsetOf: (n) => offsets[n] ?? 0,
+  };
+}
+
+/** The text from `offset` up to a line feed. Throws UnavailableError when there is none near. */
+function readLine(fd: Fd, offset: number, size: number): string {
+  const bytes = new Uint8Array(new ArrayBuffer(Math.max(1, Math.min(MAX_HEADER, size - offset))));
+  const r = must(preadAt(fd.number, addressOf(bytes), bytes.length, offset), "pread", fd.name);
+  const end = bytes.subarray(0, r).indexOf(0x0a);
+  if (end < 0)
+    throw new UnavailableError(
+      `${fd.name}: no line at byte ${offset}; not a YUV4MPEG2 file, or damaged`,
+    );
+  return new TextDecoder("latin1").decode(bytes.subarray(0, end));
+}

@@ -1,0 +1,63 @@
+// Error classes and exit codes. A failure's text is one line: the call, the object, the reason, what to do.
+import { SysError } from "../ffi/errno.ts";
+
+/** What a tool's exit status says, in one table; help texts and tests read it from here. */
+export const exitCodes = {
+  done: { status: 0, meaning: "done" },
+  failed: { status: 1, meaning: "failed" },
+  usage: { status: 2, meaning: "wrong usage" },
+  unavailable: { status: 3, meaning: "not available on this host" },
+  stopped: { status: 130, meaning: "stopped by a signal" },
+} as const;
+
+/** The command line is wrong: exit status 2. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/** The peer said something it may not, or went away in the middle of it: it loses its connection. */
+export class ProtocolError extends Error {
+  override readonly name = "ProtocolError";
+}
+
+/** This host lacks what was asked for, a device, a permission, a library: exit status 3. */
+export class UnavailableError extends Error {
+  override readonly name = "UnavailableError";
+}
+
+/** A source that ended in mid-stream: the device is gone, its signal changed, a file was cut. */
+export class SourceEnded extends Error {
+  override readonly name = "SourceEnded";
+  /** Whether opening the source again may help: a device that was unplugged or changed its signal. */
+  readonly mayReturn: boolean;
+  constructor(message: string, mayReturn: boolean, cause?: unknown) {
+    super(message, { cause });
+    this.mayReturn = mayReturn;
+  }
+}
+
+/** Runs `action`; a system call that fails in it means this host lacks something, and `advice` says what to do. */
+export function needed<T>(action: () => T, advice: (error: SysError) => string): T {
+  try {
+    return action();
+  } catch (error) {
+    if (!(error instanceof SysError)) throw error;
+    const todo = advice(error);
+    throw new UnavailableError(todo === "" ? error.message : `${error.message}; ${todo}`, {
+      cause: error,
+    });
+  }
+}
+
+/** The exit status an error stands for. */
+export function exitStatus(error: unknown): number {
+  if (error instanceof UsageError) return exitCodes.usage.status;
+  if (error instanceof UnavailableError) return exitCodes.unavailable.status;
+  return exitCodes.failed.status;
+}
+
+/** The errors a user can cause; anything else is a defect of ours and keeps its stack trace. */
+export function isExpected(error: unknown): error is Error {
+  const expected = [SysError, UsageError, ProtocolError, UnavailableError, SourceEnded];
+  return expected.some((kind) => error instanceof kind);
+}

@@ -1,0 +1,89 @@
+// Drawing into and reading from pictures of any format in the table, through its component rows.
+import { matrixFor, type Rgb, toRgb, toYuv } from "./colour.ts";
+import type { PixelFormat } from "./formats.ts";
+import { layoutOf, type PlaneLayout } from "./layout.ts";
+
+export class Canvas {
+  readonly bytes: Uint8Array;
+  readonly format: PixelFormat;
+  readonly width: number;
+  readonly height: number;
+  readonly #planes: readonly PlaneLayout[];
+
+  /** Draws on `bytes`, which hold a tightly packed picture. Throws RangeError when they are too few. */
+  constructor(bytes: Uint8Array, format: PixelFormat, width: number, height: number) {
+    this.#planes = layoutOf(format, width, height);
+    const needs = this.#planes.reduce((sum, plane) => sum + plane.rowBytes * plane.rows, 0);
+    if (bytes.length < needs)
+      throw new RangeError(`${bytes.length} bytes for a picture of ${needs}`);
+    this.bytes = bytes;
+    this.format = format;
+    this.width = width;
+    this.height = height;
+  }
+
+  /** The component values that stand for a colour in this format. */
+  encode(colour: Rgb): Rgb {
+    if (this.format.model === "rgb") return colour;
+    const yuv = toYuv(colour, matrixFor(this.height));
+    return this.format.model === "grey" ? [yuv[0], 0, 0] : yuv;
+  }
+
+  /**
+   * Fills a rectangle with component values from `encode`. The edges are rounded up to whole chroma
+   * samples, so that neighbouring rectangles never mix. Allocates nothing.
+   */
+  fill(x: number, y: number, width: number, height: number, values: Rgb): void {
+    const { components } = this.format;
+    for (let c = 0; c < components.length; c++) {
+      const component = components[c];
+      const plane = component && this.#planes[component.plane];
+      if (component === undefined || plane === undefined) continue;
+      const left = Math.ceil(x / component.across);
+      const right = Math.ceil(Math.min(this.width, x + width) / component.across);
+      const top = Math.ceil(y / component.down);
+      const bottom = Math.ceil(Math.min(this.height, y + height) / component.down);
+      const value = values[c] ?? 0;
+      for (let row = top; row < bottom; row++) {
+        let at = plane.offset + row * plane.rowBytes + component.offset + left * component.step;
+        for (let column = left; column < right; column++, at += component.step)
+          this.bytes[at] = value;
+      }
+    }
+  }
+
+  /** The colour of a pixel. */
+  colourAt(x: number, y: number): Rgb {
+    const values = this.format.components.map((component) => {
+      const plane = this.#planes[component.plane];
+      if (plane === undefined) return 0;
+      const row = plane.offset + Math.floor(y / component.down) * plane.rowBytes;
+      return (
+        this.bytes[row + component.offset + Math.floor(x / component.across) * component.step] ?? 0
+      );
+    });
+    const [a = 0, b = 0, c = 0] = values;
+    if (this.format.model === "rgb") return [a, b, c];
+    return toRgb(
+      a,
+      this.format.model === "grey" ? 128 : b,
+      this.format.model === "grey" ? 128 : c,
+      matrixFor(this.height),
+    );
+  }
+
+  /** The whole picture as 8-bit RGB, row by row. */
+  toRgb(): Uint8Array {
+    const out = new Uint8Array(this.width * this.height * 3);
+    let at = 0;
+    for (let y = 0; y < this.height; y++) {
+      for (let x = 0; x < this.width; x++) {
+        const [r, g, b] = this.colourAt(x, y);
+        out[at++] = r;
+        out[at++] = g;
+        out[at++] = b;
+      }
+    }
+    return out;
+  }
+}

@@ -1,0 +1,36 @@
+// Colours between RGB and YCbCr, 8 bit, limited range: BT.601 up to 576 lines, BT.709 above, the V4L2 defaults
+// for SD and HD video.
+
+/** Red, green and blue, 0 to 255. */
+export type Rgb = readonly [number, number, number];
+
+interface Matrix {
+  readonly kr: number;
+  readonly kb: number;
+}
+const bt601: Matrix = { kr: 0.299, kb: 0.114 };
+const bt709: Matrix = { kr: 0.2126, kb: 0.0722 };
+
+/** The matrix for pictures of that many lines. */
+export const matrixFor = (height: number): Matrix => (height <= 576 ? bt601 : bt709);
+
+const clamp = (value: number) => Math.max(0, Math.min(255, Math.round(value)));
+
+/** Y, Cb, Cr of a colour. */
+export function toYuv([r, g, b]: Rgb, { kr, kb }: Matrix): Rgb {
+  const y = (kr * r + (1 - kr - kb) * g + kb * b) / 255;
+  const cb = (b / 255 - y) / (2 * (1 - kb));
+  const cr = (r / 255 - y) / (2 * (1 - kr));
+  return [clamp(16 + 219 * y), clamp(128 + 224 * cb), clamp(128 + 224 * cr)];
+}
+
+/** The colour of Y, Cb, Cr. */
+export function toRgb(yy: number, cb: number, cr: number, { kr, kb }: Matrix): Rgb {
+  const y = (yy - 16) / 219;
+  const u = (cb - 128) / 224;
+  const v = (cr - 128) / 224;
+  const r = y + 2 * (1 - kr) * v;
+  const b = y + 2 * (1 - kb) * u;
+  const g = (y - kr * r - kb * b) / (1 - kr - kb);
+  return [clamp(255 * r), clamp(255 * g), clamp(255 * b)];
+}

@@ -1,0 +1,118 @@
+// Pixel formats, one row each. Options, wire, painting, PNG and file headers derive from the rows; the names
+// are the V4L2 fourccs (videodev2.h).
+
+/** One plane: `bytes` for every group of `across` x `down` pixels. */
+export interface PlaneShape {
+  readonly bytes: number;
+  readonly across: number;
+  readonly down: number;
+}
+
+/** Where one colour component sits: in which plane, at which byte, how far to the next sample. */
+export interface Component {
+  readonly plane: number;
+  readonly offset: number;
+  readonly step: number;
+  /** Pixels one sample stands for. */
+  readonly across: number;
+  readonly down: number;
+}
+
+export interface PixelFormat {
+  readonly name: string;
+  /** What the first, second and third component mean. */
+  readonly model: "yuv" | "rgb" | "grey";
+  readonly planes: readonly PlaneShape[];
+  readonly components: readonly Component[];
+  /** ffmpeg's name for it, for ready-made ffplay commands. */
+  readonly ffmpeg: string;
+  /** The YUV4MPEG2 colour space tag, where there is one. */
+  readonly y4m?: string;
+  /** The format of which this one is the variant with a memory plane for each plane: what it is sent as. */
+  readonly sentAs?: string;
+}
+
+const at = (plane: number, offset: number, step: number, across = 1, down = 1): Component => ({
+  plane,
+  offset,
+  step,
+  across,
+  down,
+});
+const pair: PlaneShape = { bytes: 4, across: 2, down: 1 };
+const full: PlaneShape = { bytes: 1, across: 1, down: 1 };
+const quarter: PlaneShape = { bytes: 1, across: 2, down: 2 };
+const quarters: PlaneShape = { bytes: 2, across: 2, down: 2 };
+
+/** 4:2:2 in groups of four bytes: where the first luma sample and the chroma samples are. */
+const packed = (y: number, u: number, v: number) => ({
+  model: "yuv" as const,
+  planes: [pair],
+  components: [at(0, y, 2), at(0, u, 4, 2), at(0, v, 4, 2)],
+});
+const nv = (u: number, v: number) => ({
+  model: "yuv" as const,
+  planes: [full, quarters],
+  components: [at(0, 0, 1), at(1, u, 2, 2, 2), at(1, v, 2, 2, 2)],
+});
+const planar = (u: number, v: number) => ({
+  model: "yuv" as const,
+  planes: [full, quarter, quarter],
+  components: [at(0, 0, 1), at(u, 0, 1, 2, 2), at(v, 0, 1, 2, 2)],
+});
+const rgb = (bytes: number, r: number, g: number, b: number) => ({
+  model: "rgb" as const,
+  planes: [{ bytes, across: 1, down: 1 }],
+  components: [at(0, r, bytes), at(0, g, bytes), at(0, b, bytes)],
+});
+
+export const formats: readonly PixelFormat[] = [
+  { name: "YUYV", ...packed(0, 1, 3), ffmpeg: "yuyv422" },
+  { name: "UYVY", ...packed(1, 0, 2), ffmpeg: "uyvy422" },
+  { name: "YVYU", ...packed(0, 3, 1), ffmpeg: "yvyu422" },
+  { name: "NV12", ...nv(0, 1), ffmpeg: "nv12" },
+  { name: "NV21", ...nv(1, 0), ffmpeg: "nv21" },
+  { name: "YU12", ...planar(1, 2), ffmpeg: "yuv420p", y4m: "420jpeg" },
+  { name: "YV12", ...planar(2, 1), ffmpeg: "yuv420p -vf shuffleplanes=0:2:1" },
+  { name: "NM12", ...nv(0, 1), ffmpeg: "nv12", sentAs: "NV12" },
+  { name: "NM21", ...nv(1, 0), ffmpeg: "nv21", sentAs: "NV21" },
+  { name: "YM12", ...planar(1, 2), ffmpeg: "yuv420p", y4m: "420jpeg", sentAs: "YU12" },
+  { name: "RGB3", ...rgb(3, 0, 1, 2), ffmpeg: "rgb24" },
+  { name: "BGR3", ...rgb(3, 2, 1, 0), ffmpeg: "bgr24" },
+  { name: "XR24", ...rgb(4, 2, 1, 0), ffmpeg: "bgr0" },
+  {
+    name: "GREY",
+    model: "grey",
+    planes: [full],
+    components: [at(0, 0, 1)],
+    ffmpeg: "gray",
+    y4m: "mono",
+  },
+];
+
+/** The number V4L2 and the wire use for a format's name; names shorter than four characters end in blanks. */
+export function fourcc(name: string): number {
+  const padded = name.padEnd(4, " ");
+  let code = 0;
+  for (let i = 3; i >= 0; i--) code = code * 256 + padded.charCodeAt(i);
+  return code;
+}
+
+/** The name of a format's number; bytes that are not printable come out as hexadecimal. */
+export function fourccName(code: number): string {
+  const bytes = [0, 8, 16, 24].map((shift) => (code >>> shift) & 0xff);
+  if (bytes.some((byte) => byte < 0x20 || byte > 0x7e)) return `0x${code.toString(16)}`;
+  return String.fromCharCode(...bytes).trimEnd();
+}
+
+const byCode = new Map(formats.map((format) => [fourcc(format.name), format]));
+
+/** The row of a format's number; undefined for compressed and unknown formats, which are sent as they come. */
+export function pixelFormat(code: number): PixelFormat | undefined {
+  return byCode.get(code);
+}
+
+/** The row of a format's name. */
+export function pixelFormatNamed(name: string): PixelFormat | undefined {
+  return byCode.get(fourcc(name));
+}

@@ -1,0 +1,43 @@
+// Where the rows of a picture are: plane by plane, without padding, as pictures travel.
+import type { PixelFormat } from "./formats.ts";
+
+export interface PlaneLayout {
+  /** Byte of the picture where the plane starts. */
+  readonly offset: number;
+  readonly rowBytes: number;
+  readonly rows: number;
+}
+
+/** The planes of a picture of `width` x `height` pixels, tightly packed; odd sizes round the chroma up. */
+export function layoutOf(
+  format: PixelFormat,
+  width: number,
+  height: number,
+): readonly PlaneLayout[] {
+  let offset = 0;
+  return format.planes.map((plane) => {
+    const rowBytes = Math.ceil(width / plane.across) * plane.bytes;
+    const layout = { offset, rowBytes, rows: Math.ceil(height / plane.down) };
+    offset += rowBytes * layout.rows;
+    return layout;
+  });
+}
+
+/** Bytes of a tightly packed picture. */
+export function pictureBytes(format: PixelFormat, width: number, height: number): number {
+  return layoutOf(format, width, height).reduce(
+    (sum, plane) => sum + plane.rowBytes * plane.rows,
+    0,
+  );
+}
+
+/** What a stream carries: the hello's fields, decided by the sender. */
+export interface Picture {
+  /** Pixels. */
+  readonly width: number;
+  readonly height: number;
+  /** V4L2 fourcc number. */
+  readonly pixelformat: number;
+  /** Bytes; no frame is larger. */
+  readonly sizeimage: number;
+}

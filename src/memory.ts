@@ -1,0 +1,99 @@
+// Memory for frames that other processes and devices can share: dma-bufs from a heap, or memfds.
+import { DmaHeap, syncDmaBuf } from "../ffi/dma-heap.ts";
+import { must, SysError } from "../ffi/errno.ts";
+import { Fd } from "../ffi/fd.ts";
+import {
+  DMA_BUF_SYNC_END,
+  DMA_BUF_SYNC_READ,
+  DMA_BUF_SYNC_START,
+  DMA_BUF_SYNC_WRITE,
+} from "../ffi/linux/dma-heap.ts";
+import { Mapping } from "../ffi/mapping.ts";
+import { UnavailableError } from "./errors.ts";
+import { log } from "./log.ts";
+
+export const DEFAULT_HEAP = "/dev/dma_heap/system";
+export { DMA_BUF_SYNC_READ as READ, DMA_BUF_SYNC_WRITE as WRITE };
+
+/** A mapped buffer. CPU access to it stands between `begin` and `end`, which matter for dma-bufs only. */
+export class FrameBuffer implements Disposable {
+  readonly fd: Fd;
+  readonly mapping: Mapping;
+  readonly #dmaBuf: boolean;
+
+  constructor(fd: Fd, length: number, dmaBuf: boolean) {
+    this.fd = fd;
+    this.#dmaBuf = dmaBuf;
+    try {
+      this.mapping = new Mapping(fd.number, length, fd.name);
+    } catch (error) {
+      fd[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** The CPU is about to READ, WRITE or both. Throws SysError. */
+  begin(access: number): void {
+    if (!this.#dmaBuf) return;
+    must(
+      syncDmaBuf(this.fd.number, access | DMA_BUF_SYNC_START),
+      "DMA_BUF_IOCTL_SYNC",
+      this.fd.name,
+    );
+  }
+
+  /** The CPU has done what `begin` announced. */
+  end(access: number): void {
+    if (!this.#dmaBuf) return;
+    must(syncDmaBuf(this.fd.number, access | DMA_BUF_SYNC_END), "DMA_BUF_IOCTL_SYNC", this.fd.name);
+  }
+
+  [Symbol.dispose](): void {
+    this.mapping[Symbol.dispose]();
+    this.fd[Symbol.dispose]();
+  }
+}
+
+/** Where frame buffers come from. */
+export interface Allocator extends Disposable {
+  /** "memfd", or the heap's path. */
+  readonly name: string;
+  allocate(length: number): FrameBuffer;
+}
+
+/** Buffers from a DMA heap. Throws SysError when it cannot be opened. */
+export function heapAllocator(path: string): Allocator {
+  const heap = new DmaHeap(path);
+  return {
+    name: path,
+    allocate: (length) => new FrameBuffer(heap.allocate(length), length, true),
+    [Symbol.dispose]: () => heap[Symbol.dispose](),
+  };
+}
+
+/** Ordinary memory, which can be shared with processes but not with devices. */
+export const memfdAllocator: Allocator = {
+  name: "memfd",
+  allocate: (length) => new FrameBuffer(Fd.memory("framepass", length), length, false),
+  [Symbol.dispose]: () => undefined,
+};
+
+/**
+ * Where a receiver's buffers come from: the heap at `path`; when it is not there and nobody asked for it
+ * (`wanted` false), memfds and a warning. Throws UnavailableError.
+ */
+export function receiveAllocator(path: string, wanted: boolean): Allocator {
+  try {
+    return heapAllocator(path);
+  } catch (error) {
+    if (!(error instanceof SysError)) throw error;
+    if (wanted) {
+      throw new UnavailableError(
+        `${error.message}; name a heap that is there with --heap, or leave it out`,
+        { cause: error },
+      );
+    }
+    log.warn(`${error.message}; receiving into memfd buffers, which devices cannot share`);
+    return memfdAllocator;
+  }
+}

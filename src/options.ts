@@ -1,0 +1,116 @@
+// Command line options as rows: parsing, range checks, help and tests derive from them.
+import { parseArgs } from "node:util";
+import { UsageError } from "./errors.ts";
+
+interface Common {
+  /** One letter; never h or v. */
+  readonly short?: string;
+  /** For --help: what it is, in a few words. */
+  readonly help: string;
+  /** What stands for the value in help texts. */
+  readonly value?: string;
+}
+
+export type Option = Common &
+  (
+    | { readonly type: "text"; readonly default?: string; readonly required?: true }
+    | {
+        readonly type: "integer" | "number";
+        readonly min: number;
+        readonly max: number;
+        readonly default?: number;
+        readonly required?: true;
+      }
+    | { readonly type: "choice"; readonly choices: readonly string[]; readonly default: string }
+    | { readonly type: "flag" }
+    | { readonly type: "list" }
+  );
+
+export type Options = Readonly<Record<string, Option>>;
+
+type Value<O extends Option> = O extends { type: "flag" }
+  ? boolean
+  : O extends { type: "list" }
+    ? string[]
+    : O extends { type: "choice"; choices: readonly (infer C)[] }
+      ? C
+      :
+          | (O extends { type: "text" } ? string : number)
+          | (O extends { default: unknown } | { required: true } ? never : undefined);
+
+/** What the command line said, by long name; `given` are the options that were really there. */
+export type Values<O extends Options> = { readonly [K in keyof O]: Value<O[K]> } & {
+  readonly given: ReadonlySet<keyof O>;
+};
+
+/** How an option is spelled in texts: "-W, --width". */
+export const spelled = (name: string, option: Common) =>
+  option.short === undefined ? `--${name}` : `-${option.short}, --${name}`;
+
+/** Reads `argv` by the table. Throws UsageError for anything that is not in it, out of range or missing. */
+export function parseOptions<const O extends Options>(
+  options: O,
+  argv: readonly string[],
+): Values<O> {
+  const raw = readWords(options, argv);
+  const values: Record<string, unknown> = {};
+  for (const [name, option] of Object.entries(options)) {
+    const given = raw[name];
+    if (given === undefined && "required" in option) {
+      throw new UsageError(`${spelled(name, option)} is required${rangeText(option)}`);
+    }
+    values[name] = convert(name, option, given);
+  }
+  const given = new Set(Object.keys(raw));
+  return { ...values, given } as unknown as Values<O>;
+}
+
+type Raw = Record<string, string | boolean | (string | boolean)[] | undefined>;
+
+function readWords(options: Options, argv: readonly string[]): Raw {
+  const table = Object.fromEntries(
+    Object.entries(options).map(([name, { type, short }]) => [
+      name,
+      {
+        type: type === "flag" ? ("boolean" as const) : ("string" as const),
+        multiple: type === "list",
+        ...(short !== undefined && { short }),
+      },
+    ]),
+  );
+  try {
+    return parseArgs({ args: [...argv], options: table, strict: true, allowPositionals: false })
+      .values;
+  } catch (error) {
+    // Node's texts have advice on further lines; the first says what is wrong.
+    const [first = ""] = (error as Error).message.split("\n");
+    throw new UsageError(first.replace(/\.?$/, "").replace(/^[A-Z]/, (c) => c.toLowerCase()));
+  }
+}
+
+function convert(name: string, option: Option, given: Raw[string]): unknown {
+  if (option.type === "flag") return given === true;
+  if (option.type === "list") return given ?? [];
+  if (given === undefined) return option.default;
+  const text = String(given);
+  if (text === "") throw new UsageError(`--${name} needs a value${rangeText(option)}`);
+  if (option.type === "text") return text;
+  if (option.type === "choice") {
+    if (option.choices.includes(text)) return text;
+    throw new UsageError(`--${name} must be ${option.choices.join(", ")}, got "${text}"`);
+  }
+  const pattern = option.type === "integer" ? /^\d+$/ : /^\d+(\.\d+)?$/;
+  const number = Number(text);
+  if (pattern.test(text) && number >= option.min && number <= option.max) return number;
+  throw new UsageError(`--${name} must be ${option.min} to ${option.max}, got "${text}"`);
+}
+
+/** The allowed range in words, for error texts and help. */
+export function rangeText(option: Option): string {
+  if (option.type === "integer" || option.type === "number") {
+    return option.max === Number.MAX_SAFE_INTEGER
+      ? ` (from ${option.min})`
+      : ` (${option.min} to ${option.max})`;
+  }
+  return option.type === "choice" ? ` (${option.choices.join(", ")})` : "";
+}

@@ -1,0 +1,15 @@
+// The command that plays what was written.
+import { pixelFormat } from "../format/formats.ts";
+import type { Picture } from "../format/layout.ts";
+
+/** A ready-made ffplay command line for frames of that kind in the file `name`. */
+export function playCommand(name: string, picture: Picture, fps: number): string {
+  const quoted = /^[\w@%+=:,./-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
+  const file = name === "stdout" ? "-" : quoted;
+  const format = pixelFormat(picture.pixelformat);
+  if (name.endsWith(".y4m") && format?.y4m !== undefined) return `play it: ffplay ${quoted}`;
+  if (format === undefined) return `play it: ffplay ${file}`;
+  const rate = fps > 0 ? ` -framerate ${Number(fps.toFixed(2))}` : "";
+  const size = `${picture.width}x${picture.height}`;
+  return `play it: ffplay -f rawvideo -pixel_format ${format.ffmpeg} -video_size ${size}${rate} ${file}`;
+}

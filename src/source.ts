@@ -1,0 +1,40 @@
+// What a sender sends: a camera, a recording, the built-in picture. All look the same from here on.
+
+import type { Picture } from "./format/layout.ts";
+import type { Frame } from "./frame.ts";
+
+export interface Source extends Disposable {
+  /** For people: "/dev/video0 (vivid)", "testsrc:bars". */
+  readonly name: string;
+  /** What the frames are, as the hello describes it. */
+  readonly picture: Picture;
+  /** Frames per second, where known. */
+  readonly fps: number | undefined;
+  /** One frame per buffer, for the life of the source. */
+  readonly frames: readonly Frame[];
+  /** Readable (or with urgent data) when `next` has something to say. */
+  readonly fd: number;
+  /** Frames lost before they reached us: gaps in the sequence. */
+  readonly drops: number;
+  /** Damaged frames, taken back and not handed out. */
+  readonly errors: number;
+  /** How the buffers are made: "dmabuf", "mmap", "memfd". */
+  readonly memory: string;
+  /** Starts the stream; after `stop` again. */
+  start(): void;
+  /** Stops the stream; frames on loan may still be read until they are disposed. */
+  stop(): void;
+  /** The next frame, on loan; undefined when there is none yet. Throws SourceEnded. */
+  next(): Frame | undefined;
+}
+
+/** The newest frame there is; older ones go straight back. `passed` is told how many those were. */
+export function newest(source: Source, passed: (frames: number) => void): Frame | undefined {
+  let frame = source.next();
+  for (let next = frame && source.next(); next !== undefined; next = source.next()) {
+    frame?.[Symbol.dispose]();
+    passed(1);
+    frame = next;
+  }
+  return frame;
+}

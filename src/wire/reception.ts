@@ -1,0 +1,216 @@
+// One connection's worth of receiving: hello, then header and payload of each frame, the payload straight to
+// where the target wants it.
+import { EPOLLIN } from "../../ffi/epoll.ts";
+import { errno, SysError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { receive } from "../../ffi/socket.ts";
+import { ProtocolError } from "../errors.ts";
+import type { Loop, Watch } from "../loop.ts";
+import {
+  checkFrameHeader,
+  checkHello,
+  type FrameHeader,
+  frameHeader,
+  hello,
+  type StreamInfo,
+} from "./messages.ts";
+import type { OpenTarget, Target } from "./target.ts";
+
+export interface ReceptionOptions {
+  readonly maxFrame: number;
+  /** A sender that is silent for so long in the middle of a message is given up. */
+  readonly stallMs: number;
+  readonly openTarget: OpenTarget;
+  /** Told when the hello was accepted. */
+  readonly started: (stream: StreamInfo) => void;
+  /** Told of each frame the target has taken; answers whether more are wanted. */
+  readonly taken: (header: FrameHeader) => boolean;
+}
+
+/** Calls of recv in one turn of the loop before others have theirs. */
+const BURST = 256;
+
+/** How a reception ended without error. */
+export type ReceptionEnd = "closed" | "enough" | "stopped";
+
+/**
+ * Receives a stream until the sender closes between two messages ("closed"), there were enough frames or
+ * `signal` aborts. Throws ProtocolError or SysError.
+ */
+export async function receiveStream(
+  loop: Loop,
+  socket: Fd,
+  options: ReceptionOptions,
+  signal: AbortSignal,
+): Promise<ReceptionEnd> {
+  using reception = new Reception(loop, socket, options);
+  const stop = () => reception.stop();
+  signal.addEventListener("abort", stop, { once: true });
+  if (signal.aborted) stop();
+  try {
+    return await reception.ended;
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+type Part = "hello" | "frame" | "payload";
+
+class Reception implements Disposable {
+  readonly #socket: Fd;
+  readonly #options: ReceptionOptions;
+  readonly #end;
+  readonly #watches = new DisposableStack();
+  readonly #watch: Watch;
+  readonly #hello = hello.alloc();
+  readonly #header = frameHeader.alloc();
+  readonly #headerAt = this.#header.$address;
+  #stream: StreamInfo | undefined;
+  #target: Target | undefined;
+  #part: Part = "hello";
+  #at = this.#hello.$address;
+  #left = hello.size;
+  #size = hello.size;
+  #progressMs = performance.now();
+  #progressLeft = 0;
+  #paused = false;
+  #over = false;
+
+  constructor(loop: Loop, socket: Fd, options: ReceptionOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    this.#end = loop.promise<ReceptionEnd>();
+    this.#watch = this.#watches.use(
+      loop.watch(socket.number, EPOLLIN, () => this.#guard(() => this.#onReadable())),
+    );
+    this.#watches.use(loop.every(1000, () => this.#guard(() => this.#checkStall())));
+  }
+
+  /** Settles when the reception is over. */
+  get ended(): Promise<ReceptionEnd> {
+    return this.#end.promise;
+  }
+
+  stop(): void {
+    this.#finish("stopped");
+  }
+
+  #finish(how: ReceptionEnd): void {
+    this.#over = true;
+    this.#end.resolve(how);
+  }
+
+  #guard(action: () => void): void {
+    if (this.#over) return;
+    try {
+      action();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#over = true;
+    this.#end.reject(error);
+  }
+
+  #onReadable(): void {
+    for (let i = 0; i < BURST && !this.#paused && !this.#over; i++) {
+      if (this.#left > 0) {
+        const r = receive(this.#socket, this.#at, this.#left);
+        if (r === -errno.EAGAIN) return;
+        if (r === -errno.EINTR) continue;
+        if (r < 0) throw new SysError("recv", this.#socket.name, -r);
+        if (r === 0) {
+          this.#closed();
+          return;
+        }
+        this.#at += r;
+        this.#left -= r;
+      }
+      if (this.#left === 0) this.#partDone();
+    }
+  }
+
+  /** The sender closed: fine between two frames, an error in the middle of something. */
+  #closed(): void {
+    if (this.#part === "frame" && this.#left === this.#size) {
+      this.#finish("closed");
+      return;
+    }
+    const got = this.#size - this.#left;
+    throw new ProtocolError(
+      `${this.#socket.name}: closed after ${got} of the ${this.#size} bytes of a ${this.#part}`,
+    );
+  }
+
+  #partDone(): void {
+    switch (this.#part) {
+      case "hello": {
+        this.#stream = checkHello(this.#hello, this.#options.maxFrame);
+        const waiting = {
+          ready: () => this.#guard(() => this.#resume()),
+          failed: (error: unknown) => this.#fail(error),
+        };
+        this.#target = this.#watches.use(this.#options.openTarget(this.#stream, waiting));
+        this.#options.started(this.#stream);
+        this.#expectHeader();
+        return;
+      }
+      case "frame": {
+        checkFrameHeader(this.#header, this.#stream?.sizeimage ?? 0);
+        this.#expect("payload", this.#target?.begin(this.#header) ?? 0, this.#header.bytesused);
+        return;
+      }
+      case "payload": {
+        if (this.#target?.complete(this.#header) === false) {
+          this.#paused = true;
+          this.#watch.setEvents(0);
+        } else this.#frameTaken();
+      }
+    }
+  }
+
+  #resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#watch.setEvents(EPOLLIN);
+    this.#frameTaken();
+  }
+
+  #frameTaken(): void {
+    this.#expectHeader();
+    if (!this.#options.taken(this.#header)) this.#finish("enough");
+  }
+
+  #expectHeader(): void {
+    this.#expect("frame", this.#headerAt, frameHeader.size);
+  }
+
+  #expect(part: Part, at: number, size: number): void {
+    this.#part = part;
+    this.#at = at;
+    this.#left = size;
+    this.#size = size;
+  }
+
+  #checkStall(): void {
+    const nowMs = performance.now();
+    const between = this.#part === "frame" && this.#left === this.#size;
+    if (between || this.#paused || this.#left !== this.#progressLeft) {
+      this.#progressLeft = this.#left;
+      this.#progressMs = nowMs;
+    } else if (nowMs - this.#progressMs >= this.#options.stallMs) {
+      const got = this.#size - this.#left;
+      const seconds = this.#options.stallMs / 1000;
+      throw new ProtocolError(
+        `${this.#socket.name}: silent for ${seconds} s after ${got} of the ${this.#size} bytes of a ${this.#part}`,
+      );
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#over = true;
+    this.#watches.dispose();
+  }
+}

@@ -1,0 +1,127 @@
+// The sender: a source, a connection, and what to do when either is lost.
+import { SysError } from "../../ffi/errno.ts";
+import { ProtocolError, SourceEnded, UnavailableError } from "../errors.ts";
+import { fourccName } from "../format/formats.ts";
+import { log } from "../log.ts";
+import type { Loop } from "../loop.ts";
+import type { Source } from "../source.ts";
+import { type StatsOptions, StreamStats } from "../stats.ts";
+import type { Address } from "./address.ts";
+import { connect } from "./connect.ts";
+import { transmit } from "./transmission.ts";
+
+export interface SenderOptions extends StatsOptions {
+  readonly openSource: () => Source;
+  readonly address: Address;
+  readonly connectTimeoutMs: number;
+  readonly latest: boolean;
+  readonly reconnect: boolean;
+  readonly stallMs?: number;
+}
+
+const FIRST_RETRY_MS = 100;
+const LONGEST_RETRY_MS = 2000;
+
+/** Sends until there were enough frames or `signal` aborts; which of the two. Throws what ended it otherwise. */
+export async function runSender(
+  loop: Loop,
+  options: SenderOptions,
+  signal: AbortSignal,
+): Promise<"done" | "stopped"> {
+  const held: { source?: Source } = {};
+  let drops = 0;
+  let errors = 0;
+  const counters = () => ({
+    drops: drops + (held.source?.drops ?? 0),
+    errors: errors + (held.source?.errors ?? 0),
+  });
+  const letGo = () => {
+    drops += held.source?.drops ?? 0;
+    errors += held.source?.errors ?? 0;
+    held.source?.[Symbol.dispose]();
+    delete held.source;
+  };
+  using stats = new StreamStats(loop, options, counters);
+  const attempt = async (): Promise<"done" | "stopped"> => {
+    held.source ??= openAndReport(options, stats);
+    const { source } = held;
+    using socket = await connect(loop, options.address, options.connectTimeoutMs, signal);
+    if (socket === undefined) return "stopped";
+    log.info(`connected to ${options.address.text}`);
+    source.start();
+    try {
+      const passed = (frames: number) => {
+        drops += frames;
+      };
+      const { latest, frames = Number.POSITIVE_INFINITY, stallMs = 10_000 } = options;
+      return await transmit(
+        loop,
+        socket,
+        source,
+        { latest, frames, stats, passed, stallMs },
+        signal,
+      );
+    } finally {
+      source.stop();
+    }
+  };
+  let retryMs = FIRST_RETRY_MS;
+  let opened = false;
+  try {
+    for (;;) {
+      const before = stats.frames;
+      try {
+        const end = await attempt();
+        stats.finish(end);
+        return end;
+      } catch (error) {
+        opened ||= held.source !== undefined;
+        if (error instanceof SourceEnded) letGo();
+        if (!options.reconnect || !(opened && mayPass(error))) throw error;
+        if (stats.frames > before) retryMs = FIRST_RETRY_MS;
+        log.warn(`${(error as Error).message}; trying again in ${retryMs} ms`);
+      }
+      await loop.sleep(retryMs, signal);
+      if (signal.aborted) {
+        stats.finish("stopped");
+        return "stopped";
+      }
+      retryMs = Math.min(2 * retryMs, LONGEST_RETRY_MS);
+    }
+  } catch (error) {
+    stats.finish("failed");
+    throw error;
+  } finally {
+    letGo();
+  }
+}
+
+/** Whether trying again may help, once it has worked: a lost peer, a camera that may come back. */
+function mayPass(error: unknown): boolean {
+  if (error instanceof SourceEnded) return error.mayReturn;
+  const lost = [SysError, ProtocolError, UnavailableError];
+  return lost.some((kind) => error instanceof kind);
+}
+
+function openAndReport(options: SenderOptions, stats: StreamStats): Source {
+  const source = options.openSource();
+  const { width, height, pixelformat, sizeimage } = source.picture;
+  const format = fourccName(pixelformat);
+  const rate = source.fps === undefined ? "" : ` at ${Number(source.fps.toFixed(3))} fps`;
+  const buffers = source.frames.length;
+  log.info(
+    `${source.name}: ${width}x${height} ${format}${rate}, ${sizeimage} bytes a frame, ${buffers} ${source.memory} buffers`,
+  );
+  stats.record("started", {
+    device: source.name,
+    address: options.address.text,
+    width,
+    height,
+    format,
+    sizeimage,
+    buffers,
+    memory: source.memory,
+    ...(source.fps !== undefined && { fps: source.fps }),
+  });
+  return source;
+}

@@ -1,0 +1,22 @@
+// Where received frames go: a place to receive each one into, and somebody to take it when it is complete.
+import type { FrameHeader, StreamInfo } from "./messages.ts";
+
+/** One stream's destination. Its owner is the reception; `dispose` ends it. */
+export interface Target extends Disposable {
+  /** Address of at least `header.bytesused` bytes where this frame is to be received. Throws SysError. */
+  begin(header: FrameHeader): number;
+  /**
+   * The frame is complete. Answers false when it has to be waited for (a full pipe); then `waiting.ready` is
+   * called once the next frame may come, or `waiting.failed`. Throws SysError or ProtocolError.
+   */
+  complete(header: FrameHeader): boolean;
+}
+
+/** How a target that had to wait goes on. */
+export interface Waiting {
+  readonly ready: () => void;
+  readonly failed: (error: unknown) => void;
+}
+
+/** Makes the target for a stream. Throws ProtocolError to refuse it. */
+export type OpenTarget = (stream: StreamInfo, waiting: Waiting) => Target;

@@ -1,0 +1,244 @@
+// One connection's worth of sending: hello, then a header and the frame's bytes for each frame, in one sendmsg
+// from where the camera put them. A frame is on loan until its last byte is gone.
+import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP } from "../../ffi/epoll.ts";
+import { errno, SysError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { Gather } from "../../ffi/gather.ts";
+import { addressOf } from "../../ffi/libc.ts";
+import { finishSending, receive } from "../../ffi/socket.ts";
+import { ProtocolError, SourceEnded } from "../errors.ts";
+import type { Frame } from "../frame.ts";
+import type { Loop, Watch } from "../loop.ts";
+import { newest, type Source } from "../source.ts";
+import type { StreamStats } from "../stats.ts";
+import { FRAME_MAGIC, type FrameHeader, frameHeader, hello, makeHello } from "./messages.ts";
+
+export interface TransmitOptions {
+  /** Send only the newest frame when several wait. */
+  readonly latest: boolean;
+  /** End after that many frames. */
+  readonly frames: number;
+  readonly stats: StreamStats;
+  /** Told of frames that `latest` passed over. */
+  readonly passed: (frames: number) => void;
+  /** A receiver that takes nothing of a message for so long is given up. */
+  readonly stallMs: number;
+}
+
+/** How long the frame under way may take to leave once a stop was asked for. */
+const LAST_FRAME_MS = 150;
+/** Frames sent in one turn of the loop before others have theirs. */
+const BURST = 64;
+
+interface Slot {
+  readonly header: FrameHeader;
+  readonly gather: Gather;
+}
+
+/**
+ * Sends frames of `source`, which has been started, until there were enough ("done") or `signal` aborts
+ * ("stopped"). Throws SysError or ProtocolError when the receiver is gone, SourceEnded when the source is.
+ */
+export async function transmit(
+  loop: Loop,
+  socket: Fd,
+  source: Source,
+  options: TransmitOptions,
+  signal: AbortSignal,
+): Promise<"done" | "stopped"> {
+  using transmission = new Transmission(loop, socket, source, options);
+  const stop = () => transmission.stop();
+  signal.addEventListener("abort", stop, { once: true });
+  if (signal.aborted) stop();
+  try {
+    return await transmission.ended;
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+class Transmission implements Disposable {
+  readonly #socket: Fd;
+  readonly #source: Source;
+  readonly #options: TransmitOptions;
+  readonly #slots: readonly Slot[];
+  readonly #hello: Gather;
+  readonly #helloMessage;
+  readonly #end;
+  readonly #watches = new DisposableStack();
+  readonly #socketWatch: Watch;
+  readonly #sourceWatch: Watch;
+  readonly #loop: Loop;
+  #sending: Gather;
+  #frame: Frame | undefined;
+  #progressLeft = 0;
+  #progressMs = performance.now();
+  #stopping = false;
+  #over = false;
+  readonly #scratch = new Uint8Array(new ArrayBuffer(16));
+
+  constructor(loop: Loop, socket: Fd, source: Source, options: TransmitOptions) {
+    this.#loop = loop;
+    this.#socket = socket;
+    this.#source = source;
+    this.#options = options;
+    this.#end = loop.promise<"done" | "stopped">();
+    this.#slots = source.frames.map((frame) => {
+      const header = frameHeader.alloc();
+      header.magic = FRAME_MAGIC;
+      header.index = frame.index;
+      const pieces = [{ address: header.$address, length: frameHeader.size }, ...frame.pieces];
+      return { header, gather: new Gather(pieces) };
+    });
+    this.#helloMessage = makeHello(source.picture, source.frames.length);
+    this.#hello = new Gather([{ address: this.#helloMessage.$address, length: hello.size }]);
+    this.#sending = this.#hello;
+    this.#sourceWatch = this.#watches.use(
+      loop.watch(
+        source.fd,
+        0,
+        this.#guard((e) => this.#onSource(e)),
+      ),
+    );
+    this.#socketWatch = this.#watches.use(
+      loop.watch(
+        socket.number,
+        EPOLLOUT | EPOLLIN | EPOLLRDHUP,
+        this.#guard((e) => this.#onSocket(e)),
+      ),
+    );
+    this.#watches.use(
+      loop.every(
+        1000,
+        this.#guard(() => this.#checkStall()),
+      ),
+    );
+  }
+
+  /** Settles when the transmission is over. */
+  get ended(): Promise<"done" | "stopped"> {
+    return this.#end.promise;
+  }
+
+  /** No more frames; the one under way may still leave, so that the receiver sees a clean end. */
+  stop(): void {
+    this.#stopping = true;
+    if (this.#frame === undefined && this.#sending.left === 0) this.#finish("stopped");
+    else this.#watches.use(this.#loop.after(LAST_FRAME_MS, () => this.#finish("stopped")));
+  }
+
+  #guard<A extends unknown[]>(action: (...args: A) => void): (...args: A) => void {
+    return (...args) => {
+      if (this.#over) return;
+      try {
+        action(...args);
+      } catch (error) {
+        this.#over = true;
+        this.#end.reject(error);
+      }
+    };
+  }
+
+  #finish(how: "done" | "stopped"): void {
+    this.#over = true;
+    finishSending(this.#socket);
+    this.#end.resolve(how);
+  }
+
+  #onSource(events: number): void {
+    const before = this.#options.stats.frames;
+    this.#pump();
+    if ((events & (EPOLLERR | EPOLLHUP)) === 0 || this.#frame !== undefined) return;
+    if (this.#options.stats.frames > before) return;
+    throw new SourceEnded(`poll ${this.#source.name}: the device reports an error (POLLERR)`, true);
+  }
+
+  #onSocket(events: number): void {
+    if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) !== 0) this.#checkPeer();
+    if ((events & EPOLLOUT) !== 0) this.#pump();
+  }
+
+  /** Sends what is under way, then frames for as long as there are some and the socket takes them. */
+  #pump(): void {
+    for (let i = 0; i < BURST; i++) {
+      const sent = this.#sending.send(this.#socket);
+      if (sent === "again") {
+        this.#waitFor(EPOLLOUT, 0);
+        return;
+      }
+      if (typeof sent === "number") throw new SysError("send", this.#socket.name, -sent);
+      if (this.#frame !== undefined) this.#sent(this.#frame);
+      if (this.#over) return;
+      const next = this.#options.latest
+        ? newest(this.#source, this.#options.passed)
+        : this.#source.next();
+      if (next === undefined) break;
+      this.#begin(next);
+    }
+    if (this.#frame === undefined) this.#waitFor(0, EPOLLIN | EPOLLPRI);
+    else this.#waitFor(EPOLLOUT, 0);
+  }
+
+  #begin(frame: Frame): void {
+    const slot = this.#slots[frame.index];
+    if (slot === undefined) throw new RangeError(`frame ${frame.index} of ${this.#slots.length}`);
+    const { header, gather } = slot;
+    header.bytesused = frame.bytesused;
+    header.flags = frame.flags;
+    header.sequence = frame.sequence;
+    header.ts_sec = frame.tsSec;
+    header.ts_usec = frame.tsUsec;
+    // Only frames of one piece can be shorter than their buffer: those of rows are sent whole (capture/pieces.ts).
+    if (frame.pieces.length === 1) gather.rewind(frame.bytesused);
+    else gather.rewind();
+    this.#frame = frame;
+    this.#sending = gather;
+  }
+
+  #sent(frame: Frame): void {
+    this.#frame = undefined;
+    const { stats } = this.#options;
+    stats.frame(frame.bytesused);
+    if (frame.bytesused < this.#source.picture.sizeimage) stats.short += 1;
+    frame[Symbol.dispose]();
+    if (stats.frames >= this.#options.frames) this.#finish("done");
+    else if (this.#stopping) this.#finish("stopped");
+  }
+
+  #waitFor(socketEvents: number, sourceEvents: number): void {
+    this.#socketWatch.setEvents(socketEvents | EPOLLIN | EPOLLRDHUP);
+    this.#sourceWatch.setEvents(sourceEvents);
+  }
+
+  /** A receiver never says anything in this flow: what can be read is its end, or a mistake. */
+  #checkPeer(): void {
+    const r = receive(this.#socket, addressOf(this.#scratch), this.#scratch.length);
+    if (r === 0)
+      throw new ProtocolError(`${this.#socket.name}: the receiver closed the connection`);
+    if (r > 0)
+      throw new ProtocolError(`${this.#socket.name}: the receiver sent ${r} bytes, must be none`);
+    const code = -r;
+    if (code !== errno.EAGAIN) throw new SysError("recv", this.#socket.name, code);
+  }
+
+  #checkStall(): void {
+    const left = this.#sending.left;
+    const nowMs = performance.now();
+    if (left === 0 || left !== this.#progressLeft) {
+      this.#progressLeft = left;
+      this.#progressMs = nowMs;
+    } else if (nowMs - this.#progressMs >= this.#options.stallMs) {
+      const seconds = this.#options.stallMs / 1000;
+      throw new ProtocolError(
+        `${this.#socket.name}: the receiver took nothing for ${seconds} s, ${left} bytes of a message are left`,
+      );
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#over = true;
+    this.#watches.dispose();
+    this.#frame?.[Symbol.dispose]();
+    this.#frame = undefined;
+  }
+}
