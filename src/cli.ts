@@ -1,5 +1,6 @@
 // A tool from the outside: options, help, one line for a failure, exit status. Options are read strictly by
 // options.ts, because citty takes unknown ones, surplus words and missing values; citty renders the help.
+import { stripVTControlCharacters } from "node:util";
 import type { ArgsDef } from "citty";
 import { exitCodes, exitStatus, isExpected, UsageError } from "./errors.ts";
 import { log, logLevels, setUpLog } from "./log.ts";
@@ -108,5 +109,6 @@ async function printHelp<O extends Options>(tool: Tool<O>): Promise<number> {
   }
   const usage = await renderUsage({ meta: { name: tool.name, description: tool.summary }, args });
   const codes = Object.values(exitCodes).map(({ status, meaning }) => `${status} ${meaning}`);
-  return await printOut(`${usage}\n\nEXIT STATUS  ${codes.join(", ")}`);
+  const plain = process.stdout.isTTY ? usage : stripVTControlCharacters(usage);
+  return await printOut(`${plain.trimEnd()}\n\nEXIT STATUS  ${codes.join(", ")}`);
 }

@@ -31,7 +31,8 @@ export class Loop implements Disposable {
   readonly #timers = new Set<Timer>();
   #nextKey = 1;
   #running = false;
-  #settled = false;
+  /** Somebody waits for a promise that a handler settled: the next turn must not sleep first. */
+  #settled = true;
 
   /** Calls `handler` whenever `fd` has one of `events`. The descriptor stays the caller's. */
   watch(fd: number, events: number, handler: (events: number) => void): Watch {

@@ -89,7 +89,7 @@ export async function runSender(
       retryMs = Math.min(2 * retryMs, LONGEST_RETRY_MS);
     }
   } catch (error) {
-    stats.finish("failed");
+    if (opened || held.source !== undefined) stats.finish("failed");
     throw error;
   } finally {
     letGo();
