@@ -1,0 +1,26 @@
+// A private network of guests: Ethernet frames as datagrams on Unix sockets in a directory of its
+// own, so labs that run side by side cannot meet and no port has to be found free.
+
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** A cable between two guests. */
+export class Cable {
+  readonly #dir = mkdtempSync(join(tmpdir(), "framepass-net-"));
+
+  /** QEMU's arguments for the network card of guest 1 or 2. */
+  qemuArgs(number: 1 | 2): readonly string[] {
+    const end = (n: number) => join(this.#dir, String(n));
+    const local = `local.type=unix,local.path=${end(number)}`;
+    const remote = `remote.type=unix,remote.path=${end(3 - number)}`;
+    return [
+      ...["-netdev", `dgram,id=net,${local},${remote}`],
+      ...["-device", `virtio-net-pci,netdev=net,mac=52:54:00:00:00:0${number}`],
+    ];
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.#dir, { recursive: true, force: true });
+  }
+}
