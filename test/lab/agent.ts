@@ -1,7 +1,7 @@
-// The host's side of the agent in init.sh: a script is a file on the share, "run ID" on the
-// virtio-serial port starts it, "done ID STATUS" comes back, its output is in files on the share.
+// The host's side of the agent in init.sh: a script is a file on a shared directory, "run ID" on the
+// virtio-serial port starts it, "done ID STATUS" comes back, its output is in files there.
 
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { LineSocket } from "./line-socket.ts";
 
@@ -31,9 +31,8 @@ export class Agent {
   #lastId = 0;
   #failure: Error | undefined;
 
-  constructor(path: string, share: string) {
-    this.#dir = join(share, ".lab");
-    mkdirSync(this.#dir, { recursive: true });
+  constructor(path: string, dir: string) {
+    this.#dir = dir;
     this.#socket = new LineSocket(path, (line) => this.#take(line));
     this.#ready.promise.catch(() => undefined); // told through ready()
   }
@@ -48,7 +47,7 @@ export class Agent {
     const id = String(++this.#lastId);
     const pending = Promise.withResolvers<number>();
     const output = () => ({ stdout: this.#read(`${id}.out`), stderr: this.#read(`${id}.err`) });
-    writeFileSync(join(this.#dir, `${id}.sh`), `echo $$ >/run/lab/${id}\n${script}\n`);
+    writeFileSync(join(this.#dir, `${id}.sh`), `echo $$ >/run/jobs/${id}\n${script}\n`);
     if (this.#failure !== undefined) pending.reject(this.#failure);
     else this.#pending.set(id, pending);
     this.#socket.send(`run ${id}`);

@@ -1,7 +1,7 @@
 // A guest: a real kernel under QEMU without KVM, with an agent that runs scripts in it. It is owned:
 // `await using guest = await bootGuest(...)` ends QEMU and removes its files when the block is left.
 
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ensureDebian, projectDir } from "../../scripts/ensure.ts";
@@ -59,7 +59,7 @@ export class Guest {
     this.name = options.name ?? "guest";
     this.#dir = dir;
     this.share = join(dir, "share");
-    this.#agent = new Agent(join(dir, "agent"), this.share);
+    this.#agent = new Agent(join(dir, "agent"), join(dir, "lab"));
     this.#monitor = new Monitor(join(dir, "monitor"));
     this.#qemu = Bun.spawn([...command], {
       stdin: "ignore",
@@ -145,13 +145,14 @@ export async function bootGuest(options: GuestOptions = {}): Promise<Guest> {
     files: options.files ?? {},
   });
   const dir = mkdtempSync(join(tmpdir(), "framepass-lab-"));
-  const guest = new Guest(options, dir, await qemuCommand(options, dir, initramfs.path));
   const load = modules.flatMap((line) => {
     const files = initramfs.order.get(firstWord(line)) ?? [];
     const params = line.slice(firstWord(line).length);
     return files.map((file, at) => `/modules/${file}${at === files.length - 1 ? params : ""}\n`);
   });
-  writeFileSync(join(guest.share, ".lab/modules"), load.join(""));
+  for (const shared of ["lab", "share"]) mkdirSync(join(dir, shared));
+  writeFileSync(join(dir, "lab/modules"), load.join(""));
+  const guest = new Guest(options, dir, await qemuCommand(options, dir, initramfs.path));
   try {
     await guest.booted();
     return guest;
@@ -199,6 +200,7 @@ async function qemuCommand(
     ...["-qmp", `unix:${join(dir, "monitor")}`],
     ...["-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent"],
     ...["-chardev", `socket,id=agent,path=${join(dir, "agent")}`],
+    ...["-virtfs", shared("lab", join(dir, "lab"))],
     ...["-virtfs", shared("share", join(dir, "share"))],
     ...["-virtfs", shared("dist", dist, ",readonly=on")],
     ...(options.qemuArgs ?? []),

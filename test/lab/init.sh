@@ -1,12 +1,12 @@
 #!/bin/sh
 # The guest's first process: mounts, network, modules, then an agent that runs the scripts it is told
-# to over the virtio-serial port. Scripts, their output and all other files travel over /share (9p).
+# to over the virtio-serial port. Scripts and their output travel over /run/lab, files over /share.
 export PATH=/bin:/usr/bin:/dist HOME=/root TERM=dumb LANG=C.UTF-8
 mkdir -p /proc /sys /dev
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
-mkdir -p /dev/pts /dev/shm /run/lab /tmp /root /share /dist
+mkdir -p /dev/pts /dev/shm /run/lab /run/jobs /tmp /root /share /dist
 mount -t devpts devpts /dev/pts
 mount -t tmpfs shm /dev/shm
 mount -t tmpfs tmp /tmp
@@ -28,8 +28,14 @@ load() { # FILE [PARAMETERS]
 }
 for file in $(cat /modules/order.base); do load "/modules/$file"; done
 
-mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,access=any share /share
-mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=loose,ro dist /dist
+# Uncached, output is on the host while its script still runs. Cached, writing is four times faster
+# (84 MB/s against 20 MB/s) and a file is on the host when it is closed.
+share() { # TAG DIRECTORY OPTIONS
+  mount -t 9p -o "trans=virtio,version=9p2000.L,msize=512000,$3" "$1" "$2"
+}
+share lab /run/lab cache=none
+share share /share cache=mmap
+share dist /dist cache=loose,ro
 if [ -n "$copy" ]; then
   cp /dist/framepass /bin/framepass
   umount /dist
@@ -46,7 +52,7 @@ fi
 while read -r line; do
   # shellcheck disable=SC2086 # file and parameters are words
   load $line
-done </share/.lab/modules
+done </run/lab/modules
 
 port=
 while [ -z "$port" ]; do
@@ -60,11 +66,11 @@ while read -r verb id signal <&3; do
     run)
       (
         cd /share || exit
-        setsid sh "/share/.lab/$id.sh" </dev/null >"/share/.lab/$id.out" 2>"/share/.lab/$id.err" 3>&-
+        setsid sh "/run/lab/$id.sh" </dev/null >"/run/lab/$id.out" 2>"/run/lab/$id.err" 3>&-
         echo "done $id $?" >&3
       ) &
       ;;
-    kill) kill "-$signal" "-$(cat "/run/lab/$id")" ;;
+    kill) kill "-$signal" "-$(cat "/run/jobs/$id")" ;;
     off) break ;;
   esac
 done

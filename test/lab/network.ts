@@ -5,6 +5,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+/**
+ * Bytes in an Ethernet frame. An emulated guest spends its time per packet: TCP carries 22 MB/s with
+ * 1500, 43 MB/s with 16000, and no more with 65000. Video of 640x480 YUYV at 30 fps is 18 MB/s.
+ */
+const mtu = 16_000;
+
 /** A cable between two guests. */
 export class Cable {
   readonly #dir = mkdtempSync(join(tmpdir(), "framepass-net-"));
@@ -16,7 +22,7 @@ export class Cable {
     const remote = `remote.type=unix,remote.path=${end(3 - number)}`;
     return [
       ...["-netdev", `dgram,id=net,${local},${remote}`],
-      ...["-device", `virtio-net-pci,netdev=net,mac=52:54:00:00:00:0${number}`],
+      ...["-device", `virtio-net-pci,netdev=net,host_mtu=${mtu},mac=52:54:00:00:00:0${number}`],
     ];
   }
 

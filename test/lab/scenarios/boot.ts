@@ -29,6 +29,16 @@ export const scenario: Scenario = {
     await lab.check("the executable runs, copied in as one file", async () => {
       await guest.ok("test ! -e /dist/framepass && framepass --version");
     });
+    await lab.check("a file changed on either side is seen changed on the other", async () => {
+      const path = join(guest.share, "both");
+      for (const text of ["first", "second, and longer"]) {
+        await Bun.write(path, text);
+        if ((await guest.ok("cat both")) !== text) return false;
+        await guest.ok(`echo "guest, ${text}" >both`);
+        if ((await Bun.file(path).text()) !== `guest, ${text}\n`) return false;
+      }
+      return true;
+    });
     await lab.check("output, errors and status of a script come back", async () => {
       const result = await guest.run("echo out; echo err >&2; exit 7");
       return Bun.deepEquals(result, { status: 7, stdout: "out\n", stderr: "err\n" });
