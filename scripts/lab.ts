@@ -81,6 +81,8 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 if (import.meta.main) {
+  // Leaving is enough: guests end with us, and their files are removed on the way out.
+  for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(130));
   process.exitCode = await main(process.argv.slice(2)).catch((error: Error) => {
     process.stderr.write(`lab: ${error.message}\n`);
     return 1;

@@ -1,14 +1,14 @@
 // A guest: a real kernel under QEMU without KVM, with an agent that runs scripts in it. It is owned:
 // `await using guest = await bootGuest(...)` ends QEMU and removes its files when the block is left.
 
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ensureDebian, projectDir } from "../../scripts/ensure.ts";
 import { Agent, type Job, type Result } from "./agent.ts";
 import { buildInitramfs } from "./initramfs.ts";
 import { fetchKernel } from "./kernel.ts";
 import { Monitor } from "./monitor.ts";
+import { Scratch } from "./scratch.ts";
 
 /** How to boot a guest; everything has a default. */
 export interface GuestOptions {
@@ -49,15 +49,17 @@ export class Guest {
   readonly share: string;
   /** From the start of QEMU to the agent's first word. */
   bootMs = 0;
-  readonly #dir: string;
+  readonly #scratch: Scratch;
   readonly #agent: Agent;
   readonly #monitor: Monitor;
   readonly #qemu: Bun.Subprocess;
   readonly #life: Timer;
+  #endReason: string | undefined;
 
-  constructor(options: GuestOptions, dir: string, command: readonly string[]) {
+  constructor(options: GuestOptions, scratch: Scratch, command: readonly string[]) {
+    const dir = scratch.path;
     this.name = options.name ?? "guest";
-    this.#dir = dir;
+    this.#scratch = scratch;
     this.share = join(dir, "share");
     this.#agent = new Agent(join(dir, "agent"), join(dir, "lab"));
     this.#monitor = new Monitor(join(dir, "monitor"));
@@ -66,7 +68,11 @@ export class Guest {
       stdout: Bun.file(join(dir, "qemu.log")),
       stderr: Bun.file(join(dir, "qemu.log")),
     });
-    this.#life = setTimeout(() => this.#qemu.kill("SIGKILL"), options.lifeMs ?? 300_000);
+    const lifeMs = options.lifeMs ?? 300_000;
+    this.#life = setTimeout(() => {
+      this.#endReason = `its life of ${lifeMs} ms is over`;
+      this.#qemu.kill("SIGKILL");
+    }, lifeMs);
     this.#qemu.exited.then(() => this.#agent.fail(new Error(`${this.name}: ${this.#lastWords()}`)));
   }
 
@@ -114,14 +120,16 @@ export class Guest {
 
   /** What the kernel has printed on the serial console. */
   console(): string {
-    const path = join(this.#dir, "console.log");
+    const path = join(this.#scratch.path, "console.log");
     return existsSync(path) ? readFileSync(path, "utf8") : "";
   }
 
+  /** Why QEMU is gone: our own reason, its complaint, or the kernel's. */
   #lastWords(): string {
-    const qemu = readFileSync(join(this.#dir, "qemu.log"), "utf8").trim();
-    const said = (qemu || this.console().trim()).split("\n").at(-1);
-    return `QEMU ended${said ? `: ${said}` : ""}`;
+    const complaint = readFileSync(join(this.#scratch.path, "qemu.log"), "utf8").trim();
+    const panic = /Kernel panic.*/.exec(this.console())?.[0];
+    const reason = this.#endReason ?? (complaint.split("\n").at(-1) || panic);
+    return `QEMU ended${reason ? `: ${reason}` : ""}`;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -130,7 +138,7 @@ export class Guest {
     await this.#qemu.exited;
     this.#agent[Symbol.dispose]();
     this.#monitor[Symbol.dispose]();
-    rmSync(this.#dir, { recursive: true, force: true });
+    this.#scratch[Symbol.dispose]();
   }
 }
 
@@ -144,7 +152,8 @@ export async function bootGuest(options: GuestOptions = {}): Promise<Guest> {
     packages: options.packages ?? [],
     files: options.files ?? {},
   });
-  const dir = mkdtempSync(join(tmpdir(), "framepass-lab-"));
+  const scratch = new Scratch();
+  const dir = scratch.path;
   const load = modules.flatMap((line) => {
     const files = initramfs.order.get(firstWord(line)) ?? [];
     const params = line.slice(firstWord(line).length);
@@ -152,7 +161,7 @@ export async function bootGuest(options: GuestOptions = {}): Promise<Guest> {
   });
   for (const shared of ["lab", "share"]) mkdirSync(join(dir, shared));
   writeFileSync(join(dir, "lab/modules"), load.join(""));
-  const guest = new Guest(options, dir, await qemuCommand(options, dir, initramfs.path));
+  const guest = new Guest(options, scratch, await qemuCommand(options, dir, initramfs.path));
   try {
     await guest.booted();
     return guest;

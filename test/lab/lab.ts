@@ -17,6 +17,7 @@ export interface Scenario {
 }
 
 const defaultLimitMs = 120_000;
+const consoleLines = 25;
 
 /** One run of one scenario. */
 export class Lab {
@@ -24,7 +25,8 @@ export class Lab {
   failed = 0;
   readonly #scenario: string;
   readonly #owned = new AsyncDisposableStack();
-  readonly #guests = new Set<Guest>();
+  /** Guest -> how much of its console has been shown. */
+  readonly #guests = new Map<Guest, number>();
 
   constructor(scenario: string) {
     this.#scenario = scenario;
@@ -33,7 +35,7 @@ export class Lab {
   /** Boots one guest; it lives until the scenario ends, or until its owner disposes it earlier. */
   async boot(options: GuestOptions = {}): Promise<Guest> {
     const guest = this.#owned.use(await bootGuest(options));
-    this.#guests.add(guest);
+    this.#guests.set(guest, 0);
     return guest;
   }
 
@@ -71,16 +73,20 @@ export class Lab {
     return failure === undefined;
   }
 
+  /** Counts a failure and shows what the guests' kernels have said since the last one. */
   async #fail(): Promise<void> {
     this.failed++;
     const logs = join(cacheDir(), "lab", "logs");
     mkdirSync(logs, { recursive: true });
-    for (const guest of this.#guests) {
+    for (const [guest, shown] of this.#guests) {
+      const console = guest.console();
       const log = join(logs, `${this.#scenario}-${guest.name}.log`);
-      await Bun.write(log, guest.console());
-      const tail = guest.console().trim().split("\n").slice(-15);
+      await Bun.write(log, console);
+      const lines = console.slice(shown).trim().split("\n").slice(-consoleLines);
+      this.#guests.set(guest, console.length);
+      if (lines[0] === "") continue;
       process.stdout.write(`  console of ${guest.name}, whole in ${log}:\n`);
-      for (const line of tail) process.stdout.write(`  | ${line.trimEnd()}\n`);
+      for (const line of lines) process.stdout.write(`  | ${line.trimEnd()}\n`);
     }
   }
 

@@ -1,9 +1,8 @@
 // A private network of guests: Ethernet frames as datagrams on Unix sockets in a directory of its
 // own, so labs that run side by side cannot meet and no port has to be found free.
 
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Scratch } from "./scratch.ts";
 
 /**
  * Bytes in an Ethernet frame. An emulated guest spends its time per packet: TCP carries 22 MB/s with
@@ -13,11 +12,11 @@ const mtu = 16_000;
 
 /** A cable between two guests. */
 export class Cable {
-  readonly #dir = mkdtempSync(join(tmpdir(), "framepass-net-"));
+  readonly #scratch = new Scratch();
 
   /** QEMU's arguments for the network card of guest 1 or 2. */
   qemuArgs(number: 1 | 2): readonly string[] {
-    const end = (n: number) => join(this.#dir, String(n));
+    const end = (n: number) => join(this.#scratch.path, String(n));
     const local = `local.type=unix,local.path=${end(number)}`;
     const remote = `remote.type=unix,remote.path=${end(3 - number)}`;
     return [
@@ -27,6 +26,6 @@ export class Cable {
   }
 
   [Symbol.dispose](): void {
-    rmSync(this.#dir, { recursive: true, force: true });
+    this.#scratch[Symbol.dispose]();
   }
 }
