@@ -13,8 +13,8 @@ const scenarioDir = join(projectDir, "test/lab/scenarios");
 export async function runLab(
   names: readonly string[],
 ): Promise<{ readonly passed: number; readonly failed: number }> {
-  const scenarios = await findScenarios(names);
   ensureNpm();
+  const scenarios = await findScenarios(names);
   ensureLabTools();
   await buildExecutable();
   let passed = 0;
