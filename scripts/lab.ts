@@ -1,0 +1,90 @@
+// `bun run lab [NAME...]`: runs the scenarios of the guest lab. Exit status 0 all hold, 1 some do not,
+// 2 unknown name, 3 the lab cannot be had on this host.
+
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { ensureLabTools } from "../test/lab/guest.ts";
+import { runScenario, type Scenario } from "../test/lab/lab.ts";
+import { ensureNpm, projectDir } from "./ensure.ts";
+
+const scenarioDir = join(projectDir, "test/lab/scenarios");
+
+/** Runs the scenarios named, or all of them, one after the other. */
+export async function runLab(
+  names: readonly string[],
+): Promise<{ readonly passed: number; readonly failed: number }> {
+  ensureNpm();
+  const scenarios = await findScenarios(names);
+  ensureLabTools();
+  await buildExecutable();
+  let passed = 0;
+  let failed = 0;
+  for (const scenario of scenarios) {
+    const result = await runScenario(scenario);
+    passed += result.passed;
+    failed += result.failed;
+  }
+  process.stdout.write(`lab: ${passed} passed, ${failed} failed\n`);
+  return { passed, failed };
+}
+
+/** The scenarios named, all of them when none is, in the order of their files. */
+async function findScenarios(names: readonly string[]): Promise<readonly Scenario[]> {
+  const all = new Map<string, Scenario>();
+  for (const file of readdirSync(scenarioDir).sort()) {
+    const { scenario } = (await import(join(scenarioDir, file))) as { scenario: Scenario };
+    all.set(scenario.name, scenario);
+  }
+  const unknown = names.find((name) => !all.has(name));
+  if (unknown !== undefined) {
+    process.stderr.write(`no scenario ${unknown}; there are ${[...all.keys()].join(", ")}\n`);
+    process.exit(2);
+  }
+  return [...all.values()].filter(({ name }) => names.length === 0 || names.includes(name));
+}
+
+/** Builds dist/framepass when a source is newer. */
+async function buildExecutable(): Promise<void> {
+  const executable = join(projectDir, "dist/framepass");
+  const sources = ["cmd", "src", "ffi", "scripts/build.ts", "package.json", "bun.lock"];
+  const newest = Math.max(...sources.map((path) => newestChange(join(projectDir, path))));
+  if (existsSync(executable) && statSync(executable).mtimeMs >= newest) return;
+  const build = Bun.spawnSync([process.execPath, "run", "build"], {
+    cwd: projectDir,
+    stdin: "ignore",
+    timeout: 120_000,
+  });
+  if (build.exitCode === 0) return;
+  throw new Error(`bun run build: ${build.stderr.toString().trim().split("\n").at(-1)}`);
+}
+
+function newestChange(path: string): number {
+  if (!existsSync(path)) return 0;
+  const own = statSync(path);
+  if (!own.isDirectory()) return own.mtimeMs;
+  return Math.max(own.mtimeMs, ...readdirSync(path).map((name) => newestChange(join(path, name))));
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const unknown = args.find((word) => word.startsWith("-") && word !== "--list");
+  if (unknown !== undefined) {
+    process.stderr.write(`unknown option ${unknown}; usage: bun run lab [--list] [NAME...]\n`);
+    return 2;
+  }
+  if (args.includes("--list")) {
+    for (const { name, title } of await findScenarios([])) {
+      process.stdout.write(`${name.padEnd(16)} ${title}\n`);
+    }
+    return 0;
+  }
+  return (await runLab(args)).failed === 0 ? 0 : 1;
+}
+
+if (import.meta.main) {
+  // Leaving is enough: guests end with us, and their files are removed on the way out.
+  for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(130));
+  process.exitCode = await main(process.argv.slice(2)).catch((error: Error) => {
+    process.stderr.write(`lab: ${error.message}\n`);
+    return 1;
+  });
+}

@@ -1,0 +1,95 @@
+// The host's side of the agent in init.sh: a script is a file on a shared directory, "run ID" on the
+// virtio-serial port starts it, "done ID STATUS" comes back, its output is in files there.
+
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { LineSocket } from "./line-socket.ts";
+
+/** What a script in the guest came to. */
+export interface Result {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A script that is running in the guest. */
+export interface Job {
+  /** Settles when the script ends; rejects when it takes too long or the guest dies. */
+  readonly result: Promise<Result>;
+  /** What it has printed so far. */
+  output(): { readonly stdout: string; readonly stderr: string };
+  /** Sends a signal to the script and everything it started. */
+  kill(signal: "TERM" | "INT" | "KILL" | "STOP" | "CONT"): void;
+}
+
+/** Runs scripts in one guest, as many at a time as wanted. */
+export class Agent {
+  readonly #socket: LineSocket;
+  readonly #dir: string;
+  readonly #pending = new Map<string, PromiseWithResolvers<number>>();
+  readonly #ready = Promise.withResolvers<void>();
+  #lastId = 0;
+  #failure: Error | undefined;
+
+  constructor(path: string, dir: string) {
+    this.#dir = dir;
+    this.#socket = new LineSocket(path, (line) => this.#take(line));
+    this.#ready.promise.catch(() => undefined); // told through ready()
+  }
+
+  /** Settles when the guest's user land is up. */
+  ready(): Promise<void> {
+    return this.#ready.promise;
+  }
+
+  /** Starts a script; after `timeoutMs` it is killed and its result is an error. */
+  start(script: string, timeoutMs: number): Job {
+    const id = String(++this.#lastId);
+    const pending = Promise.withResolvers<number>();
+    const output = () => ({ stdout: this.#read(`${id}.out`), stderr: this.#read(`${id}.err`) });
+    writeFileSync(join(this.#dir, `${id}.sh`), `echo $$ >/run/jobs/${id}\n${script}\n`);
+    if (this.#failure !== undefined) pending.reject(this.#failure);
+    else this.#pending.set(id, pending);
+    this.#socket.send(`run ${id}`);
+    const timer = setTimeout(() => {
+      this.#socket.send(`kill ${id} KILL`);
+      const said = output().stderr.trim().split("\n").at(-1);
+      const first = script.trim().split("\n")[0];
+      this.#pending.delete(id);
+      pending.reject(new Error(`no end in ${timeoutMs} ms: ${first}${said ? ` (${said})` : ""}`));
+    }, timeoutMs);
+    const result = pending.promise
+      .finally(() => clearTimeout(timer))
+      .then((status) => ({ status, ...output() }));
+    result.catch(() => undefined); // a background job nobody waits for must not end the process
+    return { result, output, kill: (signal) => this.#socket.send(`kill ${id} ${signal}`) };
+  }
+
+  /** Ends every waiting script with an error: the guest is gone. */
+  fail(error: Error): void {
+    this.#failure ??= error;
+    this.#ready.reject(error);
+    for (const pending of this.#pending.values()) pending.reject(error);
+    this.#pending.clear();
+  }
+
+  #take(line: string): void {
+    const [verb, id = "", status] = line.split(" ");
+    if (verb === "ready") this.#ready.resolve();
+    if (verb !== "done") return;
+    this.#pending.get(id)?.resolve(Number(status));
+    this.#pending.delete(id);
+  }
+
+  #read(name: string): string {
+    try {
+      return readFileSync(join(this.#dir, name), "utf8");
+    } catch {
+      return ""; // not started yet
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket[Symbol.dispose]();
+  }
+}

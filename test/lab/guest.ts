@@ -1,0 +1,221 @@
+// A guest: a real kernel under QEMU without KVM, with an agent that runs scripts in it. It is owned:
+// `await using guest = await bootGuest(...)` ends QEMU and removes its files when the block is left.
+
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { ensureDebian, projectDir } from "../../scripts/ensure.ts";
+import { Agent, type Job, type Result } from "./agent.ts";
+import { buildInitramfs } from "./initramfs.ts";
+import { fetchKernel } from "./kernel.ts";
+import { Monitor } from "./monitor.ts";
+import { Scratch } from "./scratch.ts";
+
+/** How to boot a guest; everything has a default. */
+export interface GuestOptions {
+  /** Its name in messages, and its host name. */
+  readonly name?: string;
+  /** Modules to load, in order: a name or the path of a .ko, then parameters ("vivid n_devs=2"). */
+  readonly modules?: readonly string[];
+  /** Modules that are only put there, with what they need: `insmod /modules/NAME.ko` is the script's. */
+  readonly spareModules?: readonly string[];
+  /** Debian packages to have in the guest, with all they depend on. */
+  readonly packages?: readonly string[];
+  /** Files to have in the guest: guest path -> host path. */
+  readonly files?: Readonly<Record<string, string>>;
+  /** Words added to the kernel command line. */
+  readonly commandLine?: string;
+  /** Arguments added to QEMU's. */
+  readonly qemuArgs?: readonly string[];
+  readonly memoryMib?: number;
+  /** The QEMU program; another version takes the same arguments. */
+  readonly qemu?: string;
+  /** After this time QEMU is ended, whatever it does. */
+  readonly lifeMs?: number;
+  /** Copies the executable into the guest's own memory instead of running it from the share. */
+  readonly copyExecutable?: boolean;
+  /** Its number on the private network: address 10.99.0.N, fd99::N, name guestN. */
+  readonly number?: number;
+}
+
+/** `-cpu max` runs the Bun executable; the KVM device a host may have is not used on purpose. */
+const machine = "-accel tcg,thread=multi -cpu max -smp 1 -no-reboot -nodefaults -display none";
+const commandLine = "console=ttyS0 quiet loglevel=5 panic=-1 mitigations=off random.trust_cpu=on";
+const bootTimeoutMs = 60_000;
+
+/** A running guest. */
+export class Guest {
+  readonly name: string;
+  /** The host's directory that is /share in the guest, where its scripts start. */
+  readonly share: string;
+  /** From the start of QEMU to the agent's first word. */
+  bootMs = 0;
+  readonly #scratch: Scratch;
+  readonly #agent: Agent;
+  readonly #monitor: Monitor;
+  readonly #qemu: Bun.Subprocess;
+  readonly #life: Timer;
+  #endReason: string | undefined;
+
+  constructor(options: GuestOptions, scratch: Scratch, command: readonly string[]) {
+    const dir = scratch.path;
+    this.name = options.name ?? "guest";
+    this.#scratch = scratch;
+    this.share = join(dir, "share");
+    this.#agent = new Agent(join(dir, "agent"), join(dir, "lab"));
+    this.#monitor = new Monitor(join(dir, "monitor"));
+    this.#qemu = Bun.spawn([...command], {
+      stdin: "ignore",
+      stdout: Bun.file(join(dir, "qemu.log")),
+      stderr: Bun.file(join(dir, "qemu.log")),
+    });
+    const lifeMs = options.lifeMs ?? 300_000;
+    this.#life = setTimeout(() => {
+      this.#endReason = `its life of ${lifeMs} ms is over`;
+      this.#qemu.kill("SIGKILL");
+    }, lifeMs);
+    this.#qemu.exited.then(() => this.#agent.fail(new Error(`${this.name}: ${this.#lastWords()}`)));
+  }
+
+  /** Settles when scripts can be run. */
+  async booted(): Promise<void> {
+    const from = performance.now();
+    const late = () => this.#agent.fail(new Error(`${this.name}: not up in ${bootTimeoutMs} ms`));
+    const timer = setTimeout(late, bootTimeoutMs);
+    await this.#agent.ready().finally(() => clearTimeout(timer));
+    this.bootMs = Math.round(performance.now() - from);
+  }
+
+  /** Runs a shell script to its end; its status is a result, not an error. */
+  run(script: string, options: { readonly timeoutMs?: number } = {}): Promise<Result> {
+    return this.start(script, options).result;
+  }
+
+  /** Runs a shell script that must succeed and answers what it printed. */
+  async ok(script: string, options: { readonly timeoutMs?: number } = {}): Promise<string> {
+    const { status, stdout, stderr } = await this.run(script, options);
+    if (status === 0) return stdout;
+    const said = (stderr.trim() || stdout.trim()).split("\n").at(-1);
+    throw new Error(`${this.name}: status ${status} of ${script.trim().split("\n")[0]}: ${said}`);
+  }
+
+  /** Starts a shell script and lets it run; any number of them run at a time. */
+  start(script: string, options: { readonly timeoutMs?: number } = {}): Job {
+    return this.#agent.start(script, options.timeoutMs ?? 30_000);
+  }
+
+  /** Waits until a shell condition holds, which is asked every 50 ms in the guest. */
+  async until(condition: string, timeoutMs = 10_000): Promise<void> {
+    await this.ok(`until { ${condition}\n} >/dev/null 2>&1; do sleep 0.05; done`, { timeoutMs });
+  }
+
+  /** Runs a command of QEMU's human monitor, "screendump PATH" for example. */
+  monitor(line: string): Promise<string> {
+    return this.#monitor.human(line);
+  }
+
+  /** Runs a command of QEMU's machine protocol. */
+  qmp(command: string, options: object = {}): Promise<unknown> {
+    return this.#monitor.execute(command, options);
+  }
+
+  /** What the kernel has printed on the serial console. */
+  console(): string {
+    const path = join(this.#scratch.path, "console.log");
+    return existsSync(path) ? readFileSync(path, "utf8") : "";
+  }
+
+  /** Why QEMU is gone: our own reason, its complaint, or the kernel's. */
+  #lastWords(): string {
+    const complaint = readFileSync(join(this.#scratch.path, "qemu.log"), "utf8").trim();
+    const panic = /Kernel panic.*/.exec(this.console())?.[0];
+    const reason = this.#endReason ?? (complaint.split("\n").at(-1) || panic);
+    return `QEMU ended${reason ? `: ${reason}` : ""}`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#life);
+    this.#qemu.kill("SIGKILL");
+    await this.#qemu.exited;
+    this.#agent[Symbol.dispose]();
+    this.#monitor[Symbol.dispose]();
+    this.#scratch[Symbol.dispose]();
+  }
+}
+
+/** Boots a guest and waits for its user land. */
+export async function bootGuest(options: GuestOptions = {}): Promise<Guest> {
+  ensureLabTools();
+  const modules = options.modules ?? [];
+  const initramfs = await buildInitramfs({
+    kernel: await fetchKernel(),
+    modules: [...modules.map(firstWord), ...(options.spareModules ?? [])],
+    packages: options.packages ?? [],
+    files: options.files ?? {},
+  });
+  const scratch = new Scratch();
+  const dir = scratch.path;
+  const load = modules.flatMap((line) => {
+    const files = initramfs.order.get(firstWord(line)) ?? [];
+    const params = line.slice(firstWord(line).length);
+    return files.map((file, at) => `/modules/${file}${at === files.length - 1 ? params : ""}\n`);
+  });
+  for (const shared of ["lab", "share"]) mkdirSync(join(dir, shared));
+  writeFileSync(join(dir, "lab/modules"), load.join(""));
+  const guest = new Guest(options, scratch, await qemuCommand(options, dir, initramfs.path));
+  try {
+    await guest.booted();
+    return guest;
+  } catch (error) {
+    process.stderr.write(guest.console());
+    await guest[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Installs what the lab needs on the host. */
+export function ensureLabTools(): void {
+  ensureDebian([
+    { package: "qemu-system-x86", provides: "qemu-system-x86_64" },
+    { package: "seabios", provides: "/usr/share/seabios/bios-256k.bin" },
+    { package: "cpio", provides: "cpio" },
+    { package: "kmod", provides: "depmod" },
+    { package: "xz-utils", provides: "xz" },
+    { package: "util-linux", provides: "setpriv" },
+  ]);
+}
+
+async function qemuCommand(
+  options: GuestOptions,
+  dir: string,
+  initramfs: string,
+): Promise<readonly string[]> {
+  const words = [
+    commandLine,
+    `lab.name=${options.name ?? "guest"} lab.number=${options.number ?? 1}`,
+    options.copyExecutable ? "lab.copy" : "",
+    options.commandLine ?? "",
+  ];
+  const dist = join(projectDir, "dist");
+  const shared = (id: string, path: string, more = "") =>
+    `local,path=${path},mount_tag=${id},security_model=none,multidevs=remap${more}`;
+  return [
+    // A lab that is killed takes its guests along.
+    ...["setpriv", "--pdeathsig", "KILL", "--", options.qemu ?? "qemu-system-x86_64"],
+    ...machine.split(" "),
+    ...["-m", String(options.memoryMib ?? 1024)],
+    ...["-kernel", (await fetchKernel()).image, "-initrd", initramfs],
+    ...["-append", words.filter((word) => word !== "").join(" ")],
+    ...["-serial", `file:${join(dir, "console.log")}`],
+    ...["-qmp", `unix:${join(dir, "monitor")}`],
+    ...["-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent"],
+    ...["-chardev", `socket,id=agent,path=${join(dir, "agent")}`],
+    ...["-virtfs", shared("lab", join(dir, "lab"))],
+    ...["-virtfs", shared("share", join(dir, "share"))],
+    ...["-virtfs", shared("dist", dist, ",readonly=on")],
+    ...(options.qemuArgs ?? []),
+  ];
+}
+
+function firstWord(line: string): string {
+  return line.split(" ")[0] ?? "";
+}

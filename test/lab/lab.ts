@@ -1,0 +1,114 @@
+// What a scenario works with: it boots guests, states checks, and whatever it leaves running is
+// ended when its time is over.
+
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { cacheDir } from "../../scripts/ensure.ts";
+import { bootGuest, type Guest, type GuestOptions } from "./guest.ts";
+import { Cable } from "./network.ts";
+
+/** A scenario of the lab: one file in scenarios/ exports one as `scenario`. */
+export interface Scenario {
+  readonly name: string;
+  readonly title: string;
+  /** The whole scenario is stopped after this time; two minutes when not given. */
+  readonly limitMs?: number;
+  run(lab: Lab): Promise<void>;
+}
+
+const defaultLimitMs = 120_000;
+const consoleLines = 25;
+
+/** One run of one scenario. */
+export class Lab {
+  passed = 0;
+  failed = 0;
+  readonly #scenario: string;
+  readonly #owned = new AsyncDisposableStack();
+  /** Guest -> how much of its console has been shown. */
+  readonly #guests = new Map<Guest, number>();
+
+  constructor(scenario: string) {
+    this.#scenario = scenario;
+  }
+
+  /** Boots one guest; it lives until the scenario ends, or until its owner disposes it earlier. */
+  async boot(options: GuestOptions = {}): Promise<Guest> {
+    const guest = this.#owned.use(await bootGuest(options));
+    this.#guests.set(guest, 0);
+    return guest;
+  }
+
+  /** Boots two guests joined by a network: guest1 at 10.99.0.1 and fd99::1, guest2 likewise. */
+  async bootPair(
+    first: GuestOptions = {},
+    second: GuestOptions = {},
+  ): Promise<readonly [Guest, Guest]> {
+    const cable = this.#owned.use(new Cable());
+    const joined = (number: 1 | 2, options: GuestOptions) =>
+      this.boot({
+        name: `guest${number}`,
+        ...options,
+        number,
+        qemuArgs: [...cable.qemuArgs(number), ...(options.qemuArgs ?? [])],
+      });
+    return Promise.all([joined(1, first), joined(2, second)]);
+  }
+
+  /** States something and says whether it holds: `body` throws, or answers false, when it does not. */
+  async check(sentence: string, body: () => unknown): Promise<boolean> {
+    const from = performance.now();
+    let failure: string | undefined;
+    try {
+      if ((await body()) === false) failure = "does not hold";
+    } catch (error) {
+      failure = error instanceof Error ? error.message : String(error);
+    }
+    const seconds = ((performance.now() - from) / 1000).toFixed(1).padStart(5);
+    const verdict = failure === undefined ? "ok    " : "FAILED";
+    const reason = failure === undefined ? "" : `: ${failure}`;
+    process.stdout.write(`${verdict} ${seconds} s  ${this.#scenario}: ${sentence}${reason}\n`);
+    if (failure === undefined) this.passed++;
+    else await this.#fail();
+    return failure === undefined;
+  }
+
+  /** Counts a failure and shows what the guests' kernels have said since the last one. */
+  async #fail(): Promise<void> {
+    this.failed++;
+    const logs = join(cacheDir(), "lab", "logs");
+    mkdirSync(logs, { recursive: true });
+    for (const [guest, shown] of this.#guests) {
+      const console = guest.console();
+      const log = join(logs, `${this.#scenario}-${guest.name}.log`);
+      await Bun.write(log, console);
+      const lines = console.slice(shown).trim().split("\n").slice(-consoleLines);
+      this.#guests.set(guest, console.length);
+      if (lines[0] === "") continue;
+      process.stdout.write(`  console of ${guest.name}, whole in ${log}:\n`);
+      for (const line of lines) process.stdout.write(`  | ${line.trimEnd()}\n`);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#owned.disposeAsync();
+  }
+}
+
+/** Runs one scenario within its time and counts its checks. */
+export async function runScenario(
+  scenario: Scenario,
+): Promise<{ readonly passed: number; readonly failed: number }> {
+  await using lab = new Lab(scenario.name);
+  const limitMs = scenario.limitMs ?? defaultLimitMs;
+  const over = Promise.withResolvers<never>();
+  const timer = setTimeout(() => over.reject(new Error(`not done in ${limitMs} ms`)), limitMs);
+  try {
+    await Promise.race([scenario.run(lab), over.promise]);
+  } catch (error) {
+    await lab.check("the scenario comes to its end", () => Promise.reject(error));
+  } finally {
+    clearTimeout(timer);
+  }
+  return lab;
+}

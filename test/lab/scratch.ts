@@ -1,0 +1,24 @@
+// Temporary directories of the lab: gone with their owner, and at the latest with the process.
+
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const live = new Set<Scratch>();
+process.on("exit", () => {
+  for (const scratch of live) scratch[Symbol.dispose]();
+});
+
+/** A directory that is removed with everything in it. */
+export class Scratch {
+  readonly path = mkdtempSync(join(tmpdir(), "framepass-lab-"));
+
+  constructor() {
+    live.add(this);
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.path, { recursive: true, force: true });
+    live.delete(this);
+  }
+}
