@@ -19,6 +19,11 @@ export const tools: readonly ToolRow[] = [
     summary: "receive frames into memory, a file or a pipe",
     load: async () => (await import("./receiver.ts")).receiver as unknown as Tool,
   },
+  {
+    name: "receiver_sdl",
+    summary: "receive frames into a window",
+    load: async () => (await import("./receiver-sdl.ts")).receiverSdl as unknown as Tool,
+  },
 ];
 
 /** The tool of that name, if there is one. */

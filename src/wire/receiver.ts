@@ -16,7 +16,7 @@ import type { Address } from "./address.ts";
 import { Listener, type Peer } from "./listener.ts";
 import type { FrameHeader, StreamInfo } from "./messages.ts";
 import { type ReceptionEnd, receiveStream } from "./reception.ts";
-import type { OpenTarget } from "./target.ts";
+import type { OpenTarget, Waiting } from "./target.ts";
 
 export interface ReceiverOptions extends StatsOptions {
   readonly address: Address;
@@ -91,6 +91,7 @@ async function serve(
 ): Promise<ReceptionEnd> {
   using socket = peer.socket;
   const sameClock = sharesOurClock(peer);
+  const captureTime = (header: FrameHeader) => (sameClock ? stampedUs(header) : undefined);
   let last = -1;
   let sizeimage = 0;
   const started = (stream: StreamInfo) => {
@@ -114,11 +115,13 @@ async function serve(
     if (last >= 0 && gap > 0 && gap < 0x1_0000_0000) counts.drops += gap;
     last = header.sequence;
     if (header.bytesused < sizeimage) stats.short += 1;
-    if (sameClock) addLatency(stats, header);
+    if (options.latency === undefined) addLatency(stats, captureTime(header));
     stats.frame(header.bytesused);
     return options.frames === undefined || stats.frames < options.frames;
   };
-  const { maxFrame, stallMs = 10_000, openTarget } = options;
+  const { maxFrame, stallMs = 10_000 } = options;
+  const openTarget = (stream: StreamInfo, waiting: Waiting) =>
+    options.openTarget(stream, waiting, captureTime);
   return await receiveStream(
     loop,
     socket,
@@ -134,10 +137,16 @@ function sharesOurClock({ socket, address }: Peer): boolean {
   return host(localAddress(socket).name) === host(address.name);
 }
 
-/** Adds the time from capture to complete. */
-function addLatency(stats: StreamStats, header: FrameHeader): void {
+/** The time of capture in a header, microseconds; undefined unless a monotonic clock stamped it. */
+function stampedUs(header: FrameHeader): number | undefined {
   const clock = header.flags & V4L2_BUF_FLAG_TIMESTAMP_MASK;
-  if (clock !== V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC) return;
-  const us = monotonicUs() - (header.ts_sec * 1e6 + header.ts_usec);
+  if (clock !== V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC) return undefined;
+  return header.ts_sec * 1e6 + header.ts_usec;
+}
+
+/** Adds the time from capture to complete. */
+function addLatency(stats: StreamStats, captureUs: number | undefined): void {
+  if (captureUs === undefined) return;
+  const us = monotonicUs() - captureUs;
   if (us >= 0 && us < OLDEST_US) stats.latency.add(us);
 }
