@@ -58,6 +58,17 @@ export function openLibrary<S extends Signatures>(soname: string, signatures: S)
   return linked.symbols as unknown as Functions<S>;
 }
 
+/** The function at an address, which a library gave out itself. */
+export function functionAt<const A extends readonly FFIType[]>(
+  at: number,
+  args: A,
+  returns: FFIType,
+): (...args: Numbers<A>) => number {
+  const definition = { function: { args: [...args], returns, ptr: at } };
+  const linked = linkSymbols(definition as unknown as Parameters<typeof linkSymbols>[0]);
+  return linked.symbols.function as unknown as (...args: Numbers<A>) => number;
+}
+
 /** The NUL-terminated text at an address; empty for address 0. */
 export function textAt(address: number): string {
   if (address === 0) return "";

@@ -26,6 +26,7 @@ export class SdlVideo implements Disposable {
   constructor() {
     const sdl = k.sdl();
     k.setHint("SDL_NO_SIGNAL_HANDLERS", "1"); // SIGINT stays the loop's
+    k.setHint("SDL_FRAMEBUFFER_ACCELERATION", "0"); // the software renderer writes to the window itself
     k.sdlMust(sdl.SDL_InitSubSystem(k.SDL_INIT_VIDEO), "SDL_InitSubSystem", "video");
     this.driver = textAt(sdl.SDL_GetCurrentVideoDriver());
   }
@@ -70,6 +71,8 @@ export class SdlVideo implements Disposable {
 export class SdlWindow implements Disposable {
   /** SDL's name for the renderer: "opengl", "software". */
   readonly renderer: string;
+  /** What OpenGL draws with, where known: "llvmpipe (LLVM 15.0.6, 256 bits)". */
+  readonly gl: string;
   readonly accelerated: boolean;
   readonly vsync: boolean;
   readonly #window: number;
@@ -78,8 +81,15 @@ export class SdlWindow implements Disposable {
   readonly #sizeAt = addressOf(this.#size);
   #open = true;
 
-  /** Opens a window with an accelerated renderer, else with the software one, which never has vsync. Throws CallError. */
-  constructor(title: string, size: Size, want: { fullscreen: boolean; vsync: boolean }) {
+  /**
+   * Opens a window with an accelerated renderer, else with the software one, which never has vsync. `emulation`:
+   * an OpenGL that is itself software is good enough. Throws CallError.
+   */
+  constructor(
+    title: string,
+    size: Size,
+    want: { fullscreen: boolean; vsync: boolean; emulation: boolean },
+  ) {
     const sdl = k.sdl();
     const text = cString(title);
     const centre = k.SDL_WINDOWPOS_CENTERED;
@@ -89,7 +99,15 @@ export class SdlWindow implements Disposable {
     const window = sdl.SDL_CreateWindow(addressOf(text), centre, centre, width, height, flags);
     this.#window = k.sdlMade(window, "SDL_CreateWindow", `${width}x${height}`);
     try {
-      this.#renderer = createRenderer(this.#window, want.vsync);
+      let renderer = createAccelerated(this.#window, want.vsync);
+      this.gl = renderer === 0 ? "" : k.glRenderer();
+      if (renderer !== 0 && !want.emulation && softwareGl.test(this.gl)) {
+        sdl.SDL_DestroyRenderer(renderer);
+        renderer = 0;
+      }
+      if (renderer === 0)
+        renderer = sdl.SDL_CreateRenderer(this.#window, -1, k.SDL_RENDERER_SOFTWARE);
+      this.#renderer = k.sdlMade(renderer, "SDL_CreateRenderer", "software");
     } catch (error) {
       sdl.SDL_DestroyWindow(this.#window);
       throw error;
@@ -99,7 +117,7 @@ export class SdlWindow implements Disposable {
     sdl.SDL_GetRendererInfo(this.#renderer, info.$address);
     this.renderer = textAt(info.name);
     this.accelerated = (info.flags & k.SDL_RENDERER_ACCELERATED) !== 0;
-    this.vsync = (info.flags & k.SDL_RENDERER_PRESENTVSYNC) !== 0;
+    this.vsync = this.accelerated && (info.flags & k.SDL_RENDERER_PRESENTVSYNC) !== 0;
   }
 
   /** The handle textures are made and drawn with. Throws once disposed. */
@@ -200,13 +218,13 @@ export class SdlWindow implements Disposable {
   }
 }
 
-function createRenderer(window: number, vsync: boolean): number {
-  const sdl = k.sdl();
+/** Mesa's renderers without a GPU: SDL's own needs a fifth of their time. docs/decisions/0011-display-path.md */
+const softwareGl = /llvmpipe|softpipe|swrast/i;
+
+/** An accelerated renderer, or 0. */
+function createAccelerated(window: number, vsync: boolean): number {
   const flags = (k.SDL_RENDERER_ACCELERATED | (vsync ? k.SDL_RENDERER_PRESENTVSYNC : 0)) >>> 0;
-  const accelerated = sdl.SDL_CreateRenderer(window, -1, flags);
-  if (accelerated !== 0) return accelerated;
-  const software = sdl.SDL_CreateRenderer(window, -1, k.SDL_RENDERER_SOFTWARE);
-  return k.sdlMade(software, "SDL_CreateRenderer", "software");
+  return k.sdl().SDL_CreateRenderer(window, -1, flags);
 }
 
 const accesses = {

@@ -1,7 +1,7 @@
 // SDL 2 (https://wiki.libsdl.org/SDL2): functions, constants and structs, loaded on first use. Needs 2.0.16.
 import { FFIType } from "bun:ffi";
 import { addressOf, cString } from "./libc.ts";
-import { CallError, type Functions, openLibrary, textAt } from "./library.ts";
+import { CallError, type Functions, functionAt, openLibrary, textAt } from "./library.ts";
 import { i32, n64, struct, u8, u32 } from "./struct.ts";
 
 export const SDL_SONAME = "libSDL2-2.0.so.0";
@@ -19,6 +19,7 @@ const signatures = {
   SDL_DestroyRenderer: { args: [at], returns: none },
   SDL_DestroyTexture: { args: [at], returns: none },
   SDL_DestroyWindow: { args: [at], returns: none },
+  SDL_GL_GetProcAddress: { args: [at], returns: address },
   SDL_GetCurrentDisplayMode: { args: [int, at], returns: int },
   SDL_GetCurrentVideoDriver: { args: [], returns: address },
   SDL_GetDisplayUsableBounds: { args: [int, at], returns: int },
@@ -119,6 +120,16 @@ let loaded: Sdl | undefined;
 export function sdl(): Sdl {
   loaded ??= openLibrary(SDL_SONAME, signatures);
   return loaded;
+}
+
+const GL_RENDERER = 0x1f01;
+
+/** What the current OpenGL context draws with, "llvmpipe (LLVM 15.0.6, 256 bits)"; empty without one. */
+export function glRenderer(): string {
+  const name = cString("glGetString");
+  const pointer = sdl().SDL_GL_GetProcAddress(addressOf(name));
+  if (pointer === 0) return "";
+  return textAt(functionAt(pointer, [u], address)(GL_RENDERER));
 }
 
 /** `result`, unless it is negative: the call failed. Throws CallError with SDL's reason. */

@@ -113,6 +113,11 @@ export class Display implements Disposable {
     return { lines, fields: verified === undefined ? fields : { verified, ...fields } };
   }
 
+  /** Whether there is a screen, but no window system. */
+  get #bare(): boolean {
+    return this.#video.driver.toLowerCase() === "kmsdrm";
+  }
+
   #streamEnded(showing: Showing): void {
     if (this.#showing !== showing) return;
     this.#showing = undefined;
@@ -129,19 +134,24 @@ export class Display implements Disposable {
     }
     const { fullscreen, "no-vsync": noVsync } = this.#options;
     const size = windowSize(picture, this.#video.usable(0));
-    const window = this.#makeWindow(size, { fullscreen, vsync: !noVsync });
+    // Without a window system there is nothing but OpenGL; and a renderer asked for by name is kept.
+    const emulation = this.#bare || process.env.SDL_RENDER_DRIVER !== undefined;
+    const window = this.#makeWindow(size, { fullscreen, vsync: !noVsync, emulation });
     this.#window = window;
-    if (window.fullscreen || this.#video.driver === "kmsdrm") this.#video.showCursor(false);
-    const kind = window.accelerated ? "accelerated" : "software";
+    if (window.fullscreen || this.#bare) this.#video.showCursor(false);
+    const on = window.accelerated ? `on ${window.gl || "a GPU"}` : "on the CPU";
     const sync = window.vsync ? `vsync at ${window.refreshRate} Hz` : "no vsync";
     log.info(
-      `display: video driver ${this.#video.driver}, renderer ${window.renderer} (${kind}), ${sync}`,
+      `display: video driver ${this.#video.driver}, ${window.renderer} renderer ${on}, ${sync}`,
     );
     if (this.#options.hud) this.#figures = this.#owned.use(new Figures(window));
     return window;
   }
 
-  #makeWindow(size: Size, want: { fullscreen: boolean; vsync: boolean }): SdlWindow {
+  #makeWindow(
+    size: Size,
+    want: { fullscreen: boolean; vsync: boolean; emulation: boolean },
+  ): SdlWindow {
     try {
       return this.#owned.use(new SdlWindow(this.#tool, size, want));
     } catch (error) {
@@ -218,7 +228,7 @@ export class Display implements Disposable {
     const window = this.#window;
     if (window === undefined) return;
     window.fullscreen = !window.fullscreen;
-    this.#video.showCursor(!window.fullscreen && this.#video.driver !== "kmsdrm");
+    this.#video.showCursor(!window.fullscreen && !this.#bare);
   }
 
   [Symbol.dispose](): void {
