@@ -93,8 +93,8 @@ export class SdlWindow implements Disposable {
     const sdl = k.sdl();
     const text = cString(title);
     const centre = k.SDL_WINDOWPOS_CENTERED;
-    const flags =
-      (k.SDL_WINDOW_RESIZABLE | (want.fullscreen ? k.SDL_WINDOW_FULLSCREEN_DESKTOP : 0)) >>> 0;
+    // Hidden until it has its renderer, for which SDL may have to make it anew.
+    const flags = (k.SDL_WINDOW_RESIZABLE | k.SDL_WINDOW_HIDDEN) >>> 0;
     const { width, height } = size;
     const window = sdl.SDL_CreateWindow(addressOf(text), centre, centre, width, height, flags);
     this.#window = k.sdlMade(window, "SDL_CreateWindow", `${width}x${height}`);
@@ -113,6 +113,8 @@ export class SdlWindow implements Disposable {
       throw error;
     }
     sdl.SDL_SetWindowMinimumSize(this.#window, 64, 48);
+    if (want.fullscreen) this.fullscreen = true;
+    sdl.SDL_ShowWindow(this.#window);
     const info = k.sdlRendererInfo.alloc();
     sdl.SDL_GetRendererInfo(this.#renderer, info.$address);
     this.renderer = textAt(info.name);
@@ -165,8 +167,11 @@ export class SdlWindow implements Disposable {
     k.sdl().SDL_SetWindowTitle(this.#window, addressOf(text));
   }
 
+  /** Changes its size and puts it in the middle of the screen. */
   resize({ width, height }: Size): void {
     k.sdl().SDL_SetWindowSize(this.#window, width, height);
+    const centre = k.SDL_WINDOWPOS_CENTERED; // the old corner may leave the rest outside
+    k.sdl().SDL_SetWindowPosition(this.#window, centre, centre);
   }
 
   /** Makes everything one colour. */
