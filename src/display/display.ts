@@ -136,6 +136,8 @@ export class Display implements Disposable {
     const size = windowSize(picture, this.#video.usable(0));
     // Without a window system there is nothing but OpenGL; and a renderer asked for by name is kept.
     const emulation = this.#bare || process.env.SDL_RENDER_DRIVER !== undefined;
+    // SDL's desktop OpenGL renderer draws no textures on DRM alone; SDL_RENDER_DRIVER wins over this.
+    if (this.#bare) sdl.setHint("SDL_RENDER_DRIVER", "opengles2");
     const window = this.#makeWindow(size, { fullscreen, vsync: !noVsync, emulation });
     this.#window = window;
     if (window.fullscreen || this.#bare) this.#video.showCursor(false);
@@ -196,6 +198,7 @@ export class Display implements Disposable {
     const fps = this.#rate.perSecond(this.counts.shown);
     this.#figures?.set(fps, this.counts, this.latency);
     this.#setTitle(fps);
+    if (fps === 0) this.#redraw(); // new figures; and a screen someone else has drawn on is ours again
   }
 
   #setTitle(fps?: number): void {
