@@ -4,6 +4,7 @@ import * as v from "../../ffi/linux/videodev2.ts";
 import { SourceEnded, UnavailableError } from "../errors.ts";
 import { Frame } from "../frame.ts";
 import { log } from "../log.ts";
+import { type Allocator, heapAllocator } from "../memory.ts";
 import type { Source } from "../source.ts";
 import type { CaptureBuffers } from "./buffers.ts";
 import { deviceAdvice, type VideoDevice } from "./device.ts";
@@ -19,6 +20,8 @@ export interface CameraOptions extends CaptureWish {
   readonly memory: (typeof memoryTypes)[number];
   readonly buffers: number;
   readonly heap: string;
+  /** How `heap` becomes an allocator of dma-bufs; throws SysError. DMA heaps where nothing else is said. */
+  readonly openHeap?: (path: string) => Allocator;
 }
 
 /** A driver that refused the memory type at REQBUFS or QBUF, or a heap that could not serve it. */
@@ -87,7 +90,7 @@ function makeBuffers(
     log.info(`${device.path}: ${count} buffers, asked for ${options.buffers}`);
   const sizes = agreed.planes.map((plane, i) => Math.max(plane.sizeimage, cut.needs[i] ?? 0));
   const memory = owned.use(
-    dmabuf ? tryHeap(queue, count, sizes, options.heap) : mapBuffers(queue, count, cut.needs),
+    dmabuf ? tryHeap(queue, count, sizes, options) : mapBuffers(queue, count, cut.needs),
   );
   for (let index = 0; index < count; index++) {
     const r = memory.queue(index);
@@ -106,10 +109,10 @@ function tryHeap(
   queue: BufferQueue,
   count: number,
   sizes: readonly number[],
-  heap: string,
+  { heap, openHeap = heapAllocator }: CameraOptions,
 ): CaptureBuffers {
   try {
-    return heapBuffers(queue, count, sizes, heap);
+    return heapBuffers(queue, count, sizes, openHeap(heap));
   } catch (error) {
     if (error instanceof SysError) throw new Refused(error.message, { cause: error });
     throw error;
