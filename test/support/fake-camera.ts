@@ -196,9 +196,7 @@ export class FakeCamera implements VideoDevice {
   #setFormat(format: Struct<typeof v.v4l2Format.fields>): number {
     const known = pixelFormat(format["fmt.pix.pixelformat"]);
     const layout =
-      known === undefined
-        ? []
-        : layoutOf(known, format["fmt.pix.width"], format["fmt.pix.height"]);
+      known === undefined ? [] : layoutOf(known, format["fmt.pix.width"], format["fmt.pix.height"]);
     const sizeimage = layout.reduce((sum, plane) => sum + plane.rowBytes * plane.rows, 0);
     const tight = [{ sizeimage, bytesperline: layout[0]?.rowBytes ?? 0 }];
     this.planes = [...(this.options.planes ?? tight)];
@@ -356,8 +354,8 @@ export function rate(
 function describe(name: string, argument: Record<string, unknown>): string {
   const short = name.replace("VIDIOC_", "");
   if (short === "REQBUFS") {
-    const memory = argument["memory"] === v.V4L2_MEMORY_DMABUF ? "DMABUF" : "MMAP";
-    return `${short} ${argument["count"]} ${memory}`;
+    const memory = argument.memory === v.V4L2_MEMORY_DMABUF ? "DMABUF" : "MMAP";
+    return `${short} ${argument.count} ${memory}`;
   }
-  return short === "QBUF" || short === "QUERYBUF" ? `${short} ${argument["index"]}` : short;
+  return short === "QBUF" || short === "QUERYBUF" ? `${short} ${argument.index}` : short;
 }
