@@ -28,13 +28,23 @@ export interface Source extends Disposable {
   next(): Frame | undefined;
 }
 
-/** The newest frame there is; older ones go straight back. `passed` is told how many those were. */
+/**
+ * The newest of the frames that wait; older ones go straight back, `passed` is told how many. No more are taken
+ * than the source has buffers: one that always has another frame ready must not be drained for ever.
+ */
 export function newest(source: Source, passed: (frames: number) => void): Frame | undefined {
   let frame = source.next();
-  for (let next = frame && source.next(); next !== undefined; next = source.next()) {
+  try {
+    for (let taken = 1; frame !== undefined && taken < source.frames.length; taken++) {
+      const next = source.next();
+      if (next === undefined) break;
+      frame[Symbol.dispose]();
+      frame = next;
+      passed(1);
+    }
+  } catch (error) {
     frame?.[Symbol.dispose]();
-    passed(1);
-    frame = next;
+    throw error;
   }
   return frame;
 }

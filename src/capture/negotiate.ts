@@ -142,7 +142,7 @@ function agreeOnRate(
     if (device.ioctl(v.VIDIOC_G_PARM, parm) < 0) return undefined;
   } else {
     parm["parm.capture.timeperframe.numerator"] = 1000;
-    parm["parm.capture.timeperframe.denominator"] = Math.round(fps * 1000);
+    parm["parm.capture.timeperframe.denominator"] = Math.max(1, Math.round(fps * 1000));
     if (device.ioctl(v.VIDIOC_S_PARM, parm) < 0) return undefined;
   }
   const seconds = parm["parm.capture.timeperframe.numerator"];

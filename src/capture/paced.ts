@@ -35,9 +35,9 @@ export class PacedSource implements Source {
   readonly errors = 0;
   readonly buffers: readonly FrameBuffer[];
   readonly #fill: Fill;
-  readonly #ticker = new Ticker();
-  readonly #always = new Signal(true);
   readonly #owned = new DisposableStack();
+  readonly #ticker = this.#owned.use(new Ticker());
+  readonly #always = this.#owned.use(new Signal(true));
   readonly #intervalNs: number;
   #running = false;
   #sequence = 0;
@@ -48,8 +48,6 @@ export class PacedSource implements Source {
     this.picture = options.picture;
     this.fps = options.fps === 0 ? undefined : options.fps;
     this.#intervalNs = options.fps === 0 ? 0 : 1e9 / options.fps;
-    this.#owned.use(this.#ticker);
-    this.#owned.use(this.#always);
     if (options.owned !== undefined) this.#owned.use(options.owned);
     const allocator = options.allocator ?? memfdAllocator;
     this.memory = allocator.name;
