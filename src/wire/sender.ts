@@ -49,6 +49,7 @@ export async function runSender(
     if (socket === undefined) return "stopped";
     log.info(`connected to ${options.address.text}`);
     source.start();
+    stats.streaming = true;
     try {
       const passed = (frames: number) => {
         drops += frames;
@@ -63,6 +64,7 @@ export async function runSender(
       );
     } finally {
       source.stop();
+      stats.streaming = false;
     }
   };
   let retryMs = FIRST_RETRY_MS;
