@@ -74,7 +74,9 @@ function captureType(device: VideoDevice): { type: number; card: string } {
   const r = device.ioctl(v.VIDIOC_QUERYCAP, caps);
   if (r < 0) {
     const error = new SysError("VIDIOC_QUERYCAP", device.path, -r);
-    throw new UnavailableError(`${error.message}; this is not a V4L2 device`, { cause: error });
+    throw new UnavailableError(`${error.message}; not a V4L2 device: name another with --device`, {
+      cause: error,
+    });
   }
   const all = caps.capabilities;
   const own = (all & v.V4L2_CAP_DEVICE_CAPS) !== 0 ? caps.device_caps : all;
