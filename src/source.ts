@@ -18,6 +18,8 @@ export interface Source extends Disposable {
   readonly drops: number;
   /** Damaged frames, taken back and not handed out. */
   readonly errors: number;
+  /** Makes a frame whenever it is asked: there always is a next one, and none waits. */
+  readonly onDemand?: boolean;
   /** How the buffers are made: "dmabuf", "mmap", "memfd". */
   readonly memory: string;
   /** Starts the stream; after `stop` again. */
@@ -31,6 +33,7 @@ export interface Source extends Disposable {
 /** The newest frame there is; older ones go straight back. `passed` is told how many those were. */
 export function newest(source: Source, passed: (frames: number) => void): Frame | undefined {
   let frame = source.next();
+  if (source.onDemand) return frame;
   for (let next = frame && source.next(); next !== undefined; next = source.next()) {
     frame?.[Symbol.dispose]();
     passed(1);
