@@ -3,7 +3,7 @@
 import type { Guest } from "../guest.ts";
 import type { Lab } from "../lab.ts";
 import { type Ended, startReceiver, Tool } from "../tool.ts";
-import { wanted } from "./pictures.ts";
+import { wanted } from "../wanted.ts";
 
 const device = "/dev/video0";
 const camera = `sender -d ${device} -W 320 -H 180 -a 127.0.0.1 -p 5000`;

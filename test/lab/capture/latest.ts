@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Guest } from "../guest.ts";
 import type { Lab } from "../lab.ts";
 import { Tool } from "../tool.ts";
-import { wanted } from "./pictures.ts";
+import { wanted } from "../wanted.ts";
 
 const helloBytes = 28;
 const headerBytes = 40;

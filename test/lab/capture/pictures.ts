@@ -7,6 +7,7 @@ import { layoutOf } from "../../../src/format/layout.ts";
 import type { Guest } from "../guest.ts";
 import type { Lab } from "../lab.ts";
 import { startReceiver, Tool } from "../tool.ts";
+import { wanted } from "../wanted.ts";
 
 const frames = 8;
 const width = 640;
@@ -128,9 +129,4 @@ function withoutPadding(
   }
   wanted("bytes captured by v4l2-ctl", captured.length, at);
   return Buffer.concat(rows);
-}
-
-/** Says what was got where something else was wanted. */
-export function wanted(what: string, got: unknown, want: unknown): void {
-  if (got !== want) throw new Error(`${what}: ${got}, must be ${want}`);
 }
