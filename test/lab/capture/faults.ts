@@ -82,11 +82,55 @@ export async function checkFaults(lab: Lab, guest: Guest): Promise<void> {
     });
   }
 
+  await lab.check("with --reconnect a camera whose node was gone goes on", async () => {
+    const [sender, receiver] = await stream("-r 30 --reconnect");
+    const before = receiver.frames();
+    await guest.ok("echo vivid.0 >/sys/bus/platform/drivers/vivid/unbind; test ! -e /dev/video0");
+    await sender.says("ENOENT");
+    await guest.ok("echo vivid.0 >/sys/bus/platform/drivers/vivid/bind");
+    await receiver.moves(before + 10);
+    sender.kill("INT");
+    const { status } = await sender.end();
+    await stop(receiver);
+    return status === 130;
+  });
+
+  await lab.check(
+    "buffers that are refused at REQBUFS or QBUF are made in the other way",
+    async () => {
+      for (const call of ["reqbufs", "qbuf"]) {
+        await control(`inject_vidioc_${call}_error=1`);
+        const [sender, receiver] = await stream("-r 30");
+        sender.kill("INT");
+        wanted(`memory after ${call} failed`, (await sender.end()).started.memory, "mmap");
+        await stop(receiver);
+      }
+    },
+  );
+
+  await lab.check(
+    "a stream that cannot be started is one line, and tried again if asked",
+    async () => {
+      await control("inject_vidioc_streamon_error=1");
+      const receiver = await startReceiver(guest, "-p 5000 --keep");
+      const { status, lines } = await new Tool(guest, camera).end();
+      wanted("exit status", status, 3);
+      if (!oneError(lines, "VIDIOC_STREAMON")) throw new Error(lines.join("; "));
+      await control("inject_vidioc_streamon_error=1");
+      const sender = new Tool(guest, `${camera} --reconnect`);
+      await sender.moves(3);
+      sender.kill("INT");
+      await sender.end();
+      await stop(receiver);
+    },
+  );
+
   await lab.check("a second sender is told that the camera is busy", async () => {
     const [sender, receiver] = await stream();
-    for (const memory of ["auto", "dmabuf", "mmap"]) {
-      const { status, lines } = await new Tool(guest, `${camera} -m ${memory}`).end();
-      wanted(`exit status with -m ${memory}`, status, 3);
+    const wishes = ["auto", "dmabuf", "mmap"];
+    const others = wishes.map((memory) => new Tool(guest, `${camera} -m ${memory}`).end());
+    for (const [i, { status, lines }] of (await Promise.all(others)).entries()) {
+      wanted(`exit status with -m ${wishes[i]}`, status, 3);
       if (!oneError(lines, "EBUSY")) throw new Error(lines.join("; "));
     }
     sender.kill("INT");
