@@ -24,7 +24,6 @@ const whatToDo: Record<string, string> = {
   ENODEV: "no driver serves this node: load it or name another with --device",
   EACCES: "add yourself to the group video, or run as root",
   EPERM: "add yourself to the group video, or run as root",
-  EISDIR: "name a video device with --device (testsrc needs none)",
   EBUSY: "close the program that uses it",
 };
 
