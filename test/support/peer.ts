@@ -136,6 +136,11 @@ export class RawReceiver implements Disposable {
     this.connected.resolve();
   }
 
+  /** Bytes that came after the last whole frame. */
+  get rest(): number {
+    return this.#waiting;
+  }
+
   pause(): void {
     this.#socket?.pause();
   }
