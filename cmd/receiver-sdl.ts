@@ -4,8 +4,8 @@ import { Display } from "../src/display/display.ts";
 import { displayOptions } from "../src/display/options.ts";
 import { UsageError } from "../src/errors.ts";
 import { StampChecker } from "../src/format/stamp.ts";
-import { receiveAllocator } from "../src/memory.ts";
-import { openOutput } from "../src/output/file.ts";
+import { type Allocator, receiveAllocator } from "../src/memory.ts";
+import { type Output, openOutputWhenRead } from "../src/output/file.ts";
 import { allowList, parseAddress } from "../src/wire/address.ts";
 import { MemoryTarget } from "../src/wire/memory-target.ts";
 import type { FrameHeader } from "../src/wire/messages.ts";
@@ -22,18 +22,18 @@ export const receiverSdl = defineTool({
       throw new UsageError("--json and --output - both want stdout");
     const { keep, "max-frame": maxFrame } = values;
     const address = parseAddress("--listen", values.listen, values.port);
+    if (values.allow.length > 0 && (address.kind === "unix" || address.kind === "vsock"))
+      throw new UsageError(`--allow is for IP addresses, not for --listen ${values.listen}`);
     const allowed = allowList(values.allow);
     using owned = new DisposableStack();
     const display = owned.use(new Display("receiver_sdl", loop, values));
-    const output =
-      values.output === undefined ? undefined : owned.use(openOutput(loop, values.output));
+    const ending = AbortSignal.any([signal, display.closed]);
+    let output: Output | undefined;
     const checker = values.verify ? new StampChecker() : undefined;
     // Only who wants more of a frame than its picture gets it in memory first.
     const wantsHeap = values.given.has("heap");
-    const allocator =
-      wantsHeap || output !== undefined || checker !== undefined
-        ? owned.use(receiveAllocator(values.heap, wantsHeap))
-        : undefined;
+    const inMemory = wantsHeap || values.output !== undefined || values.verify;
+    let allocator: Allocator | undefined;
     const openTarget: OpenTarget = (stream, waiting, captureTime) => {
       using made = new DisposableStack();
       const showing = made.use(display.show(stream, maxFrame));
@@ -78,6 +78,12 @@ export const receiverSdl = defineTool({
         json: values.json,
         latency: display.latency,
         openTarget,
+        prepare: async () => {
+          if (inMemory) allocator = owned.use(receiveAllocator(values.heap, wantsHeap));
+          if (values.output === undefined) return;
+          output = await openOutputWhenRead(loop, values.output, ending);
+          owned.use(output);
+        },
         listening: (name) => {
           if (keep) display.wait(["waiting for a sender", "", name]);
         },
@@ -86,7 +92,7 @@ export const receiverSdl = defineTool({
           return display.summary(checker?.verified);
         },
       },
-      AbortSignal.any([signal, display.closed]),
+      ending,
     );
     return end === "stopped" && !display.closed.aborted ? "stopped" : "done";
   },

@@ -1,8 +1,8 @@
 // The picture on the screen as a PNG file.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { encode } from "fast-png";
 import type { SdlTexture, SdlWindow } from "../../ffi/sdl2-window.ts";
+import { encodeRgb } from "../output/png.ts";
 
 /** Writes the picture of `texture`, in its own size, into the folder; the file's name. Throws CallError or a file system error. */
 export function writeSnapshot(
@@ -13,10 +13,7 @@ export function writeSnapshot(
 ): string {
   const { width, height } = texture;
   const data = window.readTexture(texture);
-  const png = encode(
-    { width, height, data, channels: 3, depth: 8 },
-    { zlib: { level: 3 } }, // the stream waits meanwhile
-  );
+  const png = encodeRgb({ width, height, data }, 3); // quick: the stream waits meanwhile
   const time = new Date().toISOString().replaceAll(/[-:]/g, "").replace(".", "-").slice(0, -1);
   const path = join(dir, `${tool}-${time}.png`);
   writeFileSync(path, png, { flag: "wx" });

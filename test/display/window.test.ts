@@ -11,9 +11,10 @@ import { Canvas } from "../../src/format/canvas.ts";
 import { formats, fourcc, pixelFormatNamed } from "../../src/format/formats.ts";
 import { difference, wrongBars } from "../support/bars.ts";
 import { encodeJpeg } from "../support/jpeg.ts";
-import { freePort, RawSender } from "../support/raw-sender.ts";
+import { frameBytes, helloBytes, RawSender } from "../support/peer.ts";
 import { openDescriptors } from "../support/resources.ts";
-import { RunningTool, until } from "../support/tool.ts";
+import { freePort, Tool, within } from "../support/tool.ts";
+import { until } from "../support/until.ts";
 import type { Shot, X11, XWindow } from "../support/x11.ts";
 import { Xvfb } from "../support/xvfb.ts";
 
@@ -31,16 +32,49 @@ afterAll(async () => {
   rmSync(work, { recursive: true, force: true });
 });
 
-function receive(port: number, ...more: string[]): RunningTool {
-  const env = { DISPLAY: screen.display, SDL_VIDEODRIVER: undefined, WAYLAND_DISPLAY: undefined };
-  return new RunningTool(["receiver_sdl", "-l", "127.0.0.1", "-p", String(port), ...more], env);
+/** Variables that choose where SDL draws; those not named are unset. */
+const drawOn = (variables: Record<string, string>) => ({
+  env: { DISPLAY: undefined, WAYLAND_DISPLAY: undefined, SDL_VIDEODRIVER: undefined, ...variables },
+});
+
+/** A receiver_sdl that listens. */
+async function receive(...words: string[]): Promise<Tool & { readonly port: string }> {
+  const port = freePort();
+  const where = ["-l", "127.0.0.1", "-p", port];
+  const on = drawOn({ DISPLAY: screen.display });
+  const tool = await Tool.start("receiver_sdl", [...where, ...words], on);
+  await tool.says("listening on");
+  return Object.assign(tool, { port });
 }
 
-function send(port: number, format: string, width: number, height: number, ...more: string[]) {
+function send(port: string, format: string, width: number, height: number, ...more: string[]) {
   const size = ["-f", format, "-W", String(width), "-H", String(height)];
-  const to = ["-a", "127.0.0.1", "-p", String(port), "--stats", "0"];
-  return new RunningTool(["sender", "-d", "testsrc", ...size, ...to, "-r", "15", ...more]);
+  const to = ["-a", "127.0.0.1", "-p", port, "--stats", "0"];
+  return Tool.start("sender", ["-d", "testsrc", ...size, ...to, "-r", "15", ...more]);
 }
+
+/** A sender of our own that has said hello. */
+async function rawSender(
+  port: string,
+  format: string,
+  width: number,
+  height: number,
+  sizeimage: number,
+) {
+  const sender = await RawSender.to({ host: "127.0.0.1", port: Number(port) });
+  await sender.send(helloBytes({ width, height, pixelformat: fourcc(format), sizeimage }));
+  let sequence = 0;
+  return Object.assign(sender, {
+    async frame(payload: Uint8Array): Promise<void> {
+      await sender.send(frameBytes(sequence++, payload.length));
+      await sender.send(payload);
+    },
+  });
+}
+
+/** Waits until a tool has said something. */
+const said = (tool: Tool, pattern: RegExp) =>
+  until(`${pattern}`, 5000, () => (pattern.test(tool.stderr) ? true : undefined));
 
 /** The window of a size, once it is there. */
 const windowOf = (width: number, height: number) =>
@@ -74,9 +108,8 @@ function barsPicture(format: string, width: number, height: number): Uint8Array<
 const onScreen = formats.filter((format) => format.sdl !== undefined).map(({ name }) => name);
 
 test("every format in every size shows its bars, one sender after the other", async () => {
-  const port = freePort();
-  await using receiver = receive(port, "--keep");
-  await receiver.said(/listening/);
+  await using receiver = await receive("--keep");
+  const { port } = receiver;
   let descriptors = 0;
   const sizes: readonly (readonly [number, number])[] = [
     [640, 480],
@@ -88,7 +121,7 @@ test("every format in every size shows its bars, one sender after the other", as
     cases.push({ format, w: 641, h: 361 });
   expect(onScreen.length).toBeGreaterThan(9);
   for (const { format, w, h } of cases) {
-    await using _sender = send(port, format, w, h);
+    await using _sender = await send(port, format, w, h);
     const window = await windowOf(w, h);
     await seen(window, (shot) => {
       const wrong = wrongBars(shot, format === "GREY");
@@ -100,22 +133,20 @@ test("every format in every size shows its bars, one sender after the other", as
 }, 60_000);
 
 test("the title says tool, size, format and rate", async () => {
-  const port = freePort();
-  await using receiver = receive(port);
-  await receiver.said(/listening/);
-  await using _sender = send(port, "YUYV", 320, 240);
+  await using receiver = await receive();
+  const { port } = receiver;
+  await using _sender = await send(port, "YUYV", 320, 240);
   const window = await windowOf(320, 240);
   await until("the rate", 4000, async () =>
     /^receiver_sdl 320x240 YUYV 1[3-7]\.\d fps$/.test(await x.title(window.id)) ? true : undefined,
   );
-  await receiver.said(/display: video driver x11, software renderer/);
+  await said(receiver, /display: video driver x11, software renderer/);
 });
 
 test("a resized window keeps the picture's shape, between black borders", async () => {
-  const port = freePort();
-  await using receiver = receive(port);
-  await receiver.said(/listening/);
-  await using _sender = send(port, "NV12", 640, 480);
+  await using receiver = await receive();
+  const { port } = receiver;
+  await using _sender = await send(port, "NV12", 640, 480);
   x.resize((await windowOf(640, 480)).id, 1000, 480);
   await seen(await windowOf(1000, 480), (shot) => {
     const borders = [10, 170, 830, 990].map((at) => difference(shot.at(at, 240), [0, 0, 0]));
@@ -129,10 +160,9 @@ test("--scale fill covers the window, none shows pixel for pixel", async () => {
     ["fill", { x: 0, y: -135, width: 1000, height: 750 }],
     ["none", { x: 180, y: 0, width: 640, height: 480 }],
   ] as const) {
-    const port = freePort();
-    await using receiver = receive(port, "--scale", scale);
-    await receiver.said(/listening/);
-    await using _sender = send(port, "YUYV", 640, 480);
+    await using receiver = await receive("--scale", scale);
+    const { port } = receiver;
+    await using _sender = await send(port, "YUYV", 640, 480);
     x.resize((await windowOf(640, 480)).id, 1000, 480);
     await seen(await windowOf(1000, 480), (shot) => {
       // Of the enlarged picture the upper rows are outside: look at a row that is inside.
@@ -150,12 +180,10 @@ test("rows with their driver's padding are shown straight", async () => {
   const padded = new Uint8Array(pitch * height).fill(0x55);
   for (let row = 0; row < height; row++)
     padded.set(tight.subarray(row * width * 2, (row + 1) * width * 2), row * pitch);
-  const port = freePort();
-  await using receiver = receive(port);
-  await receiver.said(/listening/);
-  using sender = await RawSender.connect(port);
-  sender.hello({ width, height, pixelformat: fourcc("YUYV"), sizeimage: padded.length });
-  sender.frame(padded);
+  await using receiver = await receive();
+  const { port } = receiver;
+  using sender = await rawSender(port, "YUYV", width, height, padded.length);
+  await sender.frame(padded);
   await seen(await windowOf(width, height), (shot) => wrongBars(shot, false));
 });
 
@@ -169,12 +197,10 @@ test("MJPG is decoded; a broken or strange picture is left out and counted", asy
   canvas.fill(0, 0, width, height, [255, 0, 0]);
   const good = encodeJpeg(rgb, width, height);
   const small = encodeJpeg(red, 320, 240);
-  const port = freePort();
-  await using receiver = receive(port, "--json", "--no-vsync");
-  await receiver.said(/listening/);
-  using sender = await RawSender.connect(port);
-  sender.hello({ width, height, pixelformat: fourcc("MJPG"), sizeimage: 500_000 });
-  sender.frame(good);
+  await using receiver = await receive("--json", "--no-vsync");
+  const { port } = receiver;
+  using sender = await rawSender(port, "MJPG", width, height, 500_000);
+  await sender.frame(good);
   const window = await windowOf(width, height);
   await seen(window, (shot) => wrongBars(shot, false));
   for (const bad of [
@@ -183,11 +209,11 @@ test("MJPG is decoded; a broken or strange picture is left out and counted", asy
     new Uint8Array(1000).fill(0xff),
     good.subarray(0, 0),
   ]) {
-    sender.frame(bad);
+    await sender.frame(bad);
     await Bun.sleep(60);
   }
   await seen(window, (shot) => wrongBars(shot, false));
-  sender.frame(encodeJpeg(red, width, height));
+  await sender.frame(encodeJpeg(red, width, height));
   await seen(window, (shot) => difference(shot.at(320, 240), [255, 0, 0]));
   await x.close(window.id);
   const { status, stdout } = await receiver.ended();
@@ -197,38 +223,31 @@ test("MJPG is decoded; a broken or strange picture is left out and counted", asy
 });
 
 test("a compressed picture may not ask for more memory than --max-frame", async () => {
-  const port = freePort();
-  await using receiver = receive(port);
-  await receiver.said(/listening/);
-  using sender = await RawSender.connect(port);
-  const side = 16_384;
-  sender.hello({ width: side, height: side, pixelformat: fourcc("MJPG"), sizeimage: 1000 });
+  await using receiver = await receive();
+  const { port } = receiver;
+  using _sender = await rawSender(port, "MJPG", 16_384, 16_384, 1000);
   const { status, stderr } = await receiver.ended();
   expect(status).toBe(1);
   expect(stderr).toContain("16384x16384 MJPG is 536870912 bytes decoded");
 });
 
 test("a format nobody can show loses the sender its connection, and with --keep nothing else", async () => {
-  const port = freePort();
-  await using receiver = receive(port, "--keep");
-  await receiver.said(/listening/);
-  using sender = await RawSender.connect(port);
-  sender.hello({ width: 64, height: 64, pixelformat: fourcc("H264"), sizeimage: 1000 });
-  await receiver.said(/H264 cannot be shown; YUYV, .*MJPG/);
-  await until("the end of the connection", 3000, () => (sender.closed ? true : undefined));
-  await using _sender = send(port, "YUYV", 640, 480);
+  await using receiver = await receive("--keep");
+  const { port } = receiver;
+  using sender = await rawSender(port, "H264", 64, 64, 1000);
+  await said(receiver, /H264 cannot be shown; YUYV, .*MJPG/);
+  await within(sender.closed, "the end of the connection");
+  await using _sender = await send(port, "YUYV", 640, 480);
   await seen(await windowOf(640, 480), (shot) => wrongBars(shot, false));
 });
 
 test("the close button ends a tool whose sender is stalled in the middle of a frame, with status 0", async () => {
-  const port = freePort();
-  await using receiver = receive(port);
-  await receiver.said(/listening/);
-  using sender = await RawSender.connect(port);
-  sender.hello({ width: 640, height: 480, pixelformat: fourcc("YUYV"), sizeimage: 614_400 });
-  sender.frame(barsPicture("YUYV", 640, 480));
-  sender.header(614_400);
-  sender.write(new Uint8Array(100_000));
+  await using receiver = await receive();
+  const { port } = receiver;
+  using sender = await rawSender(port, "YUYV", 640, 480, 614_400);
+  await sender.frame(barsPicture("YUYV", 640, 480));
+  await sender.send(frameBytes(1, 614_400));
+  await sender.send(new Uint8Array(100_000));
   const window = await windowOf(640, 480);
   await seen(window, (shot) => wrongBars(shot, false));
   x.resize(window.id, 800, 600); // it is alive
@@ -243,16 +262,13 @@ test("the close button ends a tool whose sender is stalled in the middle of a fr
 test.each(["q", "escape"] as const)(
   "key %s ends it with status 0, SIGINT with 130",
   async (key) => {
-    const port = freePort();
-    await using receiver = receive(port, "--keep");
-    await receiver.said(/listening/);
+    await using receiver = await receive("--keep");
     const window = await windowOf(640, 480);
     await x.press(window.id, KEY[key]);
     expect((await receiver.ended()).status).toBe(0);
-    await using other = receive(port, "--keep");
-    await other.said(/listening/);
+    await using other = await receive("--keep");
     await windowOf(640, 480);
-    other.kill("SIGINT");
+    other.signal("SIGINT");
     expect((await other.ended()).status).toBe(130);
   },
 );
@@ -265,24 +281,22 @@ test("with --keep a card waits for a sender, again when one has died, and the ne
       for (let py = 200; py < 280; py++) if (shot.at(px, py)[0] > 200) ink += 1;
     return cornerWrong ?? (ink > 100 ? undefined : `${ink} pixels of ink`);
   };
-  const port = freePort();
-  await using receiver = receive(port, "--keep");
-  await receiver.said(/listening/);
+  await using receiver = await receive("--keep");
+  const { port } = receiver;
   const window = await windowOf(640, 480);
   await seen(window, isCard);
   for (let round = 0; round < 2; round++) {
-    await using sender = send(port, "YUYV", 640, 480);
+    await using sender = await send(port, "YUYV", 640, 480);
     await seen(window, (shot) => wrongBars(shot, false));
-    sender.kill("SIGKILL");
+    sender.signal("SIGKILL");
     await seen(window, isCard);
   }
 });
 
 test("key s writes the picture as PNG, --hud draws its figures over it", async () => {
-  const port = freePort();
-  await using receiver = receive(port, "--snapshot", work, "--hud", "--scale", "fit");
-  await receiver.said(/listening/);
-  await using _sender = send(port, "YUYV", 640, 480);
+  await using receiver = await receive("--snapshot", work, "--hud", "--scale", "fit");
+  const { port } = receiver;
+  await using _sender = await send(port, "YUYV", 640, 480);
   const window = await windowOf(640, 480);
   await seen(window, (shot) => {
     let ink = 0;
@@ -291,7 +305,7 @@ test("key s writes the picture as PNG, --hud draws its figures over it", async (
     return ink > 100 ? undefined : `${ink} pixels of ink`;
   });
   await x.press(window.id, KEY.s);
-  await receiver.said(/wrote .*receiver_sdl-\d{8}T.*\.png/);
+  await said(receiver, /wrote .*receiver_sdl-\d{8}T.*\.png/);
   const [name = ""] = readdirSync(work).filter((file) => file.endsWith(".png"));
   const { width, height, data, channels } = decode(readFileSync(join(work, name)));
   expect({ width, height, channels }).toEqual({ width: 640, height: 480, channels: 3 });
@@ -303,10 +317,9 @@ test("key s writes the picture as PNG, --hud draws its figures over it", async (
 });
 
 test("a stream faster than the screen: the newest frames are shown, the others counted, latency stays", async () => {
-  const port = freePort();
-  await using receiver = receive(port, "--json", "--stats", "0");
-  await receiver.said(/listening/);
-  await using sender = send(port, "YUYV", 640, 480, "-r", "0", "-n", "1500");
+  await using receiver = await receive("--json", "--stats", "0");
+  const { port } = receiver;
+  await using sender = await send(port, "YUYV", 640, 480, "-r", "0", "-n", "1500");
   expect((await sender.ended(9000)).status).toBe(0);
   const { status, stdout } = await receiver.ended();
   expect(status).toBe(0);
@@ -320,11 +333,10 @@ test("a stream faster than the screen: the newest frames are shown, the others c
 });
 
 test("frames that go to a file and a check are shown as well", async () => {
-  const port = freePort();
   const file = join(work, "out.yuv");
-  await using receiver = receive(port, "-o", file, "--verify", "-n", "8");
-  await receiver.said(/listening/);
-  await using _sender = send(port, "UYVY", 640, 480);
+  await using receiver = await receive("-o", file, "--verify", "-n", "8");
+  const { port } = receiver;
+  await using _sender = await send(port, "UYVY", 640, 480);
   await seen(await windowOf(640, 480), (shot) => wrongBars(shot, false));
   const { status, stderr } = await receiver.ended();
   expect(status).toBe(0);
@@ -333,23 +345,18 @@ test("frames that go to a file and a check are shown as well", async () => {
 });
 
 test("without a screen SDL's silent fallback is an error that says what was tried", async () => {
-  const start = (env: Record<string, string | undefined>) =>
-    new RunningTool(["receiver_sdl", "-l", "127.0.0.1", "-p", String(freePort())], {
-      DISPLAY: undefined,
-      WAYLAND_DISPLAY: undefined,
-      SDL_VIDEODRIVER: undefined,
-      ...env,
-    });
-  await using none = start({});
+  const start = (variables: Record<string, string>) =>
+    Tool.start("receiver_sdl", ["-l", "127.0.0.1", "-p", freePort()], drawOn(variables));
+  await using none = await start({});
   const { status, stderr } = await none.ended();
   expect(status).toBe(3);
   expect(stderr).toMatch(/error: .*tried x11, .*set DISPLAY or WAYLAND_DISPLAY/);
-  await using wrong = start({ SDL_VIDEODRIVER: "x11" });
+  await using wrong = await start({ SDL_VIDEODRIVER: "x11" });
   const named = await wrong.ended();
   expect(named.status).toBe(3);
   expect(named.stderr).toContain("tried x11");
-  await using dummy = start({ SDL_VIDEODRIVER: "dummy" });
-  await dummy.said(/listening/);
-  dummy.kill("SIGTERM");
+  await using dummy = await start({ SDL_VIDEODRIVER: "dummy" });
+  await dummy.says("listening on");
+  dummy.signal("SIGTERM");
   expect((await dummy.ended()).status).toBe(130);
 });
