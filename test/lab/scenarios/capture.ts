@@ -8,6 +8,7 @@ import type { Scenario } from "../lab.ts";
 export const scenario: Scenario = {
   name: "capture",
   title: "what a camera captures arrives, whatever its buffers are and whatever goes wrong",
+  limitMs: 240_000,
   async run(lab) {
     // video0 takes foreign buffers, video1 refuses them at QBUF, video2 has the multi-planar API.
     const guest = await lab.boot({
