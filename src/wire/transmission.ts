@@ -153,9 +153,10 @@ class Transmission implements Disposable {
   }
 
   #onSource(events: number): void {
+    if ((events & EPOLLPRI) !== 0) this.#source.urgent?.();
     const before = this.#taken;
-    if (this.#sending.left > 0) this.#waiting = this.#take();
-    else this.#pump();
+    if (this.#sending.left === 0) this.#pump();
+    else if (this.#live) this.#waiting = this.#take();
     if ((events & (EPOLLERR | EPOLLHUP)) === 0 || this.#taken > before) return;
     throw new SourceEnded(`poll ${this.#source.name}: the device reports an error (POLLERR)`, true);
   }
@@ -170,7 +171,7 @@ class Transmission implements Disposable {
     for (let i = 0; i < BURST; i++) {
       const sent = this.#sending.send(this.#socket);
       if (sent === "again") {
-        this.#waitFor(EPOLLOUT, this.#live ? SOURCE_EVENTS : 0);
+        this.#waitFor(EPOLLOUT, this.#live ? SOURCE_EVENTS : EPOLLPRI);
         return;
       }
       if (typeof sent === "number") throw new SysError("send", this.#socket.name, -sent);
@@ -181,7 +182,7 @@ class Transmission implements Disposable {
       this.#begin(next);
     }
     if (this.#frame === undefined) this.#waitFor(0, SOURCE_EVENTS);
-    else this.#waitFor(EPOLLOUT, 0);
+    else this.#waitFor(EPOLLOUT, EPOLLPRI);
   }
 
   /** The frame to send next. With `latest` that is the newest of all, and older ones go straight back. */
