@@ -27,8 +27,8 @@ export interface TransmitOptions {
 
 /** How long the frame under way may take to leave once a stop was asked for. */
 const LAST_FRAME_MS = 150;
-/** Frames sent in one turn of the loop before others have theirs. */
-const BURST = 64;
+/** How long frames are sent in one turn of the loop before signals, timers and others have theirs. */
+const BURST_MS = 5;
 const SOURCE_EVENTS = EPOLLIN | EPOLLPRI;
 
 interface Slot {
@@ -168,7 +168,8 @@ class Transmission implements Disposable {
 
   /** Sends what is under way, then frames for as long as there are some and the socket takes them. */
   #pump(): void {
-    for (let i = 0; i < BURST; i++) {
+    const untilMs = performance.now() + BURST_MS;
+    do {
       const sent = this.#sending.send(this.#socket);
       if (sent === "again") {
         this.#waitFor(EPOLLOUT, this.#live ? SOURCE_EVENTS : EPOLLPRI);
@@ -180,7 +181,7 @@ class Transmission implements Disposable {
       const next = this.#take();
       if (next === undefined) break;
       this.#begin(next);
-    }
+    } while (performance.now() < untilMs);
     if (this.#frame === undefined) this.#waitFor(0, SOURCE_EVENTS);
     else this.#waitFor(EPOLLOUT, EPOLLPRI);
   }
