@@ -66,9 +66,12 @@ export interface VirtioDevice extends Disposable {
   memoryChanged(memory: GuestMemory): void;
 }
 
+/** What a device may use of the loop; a handler that throws costs the front-end its connection and nothing else. */
+export type DeviceLoop = Pick<Loop, "watch" | "every" | "after">;
+
 /** What a device may use while it runs. */
 export interface DeviceHost {
-  readonly loop: Loop;
+  readonly loop: DeviceLoop;
   readonly memory: GuestMemory;
   readonly ackedFeatures: bigint;
 }
