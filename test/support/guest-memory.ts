@@ -1,7 +1,12 @@
-// Guest memory for tests: one or more regions on a memfd, with pages nobody may touch between them.
+// Guest memory for tests: one or more regions on a memfd, between guards that nobody may touch.
 import { Fd } from "../../ffi/fd.ts";
 import { Mapping } from "../../ffi/mapping.ts";
 import type { GuestMemory, Span } from "../../src/virtio/device.ts";
+
+/** Bytes before and after each region that nobody may change. */
+const GUARD = 16_384;
+const GUARD_BYTE = 0xa5;
+const guard = new Uint8Array(new ArrayBuffer(GUARD)).fill(GUARD_BYTE);
 
 export interface Region {
   readonly address: bigint;
@@ -24,14 +29,15 @@ export class TestMemory implements GuestMemory, Disposable {
     this.#regions = regions.map((region) => {
       let known = this.#fds.find((f) => f.region.address === region.address);
       if (known === undefined) {
-        known = { fd: Fd.memory("guest", region.length), region };
+        const length = region.length + 2 * GUARD;
+        known = { fd: Fd.memory("guest", length), region };
+        using whole = new Mapping(known.fd.number, length, "guest");
+        whole.bytes.set(guard);
+        whole.bytes.set(guard, GUARD + region.length);
         this.#fds.push(known);
       }
-      return {
-        region,
-        fd: known.fd,
-        mapping: new Mapping(known.fd.number, region.length, "guest"),
-      };
+      const mapping = new Mapping(known.fd.number, region.length + 2 * GUARD, "guest");
+      return { region, fd: known.fd, mapping };
     });
     this.generation++;
   }
@@ -49,11 +55,11 @@ export class TestMemory implements GuestMemory, Disposable {
       const offset = Number(at - found.region.address);
       const n = Math.min(found.region.length - offset, Number(end - at));
       spans.push({
-        address: found.mapping.address + offset,
+        address: found.mapping.address + GUARD + offset,
         length: n,
-        bytes: found.mapping.bytes.subarray(offset, offset + n),
+        bytes: found.mapping.bytes.subarray(GUARD + offset, GUARD + offset + n),
         fd: found.fd.number,
-        offset,
+        offset: GUARD + offset,
       });
       at += BigInt(n);
     }
@@ -65,6 +71,15 @@ export class TestMemory implements GuestMemory, Disposable {
     const span = this.resolve(address, BigInt(length))?.[0];
     if (span === undefined || span.length !== length) throw new Error("not in one region");
     return span.bytes;
+  }
+
+  /** Throws when something was written beside a region. */
+  checkGuards(): void {
+    for (const { mapping, region } of this.#regions) {
+      for (const at of [0, GUARD + region.length])
+        if (Buffer.compare(mapping.bytes.subarray(at, at + GUARD), guard) !== 0)
+          throw new Error(`written outside guest memory, beside 0x${region.address.toString(16)}`);
+    }
   }
 
   [Symbol.dispose](): void {
