@@ -35,8 +35,8 @@ const common = {
     default: "info",
     help: "how much is said on stderr",
   },
-  help: { type: "flag", help: "show this text" },
-  version: { type: "flag", help: "show version, commit and target" },
+  help: { short: "h", type: "flag", help: "show this text" },
+  version: { short: "V", type: "flag", help: "show version, commit and target" },
 } as const satisfies Options;
 
 /** Defines a tool; `run` sees its options with their types. */
@@ -58,8 +58,9 @@ export async function runMain<O extends Options>(
 async function runTool<O extends Options>(tool: Tool<O>, argv: readonly string[]): Promise<number> {
   try {
     // Asking for help or version wins over anything that may be missing.
-    if (argv.includes("--help")) return await printHelp(tool);
-    if (argv.includes("--version")) return await printOut(versionLine());
+    if (argv.some((word) => word === "--help" || word === "-h")) return await printHelp(tool);
+    if (argv.some((word) => word === "--version" || word === "-V"))
+      return await printOut(versionLine());
     const options = { ...tool.options, ...common };
     const values = parseOptions(options, argv);
     setUpLog(tool.name, values["log-level"]);
