@@ -64,6 +64,14 @@ export class DriverQueue implements Disposable {
     this.#usedIndex = 0;
   }
 
+  /** Goes on as if so many chains had come and gone. */
+  startAt(index: number): void {
+    this.#availableIndex = index;
+    this.#usedIndex = index;
+    this.publish();
+    this.#used.setUint16(2, index, true);
+  }
+
   /** Addresses as the front-end names them. */
   get user(): { descriptors: bigint; available: bigint; used: bigint } {
     return {

@@ -80,6 +80,13 @@ export const monitors: readonly Monitor[] = [
   },
 ];
 
+/** The monitor of that name. */
+export function monitor(name: string): Monitor {
+  const found = monitors.find((row) => row.name === name);
+  if (found === undefined) throw new Error(`no monitor ${name}`);
+  return found;
+}
+
 export class Hypervisor {
   readonly #monitor: Monitor;
   readonly #frontEnd: FrontEnd;

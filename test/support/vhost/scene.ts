@@ -65,6 +65,8 @@ export async function withDevice<D extends VirtioDevice>(
         }),
       );
       if (device === undefined) throw new Error("no device was made");
+      // What the server does when a connection is over.
+      connection.over.then(() => connection[Symbol.dispose]());
       const ram = owned.use(new GuestRam(options.places));
       const sizes = options.sizes ?? [64, 16];
       const queues = sizes.map((size) => owned.use(new DriverQueue(loop, ram, size)));
