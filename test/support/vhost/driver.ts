@@ -38,11 +38,12 @@ export class DriverQueue implements Disposable {
   #availableIndex = 0;
   #usedIndex = 0;
 
-  constructor(loop: Loop, ram: GuestRam, size: number) {
+  /** A queue somewhere in guest memory, or at `at`. */
+  constructor(loop: Loop, ram: GuestRam, size: number, at?: DriverQueue["at"]) {
     this.#loop = loop;
     this.#ram = ram;
     this.size = size;
-    this.at = {
+    this.at = at ?? {
       descriptors: ram.allocate(areas.descriptors.bytes(size), 16),
       available: ram.allocate(areas.available.bytes(size), 2),
       used: ram.allocate(areas.used.bytes(size), 4),
@@ -115,6 +116,12 @@ export class DriverQueue implements Disposable {
     return head;
   }
 
+  /** Makes an indirect chain whose head is `head`. */
+  addAt(head: number, parts: readonly Part[]): void {
+    this.#indirectAt(head, parts);
+    this.offer(head);
+  }
+
   #take(): number {
     const index = this.#free.pop();
     if (index === undefined) throw new Error("the ring is full");
@@ -133,6 +140,13 @@ export class DriverQueue implements Disposable {
   }
 
   #addIndirect(parts: readonly Part[]): number {
+    const head = this.#take();
+    this.#indirectAt(head, parts);
+    this.#chains.set(head, [head]);
+    return head;
+  }
+
+  #indirectAt(head: number, parts: readonly Part[]): void {
     const table = this.#ram.allocate(16 * parts.length);
     const view = this.#ram.view(table, 16 * parts.length);
     for (const [i, part] of parts.entries()) {
@@ -142,10 +156,7 @@ export class DriverQueue implements Disposable {
       view.setUint16(16 * i + 12, flags, true);
       view.setUint16(16 * i + 14, i + 1, true);
     }
-    const head = this.#take();
     this.describe(head, table, 16 * parts.length, INDIRECT, 0);
-    this.#chains.set(head, [head]);
-    return head;
   }
 
   /** Puts a head into the available ring, and publishes it unless told otherwise. */

@@ -21,8 +21,29 @@ export class GuestRam implements Disposable {
   readonly #view: DataView<ArrayBuffer>;
   #next: number;
 
+  /** Regions exactly as a monitor laid them out, without margins; the first gigabyte of the file is mapped here. */
+  static sparse(rows: readonly RegionRow[]): GuestRam {
+    return new GuestRam([], 0n, rows);
+  }
+
   /** Regions at those places, with margins around them in the file. `user` is the front-end's address of the first. */
-  constructor(places: readonly Place[] = [{ guest: 0, size: 4 * MIB }], user = 0x7f12_0000_0000n) {
+  constructor(
+    places: readonly Place[] = [{ guest: 0, size: 4 * MIB }],
+    user = 0x7f12_0000_0000n,
+    exactly?: readonly RegionRow[],
+  ) {
+    if (exactly !== undefined) {
+      const end = exactly.reduce(
+        (most, { offset, size }) => Math.max(most, Number(offset + size)),
+        0,
+      );
+      this.fd = Fd.memory("guest-ram", end);
+      this.#mapping = new Mapping(this.fd.number, Math.min(end, 1024 * MIB), "guest-ram");
+      this.#view = new DataView(this.#mapping.bytes.buffer);
+      this.rows = exactly;
+      this.#next = MARGIN;
+      return;
+    }
     const length = places.reduce((sum, { size }) => sum + size + MARGIN, MARGIN);
     this.fd = Fd.memory("guest-ram", length);
     this.#mapping = new Mapping(this.fd.number, length, "guest-ram");
@@ -88,6 +109,15 @@ export class GuestRam implements Disposable {
       if (within >= 0n && within < row.size) return row.user + within;
     }
     throw new RangeError(`0x${guest.toString(16)} is not guest memory`);
+  }
+
+  /** The guest address of an address of the front-end's. */
+  guestOf(user: bigint): number {
+    for (const row of this.rows) {
+      const within = user - row.user;
+      if (within >= 0n && within < row.size) return Number(row.guest + within);
+    }
+    throw new RangeError(`0x${user.toString(16)} is in no region`);
   }
 
   /** Sets `length` bytes of guest memory aside, zeroed; their guest address. */
