@@ -1,0 +1,99 @@
+// `bun run build`: dist/framepass and a link per tool. `bun run build TOOL`: that tool alone. `bun run build --all`:
+// the executables for the four Linux targets, with SHA256SUMS.
+import { createHash } from "node:crypto";
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { ensureNpm, projectDir } from "./ensure.ts";
+
+const dist = join(projectDir, "dist");
+/** The targets of `--all`, as Bun and we name them. */
+const targets = ["linux-x64", "linux-arm64", "linux-x64-musl", "linux-arm64-musl"] as const;
+
+/** The commit the sources are at, marked when they differ from it. */
+function commit(): string {
+  const git = (...args: string[]) => Bun.spawnSync(["git", ...args], { cwd: projectDir });
+  const head = git("rev-parse", "--short=12", "HEAD");
+  if (head.exitCode !== 0) return "no commit";
+  const changed = git("status", "--porcelain", "--untracked-files=no").stdout.length > 0;
+  return `${head.stdout.toString().trim()}${changed ? "-changed" : ""}`;
+}
+
+/**
+ * Compiles `entry` to `outfile`. An executable must not let the directory it is started in have a say:
+ * everything Bun would load from there by itself is switched off.
+ */
+function compile(entry: string, outfile: string, target: string, cross: boolean): void {
+  const build = Bun.spawnSync(
+    [
+      process.execPath,
+      "build",
+      entry,
+      "--compile",
+      ...(cross ? [`--target=bun-${target}`] : []),
+      "--no-compile-autoload-dotenv",
+      "--no-compile-autoload-bunfig",
+      "--no-compile-autoload-tsconfig",
+      "--no-compile-autoload-package-json",
+      "--define",
+      `FRAMEPASS_COMMIT=${JSON.stringify(commit())}`,
+      "--define",
+      `FRAMEPASS_TARGET=${JSON.stringify(target)}`,
+      `--outfile=${outfile}`,
+    ],
+    { cwd: projectDir, stdin: "ignore", timeout: 300_000 },
+  );
+  if (build.exitCode === 0) return;
+  throw new Error(`building ${entry} for ${target}: ${build.stderr.toString().trim()}`);
+}
+
+const hostTarget = `linux-${process.arch}`;
+
+/** Builds dist/framepass and its links. */
+async function buildAll(): Promise<void> {
+  const { tools } = await import("../cmd/tools.ts");
+  compile("cmd/framepass.ts", join(dist, "framepass"), hostTarget, false);
+  for (const { name } of tools) {
+    rmSync(join(dist, name), { force: true });
+    symlinkSync("framepass", join(dist, name));
+  }
+  console.log(`dist/framepass, and links to it: ${tools.map(({ name }) => name).join(", ")}`);
+}
+
+/** Builds one tool as an executable of its own. */
+async function buildTool(word: string): Promise<number> {
+  const { findTool, tools } = await import("../cmd/tools.ts");
+  const tool = findTool(word);
+  if (tool === undefined) {
+    console.error(`no tool ${word}; there are ${tools.map(({ name }) => name).join(", ")}`);
+    return 2;
+  }
+  const outfile = join(dist, tool.name);
+  rmSync(outfile, { force: true }); // it may be a link to dist/framepass, which must not be overwritten
+  compile(`cmd/${tool.name.replaceAll("_", "-")}.ts`, outfile, hostTarget, false);
+  console.log(`dist/${tool.name}`);
+  return 0;
+}
+
+function buildTargets(): void {
+  const sums = targets.map((target) => {
+    const name = `framepass-${target}`;
+    compile("cmd/framepass.ts", join(dist, name), target, true);
+    console.log(`dist/${name}`);
+    const sum = createHash("sha256")
+      .update(readFileSync(join(dist, name)))
+      .digest("hex");
+    return `${sum}  ${name}\n`;
+  });
+  writeFileSync(join(dist, "SHA256SUMS"), sums.join(""));
+  console.log("dist/SHA256SUMS");
+}
+
+ensureNpm();
+mkdirSync(dist, { recursive: true });
+const [word, ...rest] = process.argv.slice(2);
+if (rest.length > 0 || (word?.startsWith("-") && word !== "--all")) {
+  console.error("usage: bun run build [TOOL | --all]");
+  process.exitCode = 2;
+} else if (word === "--all") buildTargets();
+else if (word === undefined) await buildAll();
+else process.exitCode = await buildTool(word);

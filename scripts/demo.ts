@@ -1,0 +1,105 @@
+// `bun run demo`: builds, sends 300 pictures of the built-in source over a real connection on this machine,
+// compares every byte of every one with what was painted, and saves the last as a PNG.
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { ensureNpm, projectDir } from "./ensure.ts";
+
+const wish = { width: 640, height: 480, format: "YUYV", fps: 30, frames: 300 };
+const dist = join(projectDir, "dist");
+const raw = join(dist, "demo.raw");
+const png = join(dist, "demo.png");
+
+type Stopped = Readonly<Record<string, unknown>>;
+
+/** Starts a tool with --json; `summary` is its last record. */
+function start(tool: string, words: readonly string[]) {
+  console.log(`$ ${tool} ${words.join(" ").replace(`${projectDir}/`, "")}`);
+  const child = Bun.spawn([join(dist, tool), ...words, "--json"], {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    timeout: 60_000,
+  });
+  return async (): Promise<Stopped> => {
+    const [out, err] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+    ]);
+    const status = await child.exited;
+    const reason = err.trim().split("\n").at(-1);
+    if (status !== 0)
+      throw new Error(`${tool} ended with ${child.signalCode ?? status}: ${reason}`);
+    return JSON.parse(out.trim().split("\n").at(-1) ?? "{}");
+  };
+}
+
+/** A TCP port of the loopback address that nobody uses now. */
+function freePort(): number {
+  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+  listener.stop(true);
+  return listener.port;
+}
+
+/** Paints the pictures once more and compares them with the file, byte by byte. Throws at the first difference. */
+async function compare(): Promise<void> {
+  const { openTestSource } = await import("../src/capture/testsrc.ts");
+  const { Canvas } = await import("../src/format/canvas.ts");
+  const { pixelFormatNamed } = await import("../src/format/formats.ts");
+  const { encodePng } = await import("../src/output/png.ts");
+  using source = openTestSource("testsrc", { ...wish, fps: 0, buffers: 1 });
+  const { sizeimage } = source.picture;
+  const painted = source.buffers[0]?.mapping.bytes;
+  const format = pixelFormatNamed(wish.format);
+  const file = Bun.file(raw);
+  if (painted === undefined || format === undefined)
+    throw new Error("the built-in source has no picture");
+  if (file.size !== wish.frames * sizeimage)
+    throw new Error(`${file.size} bytes arrived, ${wish.frames * sizeimage} were sent`);
+  source.start();
+  for (let n = 0; n < wish.frames; n++) {
+    using _frame = source.next();
+    const arrived = await file.slice(n * sizeimage, (n + 1) * sizeimage).bytes();
+    if (Buffer.compare(arrived, painted) !== 0)
+      throw new Error(`picture ${n} differs from what was painted`);
+  }
+  await Bun.write(png, encodePng(new Canvas(painted, format, wish.width, wish.height)));
+}
+
+/** Carries the demonstration out. Throws when anything is not as it should be. */
+export async function runDemo(): Promise<void> {
+  ensureNpm();
+  const build = Bun.spawnSync([process.execPath, "run", "build"], {
+    cwd: projectDir,
+    stdin: "ignore",
+  });
+  if (build.exitCode !== 0) throw new Error(`bun run build: ${build.stderr.toString().trim()}`);
+  const port = String(freePort());
+  const { width, height, format, fps, frames } = wish;
+  const received = start("receiver", ["-l", "127.0.0.1", "-p", port, "--verify", "-o", raw]);
+  const picture = ["-W", String(width), "-H", String(height), "-f", format, "-r", String(fps)];
+  const address = ["-a", "127.0.0.1", "-p", port, "--reconnect"]; // the receiver may take a moment
+  const sent = start("sender", ["-d", "testsrc", ...picture, "-n", String(frames), ...address]);
+  const [receiver, sender] = await Promise.all([received(), sent()]);
+  await compare();
+  rmSync(raw);
+  const number = (record: Stopped, field: string, digits: number) =>
+    Number(record[field]).toFixed(digits);
+  const percentiles = [50, 95, 99].map(
+    (p) => `p${p} ${number(receiver, `latency_p${p}_ms`, 2)} ms`,
+  );
+  console.log(
+    `sent      ${sender.frames} frames of ${width}x${height} ${format}, ${sender.bytes} bytes`,
+  );
+  console.log(`received  ${receiver.frames} frames, every byte equal to what was painted`);
+  console.log(`rate      ${number(receiver, "fps", 2)} frames/s, asked for ${fps}`);
+  console.log(`latency   ${percentiles.join(", ")} from capture to received`);
+  console.log(`dropped   ${sender.drops} by the sender, ${receiver.drops} on the way`);
+  console.log(`picture   ${png.replace(`${projectDir}/`, "")}, the last one received`);
+}
+
+if (import.meta.main) {
+  await runDemo().catch((error: Error) => {
+    console.error(`demo: ${error.message}`);
+    process.exitCode = 1;
+  });
+}
