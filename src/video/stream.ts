@@ -272,6 +272,19 @@ export class Stream implements StreamClient, Disposable {
     return undefined;
   }
 
+  returnOutput(resource: Resource): void {
+    if (resource.queued) this.#output.waiting.unshift(resource);
+  }
+
+  resources(queue: QueueType): readonly Resource[] {
+    return [...this.#side(queue).resources.values()];
+  }
+
+  wake(): void {
+    this.#sendChangeEos();
+    this.#pump();
+  }
+
   outputDone(resource: Resource, timestamp: bigint, size: number, failed: boolean): void {
     const { request } = resource;
     if (request === undefined) return;

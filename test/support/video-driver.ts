@@ -65,6 +65,7 @@ export class Driver implements Disposable {
   readonly device: VirtioDevice;
   readonly memory: TestMemory;
   readonly loop = new Loop();
+  readonly #watcher: Pick<Loop, "watch">;
   /** Everything answered, in order. */
   readonly answered: Sent[] = [];
   readonly events: Sent[] = [];
@@ -78,9 +79,11 @@ export class Driver implements Disposable {
       eventBuffers = 32,
       memoryBytes = 8 * 1024 * 1024,
       configSize = 44 as 12 | 44,
+      watcher = undefined as Pick<Loop, "watch"> | undefined,
     } = {},
   ) {
     this.device = createVideoDevice({ backend, maxStreams, configSize });
+    this.#watcher = watcher ?? this.loop;
     this.memory = new TestMemory([{ address: BASE, length: memoryBytes }]);
     this.#free = BASE;
     this.start(features);
@@ -88,7 +91,11 @@ export class Driver implements Disposable {
   }
 
   start(features = ALL_FEATURES): void {
-    this.device.start({ loop: this.loop, memory: this.memory, ackedFeatures: features });
+    this.device.start({
+      loop: this.#watcher as Loop,
+      memory: this.memory,
+      ackedFeatures: features,
+    });
   }
 
   postEvent(room = 8): Sent {

@@ -67,6 +67,12 @@ export interface StreamClient {
   readonly outputsWaiting: number;
   /** The next picture buffer with room for `bytes`, now the session's until `outputDone`; smaller ones are sent back. */
   takeOutput(bytes: number): Resource | undefined;
+  /** A taken picture buffer comes back unused; it is the next one again. */
+  returnOutput(resource: Resource): void;
+  /** Every resource the driver has made for a queue. */
+  resources(queue: QueueType): readonly Resource[];
+  /** Something came of itself: the stream pumps. */
+  wake(): void;
   /** A picture of `size` bytes is in the buffer; `timestamp` is that of its bitstream. */
   outputDone(resource: Resource, timestamp: bigint, size: number, failed: boolean): void;
   /** Everything queued before the drain has come out. */

@@ -1,6 +1,7 @@
 // The codec back-ends, one row each.
 import type { CodecBackend } from "./codec.ts";
 import { openNull } from "./null.ts";
+import { openV4l2Decoder } from "./v4l2-decoder.ts";
 
 export interface CodecRow {
   readonly name: string;
@@ -11,6 +12,11 @@ export interface CodecRow {
 
 export const codecs = [
   { name: "null", title: "grey pictures, no device needed", open: (_device: string) => openNull() },
+  {
+    name: "v4l2-decoder",
+    title: "a V4L2 stateful decoder of this host",
+    open: (device: string) => openV4l2Decoder(device),
+  },
 ] as const satisfies readonly CodecRow[];
 
 /** The names, for the command line. */
