@@ -135,7 +135,8 @@ export class FakeCamera implements VideoDevice {
     }
     const stamp = this.#sequence++;
     for (const [plane, { offset, length, fd }] of buffer.planes.entries()) {
-      const bytes = Uint8Array.from({ length }, (_, i) => patternByte(stamp, plane, i));
+      const bytes = new Uint8Array(new ArrayBuffer(length));
+      for (let i = 0; i < length; i++) bytes[i] = patternByte(stamp, plane, i);
       const into = this.#memoryType === v.V4L2_MEMORY_DMABUF ? fd : (this.#memory?.number ?? -1);
       must(pwriteAt(into, addressOf(bytes), length, offset), "pwrite", "buffer");
     }
