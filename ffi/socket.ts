@@ -26,6 +26,19 @@ export function startConnect(to: Sockaddr): Fd {
   return socket;
 }
 
+/**
+ * Whether a Unix socket's file has a process behind it. Connecting to it in the wrong way, as a datagram socket
+ * to one of streams, tells (EPROTOTYPE) without the other side ever hearing of it. Throws SysError.
+ */
+export function isServed(at: Sockaddr): boolean {
+  const type = k.SOCK_DGRAM | k.SOCK_NONBLOCK | k.SOCK_CLOEXEC;
+  using probe = new Fd(must(result(libc.socket(at.family, type, 0)), "socket", at.name), at.name);
+  const r = result(libc.connect(probe.number, addressOf(at.bytes), at.bytes.length));
+  if (r === -errno.ECONNREFUSED) return false;
+  if (r !== -errno.EPROTOTYPE) must(r, "connect", at.name);
+  return true;
+}
+
 /** 0 when the connection stands, otherwise the negative errno that ended the attempt. */
 export function connectResult(socket: Fd): number {
   return -getOption(socket, k.SOL_SOCKET, k.SO_ERROR);

@@ -3,9 +3,10 @@
 import { stripVTControlCharacters } from "node:util";
 import type { ArgsDef } from "citty";
 import { exitCodes, exitStatus, isExpected, UsageError } from "./errors.ts";
-import { log, logLevels, setUpLog } from "./log.ts";
+import { log, logDefect, logLevels, setUpLog } from "./log.ts";
 import { Loop } from "./loop.ts";
 import { type Options, parseOptions, rangeText, type Values } from "./options.ts";
+import { printOut } from "./stdout.ts";
 import { endStatus } from "./terminal.ts";
 import { versionLine } from "./version.ts";
 
@@ -58,8 +59,11 @@ export async function runMain<O extends Options>(
 async function runTool<O extends Options>(tool: Tool<O>, argv: readonly string[]): Promise<number> {
   try {
     // Asking for help or version wins over anything that may be missing.
-    if (argv.includes("--help")) return await printHelp(tool);
-    if (argv.includes("--version")) return await printOut(versionLine());
+    const asked = ["--help", "--version"].find((word) => argv.includes(word));
+    if (asked !== undefined) {
+      await printOut(asked === "--help" ? await helpText(tool) : versionLine());
+      return exitCodes.done.status;
+    }
     const options = { ...tool.options, ...common };
     const values = parseOptions(options, argv);
     setUpLog(tool.name, values["log-level"]);
@@ -67,8 +71,9 @@ async function runTool<O extends Options>(tool: Tool<O>, argv: readonly string[]
     return exitCodes[outcome].status;
   } catch (error) {
     endStatus();
-    log.error(isExpected(error) ? error.message : Bun.inspect(error));
-    if (error instanceof UsageError) log.info(`try: ${tool.name} --help`);
+    if (error instanceof UsageError) log.error(`${error.message}; see ${tool.name} --help`);
+    else if (isExpected(error)) log.error(error.message);
+    else logDefect(error);
     return exitStatus(error);
   }
 }
@@ -82,12 +87,7 @@ async function runStoppable<O extends Options>(tool: Tool<O>, values: Values<O>)
   return await loop.run(tool.run(values, { loop, signal: stop.signal }));
 }
 
-async function printOut(text: string): Promise<number> {
-  await Bun.write(Bun.stdout, `${text}\n`);
-  return exitCodes.done.status;
-}
-
-async function printHelp<O extends Options>(tool: Tool<O>): Promise<number> {
+async function helpText<O extends Options>(tool: Tool<O>): Promise<string> {
   const { renderUsage } = await import("citty");
   const options: Options = { ...tool.options, ...common };
   const args: ArgsDef = {};
@@ -110,5 +110,6 @@ async function printHelp<O extends Options>(tool: Tool<O>): Promise<number> {
   const usage = await renderUsage({ meta: { name: tool.name, description: tool.summary }, args });
   const codes = Object.values(exitCodes).map(({ status, meaning }) => `${status} ${meaning}`);
   const plain = process.stdout.isTTY ? usage : stripVTControlCharacters(usage);
-  return await printOut(`${plain.trimEnd()}\n\nEXIT STATUS  ${codes.join(", ")}`);
+  const trimmed = plain.replace(/ +$/gm, "").trimEnd();
+  return `${trimmed}\n\nEXIT STATUS  ${codes.join(", ")}`;
 }

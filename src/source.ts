@@ -18,6 +18,8 @@ export interface Source extends Disposable {
   readonly drops: number;
   /** Damaged frames, taken back and not handed out. */
   readonly errors: number;
+  /** Makes a frame whenever it is asked: there always is a next one, and none waits. */
+  readonly onDemand?: boolean;
   /** How the buffers are made: "dmabuf", "mmap", "memfd". */
   readonly memory: string;
   /** Starts the stream; after `stop` again. */
@@ -34,6 +36,7 @@ export interface Source extends Disposable {
  */
 export function newest(source: Source, passed: (frames: number) => void): Frame | undefined {
   let frame = source.next();
+  if (source.onDemand) return frame;
   try {
     for (let taken = 1; frame !== undefined && taken < source.frames.length; taken++) {
       const next = source.next();

@@ -26,15 +26,15 @@ test("the newest of the frames that wait; the older ones go back and are counted
   expect(newest(camera, count)).toBeUndefined();
 });
 
-test("a source that always has another frame is not drained for ever", () => {
+test("a source that makes frames on demand is asked for one", () => {
   using source = openTestSource("testsrc", { ...wish, fps: 0 });
   source.start();
   let passed = 0;
   using frame = newest(source, (frames) => {
     passed += frames;
   });
-  expect(frame?.sequence).toBe(3);
-  expect(passed).toBe(3);
+  expect(frame?.sequence).toBe(0);
+  expect(passed).toBe(0);
 });
 
 test("a frame is not lost when the one after it is an error", () => {

@@ -30,6 +30,7 @@ export class PacedSource implements Source {
   readonly picture: Picture;
   readonly fps: number | undefined;
   readonly frames: readonly Frame[];
+  readonly onDemand: boolean;
   readonly memory: string;
   drops = 0;
   readonly errors = 0;
@@ -47,6 +48,7 @@ export class PacedSource implements Source {
     this.name = options.name;
     this.picture = options.picture;
     this.fps = options.fps === 0 ? undefined : options.fps;
+    this.onDemand = options.fps === 0;
     this.#intervalNs = options.fps === 0 ? 0 : 1e9 / options.fps;
     if (options.owned !== undefined) this.#owned.use(options.owned);
     const allocator = options.allocator ?? memfdAllocator;

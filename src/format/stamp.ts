@@ -88,6 +88,7 @@ export class StampChecker {
   check(buffer: StampedBuffer, length: number, sequence: number): string | undefined {
     const read = buffer.read(length);
     if (typeof read === "string") return read === "not stamped" ? "wrong: no stamp" : read;
+    if (read === this.#last) return `frozen: stamped ${read} once more`;
     if (read !== sequence) return `wrong: stamped ${read}`;
     if (read <= this.#last) return `frozen: stamped ${read} after ${this.#last}`;
     this.#last = read;

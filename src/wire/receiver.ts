@@ -24,6 +24,8 @@ export interface ReceiverOptions extends StatsOptions {
   readonly maxFrame: number;
   readonly stallMs?: number;
   readonly openTarget: OpenTarget;
+  /** Done once the address is ours and before it is announced: opens what a failed start must not touch. */
+  readonly prepare?: () => Promise<void>;
   /** Told where it listens. */
   readonly listening?: (name: string) => void;
   /** Lines and fields for the summary, asked for at the end. */
@@ -40,6 +42,7 @@ export async function runReceiver(
   signal: AbortSignal,
 ): Promise<ReceptionEnd> {
   using listener = await Listener.open(loop, options.address, options.allowed);
+  await options.prepare?.();
   log.info(`listening on ${listener.name}`);
   options.listening?.(listener.name);
   const counts = { drops: 0, errors: 0 };
@@ -56,6 +59,7 @@ export async function runReceiver(
         return "stopped";
       }
       try {
+        stats.streaming = true;
         const end = await serve(loop, peer, options, stats, counts, signal);
         if (end === "closed") log.info(`${peer.address.name} has gone`);
         if (end !== "closed" || !options.keep) {
@@ -66,6 +70,8 @@ export async function runReceiver(
         if (!options.keep || !isPeersFault(error, peer)) throw error;
         counts.errors += 1;
         log.warn(`${(error as Error).message}; waiting for the next sender`);
+      } finally {
+        stats.streaming = false;
       }
     }
   } catch (error) {

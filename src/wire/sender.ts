@@ -51,6 +51,7 @@ export async function runSender(
     log.info(`connected to ${options.address.text}`);
     tuneSending(socket);
     source.start();
+    stats.streaming = true;
     try {
       const passed = (frames: number) => {
         drops += frames;
@@ -65,6 +66,7 @@ export async function runSender(
       );
     } finally {
       source.stop();
+      stats.streaming = false;
     }
   };
   let retryMs = FIRST_RETRY_MS;

@@ -32,7 +32,7 @@ test.each([
   [
     "QUERYCAP",
     errno.ENOTTY,
-    /^VIDIOC_QUERYCAP \/dev\/video7: ENOTTY .*; this is not a V4L2 device$/,
+    /^VIDIOC_QUERYCAP \/dev\/video7: ENOTTY .*; not a V4L2 device: name another with --device$/,
   ],
   ["S_FMT", errno.EBUSY, /^VIDIOC_S_FMT \/dev\/video7: EBUSY .*; close the program that uses it$/],
   ["S_FMT", errno.EINVAL, /^VIDIOC_S_FMT \/dev\/video7: EINVAL/],

@@ -32,7 +32,10 @@ test.each([
   ["/etc/passwd/x", /^open .*: ENOTDIR .*; name a video device with --device$/],
   ["/dev", /^open \/dev: EISDIR .*; name a video device with --device$/],
   [`/${"x".repeat(300)}`, /^open .*: ENAMETOOLONG/],
-  ["/dev/null", /^VIDIOC_QUERYCAP \/dev\/null: ENOTTY .*; this is not a V4L2 device$/],
+  [
+    "/dev/null",
+    /^VIDIOC_QUERYCAP \/dev\/null: ENOTTY .*; not a V4L2 device: name another with --device$/,
+  ],
 ] as const)("%s is not available: exit status 3, one line, nothing left", async (path, text) => {
   const left = await leftBehind("memfd", () => {
     let thrown: unknown;

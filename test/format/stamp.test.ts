@@ -120,7 +120,7 @@ test("the checker names what is wrong: wrong number, frozen, torn, all zero, no 
   stamped.write(7);
   expect(checker.check(stamped, 500, 8)).toBe("wrong: stamped 7");
   expect(checker.check(stamped, 500, 7)).toBeUndefined();
-  expect(checker.check(stamped, 500, 7)).toBe("frozen: stamped 7 after 7");
+  expect(checker.check(stamped, 500, 7)).toBe("frozen: stamped 7 once more");
   stamped.write(6);
   expect(checker.check(stamped, 500, 6)).toBe("frozen: stamped 6 after 7");
   expect(checker.check(stamped, 499, 8)).toBe("torn");
