@@ -15,6 +15,12 @@ import { layoutOf } from "../../src/format/layout.ts";
 import { mappingsOf } from "./resources.ts";
 
 const PAGE = 4096;
+/** Ioctls whose argument says for which buffer type it is. */
+const typed = new Set(
+  ["S_FMT", "G_PARM", "S_PARM", "REQBUFS", "QUERYBUF", "QBUF", "DQBUF", "EXPBUF"].map(
+    (name) => `VIDIOC_${name}`,
+  ),
+);
 /** What the driver's own memory is called in /proc/self/maps. */
 export const DRIVER_MEMORY = "fake-camera";
 
@@ -171,6 +177,9 @@ export class FakeCamera implements VideoDevice {
     if (fault !== undefined) return -fault.code;
     const handle = this.#handlers.get(request.code);
     if (handle === undefined) return -errno.ENOTTY;
+    // As the kernel does, and before anything follows m.planes: in the other type's struct that is a descriptor.
+    const { type } = argument as { type?: unknown };
+    if (typed.has(request.name) && type !== this.#type) return -errno.EINVAL;
     const r = handle(argument.$bytes);
     if (r >= 0) this.#amendments.get(request.code)?.(argument.$bytes);
     return r;
@@ -183,6 +192,12 @@ export class FakeCamera implements VideoDevice {
       throw new SysError("mmap", this.path, errno.EINVAL);
     }
     return new Mapping(this.#memory.number, length, this.path, undefined, offset);
+  }
+
+  get #type(): number {
+    return this.options.multiplanar
+      ? v.V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE
+      : v.V4L2_BUF_TYPE_VIDEO_CAPTURE;
   }
 
   #queryCap(caps: Struct<typeof v.v4l2Capability.fields>): number {
