@@ -81,13 +81,17 @@ export function socketPair(): [Fd, Fd] {
   return [new Fd(pair[0] ?? -1, "socketpair"), new Fd(pair[1] ?? -1, "socketpair")];
 }
 
-/** The address a socket is bound to: tells the port that "any port" became. */
-export function localAddress(socket: Fd): Sockaddr {
+/** The address a socket is bound to: tells the port that "any port" became. Throws SysError. */
+export const localAddress = (socket: Fd) => addressFrom("getsockname", socket);
+
+/** The address of the other end of a connection. Throws SysError. */
+export const peerAddress = (socket: Fd) => addressFrom("getpeername", socket);
+
+function addressFrom(call: "getsockname" | "getpeername", socket: Fd): Sockaddr {
   const address = new Uint8Array(new ArrayBuffer(128));
   const length = lengthCell.alloc();
   length.value = address.length;
-  const r = result(libc.getsockname(socket.number, addressOf(address), length.$address));
-  must(r, "getsockname", socket.name);
+  must(result(libc[call](socket.number, addressOf(address), length.$address)), call, socket.name);
   return readSockaddr(address.subarray(0, Math.min(length.value, address.length)));
 }
 

@@ -1,40 +1,35 @@
 // A V4L2 capture device as a source: buffers made by one of the memory types, lent out one frame at a time.
 import { errno, SysError } from "../../ffi/errno.ts";
 import * as v from "../../ffi/linux/videodev2.ts";
-import { SourceEnded, UnavailableError } from "../errors.ts";
+import { SourceEnded, UnavailableError, UsageError } from "../errors.ts";
 import { Frame } from "../frame.ts";
 import { log } from "../log.ts";
 import type { Source } from "../source.ts";
-import type { CaptureBuffers } from "./buffers.ts";
+import { type BufferOptions, type BufferSet, makeBuffers, Refused } from "./buffer-set.ts";
 import { deviceAdvice, type VideoDevice } from "./device.ts";
-import { heapBuffers } from "./dmabuf.ts";
-import { mapBuffers } from "./mmap.ts";
 import { type CaptureWish, type Negotiated, negotiate } from "./negotiate.ts";
-import { type Cut, cutPicture, piecesOf } from "./pieces.ts";
-import { BufferQueue } from "./queue.ts";
+import { type Cut, cutPicture } from "./pieces.ts";
 
 export const memoryTypes = ["auto", "dmabuf", "mmap"] as const;
 
-export interface CameraOptions extends CaptureWish {
+export interface CameraOptions extends CaptureWish, BufferOptions {
   readonly memory: (typeof memoryTypes)[number];
-  readonly buffers: number;
-  readonly heap: string;
 }
-
-/** A driver that refused the memory type at REQBUFS or QBUF, or a heap that could not serve it. */
-class Refused extends Error {}
 
 /**
  * Opens a camera on `device` (which it then owns): negotiates, makes the buffers, queues them all.
  * `auto` tries DMABUF and, when the heap, REQBUFS or a QBUF refuses, lets go of everything and takes MMAP.
- * Throws UnavailableError.
+ * Throws UnavailableError or UsageError.
  */
 export function openCamera(device: VideoDevice, options: CameraOptions): Source {
   using owned = new DisposableStack();
   owned.use(device);
+  if (options.fps === 0) {
+    throw new UsageError(`--fps 0 is for testsrc and recordings; ${device.path} is a camera`);
+  }
   const agreed = negotiate(device, options);
   for (const change of agreed.changes) log.warn(`${device.path}: ${change}`);
-  const cut = cutPicture(agreed);
+  const cut = cutPicture(device.path, agreed);
   subscribe(device);
   if (options.memory !== "mmap") {
     try {
@@ -43,77 +38,13 @@ export function openCamera(device: VideoDevice, options: CameraOptions): Source 
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       if (options.memory === "dmabuf") {
-        throw new UnavailableError(`${error.message}; use --memory mmap`, { cause: error.cause });
+        throw new UnavailableError(`${error.message}; ${error.advice}`, { cause: error.cause });
       }
       log.info(`${error.message}; using MMAP`);
     }
   }
   const set = owned.use(makeBuffers(device, agreed, cut, options, v.V4L2_MEMORY_MMAP));
   return new Camera(agreed, cut, set, owned.move());
-}
-
-/** The queue with its buffers, all of them handed to the driver. */
-interface BufferSet extends Disposable {
-  readonly queue: BufferQueue;
-  readonly memory: CaptureBuffers;
-  readonly queued: boolean[];
-}
-
-function makeBuffers(
-  device: VideoDevice,
-  agreed: Negotiated,
-  cut: Cut,
-  options: CameraOptions,
-  memoryType: number,
-): BufferSet {
-  const dmabuf = memoryType === v.V4L2_MEMORY_DMABUF;
-  const queue = new BufferQueue(device, agreed.type, memoryType, agreed.planes.length);
-  const refuse = (call: string, code: number) => {
-    const error = new SysError(call, `${device.path} (${dmabuf ? "DMABUF" : "MMAP"})`, -code);
-    if (dmabuf) return new Refused(error.message, { cause: error });
-    const advice = deviceAdvice(error);
-    return new UnavailableError(`${error.message}${advice && `; ${advice}`}`, { cause: error });
-  };
-  using owned = new DisposableStack();
-  const count = queue.request(options.buffers);
-  if (count < 0) throw refuse("VIDIOC_REQBUFS", count);
-  owned.defer(() => queue.request(0)); // after the mappings are gone: the stack ends with the first
-  if (count < 1 || count > 64) {
-    throw new UnavailableError(
-      `VIDIOC_REQBUFS ${device.path}: the driver gave ${count} buffers, 1 to 64 will do`,
-    );
-  }
-  if (count !== options.buffers)
-    log.info(`${device.path}: ${count} buffers, asked for ${options.buffers}`);
-  const sizes = agreed.planes.map((plane, i) => Math.max(plane.sizeimage, cut.needs[i] ?? 0));
-  const memory = owned.use(
-    dmabuf ? tryHeap(queue, count, sizes, options.heap) : mapBuffers(queue, count, cut.needs),
-  );
-  for (let index = 0; index < count; index++) {
-    const r = memory.queue(index);
-    if (r < 0) throw refuse("VIDIOC_QBUF", r);
-  }
-  const release = owned.move();
-  return {
-    queue,
-    memory,
-    queued: new Array<boolean>(count).fill(true),
-    [Symbol.dispose]: () => release.dispose(),
-  };
-}
-
-function tryHeap(
-  queue: BufferQueue,
-  count: number,
-  sizes: readonly number[],
-  heap: string,
-): CaptureBuffers {
-  try {
-    return heapBuffers(queue, count, sizes, heap);
-  } catch (error) {
-    if (error instanceof SysError) throw new Refused(error.message, { cause: error });
-    throw error;
-  }
 }
 
 /** Asks to be told when the signal changes; most cameras have no such event. */
@@ -138,6 +69,8 @@ class Camera implements Source {
   readonly #event = v.v4l2Event.alloc();
   #running = false;
   #lastSequence = -1;
+  /** Why a frame that came back could not be queued again. */
+  #failure: unknown;
 
   constructor(agreed: Negotiated, cut: Cut, set: BufferSet, owned: DisposableStack) {
     this.#device = set.queue.device;
@@ -149,9 +82,7 @@ class Camera implements Source {
     this.fps = agreed.fps;
     this.memory = set.memory.memory;
     const lender = { giveBack: (frame: Frame) => this.#giveBack(frame) };
-    this.frames = set.memory.buffers.map(
-      (planes, i) => new Frame(i, piecesOf(cut, planes), lender),
-    );
+    this.frames = set.pieces.map((pieces, i) => new Frame(i, pieces, lender));
   }
 
   get fd(): number {
@@ -159,6 +90,7 @@ class Camera implements Source {
   }
 
   start(): void {
+    this.#failure = undefined;
     for (const [index, queued] of this.#set.queued.entries()) {
       if (!queued && this.frames[index]?.lent === false) this.#queue(index);
     }
@@ -180,7 +112,9 @@ class Camera implements Source {
   }
 
   next(): Frame | undefined {
-    for (;;) {
+    if (this.#failure !== undefined) throw this.#failure;
+    // A driver that fails at once again and again must not keep the loop from turning.
+    for (let tries = 0; tries < this.frames.length; tries++) {
       const filled = this.#set.queue.dequeue();
       if (filled === undefined) {
         this.#checkEvents();
@@ -189,7 +123,7 @@ class Camera implements Source {
       if (typeof filled === "number") this.#ended("VIDIOC_DQBUF", -filled);
       const { index, flags, sequence } = filled;
       const frame = this.frames[index];
-      if (frame === undefined || frame.lent) {
+      if (frame === undefined || this.#set.queued[index] !== true) {
         throw new SourceEnded(
           `VIDIOC_DQBUF ${this.#device.path}: buffer ${index} was not queued; the driver is broken`,
           false,
@@ -211,6 +145,7 @@ class Camera implements Source {
       this.#set.memory.begin(index);
       return frame.lend();
     }
+    return undefined;
   }
 
   /** Bytes of picture in a filled buffer; 0 when what the driver claims cannot be, or planes are short. */
@@ -244,9 +179,15 @@ class Camera implements Source {
     );
   }
 
+  /** Frames are disposed of while other errors are under way: a failure here is told by `next`. */
   #giveBack(frame: Frame): void {
-    this.#set.memory.end(frame.index);
-    if (this.#running) this.#queue(frame.index);
+    if (this.#owned.disposed) return;
+    try {
+      this.#set.memory.end(frame.index);
+      if (this.#running) this.#queue(frame.index);
+    } catch (error) {
+      this.#failure ??= error;
+    }
   }
 
   #queue(index: number): void {

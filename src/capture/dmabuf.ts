@@ -1,17 +1,17 @@
 // V4L2_MEMORY_DMABUF: buffers from a DMA heap, which the camera writes into.
-import { type FrameBuffer, heapAllocator, READ } from "../memory.ts";
+import { type Allocator, type FrameBuffer, READ } from "../memory.ts";
 import type { CaptureBuffers } from "./buffers.ts";
 import type { BufferQueue } from "./queue.ts";
 
-/** Allocates `count` buffers with a plane of each of `sizes` bytes. Throws SysError. */
+/** Allocates `count` buffers with a plane of each of `sizes` bytes from a heap it then owns. Throws SysError. */
 export function heapBuffers(
   queue: BufferQueue,
   count: number,
   sizes: readonly number[],
-  heapPath: string,
+  heap: Allocator,
 ): CaptureBuffers {
   using owned = new DisposableStack();
-  const heap = owned.use(heapAllocator(heapPath));
+  owned.use(heap);
   const buffers: FrameBuffer[][] = Array.from({ length: count }, () =>
     sizes.map((size) => owned.use(heap.allocate(size))),
   );

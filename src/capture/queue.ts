@@ -6,7 +6,7 @@ import * as v from "../../ffi/linux/videodev2.ts";
 import type { VideoDevice } from "./device.ts";
 import { demand } from "./negotiate.ts";
 
-/** Where a plane of a buffer is: its length, and either an offset to map or a dma-buf to hand in. */
+/** Where the driver keeps a plane of a buffer, for mmap. */
 export interface PlanePlace {
   readonly length: number;
   readonly offset: number;
@@ -102,7 +102,7 @@ export class BufferQueue {
       request.type = this.#type;
       request.index = index;
       request.fd = -1;
-      if (this.device.ioctl(v.VIDIOC_EXPBUF, request) < 0) continue;
+      if (this.device.ioctl(v.VIDIOC_EXPBUF, request) < 0 || request.fd < 0) continue;
       exported += 1;
       close(request.fd);
     }

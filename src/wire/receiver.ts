@@ -1,12 +1,10 @@
 // The receiver: a listener, one sender after the other, and what to do when one of them is wrong.
 import { monotonicUs } from "../../ffi/clock.ts";
 import { SysError } from "../../ffi/errno.ts";
-import { AF_UNIX } from "../../ffi/linux/socket.ts";
 import {
   V4L2_BUF_FLAG_TIMESTAMP_MASK,
   V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC,
 } from "../../ffi/linux/videodev2.ts";
-import { localAddress } from "../../ffi/socket.ts";
 import { ProtocolError } from "../errors.ts";
 import { fourccName } from "../format/formats.ts";
 import { log } from "../log.ts";
@@ -16,6 +14,7 @@ import type { Address } from "./address.ts";
 import { Listener, type Peer } from "./listener.ts";
 import type { FrameHeader, StreamInfo } from "./messages.ts";
 import { type ReceptionEnd, receiveStream } from "./reception.ts";
+import { isSameHost } from "./same-host.ts";
 import type { OpenTarget } from "./target.ts";
 
 export interface ReceiverOptions extends StatsOptions {
@@ -96,7 +95,8 @@ async function serve(
   signal: AbortSignal,
 ): Promise<ReceptionEnd> {
   using socket = peer.socket;
-  const sameClock = sharesOurClock(peer);
+  // Timestamps of another host count from another boot.
+  const sameClock = isSameHost(socket);
   let last = -1;
   let sizeimage = 0;
   const started = (stream: StreamInfo) => {
@@ -131,13 +131,6 @@ async function serve(
     { maxFrame, stallMs, openTarget, started, taken: count },
     signal,
   );
-}
-
-/** Whether a peer runs on this very kernel: timestamps of another one count from another boot. */
-function sharesOurClock({ socket, address }: Peer): boolean {
-  if (address.family === AF_UNIX) return true;
-  const host = (name: string) => name.replace(/:\d+$/, "");
-  return host(localAddress(socket).name) === host(address.name);
 }
 
 /** Adds the time from capture to complete. */

@@ -8,6 +8,7 @@ import type { Source } from "../source.ts";
 import { type StatsOptions, StreamStats } from "../stats.ts";
 import type { Address } from "./address.ts";
 import { connect } from "./connect.ts";
+import { tuneSending } from "./same-host.ts";
 import { transmit } from "./transmission.ts";
 
 export interface SenderOptions extends StatsOptions {
@@ -48,6 +49,7 @@ export async function runSender(
     using socket = await connect(loop, options.address, options.connectTimeoutMs, signal);
     if (socket === undefined) return "stopped";
     log.info(`connected to ${options.address.text}`);
+    tuneSending(socket);
     source.start();
     stats.streaming = true;
     try {
