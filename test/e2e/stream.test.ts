@@ -6,6 +6,7 @@ import { fourcc } from "../../src/format/formats.ts";
 import { painted, same, type Wish, wishWords } from "../support/painted.ts";
 import { frameBytes, helloBytes, RawReceiver, RawSender } from "../support/peer.ts";
 import {
+  dist,
   freePort,
   listening,
   records,
@@ -62,7 +63,7 @@ test("a .y4m file has a header with size and real rate, and each picture behind 
   const header = bytes.subarray(0, bytes.indexOf(10)).toString();
   const match = /^YUV4MPEG2 W64 H48 F(\d+):(\d+) Ip A1:1 C420jpeg$/.exec(header);
   expect(match).not.toBeNull();
-  expect(Number(match?.[1]) / Number(match?.[2])).toBeWithin(40, 60);
+  expect(Number(match?.[1]) / Number(match?.[2])).toBeWithin(25, 75);
   const expected = painted(small, 20);
   const size = (64 * 48 * 3) / 2;
   expect(bytes.length).toBe(header.length + 1 + 20 * (6 + size));
@@ -182,7 +183,7 @@ test("the records of both sides are JSON, one a line, and add up", async () => {
     expect(counts).toEqual([...counts].sort((a, b) => a - b));
     for (const { frames, bytes } of all.slice(1)) expect(bytes).toBe(Number(frames) * 6144);
     expect(all.at(-1)).toMatchObject({ reason: "done", frames: 30, errors: 0, short: 0 });
-    expect(Number(all.at(-1)?.fps)).toBeWithin(35, 65);
+    expect(Number(all.at(-1)?.fps)).toBeWithin(20, 80);
   }
   const { drops } = records(sent.stdout).at(-1) ?? {};
   expect(records(received.stdout).at(-1)?.drops).toBe(drops);
@@ -199,6 +200,30 @@ test("--stats 0 says nothing but the summary; an interval says one line a time w
   const { stderr } = await receiver.ended();
   expect(stderr.match(/\d+ frames, [\d.]+ fps, [\d.]+ MB\/s, 0 dropped/g)?.length).toBeWithin(3, 9);
 });
+
+test.skipIf(Bun.which("script") === null)(
+  "on a terminal one line is redrawn, with a bar for -n, and the summary stands alone",
+  async () => {
+    using temp = new TempDir();
+    const port = freePort();
+    const words = [`${dist}/receiver`, "-p", port, "-n", "30", "--stats", "0.2"].join(" ");
+    const terminal = Bun.spawn(["script", "-qec", words, temp.file("log")], {
+      stdin: "ignore",
+      stdout: "ignore",
+      stderr: "ignore",
+    });
+    const sent = await run("sender", [...toLoopback(port), "-r", "40", "-n", "30", "--reconnect"]);
+    expect(sent.status).toBe(0);
+    expect(await within(terminal.exited, "the end of the terminal")).toBe(0);
+    const log = readFileSync(temp.file("log"), "utf8");
+    const redraw = `\r${String.fromCharCode(27)}[K`;
+    const drawn = log.split(redraw).slice(1);
+    expect(drawn.length).toBeGreaterThan(1);
+    for (const line of drawn.slice(0, -1)) expect(line).toMatch(/^\[#*\.*\] \d+ frames, /);
+    expect(drawn.at(-1)).toStartWith("receiver: done: 30 frames, ");
+    expect(log.split("\n").filter((line) => line.includes("done: "))).toHaveLength(1);
+  },
+);
 
 test("records that cannot be written end the tool with one line and exit status 1", async () => {
   using full = Fd.open("/dev/full", O_WRONLY);
