@@ -11,7 +11,7 @@ import {
 import { join } from "node:path";
 import { DEFAULT_HEAP } from "../../src/memory.ts";
 import { painted, same, type Wish, wishWords } from "../support/painted.ts";
-import { built, dist, freePort, listening, run, TempDir } from "../support/tool.ts";
+import { built, dist, freePort, listening, run, TempDir, Tool } from "../support/tool.ts";
 
 const asRoot = process.getuid?.() === 0;
 const nowhere = ["-a", "127.0.0.1", "-p", freePort()];
@@ -72,6 +72,28 @@ test("a device one may not open is one line that says how to be allowed", async 
   const video = await run("", ["-d", temp.file("video"), ...nowhere], as);
   expect({ status: video.status, lines: video.lines.length }).toEqual({ status: 3, lines: 1 });
   expect(video.lines[0]).toMatch(/E(ACCES|PERM) .*; add yourself to the group video/);
+});
+
+test.skipIf(!asRoot)("frames go to a pipe of another user, as under sudo", async () => {
+  await built();
+  using temp = new TempDir();
+  chmodSync(temp.path, 0o755);
+  copyFileSync(join(dist, "framepass"), temp.file("receiver"));
+  const port = freePort();
+  const out = temp.file("out");
+  const nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups";
+  const pipeline = ["sh", "-c", `${nobody} "$0" "$@" | cat > '${out}'`];
+  await using receiver = await Tool.start("", ["-p", port, "-o", "-"], {
+    path: temp.file("receiver"),
+    under: pipeline,
+    cwd: "/",
+  });
+  await receiver.says("listening on");
+  const wish: Wish = { width: 320, height: 240, format: "YUYV" };
+  const to = ["-a", "127.0.0.1", "-p", port];
+  expect((await run("sender", [...wishWords(wish), "-n", "5", ...to])).status).toBe(0);
+  expect((await receiver.ended()).stderr).toContain("done: 5 frames");
+  expect(same(readFileSync(out), painted(wish, 5))).toBe(true);
 });
 
 test("a heap that was asked for must be there; without the default one memfd is used and said", async () => {
