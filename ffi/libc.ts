@@ -45,6 +45,7 @@ const signatures = {
   ioctl: { args: [i32, size, address], returns: i32 },
   listen: { args: [i32, i32], returns: i32 },
   memcmp: { args: [address, address, size], returns: i32 },
+  memcpy: { args: [address, address, size], returns: long },
   memfd_create: { args: [address, u32], returns: i32 },
   mmap: { args: [address, size, i32, i32, i32, long], returns: long },
   munmap: { args: [address, size], returns: i32 },
