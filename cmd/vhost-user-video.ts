@@ -49,7 +49,7 @@ export const vhostUserVideo = defineTool({
       throw new UsageError(`--backend must be ${codecNames.join(" or ")}, got "${backend}"`);
     }
     using owned = new DisposableStack();
-    const next = await frontEnds(loop, values["socket-path"], fd, owned);
+    const next = await frontEnds(loop, values["socket-path"], fd, owned, signal);
     const codec = owned.use(openCodec({ backend, device: values["v4l2-device"] }));
     const stats = owned.use(new RingStats(loop, values));
     await serve(
@@ -73,6 +73,7 @@ async function frontEnds(
   path: string | undefined,
   fd: number | undefined,
   owned: DisposableStack,
+  signal: AbortSignal,
 ): Promise<(signal: AbortSignal) => Promise<Fd | undefined>> {
   if ((path === undefined) === (fd === undefined)) {
     throw new UsageError("exactly one of --socket-path and --fd is needed");
@@ -85,9 +86,9 @@ async function frontEnds(
     return async () => inherited;
   }
   const address = parseAddress("--socket-path", `unix:${path}`, undefined);
-  const listener = owned.use(await Listener.open(loop, address, () => true));
-  log.info(`listening on ${path}`);
-  return async (signal) => (await listener.next(signal))?.socket;
+  const listener = owned.use(await Listener.open(loop, address, () => true, signal));
+  if (listener !== undefined) log.info(`listening on ${path}`);
+  return async (signal) => (await listener?.next(signal))?.socket;
 }
 
 if (import.meta.main) await runMain(vhostUserVideo);

@@ -20,8 +20,10 @@ export class GuestRam implements Disposable {
   readonly #mapping: Mapping;
   readonly #view: DataView<ArrayBuffer>;
   #next: number;
+  /** Offset in the file of the first byte that is mapped here. */
+  #from = 0;
 
-  /** Regions exactly as a monitor laid them out, without margins; the first gigabyte of the file is mapped here. */
+  /** Regions exactly as a monitor laid them out, without margins; the last 4 GiB of the file are mapped here. */
   static sparse(rows: readonly RegionRow[]): GuestRam {
     return new GuestRam([], 0n, rows);
   }
@@ -38,10 +40,17 @@ export class GuestRam implements Disposable {
         0,
       );
       this.fd = Fd.memory("guest-ram", end);
-      this.#mapping = new Mapping(this.fd.number, Math.min(end, 1024 * MIB), "guest-ram");
+      this.#from = Math.max(0, end - 4095 * MIB);
+      const length = end - this.#from;
+      this.#mapping = new Mapping(this.fd.number, length, "guest-ram", undefined, this.#from);
       this.#view = new DataView(this.#mapping.bytes.buffer);
       this.rows = exactly;
-      this.#next = MARGIN;
+      this.#next = 0;
+      for (const { guest, offset, size } of exactly) {
+        const within = this.#from - Number(offset);
+        if (within >= 0 && within < Number(size)) this.#next = Number(guest) + within;
+      }
+      this.#next += MARGIN;
       return;
     }
     const length = places.reduce((sum, { size }) => sum + size + MARGIN, MARGIN);
@@ -87,7 +96,7 @@ export class GuestRam implements Disposable {
   #offset(guest: number): number {
     for (const row of this.rows) {
       const within = guest - Number(row.guest);
-      if (within >= 0 && within < Number(row.size)) return Number(row.offset) + within;
+      if (within >= 0 && within < Number(row.size)) return Number(row.offset) + within - this.#from;
     }
     throw new RangeError(`0x${guest.toString(16)} is not guest memory`);
   }
