@@ -316,7 +316,29 @@ test("key s writes the picture as PNG, --hud draws its figures over it", async (
   expect(wrongBars({ width, height, at }, false)).toBeUndefined(); // the picture, without the figures
 });
 
-test("a stream faster than the screen: the newest frames are shown, the others counted, latency stays", async () => {
+test("of frames that come at once the newest is shown, the others are counted", async () => {
+  const [width, height, burst] = [64, 48, 300];
+  const picture = (level: number) => new Uint8Array(width * height).fill(level);
+  await using receiver = await receive("--json", "--stats", "0");
+  const { port } = receiver;
+  using sender = await rawSender(port, "GREY", width, height, width * height);
+  await sender.frame(picture(16));
+  const window = await windowOf(width, height);
+  await seen(window, (shot) => difference(shot.at(20, 20), [0, 0, 0]));
+  const bytes = Array.from({ length: burst }, (_, i) => [
+    frameBytes(1 + i, width * height),
+    picture(i === burst - 1 ? 235 : 100),
+  ]);
+  await sender.send(Buffer.concat(bytes.flat()));
+  await seen(window, (shot) => difference(shot.at(20, 20), [255, 255, 255]));
+  await x.close(window.id);
+  const { stdout } = await receiver.ended();
+  const { shown, passed } = JSON.parse(stdout.trim().split("\n").at(-1) ?? "");
+  expect(shown + passed).toBe(1 + burst);
+  expect(passed).toBeGreaterThan(burst / 2);
+});
+
+test("a sender that never pauses does not keep frames from the screen, nor makes them late", async () => {
   await using receiver = await receive("--json", "--stats", "0");
   const { port } = receiver;
   await using sender = await send(port, "YUYV", 640, 480, "-r", "0", "-n", "1500");
@@ -327,7 +349,6 @@ test("a stream faster than the screen: the newest frames are shown, the others c
   expect(end.frames).toBe(1500);
   // One may be waiting when the end comes.
   expect(end.shown + end.passed).toBeGreaterThanOrEqual(1499);
-  expect(end.passed).toBeGreaterThan(500);
   expect(end.shown).toBeGreaterThan(10);
   expect(end.latency_p99_ms).toBeLessThan(150); // 1500 frames in a queue would be far more
 });

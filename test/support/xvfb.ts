@@ -1,18 +1,7 @@
 // A screen in memory: Xvfb on a display number of its own, ended with its scope.
+import { displayNeeds } from "../../scripts/display-needs.ts";
 import { ensureDebian } from "../../scripts/ensure.ts";
 import { X11 } from "./x11.ts";
-
-const triplet = process.arch === "x64" ? "x86_64-linux-gnu" : "aarch64-linux-gnu";
-const library = (file: string) => `/usr/lib/${triplet}/${file}`;
-
-/** Installs what a window without a screen needs. */
-export function ensureDisplay(): void {
-  ensureDebian([
-    { package: "xvfb", provides: "Xvfb" },
-    { package: "libsdl2-2.0-0", provides: library("libSDL2-2.0.so.0") },
-    { package: "libturbojpeg0", provides: library("libturbojpeg.so.0") },
-  ]);
-}
 
 export class Xvfb implements AsyncDisposable {
   /** ":99" */
@@ -28,7 +17,7 @@ export class Xvfb implements AsyncDisposable {
 
   /** Starts a screen of 24 bits depth. */
   static async start(width = 2000, height = 1200): Promise<Xvfb> {
-    ensureDisplay();
+    ensureDebian(displayNeeds);
     const screen = ["-screen", "0", `${width}x${height}x24`, "-ac", "-nolisten", "tcp"];
     const server = Bun.spawn(["Xvfb", "-displayfd", "1", ...screen], {
       stdin: "ignore",
