@@ -26,6 +26,8 @@ export class SdlVideo implements Disposable {
   constructor() {
     const sdl = k.sdl();
     k.setHint("SDL_NO_SIGNAL_HANDLERS", "1"); // SIGINT stays the loop's
+    // Without it libwayland complains on stderr, though nobody asked for Wayland; nothing is there.
+    k.setUnsetVariable("XDG_RUNTIME_DIR", "/nonexistent");
     k.setHint("SDL_FRAMEBUFFER_ACCELERATION", "0"); // the software renderer writes to the window itself
     k.sdlMust(sdl.SDL_InitSubSystem(k.SDL_INIT_VIDEO), "SDL_InitSubSystem", "video");
     this.driver = textAt(sdl.SDL_GetCurrentVideoDriver());

@@ -371,7 +371,9 @@ test("without a screen SDL's silent fallback is an error that says what was trie
   await using none = await start({});
   const { status, stderr } = await none.ended();
   expect(status).toBe(3);
-  expect(stderr).toMatch(/error: .*tried x11, .*set DISPLAY or WAYLAND_DISPLAY/);
+  expect(stderr).toMatch(
+    /^receiver_sdl: no display: .*tried x11, .*set DISPLAY or WAYLAND_DISPLAY.*\n$/,
+  );
   await using wrong = await start({ SDL_VIDEODRIVER: "x11" });
   const named = await wrong.ended();
   expect(named.status).toBe(3);

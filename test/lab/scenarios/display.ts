@@ -32,7 +32,7 @@ export const scenario: Scenario = {
       if (status !== 3 || stderr.trim() !== text) throw new Error(`${status}: ${stderr}`);
     });
     await viewer.until("test -e /dev/dri/card0", 20_000);
-    const environment = "export SDL_VIDEODRIVER=kmsdrm XDG_RUNTIME_DIR=/tmp;";
+    const environment = "export SDL_VIDEODRIVER=kmsdrm;";
     const receiver = viewer.start(
       `${environment} exec framepass receiver_sdl -p 5000 --keep --fullscreen --log-level debug`,
       { timeoutMs: 180_000 },
