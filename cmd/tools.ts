@@ -20,6 +20,11 @@ export const tools: readonly ToolRow[] = [
     load: async () => (await import("./receiver.ts")).receiver as unknown as Tool,
   },
   {
+    name: "receiver_sdl",
+    summary: "receive frames into a window",
+    load: async () => (await import("./receiver-sdl.ts")).receiverSdl as unknown as Tool,
+  },
+  {
     name: "vhost-user-video",
     summary: "serve a virtio video decoder to a virtual machine",
     load: async () => (await import("./vhost-user-video.ts")).vhostUserVideo as unknown as Tool,

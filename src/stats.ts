@@ -12,6 +12,8 @@ export interface StatsOptions {
   readonly json: boolean;
   /** How many frames there will be, for the progress bar. */
   readonly frames?: number | undefined;
+  /** Where latencies are counted, by somebody who knows better when a frame has arrived. */
+  readonly latency?: Histogram | undefined;
 }
 
 /** Totals that somebody else counts, asked for when a line is due. */
@@ -24,7 +26,7 @@ export class StreamStats implements Disposable {
   streaming = false;
   /** Frames shorter than the stream's sizeimage. */
   short = 0;
-  readonly latency = new Histogram();
+  readonly latency: Histogram;
   readonly #startedMs = performance.now();
   readonly #options: StatsOptions;
   readonly #counters: Counters;
@@ -38,6 +40,7 @@ export class StreamStats implements Disposable {
 
   constructor(loop: Loop, options: StatsOptions, counters: Counters) {
     this.#options = options;
+    this.latency = options.latency ?? new Histogram();
     this.#counters = counters;
     this.#records = options.json ? new Records() : undefined;
     if (options.stats > 0) this.#timer = loop.every(options.stats * 1000, () => this.#interval());

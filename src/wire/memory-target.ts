@@ -1,5 +1,6 @@
 // Frames into buffers of our own, then to whoever wants them: a stamp check, a file.
 import type { Gather } from "../../ffi/gather.ts";
+import type { Mapping } from "../../ffi/mapping.ts";
 import { ProtocolError } from "../errors.ts";
 import { STAMP_BYTES, type StampChecker, StampedBuffer } from "../format/stamp.ts";
 import { type Allocator, type FrameBuffer, READ, WRITE } from "../memory.ts";
@@ -11,8 +12,8 @@ export interface MemoryTargetOptions {
   readonly allocator: Allocator;
   readonly output?: Output | undefined;
   readonly checker?: StampChecker | undefined;
-  /** Shown each complete frame; the memory is valid during the call only. */
-  readonly watch?: ((bytes: Uint8Array<ArrayBuffer>, stream: StreamInfo) => void) | undefined;
+  /** Shown each complete frame; the memory may be read during the call only. */
+  readonly watch?: ((memory: Mapping, header: FrameHeader) => void) | undefined;
 }
 
 interface Slot {
@@ -80,7 +81,7 @@ export class MemoryTarget implements Target {
         );
       }
     }
-    watch?.(slot.buffer.mapping.bytes, this.#stream);
+    watch?.(slot.buffer.mapping, header);
     if (output === undefined || slot.gather === undefined) return this.#done(slot);
     const written = output.write(
       slot.gather,

@@ -14,8 +14,9 @@ import type { Address } from "./address.ts";
 import { Listener, type Peer } from "./listener.ts";
 import type { FrameHeader, StreamInfo } from "./messages.ts";
 import { type ReceptionEnd, receiveStream } from "./reception.ts";
+
 import { isSameHost } from "./same-host.ts";
-import type { OpenTarget } from "./target.ts";
+import type { OpenTarget, Waiting } from "./target.ts";
 
 export interface ReceiverOptions extends StatsOptions {
   readonly address: Address;
@@ -98,6 +99,7 @@ async function serve(
   using socket = peer.socket;
   // Timestamps of another host count from another boot.
   const sameClock = isSameHost(socket);
+  const captureTime = (header: FrameHeader) => (sameClock ? stampedUs(header) : undefined);
   let last = -1;
   let sizeimage = 0;
   const started = (stream: StreamInfo) => {
@@ -122,11 +124,13 @@ async function serve(
     if (last >= 0 && gap > 0 && gap < 0x1_0000_0000) counts.drops += gap;
     last = header.sequence;
     if (header.bytesused < sizeimage) stats.short += 1;
-    if (sameClock) addLatency(stats, header);
+    if (options.latency === undefined) addLatency(stats, captureTime(header));
     stats.frame(header.bytesused);
     return options.frames === undefined || stats.frames < options.frames;
   };
-  const { maxFrame, stallMs = 10_000, openTarget } = options;
+  const { maxFrame, stallMs = 10_000 } = options;
+  const openTarget = (stream: StreamInfo, waiting: Waiting) =>
+    options.openTarget(stream, waiting, captureTime);
   return await receiveStream(
     loop,
     socket,
@@ -135,10 +139,16 @@ async function serve(
   );
 }
 
-/** Adds the time from capture to complete. */
-function addLatency(stats: StreamStats, header: FrameHeader): void {
+/** The time of capture in a header, microseconds; undefined unless a monotonic clock stamped it. */
+function stampedUs(header: FrameHeader): number | undefined {
   const clock = header.flags & V4L2_BUF_FLAG_TIMESTAMP_MASK;
-  if (clock !== V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC) return;
-  const us = monotonicUs() - (header.ts_sec * 1e6 + header.ts_usec);
+  if (clock !== V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC) return undefined;
+  return header.ts_sec * 1e6 + header.ts_usec;
+}
+
+/** Adds the time from capture to complete. */
+function addLatency(stats: StreamStats, captureUs: number | undefined): void {
+  if (captureUs === undefined) return;
+  const us = monotonicUs() - captureUs;
   if (us >= 0 && us < OLDEST_US) stats.latency.add(us);
 }

@@ -18,5 +18,8 @@ export interface Waiting {
   readonly failed: (error: unknown) => void;
 }
 
+/** When a frame was captured, in microseconds of our own clock; undefined when another clock stamped it. */
+export type CaptureTime = (header: FrameHeader) => number | undefined;
+
 /** Makes the target for a stream. Throws ProtocolError to refuse it. */
-export type OpenTarget = (stream: StreamInfo, waiting: Waiting) => Target;
+export type OpenTarget = (stream: StreamInfo, waiting: Waiting, captureTime: CaptureTime) => Target;
