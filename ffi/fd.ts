@@ -12,6 +12,8 @@ export const O_CLOEXEC = 0o2000000;
 const MFD_CLOEXEC = 1;
 const MFD_ALLOW_SEALING = 2;
 const F_ADD_SEALS = 1033;
+const F_GET_SEALS = 1034;
+const SEEK_END = 2;
 const F_DUPFD_CLOEXEC = 1030;
 const F_GETFL = 3;
 const F_SETFL = 4;
@@ -121,4 +123,14 @@ export function pwriteAt(fd: number, at: number, length: number, offset: number)
 /** Cuts or extends a file to `size` bytes; 0 or a negative errno. */
 export function truncate(fd: number, size: number): number {
   return result(libc.ftruncate(fd, size));
+}
+
+/** The seals of a memfd; a negative errno (EINVAL) for anything that cannot be sealed. */
+export function sealsOf(fd: number): number {
+  return result(libc.fcntl(fd, F_GET_SEALS, 0));
+}
+
+/** Bytes that a file, memfd, dma-buf or character device holds by its own account, or a negative errno. */
+export function endOf(fd: number): number {
+  return result(libc.lseek(fd, 0, SEEK_END));
 }

@@ -1,9 +1,11 @@
 // A V4L2 capture device as a source: buffers made by one of the memory types, lent out one frame at a time.
 import { errno, SysError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
 import * as v from "../../ffi/linux/videodev2.ts";
-import { SourceEnded, UnavailableError } from "../errors.ts";
+import { MemoryRefused, SourceEnded, UnavailableError } from "../errors.ts";
 import { Frame } from "../frame.ts";
 import { log } from "../log.ts";
+import { type Allocator, memfdAllocator } from "../memory.ts";
 import type { Source } from "../source.ts";
 import type { CaptureBuffers } from "./buffers.ts";
 import { deviceAdvice, type VideoDevice } from "./device.ts";
@@ -12,22 +14,29 @@ import { mapBuffers } from "./mmap.ts";
 import { type CaptureWish, type Negotiated, negotiate } from "./negotiate.ts";
 import { type Cut, cutPicture, piecesOf } from "./pieces.ts";
 import { BufferQueue } from "./queue.ts";
+import { placedBuffers } from "./userptr.ts";
 
 export const memoryTypes = ["auto", "dmabuf", "mmap"] as const;
 
 export interface CameraOptions extends CaptureWish {
-  readonly memory: (typeof memoryTypes)[number];
+  readonly memory: (typeof memoryTypes)[number] | "userptr";
   readonly buffers: number;
   readonly heap: string;
+  /** Where the buffers are to be, with "userptr"; sources without a device have theirs there too. */
+  readonly allocator?: Allocator | undefined;
 }
 
-/** A driver that refused the memory type at REQBUFS or QBUF, or a heap that could not serve it. */
-class Refused extends Error {}
+/** The memory types by V4L2's number, as error texts spell them. */
+const memoryNames: Record<number, string> = {
+  [v.V4L2_MEMORY_MMAP]: "MMAP",
+  [v.V4L2_MEMORY_USERPTR]: "USERPTR",
+  [v.V4L2_MEMORY_DMABUF]: "DMABUF",
+};
 
 /**
  * Opens a camera on `device` (which it then owns): negotiates, makes the buffers, queues them all.
  * `auto` tries DMABUF and, when the heap, REQBUFS or a QBUF refuses, lets go of everything and takes MMAP.
- * Throws UnavailableError.
+ * Throws UnavailableError; MemoryRefused when the driver does not take the memory type that was asked for.
  */
 export function openCamera(device: VideoDevice, options: CameraOptions): Source {
   using owned = new DisposableStack();
@@ -36,20 +45,22 @@ export function openCamera(device: VideoDevice, options: CameraOptions): Source 
   for (const change of agreed.changes) log.warn(`${device.path}: ${change}`);
   const cut = cutPicture(agreed);
   subscribe(device);
+  const make = (type: number) => owned.use(makeBuffers(device, agreed, cut, options, type));
+  if (options.memory === "userptr") {
+    return new Camera(agreed, cut, make(v.V4L2_MEMORY_USERPTR), owned.move());
+  }
   if (options.memory !== "mmap") {
     try {
-      const set = owned.use(makeBuffers(device, agreed, cut, options, v.V4L2_MEMORY_DMABUF));
-      return new Camera(agreed, cut, set, owned.move());
+      return new Camera(agreed, cut, make(v.V4L2_MEMORY_DMABUF), owned.move());
     } catch (error) {
-      if (!(error instanceof Refused)) throw error;
+      if (!(error instanceof MemoryRefused)) throw error;
       if (options.memory === "dmabuf") {
         throw new UnavailableError(`${error.message}; use --memory mmap`, { cause: error.cause });
       }
       log.info(`${error.message}; using MMAP`);
     }
   }
-  const set = owned.use(makeBuffers(device, agreed, cut, options, v.V4L2_MEMORY_MMAP));
-  return new Camera(agreed, cut, set, owned.move());
+  return new Camera(agreed, cut, make(v.V4L2_MEMORY_MMAP), owned.move());
 }
 
 /** The queue with its buffers, all of them handed to the driver. */
@@ -66,11 +77,11 @@ function makeBuffers(
   options: CameraOptions,
   memoryType: number,
 ): BufferSet {
-  const dmabuf = memoryType === v.V4L2_MEMORY_DMABUF;
   const queue = new BufferQueue(device, agreed.type, memoryType, agreed.planes.length);
   const refuse = (call: string, code: number) => {
-    const error = new SysError(call, `${device.path} (${dmabuf ? "DMABUF" : "MMAP"})`, -code);
-    if (dmabuf) return new Refused(error.message, { cause: error });
+    const error = new SysError(call, `${device.path} (${memoryNames[memoryType]})`, -code);
+    if (memoryType !== v.V4L2_MEMORY_MMAP)
+      return new MemoryRefused(error.message, { cause: error });
     const advice = deviceAdvice(error);
     return new UnavailableError(`${error.message}${advice && `; ${advice}`}`, { cause: error });
   };
@@ -86,9 +97,7 @@ function makeBuffers(
   if (count !== options.buffers)
     log.info(`${device.path}: ${count} buffers, asked for ${options.buffers}`);
   const sizes = agreed.planes.map((plane, i) => Math.max(plane.sizeimage, cut.needs[i] ?? 0));
-  const memory = owned.use(
-    dmabuf ? tryHeap(queue, count, sizes, options.heap) : mapBuffers(queue, count, cut.needs),
-  );
+  const memory = owned.use(takeMemory(queue, count, { sizes, needs: cut.needs }, options));
   for (let index = 0; index < count; index++) {
     const r = memory.queue(index);
     if (r < 0) throw refuse("VIDIOC_QBUF", r);
@@ -102,16 +111,21 @@ function makeBuffers(
   };
 }
 
-function tryHeap(
+/** Memory for `count` buffers: `sizes` of each plane where it is ours, at least `needs` where it is the driver's. */
+function takeMemory(
   queue: BufferQueue,
   count: number,
-  sizes: readonly number[],
-  heap: string,
+  planes: { readonly sizes: readonly number[]; readonly needs: readonly number[] },
+  options: CameraOptions,
 ): CaptureBuffers {
+  if (queue.memory === v.V4L2_MEMORY_MMAP) return mapBuffers(queue, count, planes.needs);
+  if (queue.memory === v.V4L2_MEMORY_USERPTR) {
+    return placedBuffers(queue, count, planes.sizes, options.allocator ?? memfdAllocator);
+  }
   try {
-    return heapBuffers(queue, count, sizes, heap);
+    return heapBuffers(queue, count, planes.sizes, options.heap);
   } catch (error) {
-    if (error instanceof SysError) throw new Refused(error.message, { cause: error });
+    if (error instanceof SysError) throw new MemoryRefused(error.message, { cause: error });
     throw error;
   }
 }
@@ -156,6 +170,19 @@ class Camera implements Source {
 
   get fd(): number {
     return this.#device.fd;
+  }
+
+  get device(): VideoDevice {
+    return this.#device;
+  }
+
+  share(index: number): Fd {
+    if (this.frames[index]?.pieces.length !== 1) {
+      throw new UnavailableError(
+        `${this.#device.path}: its pictures have padded rows or separate planes`,
+      );
+    }
+    return this.#set.memory.share(index);
   }
 
   start(): void {
