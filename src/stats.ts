@@ -1,4 +1,9 @@
 // What a running stream tells: one line per interval, a summary, and the same as JSON records on stdout.
+import { monotonicUs } from "../ffi/clock.ts";
+import {
+  V4L2_BUF_FLAG_TIMESTAMP_MASK,
+  V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC,
+} from "../ffi/linux/videodev2.ts";
 import { Histogram } from "./histogram.ts";
 import { log } from "./log.ts";
 import type { Loop } from "./loop.ts";
@@ -11,6 +16,12 @@ export interface StatsOptions {
   readonly json: boolean;
   /** How many frames there will be, for the progress bar. */
   readonly frames?: number | undefined;
+}
+
+/** What a tool adds to the summary: lines for people, fields for programs. */
+export interface Summary {
+  readonly lines: readonly string[];
+  readonly fields: Readonly<Record<string, unknown>>;
 }
 
 /** Totals that somebody else counts, asked for when a line is due. */
@@ -144,3 +155,14 @@ export class StreamStats implements Disposable {
 }
 
 const round = (value: number) => Math.round(value * 1000) / 1000;
+
+/** A frame older than this has been stamped by another clock than ours. */
+const OLDEST_US = 10e6;
+
+/** Adds the time since a frame's capture, when its `v4l2_buffer.flags` say that our clock stamped it. */
+export function addLatency(stats: StreamStats, flags: number, tsSec: number, tsUsec: number): void {
+  const clock = flags & V4L2_BUF_FLAG_TIMESTAMP_MASK;
+  if (clock !== V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC) return;
+  const us = monotonicUs() - (tsSec * 1e6 + tsUsec);
+  if (us >= 0 && us < OLDEST_US) stats.latency.add(us);
+}

@@ -1,43 +1,74 @@
 // The receiver: a listener, one sender after the other, and what to do when one of them is wrong.
-import { monotonicUs } from "../../ffi/clock.ts";
 import { SysError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
 import { AF_UNIX } from "../../ffi/linux/socket.ts";
-import {
-  V4L2_BUF_FLAG_TIMESTAMP_MASK,
-  V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC,
-} from "../../ffi/linux/videodev2.ts";
 import { localAddress } from "../../ffi/socket.ts";
-import { ProtocolError } from "../errors.ts";
+import { ProtocolError, UnavailableError } from "../errors.ts";
 import { fourccName } from "../format/formats.ts";
 import { log } from "../log.ts";
 import type { Loop } from "../loop.ts";
-import { type StatsOptions, StreamStats } from "../stats.ts";
+import { addLatency, type StatsOptions, StreamStats, type Summary } from "../stats.ts";
 import type { Address } from "./address.ts";
 import { Listener, type Peer } from "./listener.ts";
-import type { FrameHeader, StreamInfo } from "./messages.ts";
+import type { StreamInfo } from "./messages.ts";
 import { type ReceptionEnd, receiveStream } from "./reception.ts";
 import type { OpenTarget } from "./target.ts";
 
-export interface ReceiverOptions extends StatsOptions {
+/** What a frame's message says of it, whatever the flow. */
+export interface FrameFacts {
+  readonly bytesused: number;
+  readonly flags: number;
+  readonly sequence: number;
+  readonly ts_sec: number;
+  readonly ts_usec: number;
+}
+
+/** Serves one connection. */
+export type Receive = (
+  loop: Loop,
+  socket: Fd,
+  hooks: {
+    /** Told when the stream is accepted. */
+    readonly started: (stream: StreamInfo) => void;
+    /** Told of each frame that was taken; answers whether more are wanted. */
+    readonly taken: (frame: FrameFacts) => boolean;
+  },
+  signal: AbortSignal,
+) => Promise<ReceptionEnd>;
+
+export interface ServeOptions extends StatsOptions {
   readonly address: Address;
   readonly allowed: (peer: string) => boolean;
   readonly keep: boolean;
-  readonly maxFrame: number;
-  readonly stallMs?: number;
-  readonly openTarget: OpenTarget;
+  readonly receive: Receive;
   /** Told where it listens. */
   readonly listening?: (name: string) => void;
   /** Lines and fields for the summary, asked for at the end. */
-  readonly summary?: (stats: StreamStats) => { lines: string[]; fields: Record<string, unknown> };
+  readonly summary?: (stats: StreamStats) => Summary;
 }
 
-/** A frame older than this has been stamped by another clock than ours. */
-const OLDEST_US = 10e6;
+export interface ReceiverOptions extends Omit<ServeOptions, "receive"> {
+  readonly maxFrame: number;
+  readonly stallMs?: number;
+  readonly openTarget: OpenTarget;
+}
 
-/** Receives until the sender is gone (without --keep), there were enough frames, or `signal` aborts. Throws what ended it otherwise. */
-export async function runReceiver(
+/** Receives frames with their bytes: the copy flow. Ends as `serveSenders` does. */
+export function runReceiver(
   loop: Loop,
   options: ReceiverOptions,
+  signal: AbortSignal,
+): Promise<ReceptionEnd> {
+  const { maxFrame, stallMs = 10_000, openTarget } = options;
+  const receive: Receive = (on, socket, hooks, stop) =>
+    receiveStream(on, socket, { maxFrame, stallMs, openTarget, ...hooks }, stop);
+  return serveSenders(loop, { ...options, receive }, signal);
+}
+
+/** Receives until the sender is gone (without --keep), there were enough frames, or `signal` aborts. Throws what ended it otherwise. */
+export async function serveSenders(
+  loop: Loop,
+  options: ServeOptions,
   signal: AbortSignal,
 ): Promise<ReceptionEnd> {
   using listener = await Listener.open(loop, options.address, options.allowed);
@@ -75,16 +106,19 @@ export async function runReceiver(
   }
 }
 
-/** A failed call on the connection, or a wrong message: the next sender may do better. A full disk is ours. */
+/**
+ * A failed call on the connection, a wrong message, buffers we cannot reach: the next sender may do better. A full
+ * disk is ours.
+ */
 function isPeersFault(error: unknown, peer: Peer): boolean {
-  if (error instanceof ProtocolError) return true;
+  if (error instanceof ProtocolError || error instanceof UnavailableError) return true;
   return error instanceof SysError && error.object === peer.socket.name;
 }
 
 async function serve(
   loop: Loop,
   peer: Peer,
-  options: ReceiverOptions,
+  options: ServeOptions,
   stats: StreamStats,
   counts: { drops: number; errors: number },
   signal: AbortSignal,
@@ -109,22 +143,16 @@ async function serve(
       buffers: bufferCount,
     });
   };
-  const count = (header: FrameHeader) => {
+  const count = (header: FrameFacts) => {
     const gap = header.sequence - last - 1;
     if (last >= 0 && gap > 0 && gap < 0x1_0000_0000) counts.drops += gap;
     last = header.sequence;
     if (header.bytesused < sizeimage) stats.short += 1;
-    if (sameClock) addLatency(stats, header);
+    if (sameClock) addLatency(stats, header.flags, header.ts_sec, header.ts_usec);
     stats.frame(header.bytesused);
     return options.frames === undefined || stats.frames < options.frames;
   };
-  const { maxFrame, stallMs = 10_000, openTarget } = options;
-  return await receiveStream(
-    loop,
-    socket,
-    { maxFrame, stallMs, openTarget, started, taken: count },
-    signal,
-  );
+  return await options.receive(loop, socket, { started, taken: count }, signal);
 }
 
 /** Whether a peer runs on this very kernel: timestamps of another one count from another boot. */
@@ -132,12 +160,4 @@ function sharesOurClock({ socket, address }: Peer): boolean {
   if (address.family === AF_UNIX) return true;
   const host = (name: string) => name.replace(/:\d+$/, "");
   return host(localAddress(socket).name) === host(address.name);
-}
-
-/** Adds the time from capture to complete. */
-function addLatency(stats: StreamStats, header: FrameHeader): void {
-  const clock = header.flags & V4L2_BUF_FLAG_TIMESTAMP_MASK;
-  if (clock !== V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC) return;
-  const us = monotonicUs() - (header.ts_sec * 1e6 + header.ts_usec);
-  if (us >= 0 && us < OLDEST_US) stats.latency.add(us);
 }
