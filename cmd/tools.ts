@@ -19,6 +19,21 @@ export const tools: readonly ToolRow[] = [
     summary: "receive frames into memory, a file or a pipe",
     load: async () => (await import("./receiver.ts")).receiver as unknown as Tool,
   },
+  {
+    name: "sender_zc",
+    summary: "capture video and lend its frames without copying them",
+    load: async () => (await import("./sender-zc.ts")).senderZc as unknown as Tool,
+  },
+  {
+    name: "receiver_zc",
+    summary: "read a sender's frames where they are",
+    load: async () => (await import("./receiver-zc.ts")).receiverZc as unknown as Tool,
+  },
+  {
+    name: "share",
+    summary: "prepare the host file by which two guests share memory",
+    load: async () => (await import("./share.ts")).share as unknown as Tool,
+  },
 ];
 
 /** The tool of that name, if there is one. */

@@ -2,6 +2,7 @@
 import type { Fd } from "../../ffi/fd.ts";
 import type { Picture } from "../format/layout.ts";
 import type { Frame } from "../frame.ts";
+import { log } from "../log.ts";
 import type { Exporter, SharedSource } from "../sharing.ts";
 import type { Source } from "../source.ts";
 
@@ -30,7 +31,8 @@ export class Shared implements SharedSource {
     this.picture = source.picture;
     this.fps = source.fps;
     this.frames = source.frames;
-    this.memory = `${source.memory}, shared by ${this.exporter.name}`;
+    this.memory = source.memory;
+    log.info(`${source.name}: frames are shared by ${this.exporter.name}`);
     this.#owned.use(owned.move());
   }
 
