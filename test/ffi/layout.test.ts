@@ -1,0 +1,95 @@
+// Every table of a kernel struct and every ioctl code against what the C compiler says of the header.
+import { afterAll, expect, test } from "bun:test";
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import type { Ioctl } from "../../ffi/ioctl.ts";
+import type { Fields, StructType } from "../../ffi/struct.ts";
+
+type Table = StructType<Fields>;
+type Code = Ioctl<Fields>;
+
+const directory = resolve(import.meta.dir, "../../ffi/linux");
+/** What each file of ffi/linux is checked against; a file whose structs have no system header is in test/layout. */
+const headers: Record<string, readonly string[]> = {
+  "videodev2.ts": ["linux/videodev2.h"],
+  "dma-heap.ts": ["linux/dma-heap.h", "linux/dma-buf.h"],
+  "socket.ts": [
+    "sys/socket.h",
+    "netinet/in.h",
+    "netinet/tcp.h",
+    "sys/un.h",
+    "linux/vm_sockets.h",
+    "sys/uio.h",
+    "limits.h",
+  ],
+  "time.ts": ["time.h", "sys/timerfd.h"],
+};
+const work = mkdtempSync(join(tmpdir(), "framepass-layout-"));
+afterAll(() => rmSync(work, { recursive: true, force: true }));
+
+const isTable = (value: unknown): value is Table =>
+  typeof value === "object" && value !== null && "fields" in value && "alloc" in value;
+const isIoctl = (value: unknown): value is Code =>
+  typeof value === "object" && value !== null && "code" in value && "argument" in value;
+
+/** Compiles and runs a program that prints one line per question. */
+function ask(name: string, includes: readonly string[], questions: readonly string[]): string[] {
+  const source = join(work, `${name}.c`);
+  const program = join(work, name);
+  const lines = questions.map((q) => `  printf("%llu\\n", (unsigned long long)(${q}));`);
+  const head = ["stdio.h", "stddef.h", "stdint.h", "sys/ioctl.h", ...includes].map(
+    (h) => `#include <${h}>`,
+  );
+  const text = [
+    "#define _GNU_SOURCE",
+    ...head,
+    "int main(void) {",
+    ...lines,
+    "  return 0;",
+    "}",
+    "",
+  ].join("\n");
+  writeFileSync(source, text);
+  const build = Bun.spawnSync(["gcc", "-Wall", "-o", program, source]);
+  if (build.exitCode !== 0) throw new Error(build.stderr.toString());
+  return Bun.spawnSync([program]).stdout.toString().trim().split("\n");
+}
+
+/** Size in C of a member, where it has one of its own. */
+const sized = (table: Table, member: string) => `sizeof(((${table.name} *)0)->${member})`;
+
+test("every file of ffi/linux has headers to be checked against", () => {
+  const files = readdirSync(directory);
+  const own = (file: string) => join(import.meta.dir, "../layout", file.replace(/\.ts$/, ".h"));
+  expect(files.filter((file) => !(file in headers) && !existsSync(own(file)))).toEqual([]);
+  expect(Object.keys(headers).filter((file) => !files.includes(file))).toEqual([]);
+});
+
+test.each(Object.entries(headers))(
+  "%s: sizes, offsets and codes are the compiler's",
+  async (file, includes) => {
+    const module: Record<string, unknown> = await import(join(directory, file));
+    const expected: [string, number][] = [];
+    const questions: string[] = [];
+    const question = (what: string, c: string, ours: number) => {
+      expected.push([what, ours]);
+      questions.push(c);
+    };
+    for (const [name, value] of Object.entries(module)) {
+      if (isTable(value)) {
+        question(`sizeof ${value.name}`, `sizeof(${value.name})`, value.size);
+        for (const [member, field] of Object.entries(value.fields)) {
+          question(`${value.name}.${member}`, `offsetof(${value.name}, ${member})`, field.offset);
+          const first = member.endsWith("plane_fmt"); // an array, of which the table has the first word
+          if (!first) question(`sizeof ${value.name}.${member}`, sized(value, member), field.size);
+        }
+      } else if (isIoctl(value)) question(name, name, value.code);
+      else if (typeof value === "number") question(name, `(uint32_t)(${name})`, value);
+    }
+    const answers = ask(file.replace(/\W/g, "_"), includes, questions);
+    expect(answers.length).toBe(expected.length);
+    const ours = expected.map(([what, value]) => `${what} = ${value}`);
+    expect(ours).toEqual(expected.map(([what], i) => `${what} = ${answers[i]}`));
+  },
+);
