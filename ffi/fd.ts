@@ -49,8 +49,11 @@ export class Fd implements Disposable {
     return new Fd(must(result(libc.fcntl(fd, F_DUPFD_CLOEXEC, 3)), "fcntl(F_DUPFD)", name), name);
   }
 
-  /** Anonymous memory of `size` bytes that can be passed on; sealed against shrinking and growing. */
-  static memory(name: string, size: number): Fd {
+  /**
+   * Anonymous memory of `size` bytes that can be passed on; sealed against shrinking and growing unless `seals` says
+   * otherwise. Throws SysError.
+   */
+  static memory(name: string, size: number, seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL): Fd {
     const text = cString(name);
     const flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
     const fd = new Fd(
@@ -59,7 +62,6 @@ export class Fd implements Disposable {
     );
     try {
       must(result(libc.ftruncate(fd.number, size)), "ftruncate", name);
-      const seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
       must(result(libc.fcntl(fd.number, F_ADD_SEALS, seals)), "fcntl(F_ADD_SEALS)", name);
     } catch (error) {
       fd[Symbol.dispose]();
