@@ -164,7 +164,6 @@ export class FakeVirtioMedia implements VideoDevice {
     for (let i = 0; i < a.count; i++) {
       const memory = Fd.memory("fake camera", this.sizeimage);
       const mapping = new Mapping(memory.number, this.sizeimage, "fake camera");
-      mapping.bytes.fill(i + 1);
       this.#memory.push(memory);
       this.#maps.push(mapping);
       this.#stamps.push(new StampedBuffer(mapping.bytes));
