@@ -2,8 +2,8 @@
 import { defineTool, runMain } from "../src/cli.ts";
 import { UsageError } from "../src/errors.ts";
 import { StampChecker } from "../src/format/stamp.ts";
-import { DEFAULT_HEAP, receiveAllocator } from "../src/memory.ts";
-import { openOutput } from "../src/output/file.ts";
+import { type Allocator, DEFAULT_HEAP, receiveAllocator } from "../src/memory.ts";
+import { type Output, openOutputWhenRead } from "../src/output/file.ts";
 import { playCommand } from "../src/output/play.ts";
 import { allowList, parseAddress } from "../src/wire/address.ts";
 import { MemoryTarget } from "../src/wire/memory-target.ts";
@@ -50,11 +50,12 @@ export const receiver = defineTool({
     if (values.json && values.output === "-")
       throw new UsageError("--json and --output - both want stdout");
     const address = parseAddress("--listen", values.listen, values.port);
+    if (values.allow.length > 0 && (address.kind === "unix" || address.kind === "vsock"))
+      throw new UsageError(`--allow is for IP addresses, not for --listen ${values.listen}`);
     const allowed = allowList(values.allow);
     using owned = new DisposableStack();
-    const allocator = owned.use(receiveAllocator(values.heap, values.given.has("heap")));
-    const output =
-      values.output === undefined ? undefined : owned.use(openOutput(loop, values.output));
+    let allocator: Allocator | undefined;
+    let output: Output | undefined;
     const checker = values.verify ? new StampChecker() : undefined;
     const end = await runReceiver(
       loop,
@@ -66,13 +67,21 @@ export const receiver = defineTool({
         frames: values.frames,
         stats: values.stats,
         json: values.json,
-        openTarget: (stream, waiting) =>
-          new MemoryTarget(stream, { allocator, output, checker }, waiting),
+        prepare: async () => {
+          allocator = owned.use(receiveAllocator(values.heap, values.given.has("heap")));
+          if (values.output === undefined) return;
+          output = await openOutputWhenRead(loop, values.output, signal);
+          owned.use(output);
+        },
+        openTarget: (stream, waiting) => {
+          if (allocator === undefined) throw new Error("a stream before there was room for it");
+          return new MemoryTarget(stream, { allocator, output, checker }, waiting);
+        },
         summary: ({ fps }) => {
           output?.finish(fps);
           const lines: string[] = [];
           if (checker !== undefined) lines.push(`verified ${checker.verified} frames`);
-          if (output?.picture !== undefined)
+          if (output?.picture !== undefined && output.frames > 0)
             lines.push(playCommand(output.name, output.picture, fps));
           return { lines, fields: checker === undefined ? {} : { verified: checker.verified } };
         },

@@ -87,12 +87,13 @@ export class Ticker implements Disposable {
     return this.#fd.number;
   }
 
-  /** First tick now, then one every `intervalNs`; 0 stops it. */
+  /** First tick now, then one every `intervalNs`, rounded to whole ones; 0 stops it. */
   start(intervalNs: number): void {
+    const wholeNs = intervalNs > 0 ? Math.max(1, Math.round(intervalNs)) : 0;
     const spec = itimerspec.alloc();
-    spec["it_interval.tv_sec"] = Math.floor(intervalNs / 1e9);
-    spec["it_interval.tv_nsec"] = Math.round(intervalNs % 1e9);
-    spec["it_value.tv_nsec"] = intervalNs === 0 ? 0 : 1;
+    spec["it_interval.tv_sec"] = Math.floor(wholeNs / 1e9);
+    spec["it_interval.tv_nsec"] = wholeNs % 1e9;
+    spec["it_value.tv_nsec"] = wholeNs === 0 ? 0 : 1;
     must(result(libc.timerfd_settime(this.#fd.number, 0, spec.$address, 0)), "timerfd_settime", "");
   }
 

@@ -1,5 +1,5 @@
 // Socket addresses as bytes for the kernel and as text for people.
-import { SocketAddress } from "node:net";
+import { addressOf, cString, libc } from "./libc.ts";
 import * as k from "./linux/socket.ts";
 
 /** An address as the kernel takes it. `name` is for texts: "127.0.0.1:5000", "unix:/run/x", "vsock:2:5000". */
@@ -18,19 +18,15 @@ export function inetAddress(host: string, port: number): Sockaddr {
     const bytes = blank(k.sockaddrIn6.size);
     const at = k.sockaddrIn6.over(bytes);
     at.sin6_family = k.AF_INET6;
-    at.sin6_addr = ipv6Bytes(address);
-    at.sin6_scope_id = Number(scope) >>> 0;
+    at.sin6_addr = parseInet(k.AF_INET6, address);
+    at.sin6_scope_id = scopeId(scope);
     k.sockaddrPort.over(bytes).sin_port = port;
     return { family: k.AF_INET6, bytes, name: `[${host}]:${port}` };
   }
-  const octets = host.split(".").map(Number);
-  const valid =
-    octets.length === 4 && octets.every((o) => Number.isInteger(o) && o >= 0 && o < 256);
-  if (!valid) throw new TypeError(`${JSON.stringify(host)} is not an IP address`);
   const bytes = blank(k.sockaddrIn.size);
   const at = k.sockaddrIn.over(bytes);
   at.sin_family = k.AF_INET;
-  at.sin_addr = Uint8Array.from(octets);
+  at.sin_addr = parseInet(k.AF_INET, host);
   k.sockaddrPort.over(bytes).sin_port = port;
   return { family: k.AF_INET, bytes, name: `${host}:${port}` };
 }
@@ -66,11 +62,12 @@ export function readSockaddr(filled: Uint8Array<ArrayBuffer>): Sockaddr {
   let name = `family ${family}`;
   if (family === k.AF_INET && bytes.length >= 8) {
     name = `${bytes.subarray(4, 8).join(".")}:${port()}`;
-  } else if (family === k.AF_INET6 && bytes.length >= 24) {
-    const mapped = bytes.subarray(8, 20).every((b, i) => b === (i < 10 ? 0 : 0xff));
-    const groups = Array.from({ length: 8 }, (_, i) => view.getUint16(8 + 2 * i).toString(16));
-    const text = new SocketAddress({ address: groups.join(":"), family: "ipv6" }).address;
-    name = mapped ? `${bytes.subarray(20, 24).join(".")}:${port()}` : `[${text}]:${port()}`;
+  } else if (family === k.AF_INET6 && bytes.length >= 28) {
+    const address = bytes.subarray(8, 24);
+    const mapped = address.every((b, i) => i >= 12 || b === (i < 10 ? 0 : 0xff));
+    const scope = view.getUint32(24, true);
+    const host = formatInet(k.AF_INET6, address) + (scope === 0 ? "" : `%${scope}`);
+    name = mapped ? `${address.subarray(12).join(".")}:${port()}` : `[${host}]:${port()}`;
   } else if (family === k.AF_VSOCK && bytes.length >= 12) {
     name = `vsock:${view.getUint32(8, true)}:${view.getUint32(4, true)}`;
   } else if (family === k.AF_UNIX) {
@@ -79,21 +76,27 @@ export function readSockaddr(filled: Uint8Array<ArrayBuffer>): Sockaddr {
   return { family, bytes, name };
 }
 
-/** The 16 bytes of an IPv6 address in text, mapped IPv4 tails ("::ffff:1.2.3.4") included. */
-function ipv6Bytes(text: string): Uint8Array<ArrayBuffer> {
-  const dotted = /^(.*:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(text);
-  const plain = dotted
-    ? `${dotted[1]}${((Number(dotted[2]) << 8) | Number(dotted[3])).toString(16)}:${((Number(dotted[4]) << 8) | Number(dotted[5])).toString(16)}`
-    : text;
-  const [head = "", tail] = plain.split("::");
-  const part = (s: string) => (s === "" ? [] : s.split(":").map((g) => Number.parseInt(g, 16)));
-  const front = part(head);
-  const back = part(tail ?? "");
-  const gap = 8 - front.length - back.length;
-  const groups = [...front, ...new Array<number>(Math.max(0, gap)).fill(0), ...back];
-  const bad = groups.length !== 8 || groups.some((g) => !(g >= 0 && g <= 0xffff));
-  if (bad || (tail === undefined && gap !== 0)) {
-    throw new TypeError(`${JSON.stringify(text)} is not an IPv6 address`);
-  }
-  return Uint8Array.from(groups.flatMap((g) => [g >> 8, g & 0xff]));
+/** The bytes of a numeric address. Throws TypeError where the C library does not take it for one. */
+function parseInet(family: number, text: string): Uint8Array<ArrayBuffer> {
+  const bytes = blank(family === k.AF_INET6 ? 16 : 4);
+  const source = cString(text);
+  if (libc.inet_pton(family, addressOf(source), addressOf(bytes)) === 1) return bytes;
+  throw new TypeError(`${JSON.stringify(text)} is not an IP address`);
+}
+
+/** The index of an interface, by number or name ("fe80::1%eth0"). Throws TypeError when there is none of that name. */
+function scopeId(scope: string): number {
+  const index = /^\d+$/.test(scope)
+    ? Number(scope)
+    : libc.if_nametoindex(addressOf(cString(scope)));
+  if (index === 0 && scope !== "0") throw new TypeError(`there is no interface "${scope}"`);
+  return index;
+}
+
+/** The shortest spelling of a numeric address. */
+function formatInet(family: number, address: Uint8Array): string {
+  const source = new Uint8Array(address).slice();
+  const text = blank(64);
+  libc.inet_ntop(family, addressOf(source), addressOf(text), text.length);
+  return new TextDecoder().decode(text.subarray(0, text.indexOf(0)));
 }

@@ -26,6 +26,19 @@ export function startConnect(to: Sockaddr): Fd {
   return socket;
 }
 
+/**
+ * Whether a Unix socket's file has a process behind it. Connecting to it in the wrong way, as a datagram socket
+ * to one of streams, tells (EPROTOTYPE) without the other side ever hearing of it. Throws SysError.
+ */
+export function isServed(at: Sockaddr): boolean {
+  const type = k.SOCK_DGRAM | k.SOCK_NONBLOCK | k.SOCK_CLOEXEC;
+  using probe = new Fd(must(result(libc.socket(at.family, type, 0)), "socket", at.name), at.name);
+  const r = result(libc.connect(probe.number, addressOf(at.bytes), at.bytes.length));
+  if (r === -errno.ECONNREFUSED) return false;
+  if (r !== -errno.EPROTOTYPE) must(r, "connect", at.name);
+  return true;
+}
+
 /** 0 when the connection stands, otherwise the negative errno that ended the attempt. */
 export function connectResult(socket: Fd): number {
   return -getOption(socket, k.SOL_SOCKET, k.SO_ERROR);
@@ -68,13 +81,17 @@ export function socketPair(): [Fd, Fd] {
   return [new Fd(pair[0] ?? -1, "socketpair"), new Fd(pair[1] ?? -1, "socketpair")];
 }
 
-/** The address a socket is bound to: tells the port that "any port" became. */
-export function localAddress(socket: Fd): Sockaddr {
+/** The address a socket is bound to: tells the port that "any port" became. Throws SysError. */
+export const localAddress = (socket: Fd) => addressFrom("getsockname", socket);
+
+/** The address of the other end of a connection. Throws SysError. */
+export const peerAddress = (socket: Fd) => addressFrom("getpeername", socket);
+
+function addressFrom(call: "getsockname" | "getpeername", socket: Fd): Sockaddr {
   const address = new Uint8Array(new ArrayBuffer(128));
   const length = lengthCell.alloc();
   length.value = address.length;
-  const r = result(libc.getsockname(socket.number, addressOf(address), length.$address));
-  must(r, "getsockname", socket.name);
+  must(result(libc[call](socket.number, addressOf(address), length.$address)), call, socket.name);
   return readSockaddr(address.subarray(0, Math.min(length.value, address.length)));
 }
 

@@ -3,7 +3,7 @@
 import { stripVTControlCharacters } from "node:util";
 import type { ArgsDef } from "citty";
 import { exitCodes, exitStatus, isExpected, UsageError } from "./errors.ts";
-import { log, logLevels, setUpLog } from "./log.ts";
+import { log, logDefect, logLevels, setUpLog } from "./log.ts";
 import { Loop } from "./loop.ts";
 import {
   type Operand,
@@ -15,6 +15,7 @@ import {
   sizeText,
   type Values,
 } from "./options.ts";
+import { printOut } from "./stdout.ts";
 import { endStatus } from "./terminal.ts";
 import { versionLine } from "./version.ts";
 
@@ -75,8 +76,11 @@ async function runTool<O extends Options, P extends Operands>(
 ): Promise<number> {
   try {
     // Asking for help or version wins over anything that may be missing.
-    if (argv.includes("--help")) return await printHelp(tool);
-    if (argv.includes("--version")) return await printOut(versionLine());
+    const asked = ["--help", "--version"].find((word) => argv.includes(word));
+    if (asked !== undefined) {
+      await printOut(asked === "--help" ? await helpText(tool) : versionLine());
+      return exitCodes.done.status;
+    }
     const options = { ...tool.options, ...common };
     const values = parseOptions(options, argv, tool.operands);
     setUpLog(tool.name, values["log-level"]);
@@ -84,8 +88,9 @@ async function runTool<O extends Options, P extends Operands>(
     return exitCodes[outcome].status;
   } catch (error) {
     endStatus();
-    log.error(isExpected(error) ? error.message : Bun.inspect(error));
-    if (error instanceof UsageError) log.info(`try: ${tool.name} --help`);
+    if (error instanceof UsageError) log.error(`${error.message}; see ${tool.name} --help`);
+    else if (isExpected(error)) log.error(error.message);
+    else logDefect(error);
     return exitStatus(error);
   }
 }
@@ -102,17 +107,12 @@ async function runStoppable<O extends Options, P extends Operands>(
   return await loop.run(tool.run(values, { loop, signal: stop.signal }));
 }
 
-async function printOut(text: string): Promise<number> {
-  await Bun.write(Bun.stdout, `${text}\n`);
-  return exitCodes.done.status;
-}
-
 const defaultText = (option: Option): string => {
   if (!("default" in option)) return "";
   return option.type === "size" ? sizeText(option.default ?? 0) : String(option.default);
 };
 
-async function printHelp<O extends Options, P extends Operands>(tool: Tool<O, P>): Promise<number> {
+async function helpText<O extends Options, P extends Operands>(tool: Tool<O, P>): Promise<string> {
   const { renderUsage } = await import("citty");
   const options: Options = { ...tool.options, ...common };
   const args: ArgsDef = {};
@@ -139,5 +139,6 @@ async function printHelp<O extends Options, P extends Operands>(tool: Tool<O, P>
   const usage = await renderUsage({ meta: { name: tool.name, description: tool.summary }, args });
   const codes = Object.values(exitCodes).map(({ status, meaning }) => `${status} ${meaning}`);
   const plain = process.stdout.isTTY ? usage : stripVTControlCharacters(usage);
-  return await printOut(`${plain.trimEnd()}\n\nEXIT STATUS  ${codes.join(", ")}`);
+  const trimmed = plain.replace(/ +$/gm, "").trimEnd();
+  return `${trimmed}\n\nEXIT STATUS  ${codes.join(", ")}`;
 }

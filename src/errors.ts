@@ -52,6 +52,12 @@ export function needed<T>(action: () => T, advice: (error: SysError) => string):
   }
 }
 
+/** The same error, with what a person can do about it at the end of its text. */
+export function advised(error: SysError, todo: string): SysError {
+  if (todo !== "") error.message += `; ${todo}`;
+  return error;
+}
+
 /** The exit status an error stands for. */
 export function exitStatus(error: unknown): number {
   if (error instanceof UsageError) return exitCodes.usage.status;

@@ -8,9 +8,9 @@ export class Histogram {
   readonly #counts = new Uint32Array(BUCKETS);
   #total = 0;
 
-  /** Counts one duration, in microseconds. */
+  /** Counts one duration, in microseconds; what is less than one, or no number, is one. */
   add(us: number): void {
-    const bucket = us <= 1 ? 0 : Math.min(BUCKETS - 1, Math.ceil(Math.log(us) / GROWTH));
+    const bucket = us > 1 ? Math.min(BUCKETS - 1, Math.ceil(Math.log(us) / GROWTH)) : 0;
     this.#counts[bucket] = (this.#counts[bucket] ?? 0) + 1;
     this.#total += 1;
   }

@@ -21,13 +21,22 @@ export const log = createConsola({
       log({ tag, type, args }) {
         const label = type === "warn" || type === "error" ? `${type}: ` : "";
         const where = tag === "" ? "" : `${tag.replaceAll(":", ": ")}: `;
-        writeStderr(`${toolName}: ${where}${label}${args.join(" ")}\n`);
+        writeStderr(`${toolName}: ${where}${label}${oneLine(args.join(" "))}\n`);
       },
     },
   ],
 });
 
 let toolName = "framepass";
+
+/** Names of files, hosts and devices come from outside: no line feed or escape sequence of theirs reaches a terminal. */
+export const oneLine = (text: string) =>
+  text.replace(/\p{Cc}/gu, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`);
+
+/** Says all there is to know about an error that should not have happened, stack trace included. */
+export function logDefect(error: unknown): void {
+  writeStderr(`${toolName}: error: ${Bun.inspect(error)}\n`);
+}
 
 /** Sets the name every line starts with, and how much is said. */
 export function setUpLog(name: string, level: keyof typeof levels): void {

@@ -83,12 +83,12 @@ export interface Allocator extends Disposable {
 }
 
 /** An allocator whose buffers have descriptors of their own. */
-interface HeapAllocator extends Allocator {
+interface OwnAllocator extends Allocator {
   allocate(length: number): OwnBuffer;
 }
 
 /** Buffers from a DMA heap. Throws SysError when it cannot be opened. */
-export function heapAllocator(path: string): HeapAllocator {
+export function heapAllocator(path: string): OwnAllocator {
   const heap = new DmaHeap(path);
   return {
     name: path,
@@ -98,7 +98,7 @@ export function heapAllocator(path: string): HeapAllocator {
 }
 
 /** Ordinary memory, which can be shared with processes but not with devices. */
-export const memfdAllocator: Allocator = {
+export const memfdAllocator: OwnAllocator = {
   name: "memfd",
   allocate: (length) => new OwnBuffer(Fd.memory("framepass", length), length, false),
   [Symbol.dispose]: () => undefined,
@@ -108,7 +108,7 @@ export const memfdAllocator: Allocator = {
  * Where a receiver's buffers come from: the heap at `path`; when it is not there and nobody asked for it
  * (`wanted` false), memfds and a warning. Throws UnavailableError.
  */
-export function receiveAllocator(path: string, wanted: boolean): Allocator {
+export function receiveAllocator(path: string, wanted: boolean): OwnAllocator {
   try {
     return heapAllocator(path);
   } catch (error) {

@@ -13,7 +13,13 @@ interface Common {
 
 export type Option = Common &
   (
-    | { readonly type: "text"; readonly default?: string; readonly required?: true }
+    | {
+        readonly type: "text";
+        /** What the value has to look like, and in words. */
+        readonly pattern?: readonly [RegExp, string];
+        readonly default?: string;
+        readonly required?: true;
+      }
     | {
         readonly type: "integer" | "number";
         readonly min: number;
@@ -21,7 +27,6 @@ export type Option = Common &
         readonly default?: number;
         readonly required?: true;
       }
-    | { readonly type: "choice"; readonly choices: readonly string[]; readonly default: string }
     | {
         /** Bytes; written plain or with K, M or G behind it, powers of 1024. */
         readonly type: "size";
@@ -30,6 +35,7 @@ export type Option = Common &
         readonly default?: number;
         readonly required?: true;
       }
+    | { readonly type: "choice"; readonly choices: readonly string[]; readonly default: string }
     | { readonly type: "flag" }
     | { readonly type: "list" }
   );
@@ -76,8 +82,8 @@ export function parseOptions<
   const O extends Options,
   const P extends Operands = Record<never, never>,
 >(options: O, argv: readonly string[], operands?: P): Values<O & P> {
-  const { values: raw, positionals } = readWords(options, argv, operands !== undefined);
-  const values: Record<string, unknown> = readOperands(operands ?? {}, positionals);
+  const { raw, words } = readWords(options, argv);
+  const values: Record<string, unknown> = readOperands(operands ?? {}, words);
   for (const [name, option] of Object.entries(options)) {
     const given = raw[name];
     if (given === undefined && "required" in option) {
@@ -92,7 +98,7 @@ export function parseOptions<
 function readOperands(operands: Operands, words: readonly string[]): Record<string, unknown> {
   const rows = Object.entries(operands);
   const surplus = words[rows.length];
-  if (surplus !== undefined) throw new UsageError(`unexpected argument '${surplus}'`);
+  if (surplus !== undefined) throw new UsageError(`unexpected word "${surplus}"`);
   const values: Record<string, unknown> = {};
   for (const [i, [name, operand]] of rows.entries()) {
     const word = words[i];
@@ -106,13 +112,12 @@ function readOperands(operands: Operands, words: readonly string[]): Record<stri
   return values;
 }
 
-type Raw = Record<string, string | boolean | (string | boolean)[] | undefined>;
+type Raw = Readonly<Record<string, string | true | readonly string[]>>;
 
 function readWords(
   options: Options,
   argv: readonly string[],
-  allowPositionals: boolean,
-): { values: Raw; positionals: string[] } {
+): { readonly raw: Raw; readonly words: readonly string[] } {
   const table = Object.fromEntries(
     Object.entries(options).map(([name, { type, short }]) => [
       name,
@@ -123,22 +128,55 @@ function readWords(
       },
     ]),
   );
-  try {
-    return parseArgs({ args: [...argv], options: table, strict: true, allowPositionals });
-  } catch (error) {
-    // Node's texts have advice on further lines; the first says what is wrong.
-    const [first = ""] = (error as Error).message.split("\n");
-    throw new UsageError(first.replace(/\.?$/, "").replace(/^[A-Z]/, (c) => c.toLowerCase()));
+  const { tokens } = parseArgs({
+    args: [...argv],
+    options: table,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
+  const raw: Record<string, string | true | string[]> = {};
+  const words: string[] = [];
+  for (const token of tokens) {
+    if (token.kind === "option-terminator") continue;
+    if (token.kind === "positional") {
+      words.push(token.value);
+      continue;
+    }
+    const option = Object.hasOwn(options, token.name) ? options[token.name] : undefined;
+    if (option === undefined) throw new UsageError(`unknown option "${token.rawName}"`);
+    const value = checkValue(token.name, option, token);
+    if (option.type !== "list") raw[token.name] = value;
+    else raw[token.name] = [...((raw[token.name] as string[] | undefined) ?? []), String(value)];
   }
+  return { raw, words };
 }
 
-function convert(name: string, option: Option, given: Raw[string]): unknown {
+/** The value a word on the command line brought; true for a flag. The next option is no value, "-1" and "-" are. */
+function checkValue(
+  name: string,
+  option: Option,
+  { value, inlineValue }: { value: string | undefined; inlineValue: boolean | undefined },
+): string | true {
+  if (option.type === "flag") {
+    if (value === undefined) return true;
+    throw new UsageError(`${spelled(name, option)} takes no value, got "${value}"`);
+  }
+  const isOption = inlineValue !== true && value !== undefined && /^-[^\d]/.test(value);
+  if (value !== undefined && value !== "" && !isOption) return value;
+  throw new UsageError(`${spelled(name, option)} needs a value${rangeText(option)}`);
+}
+
+function convert(name: string, option: Option, given: Raw[string] | undefined): unknown {
   if (option.type === "flag") return given === true;
   if (option.type === "list") return given ?? [];
   if (given === undefined) return option.default;
   const text = String(given);
-  if (text === "") throw new UsageError(`--${name} needs a value${rangeText(option)}`);
-  if (option.type === "text") return text;
+  if (option.type === "text") {
+    const [pattern, words] = option.pattern ?? [/^/, ""];
+    if (pattern.test(text)) return text;
+    throw new UsageError(`--${name} must be ${words}, got "${text}"`);
+  }
   if (option.type === "choice") {
     if (option.choices.includes(text)) return text;
     throw new UsageError(`--${name} must be ${option.choices.join(", ")}, got "${text}"`);

@@ -19,6 +19,8 @@ export interface Source extends Disposable {
   readonly drops: number;
   /** Damaged frames, taken back and not handed out. */
   readonly errors: number;
+  /** Makes a frame whenever it is asked: there always is a next one, and none waits. */
+  readonly onDemand?: boolean;
   /** How the buffers are made: "dmabuf", "mmap", "memfd". */
   readonly memory: string;
   /** Takes the private ioctls of its driver, where there is a driver. */
@@ -36,13 +38,24 @@ export interface Source extends Disposable {
   next(): Frame | undefined;
 }
 
-/** The newest frame there is; older ones go straight back. `passed` is told how many those were. */
+/**
+ * The newest of the frames that wait; older ones go straight back, `passed` is told how many. No more are taken
+ * than the source has buffers: one that always has another frame ready must not be drained for ever.
+ */
 export function newest(source: Source, passed: (frames: number) => void): Frame | undefined {
   let frame = source.next();
-  for (let next = frame && source.next(); next !== undefined; next = source.next()) {
+  if (source.onDemand) return frame;
+  try {
+    for (let taken = 1; frame !== undefined && taken < source.frames.length; taken++) {
+      const next = source.next();
+      if (next === undefined) break;
+      frame[Symbol.dispose]();
+      frame = next;
+      passed(1);
+    }
+  } catch (error) {
     frame?.[Symbol.dispose]();
-    passed(1);
-    frame = next;
+    throw error;
   }
   return frame;
 }

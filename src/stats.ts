@@ -7,6 +7,7 @@ import {
 import { Histogram } from "./histogram.ts";
 import { log } from "./log.ts";
 import type { Loop } from "./loop.ts";
+import { Records } from "./stdout.ts";
 import { endStatus, onTerminal, showStatus } from "./terminal.ts";
 
 export interface StatsOptions {
@@ -30,6 +31,8 @@ export type Counters = () => { readonly drops: number; readonly errors: number }
 export class StreamStats implements Disposable {
   frames = 0;
   bytes = 0;
+  /** Whether a peer is connected: without one there is nothing to tell every interval. */
+  streaming = false;
   /** Frames shorter than the stream's sizeimage. */
   short = 0;
   readonly latency = new Histogram();
@@ -37,6 +40,7 @@ export class StreamStats implements Disposable {
   readonly #options: StatsOptions;
   readonly #counters: Counters;
   readonly #timer: Disposable | undefined;
+  readonly #records: Records | undefined;
   #lastMs = this.#startedMs;
   #lastFrames = 0;
   #lastBytes = 0;
@@ -46,6 +50,7 @@ export class StreamStats implements Disposable {
   constructor(loop: Loop, options: StatsOptions, counters: Counters) {
     this.#options = options;
     this.#counters = counters;
+    this.#records = options.json ? new Records() : undefined;
     if (options.stats > 0) this.#timer = loop.every(options.stats * 1000, () => this.#interval());
   }
 
@@ -65,8 +70,7 @@ export class StreamStats implements Disposable {
 
   /** Writes a record for programs, one line of JSON on stdout, when --json asked for it. */
   record(kind: "started" | "stats" | "stopped", fields: Record<string, unknown>): void {
-    if (this.#options.json)
-      process.stdout.write(`${JSON.stringify({ record: kind, ...fields })}\n`);
+    this.#records?.write({ record: kind, ...fields });
   }
 
   #interval(): void {
@@ -77,6 +81,7 @@ export class StreamStats implements Disposable {
     this.#lastMs = nowMs;
     this.#lastFrames = this.frames;
     this.#lastBytes = this.bytes;
+    if (!this.streaming) return;
     const { drops, errors } = this.#counters();
     const fps = frames / seconds;
     this.record("stats", {
@@ -139,6 +144,7 @@ export class StreamStats implements Disposable {
       ...this.#latencyFields(),
       ...fields,
     });
+    this.#records?.flush();
     if (this.#options.json) return;
     const short = this.short > 0 ? `, ${this.short} short` : "";
     const what = `${this.frames} frames, ${this.bytes} bytes in ${seconds.toFixed(2)} s (${this.fps.toFixed(1)} fps)`;
@@ -150,6 +156,7 @@ export class StreamStats implements Disposable {
 
   [Symbol.dispose](): void {
     this.#timer?.[Symbol.dispose]();
+    this.#records?.[Symbol.dispose]();
     endStatus();
   }
 }

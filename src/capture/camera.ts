@@ -2,132 +2,52 @@
 import { errno, SysError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import * as v from "../../ffi/linux/videodev2.ts";
-import { MemoryRefused, SourceEnded, UnavailableError } from "../errors.ts";
+import { MemoryRefused, SourceEnded, UnavailableError, UsageError } from "../errors.ts";
 import { Frame } from "../frame.ts";
 import { log } from "../log.ts";
-import { type Allocator, memfdAllocator } from "../memory.ts";
 import type { Source } from "../source.ts";
-import type { CaptureBuffers } from "./buffers.ts";
+import { type BufferOptions, type BufferSet, makeBuffers, Refused } from "./buffer-set.ts";
 import { deviceAdvice, type VideoDevice } from "./device.ts";
-import { heapBuffers } from "./dmabuf.ts";
-import { mapBuffers } from "./mmap.ts";
 import { type CaptureWish, type Negotiated, negotiate } from "./negotiate.ts";
-import { type Cut, cutPicture, piecesOf } from "./pieces.ts";
-import { BufferQueue } from "./queue.ts";
-import { placedBuffers } from "./userptr.ts";
+import { type Cut, cutPicture } from "./pieces.ts";
 
 export const memoryTypes = ["auto", "dmabuf", "mmap"] as const;
 
-export interface CameraOptions extends CaptureWish {
+export interface CameraOptions extends CaptureWish, BufferOptions {
   readonly memory: (typeof memoryTypes)[number] | "userptr";
-  readonly buffers: number;
-  readonly heap: string;
-  /** Where the buffers are to be, with "userptr"; sources without a device have theirs there too. */
-  readonly allocator?: Allocator | undefined;
 }
-
-/** The memory types by V4L2's number, as error texts spell them. */
-const memoryNames: Record<number, string> = {
-  [v.V4L2_MEMORY_MMAP]: "MMAP",
-  [v.V4L2_MEMORY_USERPTR]: "USERPTR",
-  [v.V4L2_MEMORY_DMABUF]: "DMABUF",
-};
 
 /**
  * Opens a camera on `device` (which it then owns): negotiates, makes the buffers, queues them all.
  * `auto` tries DMABUF and, when the heap, REQBUFS or a QBUF refuses, lets go of everything and takes MMAP.
- * Throws UnavailableError; MemoryRefused when the driver does not take the memory type that was asked for.
+ * Throws UnavailableError or UsageError; MemoryRefused when the driver does not capture into memory that is given.
  */
 export function openCamera(device: VideoDevice, options: CameraOptions): Source {
   using owned = new DisposableStack();
   owned.use(device);
+  if (options.fps === 0) {
+    throw new UsageError(`--fps 0 is for testsrc and recordings; ${device.path} is a camera`);
+  }
   const agreed = negotiate(device, options);
   for (const change of agreed.changes) log.warn(`${device.path}: ${change}`);
-  const cut = cutPicture(agreed);
+  const cut = cutPicture(device.path, agreed);
   subscribe(device);
   const make = (type: number) => owned.use(makeBuffers(device, agreed, cut, options, type));
-  if (options.memory === "userptr") {
-    return new Camera(agreed, cut, make(v.V4L2_MEMORY_USERPTR), owned.move());
-  }
   if (options.memory !== "mmap") {
+    const given = options.memory === "userptr";
     try {
-      return new Camera(agreed, cut, make(v.V4L2_MEMORY_DMABUF), owned.move());
+      const set = make(given ? v.V4L2_MEMORY_USERPTR : v.V4L2_MEMORY_DMABUF);
+      return new Camera(agreed, cut, set, owned.move());
     } catch (error) {
-      if (!(error instanceof MemoryRefused)) throw error;
+      if (!(error instanceof Refused)) throw error;
+      if (given) throw new MemoryRefused(error.message, { cause: error.cause });
       if (options.memory === "dmabuf") {
-        throw new UnavailableError(`${error.message}; use --memory mmap`, { cause: error.cause });
+        throw new UnavailableError(`${error.message}; ${error.advice}`, { cause: error.cause });
       }
       log.info(`${error.message}; using MMAP`);
     }
   }
   return new Camera(agreed, cut, make(v.V4L2_MEMORY_MMAP), owned.move());
-}
-
-/** The queue with its buffers, all of them handed to the driver. */
-interface BufferSet extends Disposable {
-  readonly queue: BufferQueue;
-  readonly memory: CaptureBuffers;
-  readonly queued: boolean[];
-}
-
-function makeBuffers(
-  device: VideoDevice,
-  agreed: Negotiated,
-  cut: Cut,
-  options: CameraOptions,
-  memoryType: number,
-): BufferSet {
-  const queue = new BufferQueue(device, agreed.type, memoryType, agreed.planes.length);
-  const refuse = (call: string, code: number) => {
-    const error = new SysError(call, `${device.path} (${memoryNames[memoryType]})`, -code);
-    if (memoryType !== v.V4L2_MEMORY_MMAP)
-      return new MemoryRefused(error.message, { cause: error });
-    const advice = deviceAdvice(error);
-    return new UnavailableError(`${error.message}${advice && `; ${advice}`}`, { cause: error });
-  };
-  using owned = new DisposableStack();
-  const count = queue.request(options.buffers);
-  if (count < 0) throw refuse("VIDIOC_REQBUFS", count);
-  owned.defer(() => queue.request(0)); // after the mappings are gone: the stack ends with the first
-  if (count < 1 || count > 64) {
-    throw new UnavailableError(
-      `VIDIOC_REQBUFS ${device.path}: the driver gave ${count} buffers, 1 to 64 will do`,
-    );
-  }
-  if (count !== options.buffers)
-    log.info(`${device.path}: ${count} buffers, asked for ${options.buffers}`);
-  const sizes = agreed.planes.map((plane, i) => Math.max(plane.sizeimage, cut.needs[i] ?? 0));
-  const memory = owned.use(takeMemory(queue, count, { sizes, needs: cut.needs }, options));
-  for (let index = 0; index < count; index++) {
-    const r = memory.queue(index);
-    if (r < 0) throw refuse("VIDIOC_QBUF", r);
-  }
-  const release = owned.move();
-  return {
-    queue,
-    memory,
-    queued: new Array<boolean>(count).fill(true),
-    [Symbol.dispose]: () => release.dispose(),
-  };
-}
-
-/** Memory for `count` buffers: `sizes` of each plane where it is ours, at least `needs` where it is the driver's. */
-function takeMemory(
-  queue: BufferQueue,
-  count: number,
-  planes: { readonly sizes: readonly number[]; readonly needs: readonly number[] },
-  options: CameraOptions,
-): CaptureBuffers {
-  if (queue.memory === v.V4L2_MEMORY_MMAP) return mapBuffers(queue, count, planes.needs);
-  if (queue.memory === v.V4L2_MEMORY_USERPTR) {
-    return placedBuffers(queue, count, planes.sizes, options.allocator ?? memfdAllocator);
-  }
-  try {
-    return heapBuffers(queue, count, planes.sizes, options.heap);
-  } catch (error) {
-    if (error instanceof SysError) throw new MemoryRefused(error.message, { cause: error });
-    throw error;
-  }
 }
 
 /** Asks to be told when the signal changes; most cameras have no such event. */
@@ -152,6 +72,8 @@ class Camera implements Source {
   readonly #event = v.v4l2Event.alloc();
   #running = false;
   #lastSequence = -1;
+  /** Why a frame that came back could not be queued again. */
+  #failure: unknown;
 
   constructor(agreed: Negotiated, cut: Cut, set: BufferSet, owned: DisposableStack) {
     this.#device = set.queue.device;
@@ -163,9 +85,7 @@ class Camera implements Source {
     this.fps = agreed.fps;
     this.memory = set.memory.memory;
     const lender = { giveBack: (frame: Frame) => this.#giveBack(frame) };
-    this.frames = set.memory.buffers.map(
-      (planes, i) => new Frame(i, piecesOf(cut, planes), lender),
-    );
+    this.frames = set.pieces.map((pieces, i) => new Frame(i, pieces, lender));
   }
 
   get fd(): number {
@@ -186,6 +106,7 @@ class Camera implements Source {
   }
 
   start(): void {
+    this.#failure = undefined;
     for (const [index, queued] of this.#set.queued.entries()) {
       if (!queued && this.frames[index]?.lent === false) this.#queue(index);
     }
@@ -207,7 +128,9 @@ class Camera implements Source {
   }
 
   next(): Frame | undefined {
-    for (;;) {
+    if (this.#failure !== undefined) throw this.#failure;
+    // A driver that fails at once again and again must not keep the loop from turning.
+    for (let tries = 0; tries < this.frames.length; tries++) {
       const filled = this.#set.queue.dequeue();
       if (filled === undefined) {
         this.#checkEvents();
@@ -216,7 +139,7 @@ class Camera implements Source {
       if (typeof filled === "number") this.#ended("VIDIOC_DQBUF", -filled);
       const { index, flags, sequence } = filled;
       const frame = this.frames[index];
-      if (frame === undefined || frame.lent) {
+      if (frame === undefined || this.#set.queued[index] !== true) {
         throw new SourceEnded(
           `VIDIOC_DQBUF ${this.#device.path}: buffer ${index} was not queued; the driver is broken`,
           false,
@@ -238,6 +161,7 @@ class Camera implements Source {
       this.#set.memory.begin(index);
       return frame.lend();
     }
+    return undefined;
   }
 
   /** Bytes of picture in a filled buffer; 0 when what the driver claims cannot be, or planes are short. */
@@ -271,9 +195,15 @@ class Camera implements Source {
     );
   }
 
+  /** Frames are disposed of while other errors are under way: a failure here is told by `next`. */
   #giveBack(frame: Frame): void {
-    this.#set.memory.end(frame.index);
-    if (this.#running) this.#queue(frame.index);
+    if (this.#owned.disposed) return;
+    try {
+      this.#set.memory.end(frame.index);
+      if (this.#running) this.#queue(frame.index);
+    } catch (error) {
+      this.#failure ??= error;
+    }
   }
 
   #queue(index: number): void {

@@ -14,6 +14,8 @@ export interface VideoDevice extends IoctlDevice, Disposable {
 
 const whatToDo: Record<string, string> = {
   ENOENT: "connect the camera or name another with --device (testsrc needs none)",
+  ENOTDIR: "name a video device with --device",
+  EISDIR: "name a video device with --device",
   ENXIO: "no driver serves this node: load it or name another with --device",
   ENODEV: "no driver serves this node: load it or name another with --device",
   EACCES: "add yourself to the group video, or run as root",

@@ -2,12 +2,13 @@
 import { SysError } from "../../ffi/errno.ts";
 import { Fd } from "../../ffi/fd.ts";
 import type { Mapping } from "../../ffi/mapping.ts";
-import { UnavailableError } from "../errors.ts";
+import { needed, UnavailableError } from "../errors.ts";
 import { log } from "../log.ts";
 import type { CaptureBuffers } from "./buffers.ts";
-import type { BufferQueue } from "./queue.ts";
+import { deviceAdvice } from "./device.ts";
+import type { BufferQueue, PlanePlace } from "./queue.ts";
 
-/** Maps the `count` buffers the driver made; reports how many of them it could export. Throws UnavailableError or SysError. */
+/** Maps the `count` buffers the driver made; reports how many of them it could export. Throws UnavailableError. */
 export function mapBuffers(
   queue: BufferQueue,
   count: number,
@@ -19,11 +20,12 @@ export function mapBuffers(
     const places = queue.places(index);
     for (const [plane, needs] of minimum.entries()) {
       const length = places[plane]?.length ?? 0;
-      if (length >= needs) continue;
+      if (length >= Math.max(1, needs)) continue;
       const what = `VIDIOC_QUERYBUF ${queue.device.path}: buffer ${index} has ${length} bytes for a picture of ${needs}`;
       throw new UnavailableError(`${what}; the driver is broken, try another size`);
     }
-    buffers.push(places.map((place) => owned.use(queue.device.map(place.length, place.offset))));
+    const map = ({ length, offset }: PlanePlace) => owned.use(queue.device.map(length, offset));
+    buffers.push(places.map((place) => needed(() => map(place), deviceAdvice)));
   }
   const exported = queue.exportable(count, (fd) => new Fd(fd, "dma-buf")[Symbol.dispose]());
   log.info(`VIDIOC_EXPBUF ${queue.device.path}: ${exported} of ${count} buffers can be exported`);

@@ -74,7 +74,9 @@ function captureType(device: VideoDevice): { type: number; card: string } {
   const r = device.ioctl(v.VIDIOC_QUERYCAP, caps);
   if (r < 0) {
     const error = new SysError("VIDIOC_QUERYCAP", device.path, -r);
-    throw new UnavailableError(`${error.message}; this is not a V4L2 device`, { cause: error });
+    throw new UnavailableError(`${error.message}; not a V4L2 device: name another with --device`, {
+      cause: error,
+    });
   }
   const all = caps.capabilities;
   const own = (all & v.V4L2_CAP_DEVICE_CAPS) !== 0 ? caps.device_caps : all;
@@ -98,6 +100,7 @@ function agreeOnFormat(device: VideoDevice, type: number, wish: CaptureWish) {
   format["fmt.pix.height"] = wish.height;
   format["fmt.pix.pixelformat"] = fourcc(wish.format);
   format["fmt.pix.field"] = v.V4L2_FIELD_NONE; // the same place in fmt.pix_mp
+  keepStride(device, format);
   demand(device, v.VIDIOC_S_FMT, format);
   const agreed = {
     width: format["fmt.pix.width"],
@@ -117,17 +120,46 @@ function agreeOnFormat(device: VideoDevice, type: number, wish: CaptureWish) {
   return agreed;
 }
 
-function memoryPlanes(type: number, format: Struct<typeof v.v4l2Format.fields>): MemoryPlane[] {
+type Format = Struct<typeof v.v4l2Format.fields>;
+
+/**
+ * Asks for the bytes per row that are set already (`v4l2-ctl --set-fmt-video=bytesperline=`), as long as
+ * width and pixel format stay: an S_FMT with 0 there resets them.
+ */
+function keepStride(device: VideoDevice, wish: Format): void {
+  const current = v.v4l2Format.alloc();
+  current.type = wish.type;
+  if (device.ioctl(v.VIDIOC_G_FMT, current) < 0) return;
+  const same = ["fmt.pix.width", "fmt.pix.pixelformat"] as const; // the same places in fmt.pix_mp
+  if (same.some((field) => current[field] !== wish[field])) return;
+  if (wish.type === v.V4L2_BUF_TYPE_VIDEO_CAPTURE) {
+    wish["fmt.pix.bytesperline"] = current["fmt.pix.bytesperline"];
+    return;
+  }
+  wish["fmt.pix_mp.num_planes"] = current["fmt.pix_mp.num_planes"];
+  const planes = planeFormats(wish);
+  for (const [i, { bytesperline }] of planeFormats(current).entries()) {
+    const plane = planes[i];
+    if (plane !== undefined) plane.bytesperline = bytesperline;
+  }
+}
+
+function memoryPlanes(type: number, format: Format): MemoryPlane[] {
   if (type === v.V4L2_BUF_TYPE_VIDEO_CAPTURE) {
     const { "fmt.pix.sizeimage": sizeimage, "fmt.pix.bytesperline": bytesperline } = format;
     return [{ sizeimage, bytesperline }];
   }
+  return planeFormats(format).map(({ sizeimage, bytesperline }) => ({ sizeimage, bytesperline }));
+}
+
+/** The planes a multi-planar format has, in place. */
+function planeFormats(format: Format) {
   const count = Math.min(format["fmt.pix_mp.num_planes"], v.VIDEO_MAX_PLANES);
   const first = v.v4l2Format.fields["fmt.pix_mp.plane_fmt"].offset;
-  return Array.from({ length: count }, (_, i) => {
-    const plane = v.v4l2PlanePixFormat.over(format.$bytes, first + i * v.v4l2PlanePixFormat.size);
-    return { sizeimage: plane.sizeimage, bytesperline: plane.bytesperline };
-  });
+  const { size } = v.v4l2PlanePixFormat;
+  return Array.from({ length: count }, (_, i) =>
+    v.v4l2PlanePixFormat.over(format.$bytes, first + i * size),
+  );
 }
 
 /** The rate the driver settles on, frames per second; undefined where it has no say in it. */
@@ -142,7 +174,7 @@ function agreeOnRate(
     if (device.ioctl(v.VIDIOC_G_PARM, parm) < 0) return undefined;
   } else {
     parm["parm.capture.timeperframe.numerator"] = 1000;
-    parm["parm.capture.timeperframe.denominator"] = Math.round(fps * 1000);
+    parm["parm.capture.timeperframe.denominator"] = Math.max(1, Math.round(fps * 1000));
     if (device.ioctl(v.VIDIOC_S_PARM, parm) < 0) return undefined;
   }
   const seconds = parm["parm.capture.timeperframe.numerator"];

@@ -9,6 +9,15 @@ import { openTestSource } from "./testsrc.ts";
 /** Opens what `device` names: `testsrc[:PATTERN]`, a regular file, or a V4L2 node. Throws UsageError or UnavailableError. */
 export function openSource(device: string, options: CameraOptions): Source {
   if (device === "testsrc" || device.startsWith("testsrc:")) return openTestSource(device, options);
-  if (statSync(device, { throwIfNoEntry: false })?.isFile()) return openRecording(device, options);
+  if (isRegularFile(device)) return openRecording(device, options);
   return openCamera(openVideoDevice(device), options);
+}
+
+/** What cannot even be looked at is no file; opening it as a device says why. */
+function isRegularFile(path: string): boolean {
+  try {
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
 }

@@ -15,6 +15,7 @@ export const captureOptions = {
   format: {
     short: "f",
     type: "text",
+    pattern: [/^[ -~]{1,4}$/, "1 to 4 characters"],
     default: "YUYV",
     value: "FOURCC",
     help: "pixel format, as v4l2-ctl --list-formats names it",

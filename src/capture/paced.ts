@@ -32,14 +32,15 @@ export class PacedSource implements Source {
   readonly picture: Picture;
   readonly fps: number | undefined;
   readonly frames: readonly Frame[];
+  readonly onDemand: boolean;
   readonly memory: string;
   drops = 0;
   readonly errors = 0;
   readonly buffers: readonly FrameBuffer[];
   readonly #fill: Fill;
-  readonly #ticker = new Ticker();
-  readonly #always = new Signal(true);
   readonly #owned = new DisposableStack();
+  readonly #ticker = this.#owned.use(new Ticker());
+  readonly #always = this.#owned.use(new Signal(true));
   readonly #intervalNs: number;
   #running = false;
   #sequence = 0;
@@ -49,9 +50,8 @@ export class PacedSource implements Source {
     this.name = options.name;
     this.picture = options.picture;
     this.fps = options.fps === 0 ? undefined : options.fps;
+    this.onDemand = options.fps === 0;
     this.#intervalNs = options.fps === 0 ? 0 : 1e9 / options.fps;
-    this.#owned.use(this.#ticker);
-    this.#owned.use(this.#always);
     if (options.owned !== undefined) this.#owned.use(options.owned);
     const allocator = options.allocator ?? memfdAllocator;
     this.memory = allocator.name;

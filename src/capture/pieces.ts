@@ -1,8 +1,15 @@
 // Which stretches of a camera's buffer make the picture that is sent: rows without their padding, planes one
 // after the other.
 import type { Piece } from "../../ffi/gather.ts";
-import { fourcc, fourccName, pixelFormat } from "../format/formats.ts";
-import { layoutOf, type Picture } from "../format/layout.ts";
+import { UnavailableError } from "../errors.ts";
+import {
+  fourcc,
+  fourccName,
+  type PixelFormat,
+  type PlaneShape,
+  pixelFormat,
+} from "../format/formats.ts";
+import { layoutOf, type Picture, pictureBytes } from "../format/layout.ts";
 import type { Negotiated } from "./negotiate.ts";
 
 /** A stretch of a memory plane. */
@@ -22,34 +29,52 @@ export interface Cut {
   readonly needs: readonly number[];
 }
 
-/** Decides how pictures are cut out of buffers with that layout. */
-export function cutPicture(agreed: Negotiated): Cut {
-  const { width, height, pixelformat, planes } = agreed;
+/** The hello has 32 bits for it. */
+const MAX_SIZEIMAGE = 0xffff_ffff;
+
+/** Decides how pictures are cut out of buffers with that layout. Throws UnavailableError when they do not fit. */
+export function cutPicture(path: string, agreed: Negotiated): Cut {
+  const { planes, width, height, pixelformat } = agreed;
   const format = pixelFormat(pixelformat);
-  const asIs: Cut = {
-    picture: {
-      width,
-      height,
-      pixelformat,
-      sizeimage: planes.reduce((sum, p) => sum + p.sizeimage, 0),
-    },
-    stretches: planes.map((plane, i) => ({ plane: i, offset: 0, length: plane.sizeimage })),
+  const cut = format === undefined ? wholePlanes(agreed) : cutRows(agreed, format);
+  const fits = cut.needs.every((needs, i) => needs <= (planes[i]?.sizeimage ?? 0));
+  if (!fits || cut.picture.sizeimage > MAX_SIZEIMAGE) {
+    const has = planes.map((p) => `${p.sizeimage} bytes in rows of ${p.bytesperline}`).join(" + ");
+    const what = `${width}x${height} ${fourccName(pixelformat)}, which needs ${cut.needs.join(" + ")}`;
+    throw new UnavailableError(
+      `VIDIOC_S_FMT ${path}: the driver answered ${has} for ${what}; try another size or format`,
+    );
+  }
+  return cut;
+}
+
+/** All that the driver says is in its planes. */
+function wholePlanes({ width, height, pixelformat, planes }: Negotiated): Cut {
+  const sizes = planes.map((plane) => plane.sizeimage);
+  return {
+    picture: { width, height, pixelformat, sizeimage: sizes.reduce((sum, size) => sum + size, 0) },
+    stretches: sizes.map((length, plane) => ({ plane, offset: 0, length })),
     whole: planes.length > 1,
-    needs: planes.map((plane) => plane.sizeimage),
+    needs: sizes,
   };
-  if (format === undefined) return asIs;
+}
+
+function cutRows(agreed: Negotiated, format: PixelFormat): Cut {
+  const { width, height, planes } = agreed;
+  const pixelformat = fourcc(format.sentAs ?? format.name);
   const tight = layoutOf(format, width, height);
   const separate = planes.length > 1;
-  const first = planes[0]?.bytesperline ?? 0;
-  const strides = tight.map((layout, i) => {
-    // videodev2: in one memory plane the chroma rows are padded in proportion to the luma rows.
-    const own = separate
-      ? (planes[i]?.bytesperline ?? 0)
-      : (first * layout.rowBytes) / (tight[0]?.rowBytes ?? 1);
-    return own === 0 ? layout.rowBytes : Math.floor(own);
-  });
-  const padded = tight.some((layout, i) => (strides[i] ?? 0) > layout.rowBytes);
-  if (!padded && !separate) return asIs;
+  const strides = tight.map(({ rowBytes }, i) =>
+    Math.max(rowBytes, separate ? (planes[i]?.bytesperline ?? 0) : strideOf(agreed, format, i)),
+  );
+  const padded = tight.some(({ rowBytes }, i) => (strides[i] ?? 0) > rowBytes);
+  if (!padded && !separate) {
+    const cut = wholePlanes({ ...agreed, pixelformat });
+    return {
+      ...cut,
+      needs: [Math.max(cut.picture.sizeimage, pictureBytes(format, width, height))],
+    };
+  }
   const stretches: Stretch[] = [];
   let start = 0;
   for (const [i, { rowBytes, rows }] of tight.entries()) {
@@ -62,17 +87,19 @@ export function cutPicture(agreed: Negotiated): Cut {
         stretches.push({ plane, offset: from + y * stride, length: rowBytes });
     start += stride * rows;
   }
-  const needs = planes.map((_, plane) =>
-    Math.max(0, ...stretches.filter((s) => s.plane === plane).map((s) => s.offset + s.length)),
-  );
-  const sizeimage = stretches.reduce((sum, s) => sum + s.length, 0);
-  const name = format.sentAs ?? fourccName(pixelformat);
-  return {
-    picture: { width, height, pixelformat: fourcc(name), sizeimage },
-    stretches,
-    whole: true,
-    needs,
-  };
+  const needs = new Array<number>(Math.max(planes.length, separate ? tight.length : 1)).fill(0);
+  for (const { plane, offset, length } of stretches) {
+    needs[plane] = Math.max(needs[plane] ?? 0, offset + length);
+  }
+  const sizeimage = pictureBytes(format, width, height);
+  return { picture: { width, height, pixelformat, sizeimage }, stretches, whole: true, needs };
+}
+
+/** videodev2: in one memory plane the rows of plane `i` are padded in proportion to those of the first. */
+function strideOf({ planes }: Negotiated, format: PixelFormat, i: number): number {
+  const perPixel = (plane: PlaneShape | undefined) => (plane ? plane.bytes / plane.across : 0);
+  const share = perPixel(format.planes[i]) / perPixel(format.planes[0]);
+  return Math.floor((planes[0]?.bytesperline ?? 0) * share);
 }
 
 /** The stretches as memory, given the address and length of each plane. Throws RangeError where one is outside. */

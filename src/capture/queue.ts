@@ -7,7 +7,7 @@ import * as v from "../../ffi/linux/videodev2.ts";
 import type { VideoDevice } from "./device.ts";
 import { demand } from "./negotiate.ts";
 
-/** Where a plane of a buffer is: its length, and either an offset to map or a dma-buf to hand in. */
+/** Where the driver keeps a plane of a buffer, for mmap. */
 export interface PlanePlace {
   readonly length: number;
   readonly offset: number;

@@ -14,6 +14,9 @@ import type { CaptureWish } from "./negotiate.ts";
 import { type Fill, PacedSource } from "./paced.ts";
 
 const MAX_HEADER = 4096;
+const DEFAULT_FPS = 30;
+const LOWEST_FPS = 0.001;
+const HIGHEST_FPS = 1000;
 
 interface Recording {
   readonly width: number;
@@ -77,7 +80,7 @@ function readFully(fd: Fd, address: number, length: number, offset: number): voi
 }
 
 function rawFrames(path: string, size: number, wish: CaptureWish): Recording {
-  const { width, height, format, fps = 30 } = wish;
+  const { width, height, format, fps = DEFAULT_FPS } = wish;
   const row = pixelFormatNamed(format);
   if (row === undefined) {
     const known = formats.map(({ name }) => name).join(", ");
@@ -92,18 +95,20 @@ function rawFrames(path: string, size: number, wish: CaptureWish): Recording {
   }
   if (size % sizeimage !== 0)
     log.warn(`${path}: ${size % sizeimage} bytes after the last whole picture are not sent`);
-  return { width, height, format, fps, sizeimage, count, offsetOf: (n) => n * sizeimage };
+  const sentAs = row.sentAs ?? row.name;
+  return { width, height, format: sentAs, fps, sizeimage, count, offsetOf: (n) => n * sizeimage };
 }
 
 function readY4m(fd: Fd, size: number, wish: CaptureWish): Recording {
   const header = readLine(fd, 0, size);
   const words = header.split(" ");
   const tag = (letter: string) => words.find((word) => word.startsWith(letter))?.slice(1);
-  const width = Number(tag("W"));
-  const height = Number(tag("H"));
-  const [frames = 0, seconds = 0] = (tag("F") ?? "").split(":").map(Number);
+  const whole = (text = "") => (/^\d{1,10}$/.test(text) ? Number(text) : 0);
+  const width = whole(tag("W"));
+  const height = whole(tag("H"));
+  const [frames, seconds] = (tag("F") ?? "").split(":").map(whole);
   const space = tag("C") ?? "420jpeg";
-  const sane = (n: number) => Number.isInteger(n) && n >= 1 && n <= 16384;
+  const sane = (n: number) => n >= 1 && n <= 16384;
   if (words[0] !== "YUV4MPEG2" || !sane(width) || !sane(height)) {
     throw new UnavailableError(
       `${fd.name}: not a YUV4MPEG2 file with a size of 1 to 16384; check the file`,
@@ -120,7 +125,7 @@ function readY4m(fd: Fd, size: number, wish: CaptureWish): Recording {
   const offsets: number[] = [];
   for (let at = header.length + 1; at < size; ) {
     const line = readLine(fd, at, size);
-    if (!line.startsWith("FRAME"))
+    if (line !== "FRAME" && !line.startsWith("FRAME "))
       throw new UnavailableError(`${fd.name}: no FRAME at byte ${at}; the file is damaged`);
     at += line.length + 1;
     if (at + sizeimage > size) {
@@ -132,7 +137,7 @@ function readY4m(fd: Fd, size: number, wish: CaptureWish): Recording {
   }
   if (offsets.length === 0)
     throw new UnavailableError(`${fd.name}: no picture in it; check the file`);
-  const fps = wish.fps ?? (frames > 0 && seconds > 0 ? frames / seconds : 30);
+  const fps = wish.fps ?? sensibleRate(fd.name, (frames ?? 0) / (seconds ?? 0));
   return {
     width,
     height,
@@ -142,6 +147,15 @@ function readY4m(fd: Fd, size: number, wish: CaptureWish): Recording {
     count: offsets.length,
     offsetOf: (n) => offsets[n] ?? 0,
   };
+}
+
+/** The rate a header gives, if it can be one; "0:0" stands for an unknown rate. */
+function sensibleRate(name: string, fps: number): number {
+  if (fps >= LOWEST_FPS && fps <= HIGHEST_FPS) return fps;
+  if (!Number.isNaN(fps)) {
+    log.warn(`${name}: ${fps} fps is not ${LOWEST_FPS} to ${HIGHEST_FPS}; taking ${DEFAULT_FPS}`);
+  }
+  return DEFAULT_FPS;
 }
 
 /** The text from `offset` up to a line feed. Throws UnavailableError when there is none near. */

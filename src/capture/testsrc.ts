@@ -26,11 +26,11 @@ const WHITE: Rgb = [255, 255, 255];
 const stripColours: readonly Rgb[] = [6, -1, 4, -1, 2, -1, 0].map((i) => barColours[i] ?? BLACK);
 
 /** The test pictures by name; the first is the default. */
-const patterns: Record<string, (canvas: Canvas, height: number) => void> = {
-  bars: paintBars,
-  gradient: paintGradient,
-};
-export const patternNames = Object.keys(patterns);
+const patterns = new Map<string, (canvas: Canvas, height: number) => void>([
+  ["bars", paintBars],
+  ["gradient", paintGradient],
+]);
+export const patternNames = [...patterns.keys()];
 
 /** Fraction of the height in which the square moves, at the bottom; black but for the square. */
 const TRACK = 4;
@@ -40,8 +40,8 @@ export function openTestSource(
   device: string,
   wish: CaptureWish & { readonly buffers: number; readonly allocator?: Allocator | undefined },
 ): Source & { readonly buffers: readonly FrameBuffer[] } {
-  const [, pattern = "bars"] = device.split(":");
-  const paint = patterns[pattern];
+  const pattern = /^testsrc:(.*)$/.exec(device)?.[1] ?? "bars";
+  const paint = patterns.get(pattern);
   if (paint === undefined) {
     throw new UsageError(
       `--device testsrc has the patterns ${patternNames.join(", ")}, got "${pattern}"`,
@@ -74,7 +74,7 @@ export function openTestSource(
   });
 }
 
-/** Paints every buffer once; per frame only the square moves and the stamp changes. */
+/** Paints the picture once; per frame only the square moves and the stamp changes. */
 function painter(
   canvases: readonly Canvas[],
   paint: (canvas: Canvas, height: number) => void,
@@ -89,9 +89,11 @@ function painter(
   const white = canvases[0]?.encode(WHITE) ?? WHITE;
   const stamps = canvases.map(({ bytes }) => new StampedBuffer(bytes as Uint8Array<ArrayBuffer>));
   const left = new Array<number>(canvases.length).fill(0);
-  for (const canvas of canvases) {
-    paint(canvas, top);
-    canvas.fill(0, top, width, track, black);
+  const [first] = canvases;
+  if (first !== undefined) {
+    paint(first, top);
+    first.fill(0, top, width, track, black);
+    for (const canvas of canvases) if (canvas !== first) canvas.bytes.set(first.bytes);
   }
   return (index, sequence) => {
     const canvas = canvases[index];

@@ -1,6 +1,8 @@
 // Pixel formats, one row each. Options, wire, painting, PNG and file headers derive from the rows; the names
 // are the V4L2 fourccs (videodev2.h).
 
+import { UsageError } from "../errors.ts";
+
 /** One plane: `bytes` for every group of `across` x `down` pixels. */
 export interface PlaneShape {
   readonly bytes: number;
@@ -90,18 +92,27 @@ export const formats: readonly PixelFormat[] = [
   },
 ];
 
-/** The number V4L2 and the wire use for a format's name; names shorter than four characters end in blanks. */
+/**
+ * The number V4L2 and the wire use for a format's name; names shorter than four characters end in blanks.
+ * Throws UsageError for what cannot be one.
+ */
 export function fourcc(name: string): number {
+  if (!/^[\x21-\x7e][\x20-\x7e]{0,3}$/.test(name)) {
+    const got = JSON.stringify(name);
+    throw new UsageError(`--format must be a fourcc, 1 to 4 printable characters, got ${got}`);
+  }
   const padded = name.padEnd(4, " ");
   let code = 0;
   for (let i = 3; i >= 0; i--) code = code * 256 + padded.charCodeAt(i);
   return code;
 }
 
-/** The name of a format's number; bytes that are not printable come out as hexadecimal. */
+/** The name of a format's number; one with other than printable characters comes out as hexadecimal. */
 export function fourccName(code: number): string {
   const bytes = [0, 8, 16, 24].map((shift) => (code >>> shift) & 0xff);
-  if (bytes.some((byte) => byte < 0x20 || byte > 0x7e)) return `0x${code.toString(16)}`;
+  if (bytes[0] === 0x20 || bytes.some((byte) => byte < 0x20 || byte > 0x7e)) {
+    return `0x${code.toString(16).padStart(8, "0")}`;
+  }
   return String.fromCharCode(...bytes).trimEnd();
 }
 

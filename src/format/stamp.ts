@@ -37,8 +37,9 @@ export class StampedBuffer {
     this.#body = bytes.subarray(STAMP_BYTES);
   }
 
-  /** Stamps the picture that is in the buffer now. */
+  /** Stamps the picture that is in the buffer now, all of it. */
   write(sequence: number): void {
+    this.#reach(this.#memory.length);
     this.#stamp.magic = STAMP_MAGIC;
     this.#stamp.reserved = 0;
     this.#stamp.sequence = sequence;
@@ -52,10 +53,14 @@ export class StampedBuffer {
     if (length <= STAMP_BYTES || length > this.#memory.length) return "not stamped";
     if (this.#stamp.magic !== STAMP_MAGIC) return this.#isZero(length) ? "all zero" : "not stamped";
     if (this.#stamp.stamp_crc !== Bun.hash.crc32(this.#head)) return "torn";
-    if (this.#body.length !== length - STAMP_BYTES) {
-      this.#body = this.#memory.subarray(STAMP_BYTES, length);
-    }
+    this.#reach(length);
     return this.#stamp.picture_crc === Bun.hash.crc32(this.#body) ? this.#stamp.sequence : "torn";
+  }
+
+  /** The body goes up to `length` from now on; its view is kept while that stays the same. */
+  #reach(length: number): void {
+    if (this.#body.length === length - STAMP_BYTES) return;
+    this.#body = this.#memory.subarray(STAMP_BYTES, length);
   }
 
   #isZero(length: number): boolean {
@@ -83,6 +88,7 @@ export class StampChecker {
   check(buffer: StampedBuffer, length: number, sequence: number): string | undefined {
     const read = buffer.read(length);
     if (typeof read === "string") return read === "not stamped" ? "wrong: no stamp" : read;
+    if (read === this.#last) return `frozen: stamped ${read} once more`;
     if (read !== sequence) return `wrong: stamped ${read}`;
     if (read <= this.#last) return `frozen: stamped ${read} after ${this.#last}`;
     this.#last = read;

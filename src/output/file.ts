@@ -1,39 +1,49 @@
 // Received frames to a file or pipe, raw or YUV4MPEG2. A file ends after a whole frame, whatever happens.
 import { fstatSync } from "node:fs";
 import { EPOLLERR, EPOLLHUP, EPOLLOUT } from "../../ffi/epoll.ts";
-import { SysError } from "../../ffi/errno.ts";
-import { Fd, O_CREAT, O_TRUNC, O_WRONLY, pwriteAt, truncate } from "../../ffi/fd.ts";
-import { Gather, type Piece } from "../../ffi/gather.ts";
+import { errno, SysError } from "../../ffi/errno.ts";
+import { Fd, O_CREAT, O_NONBLOCK, O_TRUNC, O_WRONLY, pwriteAt, truncate } from "../../ffi/fd.ts";
+import { Gather, type Piece, type Sent } from "../../ffi/gather.ts";
 import { addressOf } from "../../ffi/libc.ts";
-import { needed, ProtocolError } from "../errors.ts";
+import { advised, needed, ProtocolError } from "../errors.ts";
 import { fourccName, pixelFormat } from "../format/formats.ts";
-import type { Picture } from "../format/layout.ts";
+import { type Picture, pictureBytes } from "../format/layout.ts";
 import { log } from "../log.ts";
 import type { Loop } from "../loop.ts";
+import { canStall, ownStdout } from "../stdout.ts";
 import { y4mFrameMark, y4mHeader } from "./y4m.ts";
 
-const STDOUT = 1;
+const NO_READER = "ENXIO";
+const LOOK_FOR_READER_MS = 100;
 
-/** Opens `-o`: a path, or "-" for stdout. Throws UnavailableError. */
-export function openOutput(loop: Loop, path: string): Output {
-  if (path === "-") return new Output(loop, ownStdout(), "stdout", { y4m: false, own: false });
-  const flags = O_WRONLY | O_CREAT | O_TRUNC;
-  const fd = needed(
-    () => Fd.open(path, flags),
-    () => "choose another --output",
-  );
-  return new Output(loop, fd, path, { y4m: path.endsWith(".y4m"), own: true });
+/** Like `openOutput`, but waits for somebody to read a named pipe; undefined when `signal` aborts first. */
+export async function openOutputWhenRead(
+  loop: Loop,
+  path: string,
+  signal: AbortSignal,
+): Promise<Output | undefined> {
+  for (let said = false; !signal.aborted; said = true) {
+    try {
+      return openOutput(loop, path);
+    } catch (error) {
+      const { cause } = error as Error;
+      if (path === "-" || !(cause instanceof SysError) || cause.code !== NO_READER) throw error;
+      if (!said) log.info(`${path}: waiting for a program that reads this pipe`);
+    }
+    await loop.sleep(LOOK_FOR_READER_MS, signal);
+  }
+  return undefined;
 }
 
-/**
- * A descriptor for stdout that may be made non-blocking: a pipe or terminal is opened anew, so that the flag
- * does not reach whoever shares it; anything else is duplicated, which keeps its position.
- */
-function ownStdout(): Fd {
-  const stat = fstatSync(STDOUT);
-  if (stat.isFIFO() || stat.isCharacterDevice())
-    return Fd.open(`/proc/self/fd/${STDOUT}`, O_WRONLY);
-  return Fd.duplicate(STDOUT, "stdout");
+/** Opens `-o`: a path, or "-" for stdout. Throws UnavailableError, for a pipe that nobody reads too. */
+export function openOutput(loop: Loop, path: string): Output {
+  if (path === "-") return new Output(loop, ownStdout(), "stdout", { y4m: false, own: false });
+  const flags = O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK; // a named pipe must not hold us up
+  const fd = needed(
+    () => Fd.open(path, flags),
+    ({ code }) => (code === NO_READER ? "nobody reads it" : "choose another --output"),
+  );
+  return new Output(loop, fd, path, { y4m: path.endsWith(".y4m"), own: true });
 }
 
 export class Output implements Disposable {
@@ -41,9 +51,13 @@ export class Output implements Disposable {
   readonly #loop: Loop;
   readonly #fd: Fd;
   readonly #regular: boolean;
+  readonly #socket: boolean;
   readonly #y4m: boolean;
   #picture: Picture | undefined;
   #header: Uint8Array<ArrayBuffer> | undefined;
+  /** With a header every frame has exactly so many bytes; 0: they are written as they come. */
+  #frameBytes = 0;
+  #leftOut = 0;
   /** Bytes up to the end of the last whole frame. */
   #kept = 0;
   #frames = 0;
@@ -57,7 +71,8 @@ export class Output implements Disposable {
     this.#y4m = y4m;
     const stat = fstatSync(fd.number);
     this.#regular = own && stat.isFile();
-    if (stat.isFIFO() || stat.isCharacterDevice()) fd.setNonBlocking(true);
+    this.#socket = stat.isSocket();
+    if (canStall(fd.number)) fd.setNonBlocking(true);
   }
 
   /** Frames written whole. */
@@ -97,9 +112,14 @@ export class Output implements Disposable {
     }
     this.#header = y4mHeader(picture, format.y4m);
     const gather = new Gather([{ address: addressOf(this.#header), length: this.#header.length }]);
-    if (gather.write(this.#fd) !== "done")
-      throw new ProtocolError(`${this.name}: no room for the header`);
+    const sent = this.#put(gather);
+    if (sent !== "done") {
+      this.#cut();
+      const error = new SysError("write", this.name, sent === "again" ? errno.EAGAIN : -sent);
+      throw advised(error, "not even the YUV4MPEG2 header is there");
+    }
     this.#kept = this.#header.length;
+    this.#frameBytes = pictureBytes(format, picture.width, picture.height);
   }
 
   /** The list that writes a frame from `memory`; made once per buffer. Begin has been called. */
@@ -118,7 +138,11 @@ export class Output implements Disposable {
     ready: () => void,
     failed: (error: unknown) => void,
   ): boolean {
-    gather.rewind(bytesused);
+    if (bytesused < this.#frameBytes) {
+      this.#leaveOut(bytesused);
+      return true;
+    }
+    gather.rewind(this.#frameBytes || bytesused);
     if (this.#go(gather)) return true;
     const watch = this.#loop.watch(this.#fd.number, EPOLLOUT, (events) => {
       try {
@@ -136,15 +160,29 @@ export class Output implements Disposable {
     return false;
   }
 
+  /** YUV4MPEG2 has no room for less than a picture. */
+  #leaveOut(bytesused: number): void {
+    this.#leftOut += 1;
+    if (this.#leftOut > 1) return;
+    const least = `a picture has ${this.#frameBytes}`;
+    log.warn(
+      `${this.name}: a frame of ${bytesused} bytes is left out, ${least}; more like it, too`,
+    );
+  }
+
+  /** Sockets are shared with whoever gave them to us: only this call does not wait. */
+  #put(gather: Gather): Sent {
+    return this.#socket ? gather.send(this.#fd) : gather.write(this.#fd);
+  }
+
   #go(gather: Gather): boolean {
-    const sent = gather.write(this.#fd);
+    const sent = this.#put(gather);
     if (sent === "again") return false;
     if (typeof sent === "number") {
       this.#cut();
       const error = new SysError("write", this.name, -sent);
       const left = `${gather.left} of the ${gather.total} bytes of frame ${this.#frames + 1} are missing`;
-      error.message += `; ${left}, ${this.#frames} whole frames are there`;
-      throw error;
+      throw advised(error, `${left}, ${this.#frames} whole frames are there`);
     }
     this.#kept += gather.total;
     this.#frames += 1;

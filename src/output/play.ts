@@ -4,7 +4,9 @@ import type { Picture } from "../format/layout.ts";
 
 /** A ready-made ffplay command line for frames of that kind in the file `name`. */
 export function playCommand(name: string, picture: Picture, fps: number): string {
-  const quoted = /^[\w@%+=:,./-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
+  // "-x" would be an option and "pipe:0" a protocol to ffplay; with a directory before them they are files.
+  const path = /^-|^[a-zA-Z0-9+.-]+:/.test(name) ? `./${name}` : name;
+  const quoted = /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
   const file = name === "stdout" ? "-" : quoted;
   const format = pixelFormat(picture.pixelformat);
   if (name.endsWith(".y4m") && format?.y4m !== undefined) return `play it: ffplay ${quoted}`;

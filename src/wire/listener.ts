@@ -1,11 +1,11 @@
 // The listening side: one address, one sender at a time, from those who are allowed.
 import { lstatSync, unlinkSync } from "node:fs";
 import { EPOLLIN } from "../../ffi/epoll.ts";
-import { errno, SysError } from "../../ffi/errno.ts";
+import type { SysError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { AF_INET, AF_INET6 } from "../../ffi/linux/socket.ts";
 import type { Sockaddr } from "../../ffi/sockaddr.ts";
-import { accept, keepAlive, listenOn, localAddress, startConnect } from "../../ffi/socket.ts";
+import { accept, isServed, keepAlive, listenOn, localAddress } from "../../ffi/socket.ts";
 import { needed, UnavailableError } from "../errors.ts";
 import { log } from "../log.ts";
 import type { Loop } from "../loop.ts";
@@ -100,6 +100,9 @@ export class Listener implements Disposable {
 
 const listenAdvice = ({ code }: SysError): string => {
   if (code === "EADDRINUSE") return "another program listens there: choose another --port";
+  if (code === "ENOENT") return "make the folder first, or choose another path";
+  if (code === "ENODEV" || code === "EAFNOSUPPORT")
+    return "this host lacks that kind of address: use another --listen";
   if (code === "EADDRNOTAVAIL") return "this host has no such address: choose another --listen";
   if (code === "EACCES")
     return "choose a port from 1024 on, a folder you may write to, or run as root";
@@ -115,10 +118,7 @@ function removeStale(path: string, at: Sockaddr): void {
       `bind unix:${path}: something that is no socket is there; remove it or choose another path`,
     );
   }
-  try {
-    startConnect(at)[Symbol.dispose]();
-  } catch (error) {
-    if (!(error instanceof SysError) || error.errno !== errno.ECONNREFUSED) throw error;
+  if (!needed(() => isServed(at), listenAdvice)) {
     unlinkSync(path);
     return;
   }

@@ -1,8 +1,6 @@
 // The receiver: a listener, one sender after the other, and what to do when one of them is wrong.
 import { SysError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
-import { AF_UNIX } from "../../ffi/linux/socket.ts";
-import { localAddress } from "../../ffi/socket.ts";
 import { ProtocolError, UnavailableError } from "../errors.ts";
 import { fourccName } from "../format/formats.ts";
 import { log } from "../log.ts";
@@ -12,6 +10,7 @@ import type { Address } from "./address.ts";
 import { Listener, type Peer } from "./listener.ts";
 import type { StreamInfo } from "./messages.ts";
 import { type ReceptionEnd, receiveStream } from "./reception.ts";
+import { isSameHost } from "./same-host.ts";
 import type { OpenTarget } from "./target.ts";
 
 /** What a frame's message says of it, whatever the flow. */
@@ -41,6 +40,8 @@ export interface ServeOptions extends StatsOptions {
   readonly allowed: (peer: string) => boolean;
   readonly keep: boolean;
   readonly receive: Receive;
+  /** Done once the address is ours and before it is announced: opens what a failed start must not touch. */
+  readonly prepare?: () => Promise<void>;
   /** Told where it listens. */
   readonly listening?: (name: string) => void;
   /** Lines and fields for the summary, asked for at the end. */
@@ -72,6 +73,7 @@ export async function serveSenders(
   signal: AbortSignal,
 ): Promise<ReceptionEnd> {
   using listener = await Listener.open(loop, options.address, options.allowed);
+  await options.prepare?.();
   log.info(`listening on ${listener.name}`);
   options.listening?.(listener.name);
   const counts = { drops: 0, errors: 0 };
@@ -88,6 +90,7 @@ export async function serveSenders(
         return "stopped";
       }
       try {
+        stats.streaming = true;
         const end = await serve(loop, peer, options, stats, counts, signal);
         if (end === "closed") log.info(`${peer.address.name} has gone`);
         if (end !== "closed" || !options.keep) {
@@ -98,6 +101,8 @@ export async function serveSenders(
         if (!options.keep || !isPeersFault(error, peer)) throw error;
         counts.errors += 1;
         log.warn(`${(error as Error).message}; waiting for the next sender`);
+      } finally {
+        stats.streaming = false;
       }
     }
   } catch (error) {
@@ -124,7 +129,8 @@ async function serve(
   signal: AbortSignal,
 ): Promise<ReceptionEnd> {
   using socket = peer.socket;
-  const sameClock = sharesOurClock(peer);
+  // Timestamps of another host count from another boot.
+  const sameClock = isSameHost(socket);
   let last = -1;
   let sizeimage = 0;
   const started = (stream: StreamInfo) => {
@@ -153,11 +159,4 @@ async function serve(
     return options.frames === undefined || stats.frames < options.frames;
   };
   return await options.receive(loop, socket, { started, taken: count }, signal);
-}
-
-/** Whether a peer runs on this very kernel: timestamps of another one count from another boot. */
-function sharesOurClock({ socket, address }: Peer): boolean {
-  if (address.family === AF_UNIX) return true;
-  const host = (name: string) => name.replace(/:\d+$/, "");
-  return host(localAddress(socket).name) === host(address.name);
 }

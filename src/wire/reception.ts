@@ -116,19 +116,18 @@ class Reception implements Disposable {
 
   #onReadable(): void {
     for (let i = 0; i < BURST && !this.#paused && !this.#over; i++) {
-      if (this.#left > 0) {
-        const r = receive(this.#socket, this.#at, this.#left);
-        if (r === -errno.EAGAIN) return;
-        if (r === -errno.EINTR) continue;
-        if (r < 0) throw new SysError("recv", this.#socket.name, -r);
-        if (r === 0) {
-          this.#closed();
-          return;
-        }
-        this.#at += r;
-        this.#left -= r;
+      const r = receive(this.#socket, this.#at, this.#left);
+      if (r === -errno.EAGAIN) return;
+      if (r === -errno.EINTR) continue;
+      if (r < 0) throw new SysError("recv", this.#socket.name, -r);
+      if (r === 0) {
+        this.#closed();
+        return;
       }
-      if (this.#left === 0) this.#partDone();
+      this.#at += r;
+      this.#left -= r;
+      // A payload of no bytes is done at once: nothing more may ever arrive to wake us.
+      while (this.#left === 0 && !this.#paused && !this.#over) this.#partDone();
     }
   }
 

@@ -9,6 +9,7 @@ import type { Source } from "../source.ts";
 import { type StatsOptions, StreamStats, type Summary } from "../stats.ts";
 import type { Address } from "./address.ts";
 import { connect } from "./connect.ts";
+import { tuneSending } from "./same-host.ts";
 import { transmit } from "./transmission.ts";
 
 /** Serves one connection with a source that has been started. */
@@ -85,7 +86,9 @@ export async function feedReceiver<S extends Source>(
     using socket = await connect(loop, options.address, options.connectTimeoutMs, signal);
     if (socket === undefined) return "stopped";
     log.info(`connected to ${options.address.text}`);
+    tuneSending(socket);
     source.start();
+    stats.streaming = true;
     try {
       const passed = (frames: number) => {
         drops += frames;
@@ -94,6 +97,7 @@ export async function feedReceiver<S extends Source>(
       return await options.transmit(loop, socket, source, { frames, stats, passed }, signal);
     } finally {
       source.stop();
+      stats.streaming = false;
     }
   };
   let retryMs = FIRST_RETRY_MS;

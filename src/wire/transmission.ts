@@ -29,6 +29,7 @@ export interface TransmitOptions {
 const LAST_FRAME_MS = 150;
 /** Frames sent in one turn of the loop before others have theirs. */
 const BURST = 64;
+const SOURCE_EVENTS = EPOLLIN | EPOLLPRI;
 
 interface Slot {
   readonly header: FrameHeader;
@@ -61,6 +62,8 @@ class Transmission implements Disposable {
   readonly #socket: Fd;
   readonly #source: Source;
   readonly #options: TransmitOptions;
+  /** Frames are taken while another is under way: a camera whose buffers are all full captures nothing new. */
+  readonly #live: boolean;
   readonly #slots: readonly Slot[];
   readonly #hello: Gather;
   readonly #helloMessage;
@@ -71,6 +74,9 @@ class Transmission implements Disposable {
   readonly #loop: Loop;
   #sending: Gather;
   #frame: Frame | undefined;
+  /** With `latest`: the newest frame that came while another was under way. */
+  #waiting: Frame | undefined;
+  #taken = 0;
   #progressLeft = 0;
   #progressMs = performance.now();
   #stopping = false;
@@ -82,6 +88,7 @@ class Transmission implements Disposable {
     this.#socket = socket;
     this.#source = source;
     this.#options = options;
+    this.#live = options.latest && !source.onDemand;
     this.#end = loop.promise<"done" | "stopped">();
     this.#slots = source.frames.map((frame) => {
       const header = frameHeader.alloc();
@@ -146,10 +153,10 @@ class Transmission implements Disposable {
   }
 
   #onSource(events: number): void {
-    const before = this.#options.stats.frames;
-    this.#pump();
-    if ((events & (EPOLLERR | EPOLLHUP)) === 0 || this.#frame !== undefined) return;
-    if (this.#options.stats.frames > before) return;
+    const before = this.#taken;
+    if (this.#sending.left > 0) this.#waiting = this.#take();
+    else this.#pump();
+    if ((events & (EPOLLERR | EPOLLHUP)) === 0 || this.#taken > before) return;
     throw new SourceEnded(`poll ${this.#source.name}: the device reports an error (POLLERR)`, true);
   }
 
@@ -163,20 +170,33 @@ class Transmission implements Disposable {
     for (let i = 0; i < BURST; i++) {
       const sent = this.#sending.send(this.#socket);
       if (sent === "again") {
-        this.#waitFor(EPOLLOUT, 0);
+        this.#waitFor(EPOLLOUT, this.#live ? SOURCE_EVENTS : 0);
         return;
       }
       if (typeof sent === "number") throw new SysError("send", this.#socket.name, -sent);
       if (this.#frame !== undefined) this.#sent(this.#frame);
       if (this.#over) return;
-      const next = this.#options.latest
-        ? newest(this.#source, this.#options.passed)
-        : this.#source.next();
+      const next = this.#take();
       if (next === undefined) break;
       this.#begin(next);
     }
-    if (this.#frame === undefined) this.#waitFor(0, EPOLLIN | EPOLLPRI);
+    if (this.#frame === undefined) this.#waitFor(0, SOURCE_EVENTS);
     else this.#waitFor(EPOLLOUT, 0);
+  }
+
+  /** The frame to send next. With `latest` that is the newest of all, and older ones go straight back. */
+  #take(): Frame | undefined {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    const { latest, passed } = this.#options;
+    const next = latest ? newest(this.#source, passed) : this.#source.next();
+    if (next === undefined) return waiting;
+    this.#taken += 1;
+    if (waiting !== undefined) {
+      waiting[Symbol.dispose]();
+      passed(1);
+    }
+    return next;
   }
 
   #begin(frame: Frame): void {
@@ -240,5 +260,7 @@ class Transmission implements Disposable {
     this.#watches.dispose();
     this.#frame?.[Symbol.dispose]();
     this.#frame = undefined;
+    this.#waiting?.[Symbol.dispose]();
+    this.#waiting = undefined;
   }
 }

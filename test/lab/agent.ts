@@ -14,6 +14,8 @@ export interface Result {
 
 /** A script that is running in the guest. */
 export interface Job {
+  /** Its name in the guest: /run/jobs/ID holds its process id. */
+  readonly id: string;
   /** Settles when the script ends; rejects when it takes too long or the guest dies. */
   readonly result: Promise<Result>;
   /** What it has printed so far. */
@@ -62,7 +64,7 @@ export class Agent {
       .finally(() => clearTimeout(timer))
       .then((status) => ({ status, ...output() }));
     result.catch(() => undefined); // a background job nobody waits for must not end the process
-    return { result, output, kill: (signal) => this.#socket.send(`kill ${id} ${signal}`) };
+    return { id, result, output, kill: (signal) => this.#socket.send(`kill ${id} ${signal}`) };
   }
 
   /** Ends every waiting script with an error: the guest is gone. */

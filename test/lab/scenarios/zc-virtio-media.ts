@@ -86,7 +86,9 @@ async function failingReceiver(guest: Guest): Promise<void> {
     const told = stderr.includes(`VIDIOC_VIRTIO_MEDIA_IMPORT_BUFFER /dev/video0: ${code} `);
     const left = [await count(guest, "exports"), await count(guest, "dropped")];
     if (status === 3 && told && sender.status === 1 && left.every((n) => n === 0)) continue;
-    throw new Error(`${code}: receiver ${status}, sender ${sender.status}, ${left} left: ${stderr}`);
+    throw new Error(
+      `${code}: receiver ${status}, sender ${sender.status}, ${left} left: ${stderr}`,
+    );
   }
 }
 

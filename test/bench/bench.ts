@@ -1,0 +1,27 @@
+// What a bench is, and what benches share.
+
+export interface Bench {
+  readonly name: string;
+  readonly title: string;
+  /** Measures and prints; whether every bar was met. */
+  run(args: readonly string[]): Promise<boolean>;
+}
+
+/** The value in the middle. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+}
+
+/** A loopback TCP port that nobody uses now. */
+export function freePort(): number {
+  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+  listener.stop(true);
+  return listener.port;
+}
+
+/** Prints rows as a Markdown table, as the README shows them. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): void {
+  const lines = [head, head.map(() => "---"), ...rows];
+  for (const line of lines) console.log(`| ${line.join(" | ")} |`);
+}

@@ -1,0 +1,106 @@
+// One side of our half of `bun run bench copy`: the stream code of sender and receiver as the tools run it, with
+// a source that costs nothing. usage: bun copy-side.ts send|receive PORT WIDTH HEIGHT FRAMES
+import { PacedSource } from "../../src/capture/paced.ts";
+import { fourcc } from "../../src/format/formats.ts";
+import { setUpLog } from "../../src/log.ts";
+import { Loop } from "../../src/loop.ts";
+import { memfdAllocator } from "../../src/memory.ts";
+import { parseAddress } from "../../src/wire/address.ts";
+import { MemoryTarget } from "../../src/wire/memory-target.ts";
+import { runReceiver } from "../../src/wire/receiver.ts";
+import { runSender } from "../../src/wire/sender.ts";
+
+const [side, port, width, height, frames] = process.argv
+  .slice(2)
+  .map((word, i) => (i === 0 ? word : Number(word))) as [string, number, number, number, number];
+const address = parseAddress("address", "127.0.0.1", port);
+const signal = new AbortController().signal;
+const quiet = { stats: 0, json: false };
+setUpLog(side, "error");
+using loop = new Loop();
+
+let startedMs = 0;
+let cpuBefore = process.cpuUsage();
+let heapBefore = 0;
+let seen = 0;
+/** After a tenth of the frames every code path has been compiled and every buffer made: counting starts there. */
+const warmUp = Math.ceil(frames / 10);
+
+function count(): void {
+  seen += 1;
+  if (seen !== warmUp) return;
+  heapBefore = heapBytes();
+  cpuBefore = process.cpuUsage();
+  startedMs = performance.now();
+}
+
+function heapBytes(): number {
+  Bun.gc(true);
+  return process.memoryUsage().heapUsed;
+}
+
+if (side === "send") {
+  const picture = { width, height, pixelformat: fourcc("YUYV"), sizeimage: width * height * 2 };
+  const prepare = (buffers: readonly { mapping: { bytes: Uint8Array } }[]) => {
+    for (const { mapping } of buffers) mapping.bytes.fill(0x80);
+    return () => {
+      count();
+      return picture.sizeimage;
+    };
+  };
+  const openSource = () => new PacedSource({ name: "bench", picture, buffers: 4, fps: 0, prepare });
+  await loop.run(
+    runSender(
+      loop,
+      {
+        ...quiet,
+        openSource,
+        address,
+        connectTimeoutMs: 3000,
+        latest: false,
+        reconnect: true,
+        frames,
+      },
+      signal,
+    ),
+  );
+} else {
+  const openTarget: Parameters<typeof runReceiver>[1]["openTarget"] = (stream, waiting) => {
+    const target = new MemoryTarget(stream, { allocator: memfdAllocator }, waiting);
+    return {
+      begin: (header) => target.begin(header),
+      complete: (header) => {
+        count();
+        return target.complete(header);
+      },
+      [Symbol.dispose]: () => target[Symbol.dispose](),
+    };
+  };
+  const listening = () => process.stderr.write("listening\n");
+  await loop.run(
+    runReceiver(
+      loop,
+      {
+        ...quiet,
+        address,
+        allowed: () => true,
+        keep: false,
+        maxFrame: 2 ** 26,
+        openTarget,
+        listening,
+      },
+      signal,
+    ),
+  );
+}
+const seconds = (performance.now() - startedMs) / 1000;
+const { user, system } = process.cpuUsage(cpuBefore);
+console.log(
+  JSON.stringify({
+    frames: seen - warmUp,
+    seconds,
+    cpuSeconds: (user + system) / 1e6,
+    rssMib: Math.round(process.resourceUsage().maxRSS / 1024),
+    heapGrowth: heapBytes() - heapBefore,
+  }),
+);

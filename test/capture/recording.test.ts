@@ -1,0 +1,285 @@
+import { afterAll, beforeAll, expect, spyOn, test } from "bun:test";
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { openRecording } from "../../src/capture/recording.ts";
+import { SourceEnded, UnavailableError, UsageError } from "../../src/errors.ts";
+import { fourcc } from "../../src/format/formats.ts";
+import { log } from "../../src/log.ts";
+import { y4mFrameMark, y4mHeader } from "../../src/output/y4m.ts";
+import type { Source } from "../../src/source.ts";
+import { described, quiet, sentBytes } from "../support/camera-options.ts";
+import { leftBehind, nothing } from "../support/resources.ts";
+
+quiet();
+
+let directory = "";
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), "framepass-test-"));
+});
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+/** Writes a file of those parts and answers its path. */
+function file(name: string, ...parts: readonly (string | Uint8Array)[]): string {
+  const path = join(directory, name);
+  writeFileSync(path, Buffer.concat(parts.map((part) => Buffer.from(part))));
+  return path;
+}
+
+const picture = (n: number, length: number) =>
+  Uint8Array.from({ length }, (_, i) => (n * 37 + i) & 0xff);
+const wish = { width: 4, height: 2, format: "YUYV", buffers: 2, fps: 0 };
+
+/** The bytes of the next `count` frames. */
+function play(source: Source, count: number): Uint8Array[] {
+  source.start();
+  return Array.from({ length: count }, (_, n) => {
+    using frame = source.next();
+    if (frame === undefined) throw new Error("no frame");
+    expect(frame.sequence).toBe(n);
+    return Uint8Array.from(sentBytes(frame));
+  });
+}
+
+test("a raw file is played picture by picture, over and over", async () => {
+  const path = file("three.raw", picture(0, 16), picture(1, 16), picture(2, 16));
+  const left = await leftBehind("memfd", () => {
+    using source = openRecording(path, wish);
+    expect(described(source.picture)).toBe("4x2 YUYV 16");
+    expect(source.name).toBe(path);
+    const expected = [0, 1, 2, 0, 1, 2, 0].map((n) => picture(n, 16));
+    expect(play(source, 7)).toEqual(expected);
+  });
+  expect(left).toEqual(nothing);
+});
+
+test("bytes after the last whole picture of a raw file are not sent, and said", () => {
+  const path = file("cut.raw", picture(0, 16), picture(1, 16), picture(2, 9));
+  using warned = spyOn(log, "warn");
+  using source = openRecording(path, wish);
+  expect(warned.mock.calls.flat() as unknown[]).toEqual([
+    `${path}: 9 bytes after the last whole picture are not sent`,
+  ]);
+  expect(play(source, 3)).toEqual([0, 1, 0].map((n) => picture(n, 16)));
+});
+
+test("a raw file of a format with separate memory planes is sent as its contiguous twin", () => {
+  const path = file("planes.raw", picture(0, 12));
+  using source = openRecording(path, { ...wish, format: "YM12" });
+  expect(source.picture.pixelformat).toBe(fourcc("YU12"));
+});
+
+test.each([
+  ["an empty file", ""],
+  ["15 bytes of 16", picture(0, 15)],
+] as const)("a raw file without a picture is refused: %s", async (_, content) => {
+  const path = file("short.raw", content);
+  const left = await leftBehind("memfd", () => {
+    expect(() => openRecording(path, wish)).toThrow(UnavailableError);
+    expect(() => openRecording(path, wish)).toThrow(
+      /: \d+ bytes, one picture of 4x2 YUYV has 16; check --width, --height, --format$/,
+    );
+  });
+  expect(left).toEqual(nothing);
+});
+
+test("a raw file of an unknown format is wrong usage", () => {
+  const path = file("some.raw", picture(0, 16));
+  for (const format of ["MJPG", "YUYVX", ""]) {
+    expect(() => openRecording(path, { ...wish, format })).toThrow(UsageError);
+  }
+});
+
+test("a file that is missing is not available", () => {
+  expect(() => openRecording(join(directory, "nothing.y4m"), wish)).toThrow(
+    /^open .*nothing\.y4m: ENOENT .*; name a recording that can be read$/,
+  );
+});
+
+test("a file that is cut while it is played ends the source; nothing faults", () => {
+  const path = file("live.raw", picture(0, 16), picture(1, 16), picture(2, 16));
+  using source = openRecording(path, wish);
+  play(source, 2);
+  truncateSync(path, 40);
+  expect(() => source.next()).toThrow(/the file was cut while it was played$/);
+  truncateSync(path, 0);
+  expect(() => source.next()).toThrow(SourceEnded);
+});
+
+test("YUV4MPEG2 says size, format and rate itself", () => {
+  const frames = [0, 1].flatMap((n) => ["FRAME\n", picture(n, 6 * 4 + 2 * 3 * 2)]);
+  const path = file(
+    "two.y4m",
+    "YUV4MPEG2 W6 H4 F30000:1001 Ip A1:1 C420jpeg Xanything\n",
+    ...frames,
+  );
+  using source = openRecording(path, { ...wish, fps: undefined });
+  expect(described(source.picture)).toBe("6x4 YU12 36");
+  expect(source.fps).toBeCloseTo(29.97, 2);
+  source.start();
+  using frame = source.next();
+  expect(frame && Uint8Array.from(sentBytes(frame))).toEqual(picture(0, 36));
+});
+
+test("parameters of a YUV4MPEG2 frame are skipped; frames may start anywhere", () => {
+  const path = file(
+    "parameters.y4m",
+    "YUV4MPEG2 W4 H2 F25:1 Cmono\n",
+    "FRAME\n",
+    picture(0, 8),
+    "FRAME Ip Xsomething=FRAME\n",
+    picture(1, 8),
+    "FRAME I?\n",
+    picture(2, 8),
+  );
+  using source = openRecording(path, wish);
+  expect(described(source.picture)).toBe("4x2 GREY 8");
+  expect(play(source, 4)).toEqual([0, 1, 2, 0].map((n) => picture(n, 8)));
+});
+
+test.each(["", " C420", " C420jpeg", " C420mpeg2", " C420paldv"])(
+  "colour space%s is 4:2:0",
+  (tag) => {
+    const path = file("space.y4m", `YUV4MPEG2 W2 H2 F25:1${tag}\nFRAME\n`, picture(0, 6));
+    using source = openRecording(path, wish);
+    expect(described(source.picture)).toBe("2x2 YU12 6");
+  },
+);
+
+test("what the receiver writes as YUV4MPEG2 is what the sender reads", () => {
+  const written = { width: 5, height: 3, pixelformat: fourcc("YU12"), sizeimage: 27 };
+  const header = y4mHeader(written, "420jpeg", 12.5);
+  const path = file("own.y4m", header, y4mFrameMark, picture(0, 27), y4mFrameMark, picture(1, 27));
+  using source = openRecording(path, { ...wish, fps: undefined });
+  expect(source.picture).toEqual(written);
+  expect(source.fps).toBe(12.5);
+  source.start();
+  using frame = source.next();
+  expect(frame && Uint8Array.from(sentBytes(frame))).toEqual(picture(0, 27));
+});
+
+test.each([
+  ["F0:0", 30],
+  ["F25:0", 30],
+  ["F0:1", 30],
+  ["Fabc", 30],
+  ["F4000000000:1", 30],
+  ["F1:4000000000", 30],
+  ["FInfinity:1", 30],
+  ["F1e3:1", 30],
+  ["F1:10", 0.1],
+  ["F1000:1", 1000],
+  ["", 30],
+] as const)("the rate %s is taken as %d", (tag, fps) => {
+  const path = file("rate.y4m", `YUV4MPEG2 W2 H2 ${tag}\nFRAME\n`, picture(0, 6));
+  using source = openRecording(path, { ...wish, fps: undefined });
+  expect(source.fps).toBe(fps);
+  source.start();
+  source.stop();
+});
+
+test("--fps is stronger than the header", () => {
+  const path = file("faster.y4m", "YUV4MPEG2 W2 H2 F25:1\nFRAME\n", picture(0, 6));
+  using source = openRecording(path, { ...wish, fps: 50 });
+  expect(source.fps).toBe(50);
+});
+
+test("the last picture of a YUV4MPEG2 file that is cut short is not sent, and said", () => {
+  const path = file(
+    "cut.y4m",
+    "YUV4MPEG2 W2 H2\n",
+    "FRAME\n",
+    picture(0, 6),
+    "FRAME\n",
+    picture(1, 5),
+  );
+  using warned = spyOn(log, "warn");
+  using source = openRecording(path, wish);
+  expect(warned.mock.calls.length).toBe(1);
+  expect(play(source, 2)).toEqual([picture(0, 6), picture(0, 6)]);
+});
+
+const start = "YUV4MPEG2 W2 H2 F25:1\n";
+test.each([
+  ["", /no line at byte 0/],
+  ["no line at all", /no line at byte 0/],
+  [`YUV4MPEG2 W2 H2 ${"X".repeat(5000)}\n`, /no line at byte 0/],
+  ["YUV4MPEG W2 H2\nFRAME\n......", /not a YUV4MPEG2 file/],
+  ["YUV4MPEG2\nFRAME\n......", /with a size of 1 to 16384/],
+  ["YUV4MPEG2 W0 H2\nFRAME\n......", /with a size of 1 to 16384/],
+  ["YUV4MPEG2 W16385 H2\nFRAME\n......", /with a size of 1 to 16384/],
+  ["YUV4MPEG2 W-2 H2\nFRAME\n......", /with a size of 1 to 16384/],
+  ["YUV4MPEG2 W2.5 H2\nFRAME\n......", /with a size of 1 to 16384/],
+  ["YUV4MPEG2 W0x2 H2\nFRAME\n......", /with a size of 1 to 16384/],
+  ["YUV4MPEG2 W99999999999999999999 H2\nFRAME\n......", /with a size of 1 to 16384/],
+  ["YUV4MPEG2 W2 H2 C422\nFRAME\n......", /colour space C422, only/],
+  ["YUV4MPEG2 W2 H2 C420p10\nFRAME\n......", /colour space C420p10, only/],
+  ["YUV4MPEG2 W2 H2 C\nFRAME\n......", /colour space C, only/],
+  [start, /no picture in it/],
+  [`${start}FRAME\n.....`, /no picture in it/],
+  [`${start}FRAMES\n......`, /no FRAME at byte 22/],
+  [`${start}FRAME\n......junk\n`, /no FRAME at byte 34/],
+  [`${start}FRAME ${"X".repeat(5000)}\n......`, /no line at byte 22/],
+  ["YUV4MPEG2 W16384 H16384\nFRAME\n......", /no picture in it/],
+])("%j is refused", async (text, reason) => {
+  const path = file("bad.y4m", text);
+  const left = await leftBehind("memfd", () => {
+    expect(() => openRecording(path, wish)).toThrow(UnavailableError);
+    expect(() => openRecording(path, wish)).toThrow(reason);
+  });
+  expect(left).toEqual(nothing);
+});
+
+/** Words of the format in any order, among noise. */
+const hostile = fc.array(
+  fc.oneof(
+    fc.constantFrom(
+      "YUV4MPEG2",
+      " ",
+      "\n",
+      "FRAME",
+      "FRAME\n",
+      "W",
+      "H",
+      "F",
+      "C420",
+      "Cmono",
+      ":",
+    ),
+    fc.constantFrom("YUV4MPEG2 W2 H2\nFRAME\n", "W2", "H1", "0", "-1", "\u0000", "é", "......"),
+    fc.integer({ min: -5, max: 70_000 }).map(String),
+    fc.string({ maxLength: 6 }),
+  ),
+  { maxLength: 20 },
+);
+
+test("whatever is in a file, it is a source or an error in one line", async () => {
+  const path = join(directory, "random.y4m");
+  const tryIt = (bytes: string | Uint8Array) => {
+    writeFileSync(path, bytes);
+    try {
+      using source = openRecording(path, wish);
+      const { width, height, sizeimage } = source.picture;
+      expect(width * height).toBeLessThanOrEqual(sizeimage);
+      play(source, 2);
+    } catch (error) {
+      expect(error instanceof UnavailableError || error instanceof UsageError).toBe(true);
+      expect((error as Error).message).not.toContain("\n");
+    }
+  };
+  const left = await leftBehind("memfd", () => {
+    fc.assert(
+      fc.property(hostile, (words) => tryIt(words.join(""))),
+      { numRuns: 3000 },
+    );
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), tryIt), { numRuns: 1000 });
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 60 }), (noise) =>
+        tryIt(Buffer.concat([Buffer.from("YUV4MPEG2 W2 H2\nFRAME\n"), noise])),
+      ),
+      { numRuns: 1000 },
+    );
+  });
+  expect(left).toEqual(nothing);
+});
