@@ -34,6 +34,11 @@ export const tools: readonly ToolRow[] = [
     summary: "prepare the host file by which two guests share memory",
     load: async () => (await import("./share.ts")).share as unknown as Tool,
   },
+  {
+    name: "vhost-user-video",
+    summary: "serve a virtio video decoder to a virtual machine",
+    load: async () => (await import("./vhost-user-video.ts")).vhostUserVideo as unknown as Tool,
+  },
 ];
 
 /** The tool of that name, if there is one. */

@@ -22,7 +22,7 @@ export async function runCheck(): Promise<Tally> {
     await step("format and lint", [npmProgram("biome"), "ci", "--error-on-warnings", "."], 60_000),
   );
   count(await step("types", [npmProgram("tsc")], 120_000));
-  const tests = await stepWithOutput("tests", [process.execPath, "test"], 300_000);
+  const tests = await stepWithOutput("tests", [process.execPath, "run", "test"], 300_000);
   const counts = testCounts(tests.output);
   tally.passed += counts.passed;
   tally.failed += counts.failed;

@@ -27,9 +27,6 @@ export const IPV6_V6ONLY = 26;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;
 export const SHUT_WR = 1;
-export const SCM_RIGHTS = 1;
-export const MSG_CTRUNC = 0x8;
-export const MSG_CMSG_CLOEXEC = 0x4000_0000;
 
 export const sockaddrIn = struct("struct sockaddr_in", 16, {
   sin_family: u16(0),

@@ -124,5 +124,69 @@ export const VIDIOC_STREAMON = iow("VIDIOC_STREAMON", "V", 18, int);
 export const VIDIOC_STREAMOFF = iow("VIDIOC_STREAMOFF", "V", 19, int);
 export const VIDIOC_G_PARM = iowr("VIDIOC_G_PARM", "V", 21, v4l2Streamparm);
 export const VIDIOC_S_PARM = iowr("VIDIOC_S_PARM", "V", 22, v4l2Streamparm);
+export const VIDIOC_G_INPUT = ior("VIDIOC_G_INPUT", "V", 38, int);
 export const VIDIOC_DQEVENT = ior("VIDIOC_DQEVENT", "V", 89, v4l2Event);
 export const VIDIOC_SUBSCRIBE_EVENT = iow("VIDIOC_SUBSCRIBE_EVENT", "V", 90, v4l2EventSubscription);
+
+// Memory-to-memory devices, for stateful decoders: dev-decoder.rst.
+export const V4L2_BUF_TYPE_VIDEO_OUTPUT = 2;
+export const V4L2_BUF_TYPE_VIDEO_OUTPUT_MPLANE = 10;
+export const V4L2_CAP_VIDEO_M2M_MPLANE = 0x00004000;
+export const V4L2_CAP_VIDEO_M2M = 0x00008000;
+export const V4L2_BUF_FLAG_LAST = 0x00100000;
+export const V4L2_BUF_CAP_SUPPORTS_USERPTR = 2;
+export const V4L2_FMT_FLAG_COMPRESSED = 1;
+export const V4L2_EVENT_EOS = 2;
+export const V4L2_DEC_CMD_START = 0;
+export const V4L2_DEC_CMD_STOP = 1;
+export const V4L2_SEL_TGT_CROP = 0;
+export const V4L2_SEL_TGT_COMPOSE = 0x100;
+export const V4L2_FRMSIZE_TYPE_DISCRETE = 1;
+export const V4L2_CID_MIN_BUFFERS_FOR_CAPTURE = 0x00980927;
+export const V4L2_CID_MIN_BUFFERS_FOR_OUTPUT = 0x00980928;
+export const V4L2_CID_MPEG_VIDEO_BITRATE = 0x009909cf;
+export const V4L2_CID_MPEG_VIDEO_H264_LEVEL = 0x00990a67;
+export const V4L2_CID_MPEG_VIDEO_H264_PROFILE = 0x00990a6b;
+export const V4L2_CID_MPEG_VIDEO_VP8_PROFILE = 0x00990aff;
+export const V4L2_CID_MPEG_VIDEO_VP9_PROFILE = 0x00990b00;
+export const V4L2_CID_MPEG_VIDEO_HEVC_PROFILE = 0x00990b67;
+
+export const v4l2Fmtdesc = struct("struct v4l2_fmtdesc", 64, {
+  index: u32(0),
+  type: u32(4),
+  flags: u32(8),
+  pixelformat: u32(44),
+});
+export const v4l2Frmsizeenum = struct("struct v4l2_frmsizeenum", 44, {
+  index: u32(0),
+  pixel_format: u32(4),
+  type: u32(8),
+  "discrete.width": u32(12), // union
+  "discrete.height": u32(16),
+  "stepwise.min_width": u32(12),
+  "stepwise.max_width": u32(16),
+  "stepwise.step_width": u32(20),
+  "stepwise.min_height": u32(24),
+  "stepwise.max_height": u32(28),
+  "stepwise.step_height": u32(32),
+});
+export const v4l2Selection = struct("struct v4l2_selection", 64, {
+  type: u32(0),
+  target: u32(4),
+  flags: u32(8),
+  "r.left": i32(12),
+  "r.top": i32(16),
+  "r.width": u32(20),
+  "r.height": u32(24),
+});
+export const v4l2DecoderCmd = struct("struct v4l2_decoder_cmd", 72, { cmd: u32(0), flags: u32(4) });
+export const v4l2Control = struct("struct v4l2_control", 8, { id: u32(0), value: i32(4) });
+export const v4l2Querymenu = struct("struct v4l2_querymenu", 44, { id: u32(0), index: u32(4) });
+
+export const VIDIOC_ENUM_FMT = iowr("VIDIOC_ENUM_FMT", "V", 2, v4l2Fmtdesc);
+export const VIDIOC_G_CTRL = iowr("VIDIOC_G_CTRL", "V", 27, v4l2Control);
+export const VIDIOC_S_CTRL = iowr("VIDIOC_S_CTRL", "V", 28, v4l2Control);
+export const VIDIOC_QUERYMENU = iowr("VIDIOC_QUERYMENU", "V", 37, v4l2Querymenu);
+export const VIDIOC_ENUM_FRAMESIZES = iowr("VIDIOC_ENUM_FRAMESIZES", "V", 74, v4l2Frmsizeenum);
+export const VIDIOC_G_SELECTION = iowr("VIDIOC_G_SELECTION", "V", 94, v4l2Selection);
+export const VIDIOC_DECODER_CMD = iowr("VIDIOC_DECODER_CMD", "V", 96, v4l2DecoderCmd);

@@ -1,9 +1,10 @@
 // One connection's worth of the zero-copy receiver: hello, a handle per buffer, then frames of 48 bytes whose pictures
 // are read where they are; each is acknowledged when it has been read.
+
+import { receiveWithDescriptors } from "../../ffi/descriptors.ts";
 import { EPOLLIN, EPOLLOUT } from "../../ffi/epoll.ts";
 import { errno, SysError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
-import { receiveWith } from "../../ffi/rights.ts";
 import { receive } from "../../ffi/socket.ts";
 import { ProtocolError } from "../errors.ts";
 import type { Loop, Watch } from "../loop.ts";
@@ -147,7 +148,7 @@ class Borrowing implements Disposable {
     const r =
       part === "hello"
         ? receive(this.#socket, at, left)
-        : receiveWith(this.#socket, at, left, this.#passed);
+        : receiveWithDescriptors(this.#socket, at, left, this.#passed);
     if (r === -errno.EAGAIN || r === -errno.EINTR) return false;
     if (r < 0) throw new SysError("recv", this.#socket.name, -r);
     if (r === 0) {

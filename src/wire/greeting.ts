@@ -1,8 +1,9 @@
 // The first thing a zero-copy sender says: the hello, and a handle per buffer, with its descriptor where it has one.
+
+import { sendWithDescriptors } from "../../ffi/descriptors.ts";
 import { errno, SysError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { addressOf } from "../../ffi/libc.ts";
-import { sendWith } from "../../ffi/rights.ts";
 import { send } from "../../ffi/socket.ts";
 import type { SharedSource } from "../sharing.ts";
 import { makeHello } from "./messages.ts";
@@ -47,6 +48,6 @@ export class Greeting {
     const at = addressOf(bytes) + this.#sent;
     const left = bytes.length - this.#sent;
     if (descriptor === undefined || this.#sent > 0) return send(socket, at, left);
-    return sendWith(socket, at, left, [descriptor]);
+    return sendWithDescriptors(socket, at, left, [descriptor]);
   }
 }

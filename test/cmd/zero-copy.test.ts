@@ -115,6 +115,6 @@ test("exit status and one line: no way to share, a wrong domain, a device that i
     [2, expect.stringContaining("FILE is missing")],
     [2, expect.stringContaining('ACTION must be create, got "destroy"')],
     [2, expect.stringContaining("--size must be 4M to 4G")],
-    [2, expect.stringContaining("unexpected argument 'more'")],
+    [2, expect.stringContaining('unexpected word "more"')],
   ]);
 }, 30_000);

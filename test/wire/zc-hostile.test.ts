@@ -2,9 +2,9 @@
 // with an error of a kind the tools expect, no byte outside a buffer is looked at, nothing is left behind.
 import { expect, test } from "bun:test";
 import fc from "fast-check";
+import { sendWithDescriptors } from "../../ffi/descriptors.ts";
 import { Fd } from "../../ffi/fd.ts";
 import { addressOf } from "../../ffi/libc.ts";
-import { sendWith } from "../../ffi/rights.ts";
 import { finishSending, socketPair } from "../../ffi/socket.ts";
 import { isExpected } from "../../src/errors.ts";
 import { fourcc } from "../../src/format/formats.ts";
@@ -67,7 +67,7 @@ function speak(socket: Fd, of: Case, memory: Fd): void {
     const id = BigInt(i + 1);
     const bytes = apply(makeHandle({ kind: "descriptor", id, length: 256 }).$bytes, list);
     const descriptors = new Array<number>(of.descriptors).fill(memory.number);
-    if (sendWith(socket, addressOf(bytes), bytes.length, descriptors) < 0) return;
+    if (sendWithDescriptors(socket, addressOf(bytes), bytes.length, descriptors) < 0) return;
   }
   const frames = of.frames.flatMap(({ index, bytesused, changes: list }) => {
     const frame = zcFrame.alloc();

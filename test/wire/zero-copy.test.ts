@@ -1,9 +1,9 @@
 // Lending and borrowing over the fd back-end: what arrives, who owns what when, and what is left behind.
 import { expect, test } from "bun:test";
 import { openSync } from "node:fs";
+import { sendWithDescriptors } from "../../ffi/descriptors.ts";
 import { F_SEAL_GROW, Fd } from "../../ffi/fd.ts";
 import { addressOf } from "../../ffi/libc.ts";
-import { sendWith } from "../../ffi/rights.ts";
 import { finishSending } from "../../ffi/socket.ts";
 import { fourcc } from "../../src/format/formats.ts";
 import type { Loop } from "../../src/loop.ts";
@@ -181,7 +181,7 @@ function greet(socket: Fd, descriptors: readonly number[], id = 1n, buffers = 1)
   const picture = { width: 16, height: 8, pixelformat: fourcc("YUYV"), sizeimage: 256 };
   if (id === 1n) put(socket, makeHello(picture, buffers).$bytes);
   const { $bytes } = makeHandle({ kind: "descriptor", id, length: 256 });
-  const sent = sendWith(socket, addressOf($bytes), $bytes.length, descriptors);
+  const sent = sendWithDescriptors(socket, addressOf($bytes), $bytes.length, descriptors);
   if (sent !== $bytes.length) throw new Error(`sent ${sent} bytes of a handle`);
 }
 
@@ -261,7 +261,7 @@ test("a handle that comes twice, or of another kind, or a frame in no buffer is 
     using memory = sealed();
     greet(near, [memory.number], 1n, 2);
     const picture = makeHandle({ kind: "descriptor", id: 1n, length: 256 }).$bytes;
-    sendWith(near, addressOf(picture), picture.length, [memory.number]);
+    sendWithDescriptors(near, addressOf(picture), picture.length, [memory.number]);
     expect(await failure(borrow(loop, far, [importDescriptors()]))).toContain("came twice");
   });
 });

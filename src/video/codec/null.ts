@@ -1,0 +1,229 @@
+// A codec without a codec: real parameters, real order, grey pictures. It lets a guest's driver be bound and tested on
+// any host. One picture for each FWHT frame of the bitstream, or for each buffer whose bytes are no FWHT.
+import { addressOf } from "../../../ffi/libc.ts";
+import { FWHT, NV12, videoFormat, YUV420 } from "../formats.ts";
+import { colourPlanes, planesBytes } from "../layout.ts";
+import type { Plane, Resource } from "../resource.ts";
+import { INPUT, OUTPUT, type QueueType } from "../structs.ts";
+import type {
+  CodecBackend,
+  CodecSession,
+  FormatCapability,
+  ParamsWish,
+  QueueParams,
+  Range,
+  StreamClient,
+} from "./codec.ts";
+import { FwhtCutter } from "./fwht.ts";
+
+const WIDTHS: Range = { min: 16, max: 4096, step: 1 };
+const HEIGHTS: Range = { min: 16, max: 2160, step: 1 };
+const MIN_OUTPUTS = 3; // two to decode, one for EOS
+const MAX_BUFFERS = 32;
+/** Pictures that may wait for a buffer before bitstream is held back. */
+const MAX_WAITING = 64;
+const GREY = 0x80;
+
+const capability = (format: number, mask: bigint): FormatCapability => ({
+  format,
+  mask,
+  sizes: [{ width: WIDTHS, height: HEIGHTS }],
+});
+const clamp = (value: number, { min, max }: Range) => Math.max(min, Math.min(max, value));
+
+/** Opens the null codec; it needs nothing. */
+export function openNull(): CodecBackend {
+  return {
+    name: "null",
+    deviceName: "framepass null decoder",
+    capabilities: {
+      input: [capability(FWHT, 3n)],
+      output: [capability(YUV420, 1n), capability(NV12, 1n)],
+    },
+    controlValues: () => undefined,
+    open: (_loop, format, client) => new NullSession(format, client),
+    [Symbol.dispose]: () => undefined,
+  };
+}
+
+class NullSession implements CodecSession {
+  readonly #client: StreamClient;
+  readonly #coded: number;
+  readonly #cutter = new FwhtCutter();
+  /** Timestamps of pictures that wait for a buffer. */
+  readonly #pictures: bigint[] = [];
+  #raw: number = YUV420;
+  #width = 1280;
+  #height = 720;
+  /** The picture's size is known from the stream and no longer the driver's to say. */
+  #started = false;
+  #planes: readonly Plane[] = [];
+  #planeSize = 0;
+  #picture = new Uint8Array(new ArrayBuffer(0));
+  /** The bitstream being read, how far. */
+  #input: Resource | undefined;
+  #at = 0;
+  /** A frame of it is whole and waits for a buffer. */
+  #whole = false;
+  #disposed = false;
+  #read = (to: Uint8Array<ArrayBuffer>, length: number, at: number): boolean =>
+    this.#input?.read(addressOf(to), length, (this.#input.planes[0]?.offset ?? 0) + at) ?? false;
+
+  constructor(coded: number, client: StreamClient) {
+    this.#coded = coded;
+    this.#client = client;
+    this.#setSize(this.#width, this.#height);
+  }
+
+  #setSize(width: number, height: number): void {
+    this.#width = clamp(width, WIDTHS);
+    this.#height = clamp(height, HEIGHTS);
+    const format = videoFormat(this.#raw);
+    if (format === undefined) return;
+    this.#planes = colourPlanes(format, this.#width, this.#height);
+    this.#planeSize = planesBytes(this.#planes);
+  }
+
+  params(queue: QueueType): QueueParams {
+    const { width, height } = { width: this.#width, height: this.#height };
+    const common = {
+      width,
+      height,
+      maxBuffers: MAX_BUFFERS,
+      crop: { left: 0, top: 0, width, height },
+    };
+    return queue === INPUT
+      ? {
+          ...common,
+          format: this.#coded,
+          minBuffers: 1,
+          planeSize: Math.ceil((width * height * 3) / 2),
+          stride: 0,
+        }
+      : {
+          ...common,
+          format: this.#raw,
+          minBuffers: MIN_OUTPUTS,
+          planeSize: this.#planeSize,
+          stride: width,
+        };
+  }
+
+  configure(queue: QueueType, wish: ParamsWish): void {
+    if (queue === OUTPUT && wish.format !== 0) this.#raw = wish.format;
+    const mine = !this.#started;
+    this.#setSize(
+      mine && wish.width !== 0 ? wish.width : this.#width,
+      mine && wish.height !== 0 ? wish.height : this.#height,
+    );
+  }
+
+  control(): undefined {
+    return undefined;
+  }
+
+  setControl(): boolean {
+    return false;
+  }
+
+  zeroCopy(): boolean {
+    return false;
+  }
+
+  pump(): void {
+    while (!this.#disposed && this.#step());
+    if (this.#client.draining && this.#input === undefined && this.#pictures.length === 0) {
+      if (this.#client.inputsWaiting > 0) return;
+      this.#cutter.reset(); // a frame that was cut off ends here
+      this.#client.drained();
+    }
+  }
+
+  /** One step of work; false when there is nothing that can be done now. */
+  #step(): boolean {
+    if (this.#deliver()) return true;
+    if (this.#whole) return false; // its buffer comes first
+    if (this.#input === undefined) {
+      if (this.#pictures.length >= MAX_WAITING) return false;
+      this.#input = this.#client.takeInput();
+      this.#at = 0;
+      if (this.#input === undefined) return false;
+    }
+    const input = this.#input;
+    const size = input.size;
+    const { found, at } = this.#cutter.next(this.#read, this.#at, size);
+    this.#at = at;
+    if (found === "frame") {
+      this.#whole = true;
+      this.#seen(this.#cutter.width, this.#cutter.height);
+      return true;
+    }
+    if (found === "foreign") {
+      this.#seen(this.#width, this.#height);
+      this.#pictures.push(input.timestamp);
+    } else if (this.#cutter.width !== 0) {
+      this.#seen(this.#cutter.width, this.#cutter.height);
+    }
+    this.#inputDone();
+    return true;
+  }
+
+  /** Puts the oldest picture into a buffer, if there are both. */
+  #deliver(): boolean {
+    const fromInput = this.#pictures.length === 0;
+    if (fromInput && !this.#whole) return false;
+    const resource = this.#client.takeOutput(this.#planeSize);
+    if (resource === undefined) return false;
+    const timestamp = fromInput ? (this.#input?.timestamp ?? 0n) : (this.#pictures.shift() ?? 0n);
+    const written = this.#paint(resource);
+    this.#client.outputDone(resource, timestamp, this.#planeSize, !written);
+    if (!fromInput) return true;
+    this.#whole = false;
+    if (this.#at >= (this.#input?.size ?? 0)) this.#inputDone();
+    return true;
+  }
+
+  #paint(resource: Resource): boolean {
+    if (this.#picture.length < this.#planeSize)
+      this.#picture = new Uint8Array(new ArrayBuffer(this.#planeSize)).fill(GREY);
+    const from = addressOf(this.#picture);
+    const places = resource.places(this.#planes);
+    return this.#planes.every(({ offset, length }, i) =>
+      resource.write(from + offset, length, places[i] ?? 0),
+    );
+  }
+
+  #inputDone(): void {
+    const input = this.#input;
+    this.#input = undefined;
+    if (input !== undefined) this.#client.inputDone(input, false);
+  }
+
+  /** A picture of that size comes next. */
+  #seen(width: number, height: number): void {
+    const midStream = this.#started;
+    const same = clamp(width, WIDTHS) === this.#width && clamp(height, HEIGHTS) === this.#height;
+    this.#started = true;
+    if (midStream && same) return;
+    this.#setSize(width, height);
+    this.#client.resolutionChanged(midStream);
+  }
+
+  clear(queue: QueueType): void {
+    if (queue === OUTPUT) return; // buffers are never kept
+    this.#input = undefined;
+    this.#whole = false;
+    this.#pictures.length = 0;
+    this.#cutter.reset();
+  }
+
+  release(): void {}
+  pause(): void {}
+  resume(): void {}
+
+  [Symbol.dispose](): void {
+    this.#disposed = true;
+    this.#input = undefined;
+    this.#pictures.length = 0;
+  }
+}

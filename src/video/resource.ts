@@ -1,0 +1,169 @@
+// A resource: guest memory that the driver has described once and queues again and again. Its places in host memory
+// are looked up at creation and again when the memory table changes, never per frame.
+import { copyMemory } from "../../ffi/copy.ts";
+import type { GuestMemory, Request, Span } from "../virtio/device.ts";
+import { VideoError } from "./error.ts";
+import { MAX_PLANES } from "./structs.ts";
+
+/** Entries of one resource. */
+export const MAX_ENTRIES = 65_536;
+/** Bytes of one plane. */
+export const MAX_PLANE_BYTES = 256 * 1024 * 1024;
+
+/** A stretch of guest physical memory. */
+export interface Entry {
+  readonly address: bigint;
+  readonly length: number;
+}
+
+/** Where a plane is within the resource. */
+export interface Plane {
+  readonly offset: number;
+  readonly length: number;
+}
+
+export class Resource {
+  readonly id: number;
+  /** Bytes of all entries. */
+  readonly length: number;
+  readonly planes: readonly Plane[];
+  /** The RESOURCE_QUEUE that has not been answered. */
+  request: Request | undefined;
+  timestamp = 0n;
+  /** Valid bytes of each plane of a queued bitstream. */
+  readonly sizes = new Array<number>(MAX_PLANES).fill(0);
+  readonly #entries: readonly Entry[];
+  #spans: readonly Span[] = [];
+  /** Byte of the resource at which each span begins. */
+  #starts: readonly number[] = [];
+  #placed: { readonly colour: readonly Plane[]; readonly at: readonly number[] } | undefined;
+
+  /** Throws VideoError when an entry is outside guest memory. */
+  constructor(
+    id: number,
+    entries: readonly Entry[],
+    planes: readonly Plane[],
+    memory: GuestMemory,
+  ) {
+    this.id = id;
+    this.#entries = entries;
+    this.planes = planes;
+    this.length = entries.reduce((sum, { length }) => sum + length, 0);
+    if (!this.resolve(memory)) throw new VideoError("ERR_INVALID_PARAMETER");
+  }
+
+  /** Looks its memory up in a new table; false when it is not there any more: it has no bytes then. */
+  resolve(memory: GuestMemory): boolean {
+    const spans: Span[] = [];
+    for (const { address, length } of this.#entries) {
+      const found = memory.resolve(address, BigInt(length));
+      if (found === undefined) {
+        this.#spans = [];
+        this.#starts = [];
+        return false;
+      }
+      spans.push(...found);
+    }
+    let at = 0;
+    this.#starts = spans.map(({ length }) => {
+      at += length;
+      return at - length;
+    });
+    this.#spans = spans;
+    return true;
+  }
+
+  /** Its memory is not in the memory table any more. */
+  get gone(): boolean {
+    return this.#spans.length === 0;
+  }
+
+  /** Bytes of picture it can take. */
+  get room(): number {
+    return this.planes.length === 1 ? (this.planes[0]?.length ?? 0) : this.length;
+  }
+
+  /**
+   * Where in the resource each of the colour planes `colour` (their places in a whole picture) goes: each into a plane
+   * of its own where the driver gave as many that are large enough, otherwise one after the other.
+   */
+  places(colour: readonly Plane[]): readonly number[] {
+    if (this.#placed?.colour === colour) return this.#placed.at;
+    const own =
+      this.planes.length === colour.length &&
+      colour.every(({ length }, i) => length <= (this.planes[i]?.length ?? 0));
+    const base = this.planes.length === 1 ? (this.planes[0]?.offset ?? 0) : 0;
+    const at = colour.map(({ offset }, i) => (own ? (this.planes[i]?.offset ?? 0) : base + offset));
+    this.#placed = { colour, at };
+    return at;
+  }
+
+  get queued(): boolean {
+    return this.request !== undefined;
+  }
+
+  /** Bytes of bitstream in it. */
+  get size(): number {
+    let sum = 0;
+    for (let i = 0; i < this.planes.length; i++) sum += this.sizes[i] ?? 0;
+    return sum;
+  }
+
+  /**
+   * The address of its memory when that is one stretch of host memory and a picture or bitstream lies in it in one
+   * piece, otherwise undefined.
+   */
+  get contiguous(): number | undefined {
+    const first = this.#spans[0];
+    if (first === undefined || first.bytes.byteLength === 0 || this.planes.length !== 1)
+      return undefined;
+    if (this.planes[0]?.offset !== 0) return undefined;
+    let end = first.address;
+    for (const span of this.#spans) {
+      if (span.address !== end) return undefined;
+      end += span.length;
+    }
+    return first.address;
+  }
+
+  /** Copies `length` bytes from host memory to byte `at` of the resource. False: they do not fit, or its memory is gone. */
+  write(from: number, length: number, at: number): boolean {
+    return this.#copy(from, length, at, true);
+  }
+
+  /** Copies `length` bytes from byte `at` of the resource to host memory. False: there are not so many, or they are gone. */
+  read(to: number, length: number, at: number): boolean {
+    return this.#copy(to, length, at, false);
+  }
+
+  #copy(host: number, length: number, at: number, into: boolean): boolean {
+    if (length === 0) return true;
+    if (at + length > this.length) return false;
+    let rest = length;
+    for (let i = this.#find(at); rest > 0; i++) {
+      const span = this.#spans[i];
+      // A detached view means that the mapping is gone, address and all.
+      if (span === undefined || span.bytes.byteLength !== span.length) return false;
+      const within = at + (length - rest) - (this.#starts[i] ?? 0);
+      const n = Math.min(rest, span.length - within);
+      const done = length - rest;
+      if (into) copyMemory(span.address + within, host + done, n);
+      else copyMemory(host + done, span.address + within, n);
+      rest -= n;
+    }
+    return true;
+  }
+
+  /** The span that holds byte `at`. */
+  #find(at: number): number {
+    if (at === 0) return 0;
+    let low = 0;
+    let high = this.#starts.length - 1;
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2);
+      if ((this.#starts[middle] ?? 0) <= at) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+}

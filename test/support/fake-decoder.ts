@@ -1,0 +1,492 @@
+// A stateful decoder without a kernel: the V4L2 memory-to-memory API as vicodec serves it, over memfds. It "decodes"
+// FWHT frames to pictures that can be told apart: byte i is the frame's first body byte plus i.
+import { EPOLLERR, EPOLLIN, EPOLLOUT, EPOLLPRI } from "../../ffi/epoll.ts";
+import { errno } from "../../ffi/errno.ts";
+import { Fd } from "../../ffi/fd.ts";
+import type { Ioctl } from "../../ffi/ioctl.ts";
+import { viewOf } from "../../ffi/libc.ts";
+import * as v from "../../ffi/linux/videodev2.ts";
+import { Mapping } from "../../ffi/mapping.ts";
+import type { Fields, Struct } from "../../ffi/struct.ts";
+import type { VideoDevice } from "../../src/capture/device.ts";
+import { fourcc } from "../../src/format/formats.ts";
+import type { Loop } from "../../src/loop.ts";
+
+export interface FakeOptions {
+  readonly multiplanar?: boolean;
+  readonly userPointers?: boolean;
+  /** QBUF refuses user pointers that REQBUFS took. */
+  readonly refusesPointers?: boolean;
+  /** START does not end EPIPE, as in vicodec. */
+  readonly forgetsStart?: boolean;
+  /** Each call fails with that errno while it is in here. */
+  readonly faults?: Map<string, number>;
+  /** Coded fourcc. */
+  readonly coded?: string;
+  readonly raw?: readonly string[];
+}
+
+interface Buffer {
+  readonly index: number;
+  offset: number;
+  length: number;
+  address: number;
+  bytesused: number;
+  sec: number;
+  usec: number;
+  flags: number;
+}
+
+interface Queue {
+  readonly type: number;
+  width: number;
+  height: number;
+  format: string;
+  memory: number;
+  streaming: boolean;
+  buffers: Buffer[];
+  queued: Buffer[];
+  done: Buffer[];
+}
+
+const HEADER = 44;
+const BUFFER_AREA = 4 * 1024 * 1024;
+
+/** All contexts of one fake device. */
+export class FakeDecoder {
+  readonly options: FakeOptions;
+  readonly contexts: FakeContext[] = [];
+  /** Copies and pointers seen at QBUF of pictures. */
+  readonly calls = new Map<string, number>();
+  constructor(options: FakeOptions = {}) {
+    this.options = options;
+  }
+  open(): FakeContext {
+    const context = new FakeContext(this);
+    this.contexts.push(context);
+    return context;
+  }
+  /** Lets every context work and wakes who waits, until nothing happens; throws when that does not end. */
+  settle(): void {
+    for (let turn = 0; ; turn++) {
+      if (turn > 10_000) throw new Error("the session spins");
+      let woke = false;
+      for (const context of this.contexts) woke = context.wake() || woke;
+      if (!woke) return;
+    }
+  }
+  /** What the session watches with. */
+  readonly watcher: Pick<Loop, "watch"> = {
+    watch: (fd, events, handler) => {
+      const context = this.contexts.find((c) => !c.closed && c.fd === fd);
+      if (context === undefined) throw new Error(`nobody has descriptor ${fd}`);
+      const watch = { events, handler };
+      context.watch = watch;
+      return {
+        setEvents: (wanted) => {
+          watch.events = wanted;
+        },
+        [Symbol.dispose]: () => {
+          if (context.watch === watch) context.watch = undefined;
+        },
+      };
+    },
+  };
+}
+
+export class FakeContext implements VideoDevice {
+  readonly path = "/dev/fake";
+  watch: { events: number; handler: (events: number) => void } | undefined;
+  closed = false;
+  readonly #owner: FakeDecoder;
+  readonly #fd = Fd.memory("fake-decoder", 2 * BUFFER_AREA);
+  readonly #memory = new Mapping(this.#fd.number, 2 * BUFFER_AREA, "fake-decoder");
+  readonly #in: Queue;
+  readonly #out: Queue;
+  #events = 0;
+  #known = false;
+  #changed = false;
+  #draining = false;
+  #lastDequeued = false;
+  #stopped = false;
+  #pending: { buffer: Buffer; left: number }[] = [];
+  #carry = new Uint8Array(new ArrayBuffer(0));
+  /** Bytes of it whose buffers have gone back. */
+  #orphans = 0;
+
+  constructor(owner: FakeDecoder) {
+    this.#owner = owner;
+    const multi = owner.options.multiplanar ?? false;
+    const queue = (type: number, format: string): Queue => ({
+      type: multi ? type + 8 : type,
+      width: 1280,
+      height: 720,
+      format,
+      memory: 1,
+      streaming: false,
+      buffers: [],
+      queued: [],
+      done: [],
+    });
+    this.#in = queue(v.V4L2_BUF_TYPE_VIDEO_OUTPUT, owner.options.coded ?? "FWHT");
+    this.#out = queue(v.V4L2_BUF_TYPE_VIDEO_CAPTURE, "YU12");
+  }
+
+  get fd(): number {
+    return this.#fd.number;
+  }
+  map(length: number, offset: number): Mapping {
+    return new Mapping(this.#fd.number, length, this.path, undefined, offset);
+  }
+
+  ioctl<F extends Fields>(request: Ioctl<F>, argument: Struct<F>): number {
+    const { calls, options } = this.#owner;
+    calls.set(request.name, (calls.get(request.name) ?? 0) + 1);
+    const fault = options.faults?.get(request.name);
+    if (fault !== undefined) return -fault;
+    const handler = this.#handlers[request.name];
+    return handler === undefined ? -errno.ENOTTY : handler(argument);
+  }
+
+  // biome-ignore lint/suspicious/noExplicitAny: each handler knows the struct of its ioctl
+  readonly #handlers: Record<string, (q: any) => number> = {
+    VIDIOC_QUERYCAP: (q: Struct<typeof v.v4l2Capability.fields>) => {
+      const multi = this.#owner.options.multiplanar ?? false;
+      q.$bytes.set(new TextEncoder().encode("fake decoder"), 16);
+      q.capabilities = v.V4L2_CAP_DEVICE_CAPS;
+      q.device_caps =
+        v.V4L2_CAP_STREAMING | (multi ? v.V4L2_CAP_VIDEO_M2M_MPLANE : v.V4L2_CAP_VIDEO_M2M);
+      return 0;
+    },
+    VIDIOC_ENUM_FMT: (q: Struct<typeof v.v4l2Fmtdesc.fields>) => {
+      const { coded = "FWHT", raw = ["YU12", "YV12", "NV12", "GREY"] } = this.#owner.options;
+      const name = (q.type === this.#in.type ? [coded] : raw)[q.index];
+      if (name === undefined) return -errno.EINVAL;
+      q.pixelformat = fourcc(name);
+      return 0;
+    },
+    VIDIOC_ENUM_FRAMESIZES: (q: Struct<typeof v.v4l2Frmsizeenum.fields>) => {
+      if (q.index > 0) return -errno.EINVAL;
+      q.type = 3;
+      q["stepwise.min_width"] = 16;
+      q["stepwise.max_width"] = 2048;
+      q["stepwise.min_height"] = 16;
+      q["stepwise.max_height"] = 2048;
+      return 0;
+    },
+    VIDIOC_G_FMT: (q) => this.#format(q, this.#queue(q.type)),
+    VIDIOC_S_FMT: (q: Struct<typeof v.v4l2Format.fields>) => {
+      const queue = this.#queue(q.type);
+      if (queue.buffers.length > 0) return -errno.EBUSY;
+      const clamp = (n: number) => Math.max(16, Math.min(2048, n || 1280));
+      queue.width = clamp(q["fmt.pix.width"]);
+      queue.height = clamp(q["fmt.pix.height"]);
+      if (queue === this.#out) {
+        const { raw = ["YU12", "YV12", "NV12"] } = this.#owner.options;
+        queue.format = raw.find((name) => fourcc(name) === q["fmt.pix.pixelformat"]) ?? "YU12";
+      }
+      return this.#format(q, queue);
+    },
+    VIDIOC_G_SELECTION: (q: Struct<typeof v.v4l2Selection.fields>) => {
+      if (q.target !== v.V4L2_SEL_TGT_COMPOSE) return -errno.EINVAL;
+      q["r.width"] = this.#out.width - 2;
+      q["r.height"] = this.#out.height - 2;
+      return 0;
+    },
+    VIDIOC_G_CTRL: (q: Struct<typeof v.v4l2Control.fields>) => {
+      if (q.id !== v.V4L2_CID_MIN_BUFFERS_FOR_CAPTURE) return -errno.EINVAL;
+      q.value = 2;
+      return 0;
+    },
+    VIDIOC_SUBSCRIBE_EVENT: () => 0,
+    VIDIOC_DQEVENT: (q: Struct<typeof v.v4l2Event.fields>) => {
+      if (this.#events === 0) return -errno.ENOENT;
+      this.#events--;
+      q.type = v.V4L2_EVENT_SOURCE_CHANGE;
+      q["u.src_change.changes"] = v.V4L2_EVENT_SRC_CH_RESOLUTION;
+      return 0;
+    },
+    VIDIOC_REQBUFS: (q: Struct<typeof v.v4l2Requestbuffers.fields>) => {
+      const queue = this.#queue(q.type);
+      if (q.memory === v.V4L2_MEMORY_USERPTR && !this.#owner.options.userPointers)
+        return -errno.EINVAL;
+      if (queue.streaming) return -errno.EBUSY;
+      const size = Math.ceil(this.#size(queue) / 4096) * 4096;
+      const base = queue === this.#in ? 0 : BUFFER_AREA;
+      queue.memory = q.memory;
+      q.count = Math.min(q.count, q.memory === 1 ? Math.floor(BUFFER_AREA / size) : 32);
+      queue.buffers = Array.from({ length: q.count }, (_, index) => ({
+        index,
+        offset: base + index * size,
+        length: size,
+        address: 0,
+        bytesused: 0,
+        sec: 0,
+        usec: 0,
+        flags: 0,
+      }));
+      queue.queued = [];
+      queue.done = [];
+      return 0;
+    },
+    VIDIOC_QUERYBUF: (q: Struct<typeof v.v4l2Buffer.fields>) => {
+      const buffer = this.#queue(q.type).buffers[q.index];
+      if (buffer === undefined) return -errno.EINVAL;
+      const plane = this.#plane(q);
+      if (plane === undefined) {
+        q.length = buffer.length;
+        q["m.offset"] = buffer.offset;
+      } else {
+        plane.length = buffer.length;
+        plane["m.mem_offset"] = buffer.offset;
+      }
+      return 0;
+    },
+    VIDIOC_QBUF: (q: Struct<typeof v.v4l2Buffer.fields>) => this.#queueBuffer(q),
+    VIDIOC_DQBUF: (q: Struct<typeof v.v4l2Buffer.fields>) => this.#dequeueBuffer(q),
+    VIDIOC_STREAMON: (q: { value: number }) => {
+      this.#queue(q.value).streaming = true;
+      this.#work();
+      return 0;
+    },
+    VIDIOC_STREAMOFF: (q: { value: number }) => {
+      const queue = this.#queue(q.value);
+      queue.streaming = false;
+      queue.queued = [];
+      queue.done = [];
+      if (queue === this.#in) {
+        this.#pending = [];
+        this.#orphans = 0;
+        this.#carry = new Uint8Array(new ArrayBuffer(0));
+        this.#known = false;
+      } else {
+        this.#changed = false;
+        this.#draining = false;
+        this.#stopped = false;
+        this.#lastDequeued = false;
+      }
+      return 0;
+    },
+    VIDIOC_DECODER_CMD: (q: { cmd: number }) => {
+      if (!this.#in.streaming) return 0;
+      if (q.cmd === v.V4L2_DEC_CMD_STOP) {
+        this.#draining = true;
+        this.#work();
+        return 0;
+      }
+      this.#stopped = false;
+      if (!this.#owner.options.forgetsStart) this.#lastDequeued = false;
+      return 0;
+    },
+  };
+
+  #queue(type: number): Queue {
+    if (type === this.#in.type) return this.#in;
+    if (type === this.#out.type || type === v.V4L2_BUF_TYPE_VIDEO_CAPTURE) return this.#out;
+    throw new Error(`buffer type ${type}`);
+  }
+  #size(queue: Queue): number {
+    return queue.width * queue.height * (queue === this.#in ? 3 : 1.5);
+  }
+  #plane(q: Struct<typeof v.v4l2Buffer.fields>) {
+    if (!this.#owner.options.multiplanar) return undefined;
+    return v.v4l2Plane.over(viewOf(q["m.planes"], v.v4l2Plane.size));
+  }
+  #format(q: Struct<typeof v.v4l2Format.fields>, queue: Queue): number {
+    q["fmt.pix.width"] = queue.width;
+    q["fmt.pix.height"] = queue.height;
+    q["fmt.pix.pixelformat"] = fourcc(queue.format);
+    const stride = queue === this.#in ? 0 : queue.width;
+    if (this.#owner.options.multiplanar) {
+      q["fmt.pix_mp.num_planes"] = 1;
+      const plane = v.v4l2PlanePixFormat.over(q.$bytes, 28);
+      plane.sizeimage = this.#size(queue);
+      plane.bytesperline = stride;
+    } else {
+      q["fmt.pix.sizeimage"] = this.#size(queue);
+      q["fmt.pix.bytesperline"] = stride;
+    }
+    return 0;
+  }
+
+  #queueBuffer(q: Struct<typeof v.v4l2Buffer.fields>): number {
+    const queue = this.#queue(q.type);
+    const buffer = queue.buffers[q.index];
+    if (buffer === undefined || queue.queued.includes(buffer) || queue.done.includes(buffer))
+      return -errno.EINVAL;
+    const plane = this.#plane(q);
+    if (queue.memory === v.V4L2_MEMORY_USERPTR) {
+      if (this.#owner.options.refusesPointers) return -errno.EFAULT;
+      buffer.address = plane?.["m.userptr"] ?? q["m.userptr"];
+      buffer.length = plane?.length ?? q.length;
+      if (buffer.length < this.#size(queue)) return -errno.EINVAL;
+    }
+    buffer.bytesused = plane?.bytesused ?? q.bytesused;
+    buffer.sec = q["timestamp.tv_sec"];
+    buffer.usec = q["timestamp.tv_usec"];
+    buffer.flags = 0;
+    if (queue === this.#in && (buffer.bytesused < 1 || buffer.bytesused > buffer.length))
+      return -errno.EINVAL;
+    queue.queued.push(buffer);
+    if (queue === this.#in) this.#pending.push({ buffer, left: buffer.bytesused });
+    if (queue === this.#in) {
+      const more = new Uint8Array(new ArrayBuffer(this.#carry.length + buffer.bytesused));
+      more.set(this.#carry);
+      more.set(this.#bytes(queue, buffer).subarray(0, buffer.bytesused), this.#carry.length);
+      this.#carry = more;
+    }
+    this.#work();
+    return 0;
+  }
+
+  #bytes(queue: Queue, buffer: Buffer): Uint8Array {
+    if (queue.memory === v.V4L2_MEMORY_USERPTR) return viewOf(buffer.address, buffer.length);
+    return this.#memory.bytes.subarray(buffer.offset, buffer.offset + buffer.length);
+  }
+
+  #dequeueBuffer(q: Struct<typeof v.v4l2Buffer.fields>): number {
+    const queue = this.#queue(q.type);
+    if (!queue.streaming) return -errno.EINVAL;
+    if (queue === this.#out && this.#lastDequeued) return -errno.EPIPE;
+    const buffer = queue.done.shift();
+    if (buffer === undefined) return -errno.EAGAIN;
+    q.index = buffer.index;
+    q.flags = buffer.flags | 0x4000;
+    q["timestamp.tv_sec"] = buffer.sec;
+    q["timestamp.tv_usec"] = buffer.usec;
+    const plane = this.#plane(q);
+    if (plane === undefined) q.bytesused = buffer.bytesused;
+    else plane.bytesused = buffer.bytesused;
+    if (queue === this.#out && (buffer.flags & v.V4L2_BUF_FLAG_LAST) !== 0)
+      this.#lastDequeued = true;
+    return 0;
+  }
+
+  /** Bytes of the stream were read: buffers read to their end are done. The time stamp is that of the last byte's. */
+  #consume(length: number): Buffer | undefined {
+    this.#carry = this.#carry.slice(length);
+    let rest = length - Math.min(length, this.#orphans);
+    this.#orphans -= length - rest;
+    let last: Buffer | undefined;
+    while (rest > 0) {
+      const [first] = this.#pending;
+      if (first === undefined) break;
+      last = first.buffer;
+      const n = Math.min(rest, first.left);
+      first.left -= n;
+      rest -= n;
+      if (first.left > 0) break;
+      this.#pending.shift();
+      const at = this.#in.queued.indexOf(first.buffer);
+      if (at >= 0) this.#in.queued.splice(at, 1);
+      this.#in.done.push(first.buffer);
+    }
+    return last;
+  }
+
+  #frame(): { width: number; height: number; size: number; body: number } | undefined {
+    if (this.#carry.length < HEADER) return undefined;
+    const view = new DataView(this.#carry.buffer);
+    const size = HEADER + view.getUint32(40);
+    if (this.#carry.length < size) return undefined;
+    return {
+      width: view.getUint32(12),
+      height: view.getUint32(16),
+      size,
+      body: this.#carry[HEADER] ?? 0,
+    };
+  }
+
+  #work(): void {
+    if (!this.#in.streaming) return;
+    while (!this.#changed) {
+      const frame = this.#frame();
+      const header = this.#carry.length >= HEADER;
+      if (header && !this.#known && !this.#out.streaming) {
+        const view = new DataView(this.#carry.buffer);
+        this.#announce(view.getUint32(12), view.getUint32(16));
+        this.#known = true;
+        return;
+      }
+      if (!this.#out.streaming || this.#stopped) return;
+      const [target] = this.#out.queued;
+      if (frame === undefined) {
+        if (this.#draining && target !== undefined) this.#finish(target, 0, v.V4L2_BUF_FLAG_LAST);
+        return;
+      }
+      if (target === undefined) return;
+      if (frame.width !== this.#out.width || frame.height !== this.#out.height) {
+        this.#announce(frame.width, frame.height);
+        this.#changed = true;
+        this.#finish(target, 0, v.V4L2_BUF_FLAG_LAST);
+        return;
+      }
+      const source = this.#consume(frame.size);
+      target.sec = source?.sec ?? 0;
+      target.usec = source?.usec ?? 0;
+      const bytes = this.#bytes(this.#out, target);
+      const length = this.#size(this.#out);
+      const broken = frame.body === 0xee;
+      for (let i = 0; i < length && !broken; i++) bytes[i] = frame.body + i;
+      const last = this.#draining && this.#frame() === undefined ? v.V4L2_BUF_FLAG_LAST : 0;
+      this.#finish(target, broken ? 0 : length, last | (broken ? v.V4L2_BUF_FLAG_ERROR : 0));
+    }
+  }
+
+  #finish(target: Buffer, bytesused: number, flags: number): void {
+    this.#out.queued.shift();
+    target.bytesused = bytesused;
+    target.flags = flags;
+    this.#out.done.push(target);
+    if ((flags & v.V4L2_BUF_FLAG_LAST) !== 0 && !this.#changed) {
+      this.#stopped = true;
+      this.#draining = false;
+    }
+  }
+
+  #announce(width: number, height: number): void {
+    this.#out.width = width;
+    this.#out.height = height;
+    this.#out.format = "YU12"; // its favourite, whatever was asked for
+    this.#events++;
+  }
+
+  /** What poll() would say, and the handler's call if it says anything it was asked for. */
+  wake(): boolean {
+    if (this.closed || this.watch === undefined) return false;
+    // Buffers whose bytes only began a frame go back at once, as the kernel's copy them.
+    if (this.#out.streaming && this.#in.streaming && this.#frame() === undefined)
+      this.#returnRead();
+    const { events, handler } = this.watch;
+    let ready = 0;
+    const data = EPOLLIN | EPOLLOUT;
+    const idle = (queue: Queue) =>
+      !queue.streaming || queue.queued.length + queue.done.length === 0;
+    if ((events & data) !== 0 && idle(this.#in) && idle(this.#out) && !this.#lastDequeued)
+      ready = EPOLLERR;
+    else {
+      if (this.#in.done.length > 0) ready |= EPOLLOUT;
+      if (this.#out.done.length > 0 || this.#lastDequeued) ready |= EPOLLIN;
+    }
+    if (this.#events > 0) ready |= EPOLLPRI;
+    ready &= events | EPOLLERR;
+    if (ready === 0 || events === 0) return false;
+    handler(ready);
+    return true;
+  }
+
+  #returnRead(): void {
+    for (const { buffer, left } of this.#pending.splice(0)) {
+      this.#orphans += left;
+      const at = this.#in.queued.indexOf(buffer);
+      if (at >= 0) this.#in.queued.splice(at, 1);
+      this.#in.done.push(buffer);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.closed = true;
+    this.#memory[Symbol.dispose]();
+    this.#fd[Symbol.dispose]();
+  }
+}

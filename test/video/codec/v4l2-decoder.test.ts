@@ -1,0 +1,443 @@
+// The V4L2 decoder back-end on a fake memory-to-memory device: both APIs, both memory types, and drivers with quirks.
+import { describe, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { errno } from "../../../ffi/errno.ts";
+import { decoderOn, openV4l2Decoder } from "../../../src/video/codec/v4l2-decoder.ts";
+import * as s from "../../../src/video/structs.ts";
+import { FakeDecoder, type FakeOptions } from "../../support/fake-decoder.ts";
+import { fwhtFrame } from "../../support/fwht.ts";
+import { Driver, type Sent } from "../../support/video-driver.ts";
+
+const W = 64;
+const H = 48;
+const PICTURE = (W * H * 3) / 2;
+const BITSTREAM = W * H * 3;
+
+interface Rig extends Disposable {
+  readonly driver: Driver;
+  readonly fake: FakeDecoder;
+  readonly inputs: bigint[];
+  readonly outputs: bigint[];
+}
+
+/** Stream 1 with inputs 1 to 4 and outputs 11 to 16 of a page-rounded size; nothing queued. */
+function rig(options: FakeOptions = {}, { pieces = 1 } = {}): Rig {
+  const fake = new FakeDecoder(options);
+  const backend = decoderOn(fake.open(), () => fake.open());
+  const driver = new Driver(backend, { watcher: fake.watcher });
+  driver.create(1);
+  driver.setParams(1, s.OUTPUT, { format: 4, width: W, height: H });
+  driver.setParams(1, s.INPUT, { format: 0x1006, width: W, height: H });
+  const make = (queue: number, id: number, bytes: number) => {
+    const length = Math.ceil(bytes / 4096) * 4096;
+    const at = driver.allocate(length + 4096 * pieces);
+    const each = length / pieces;
+    // Pieces with gaps between them are not one stretch of memory.
+    const entries = Array.from({ length: pieces }, (_, i) => ({
+      address: at + BigInt(i * (each + (pieces > 1 ? 64 : 0))),
+      length: each,
+    }));
+    driver.resource(1, queue, id, [entries]);
+    return at;
+  };
+  const inputs = [1, 2, 3, 4].map((id) => make(s.INPUT, id, BITSTREAM));
+  const outputs = [11, 12, 13, 14, 15, 16].map((id) => make(s.OUTPUT, id, PICTURE));
+  return {
+    driver,
+    fake,
+    inputs,
+    outputs,
+    [Symbol.dispose]() {
+      driver[Symbol.dispose]();
+      backend[Symbol.dispose]();
+    },
+  };
+}
+
+function frame(value: number, width = W, height = H, body = 50): Uint8Array<ArrayBuffer> {
+  const bytes = fwhtFrame(width, height, body);
+  bytes.fill(value, 44);
+  return bytes;
+}
+
+/** Writes the bitstream into input `id` and queues it. */
+function feed(r: Rig, id: number, bytes: Uint8Array, ts: bigint): Sent {
+  const at = r.inputs[id - 1] ?? 0n;
+  r.driver.memory.bytes(at, bytes.length).set(bytes);
+  const sent = r.driver.queue(1, s.INPUT, id, [bytes.length], ts);
+  r.fake.settle();
+  return sent;
+}
+function want(r: Rig, id: number): Sent {
+  const sent = r.driver.queue(1, s.OUTPUT, id);
+  r.fake.settle();
+  return sent;
+}
+function readParams(r: Rig) {
+  r.driver.params(1, s.INPUT);
+  const params = r.driver.params(1, s.OUTPUT);
+  r.fake.settle();
+  return params;
+}
+function shown(r: Rig, id: number): number[] {
+  const bytes = r.driver.memory.bytes(r.outputs[id - 11] ?? 0n, PICTURE);
+  const ok = bytes.every((byte, i) => byte === (((bytes[0] ?? 0) + i) & 0xff));
+  return ok ? [bytes[0] ?? -1] : [-1];
+}
+
+const variants: [string, FakeOptions][] = [
+  ["single-planar, MMAP", {}],
+  ["multi-planar, MMAP", { multiplanar: true }],
+  ["single-planar, USERPTR", { userPointers: true }],
+  ["multi-planar, USERPTR", { userPointers: true, multiplanar: true }],
+  ["USERPTR refused at QBUF", { userPointers: true, refusesPointers: true }],
+  ["START forgotten", { forgetsStart: true }],
+];
+
+describe.each(variants)("%s", (_, options) => {
+  test("pictures come out byte for byte, with their times, without a drain", () => {
+    using r = rig(options);
+    const times = [2n ** 53n + 7n, 123_456_789_123_456_789n, 2n ** 64n - 2n];
+    feed(r, 1, frame(10), times[0] ?? 0n);
+    expect(r.driver.eventList).toEqual([[s.EVENT_RESOLUTION_CHANGED, 1]]);
+    const params = readParams(r);
+    expect([params.frame_width, params.frame_height, params["crop.width"]]).toEqual([W, H, W - 2]);
+    expect([params["plane_formats[0].plane_size"], params["plane_formats[0].stride"]]).toEqual([
+      PICTURE,
+      W,
+    ]);
+    expect(params.min_buffers).toBe(3);
+    const outs = [want(r, 11), want(r, 12), want(r, 13)];
+    const ins = [feed(r, 2, frame(20), times[1] ?? 0n), feed(r, 3, frame(30), times[2] ?? 0n)];
+    expect(ins.map(({ code, flags }) => [code, flags])).toEqual([
+      [0x202, 0],
+      [0x202, 0],
+    ]);
+    expect(outs.map(({ timestamp }) => timestamp)).toEqual(times);
+    expect(outs.map(({ size, flags }) => [size, flags])).toEqual(outs.map(() => [PICTURE, 0]));
+    expect([11, 12, 13].flatMap((id) => shown(r, id))).toEqual([10, 20, 30]);
+  });
+
+  test("the first buffers are parked until the parameters were read", () => {
+    using r = rig(options);
+    const early = [want(r, 11), want(r, 12)];
+    feed(r, 1, frame(5), 1n);
+    expect(early.every(({ held }) => held)).toBe(true);
+    readParams(r);
+    expect([early[0]?.timestamp, early[1]?.held, shown(r, 11)]).toEqual([1n, true, [5]]);
+  });
+
+  test("drain: all pictures, an empty EOS buffer, the answer; then it resumes by itself, again and again", () => {
+    using r = rig(options);
+    feed(r, 1, Buffer.concat([frame(1), frame(2), frame(3)]), 9n);
+    readParams(r);
+    for (const round of [1, 2, 3]) {
+      if (round > 1) feed(r, 1, Buffer.concat([frame(1), frame(2), frame(3)]), 9n);
+      const drain = r.driver.drain(1);
+      r.fake.settle();
+      const outs = [11, 12, 13, 14].map((id) => want(r, id));
+      expect(outs.map(({ flags, size }) => [flags, size])).toEqual([
+        [0, PICTURE],
+        [0, PICTURE],
+        [0, PICTURE],
+        [s.BUFFER_EOS, 0],
+      ]);
+      expect([drain.code, r.driver.answered.at(-1) === drain]).toEqual([0x200, true]);
+      expect([11, 12, 13].flatMap((id) => shown(r, id))).toEqual([1, 2, 3]);
+    }
+  });
+
+  test("a drain with every buffer already with the decoder", () => {
+    using r = rig(options);
+    feed(r, 1, frame(1), 1n);
+    readParams(r);
+    const outs = [11, 12, 13, 14, 15, 16].map((id) => want(r, id));
+    feed(r, 2, frame(2), 2n);
+    const drain = r.driver.drain(1);
+    r.fake.settle();
+    expect(drain.code).toBe(0x200);
+    expect(outs.map(({ held }) => held)).toEqual([false, false, false, true, true, true]);
+    expect(outs.slice(0, 3).map(({ flags }) => flags)).toEqual([0, 0, s.BUFFER_EOS]);
+    feed(r, 1, frame(7), 7n);
+    expect(outs.filter(({ held }) => !held && true).length).toBe(4);
+    const id = 11 + outs.findIndex((o, i) => i > 2 && !o.held);
+    expect([shown(r, id), outs[id - 11]?.timestamp]).toEqual([[7], 7n]);
+  });
+
+  test("a drain of nothing, before and after pictures", () => {
+    using r = rig(options);
+    const drain = r.driver.drain(1);
+    r.fake.settle();
+    expect([want(r, 11).flags, drain.code]).toEqual([s.BUFFER_EOS, 0x200]);
+    feed(r, 1, frame(4), 4n);
+    readParams(r);
+    expect(want(r, 11).timestamp).toBe(4n);
+    const again = r.driver.drain(1);
+    r.fake.settle();
+    expect([want(r, 12).flags, again.code]).toEqual([s.BUFFER_EOS, 0x200]);
+  });
+
+  test("seek: both queues cleared, everything given back first, then decoding goes on elsewhere", () => {
+    using r = rig(options);
+    feed(r, 1, Buffer.concat([frame(1), frame(2)]), 1n);
+    readParams(r);
+    for (const round of [1, 2, 3]) {
+      const outs = [11, 12, 13].map((id) => want(r, id));
+      feed(r, 2, Buffer.concat([frame(3), frame(4), frame(5), frame(6)]), 3n);
+      feed(r, 3, frame(7), 4n);
+      r.driver.clear(1, s.INPUT);
+      const clear = r.driver.clear(1, s.OUTPUT);
+      expect(outs.every(({ held }) => !held)).toBe(true);
+      expect(r.driver.answered.at(-1)).toBe(clear);
+      r.fake.settle();
+      const [out] = [want(r, 14)];
+      expect(out?.held).toBe(true);
+      feed(r, 4, frame(40 + round), 100n + BigInt(round));
+      expect([out?.timestamp, shown(r, 14)]).toEqual([100n + BigInt(round), [40 + round]]);
+      r.driver.clear(1, s.INPUT);
+      r.driver.clear(1, s.OUTPUT);
+    }
+    expect(r.driver.eventList.length).toBe(1);
+  });
+
+  test("a cleared drain is cancelled, and what comes after it is decoded", () => {
+    using r = rig(options);
+    feed(r, 1, Buffer.concat([frame(1), frame(2), frame(3)]), 1n);
+    readParams(r);
+    want(r, 11);
+    const drain = r.driver.drain(1);
+    r.fake.settle();
+    r.driver.clear(1, s.INPUT);
+    expect(drain.code).toBe(0x300);
+    r.fake.settle();
+    r.driver.clear(1, s.OUTPUT);
+    feed(r, 2, frame(8), 8n);
+    expect(want(r, 12).timestamp).toBe(8n);
+    expect(shown(r, 12)).toEqual([8]);
+  });
+
+  test("another resolution in mid-stream: old pictures, event, EOS, new buffers, new pictures", () => {
+    using r = rig(options);
+    const [w2, h2] = [96, 64];
+    feed(r, 1, Buffer.concat([frame(1), frame(2), frame(3, w2, h2), frame(4, w2, h2)]), 6n);
+    readParams(r);
+    const outs = [11, 12, 13, 14].map((id) => want(r, id));
+    expect(outs.map(({ held }) => held)).toEqual([false, false, true, true]);
+    expect(r.driver.eventList.length).toBe(2);
+    const params = readParams(r);
+    expect([params.frame_width, params.frame_height]).toEqual([w2, h2]);
+    expect(outs.map(({ held }) => held)).toEqual([false, false, false, true]);
+    expect([outs[2]?.flags, outs[2]?.size]).toEqual([s.BUFFER_EOS, 0]);
+    expect([11, 12].flatMap((id) => shown(r, id))).toEqual([1, 2]);
+    r.driver.clear(1, s.OUTPUT);
+    r.driver.destroyAll(1, s.OUTPUT);
+    const bytes = (w2 * h2 * 3) / 2;
+    const at = [31, 32].map((id) => r.driver.simple(1, s.OUTPUT, id, bytes));
+    const fresh = [want(r, 31), want(r, 32)];
+    expect(fresh.map(({ size, timestamp, flags }) => [size, timestamp, flags])).toEqual([
+      [bytes, 6n, 0],
+      [bytes, 6n, 0],
+    ]);
+    expect(at.map((a) => r.driver.memory.bytes(a, bytes)[0])).toEqual([3, 4]);
+  });
+
+  test("more picture buffers can be added while it runs", () => {
+    using r = rig(options);
+    feed(r, 1, Buffer.concat([frame(1), frame(2), frame(3)]), 1n);
+    readParams(r);
+    want(r, 11);
+    const at = r.driver.simple(1, s.OUTPUT, 50, 8192);
+    expect(want(r, 50).size).toBe(PICTURE);
+    expect(r.driver.memory.bytes(at, 1)[0]).toBe(2);
+  });
+
+  test("a frame that cannot be decoded is one buffer with ERR, and the next is good", () => {
+    using r = rig(options);
+    feed(r, 1, Buffer.concat([frame(1), frame(0xee), frame(3)]), 1n);
+    readParams(r);
+    const outs = [11, 12, 13].map((id) => want(r, id));
+    expect(outs.map(({ flags, size }) => [flags, size])).toEqual([
+      [0, PICTURE],
+      [s.BUFFER_ERR, 0],
+      [0, PICTURE],
+    ]);
+  });
+
+  test("paused, nothing is written; resumed, everything comes", () => {
+    using r = rig(options);
+    feed(r, 1, frame(1), 1n);
+    readParams(r);
+    want(r, 11);
+    r.driver.device.pause();
+    const late = r.driver.queue(1, s.OUTPUT, 12);
+    feed(r, 2, frame(2), 2n);
+    expect([late.held, shown(r, 12)]).toEqual([true, [-1]]);
+    r.driver.device.resume();
+    r.fake.settle();
+    expect([late.timestamp, shown(r, 12)]).toEqual([2n, [2]]);
+  });
+
+  test("every descriptor and mapping goes with its stream", () => {
+    const count = () => readdirSync("/proc/self/fd").length;
+    const before = count();
+    {
+      using r = rig(options);
+      const open = count();
+      for (let i = 0; i < 20; i++) {
+        r.driver.create(2);
+        r.driver.destroy(2);
+      }
+      feed(r, 1, frame(1), 1n);
+      readParams(r);
+      want(r, 11);
+      expect(count()).toBe(open);
+      r.driver.device.reset();
+      expect(r.fake.contexts.filter(({ closed }) => !closed).length).toBe(1);
+      r.driver.start();
+      expect(r.driver.create(1).code).toBe(0x200);
+    }
+    expect(count()).toBe(before);
+  });
+});
+
+test("zero-copy is used where the memory is in one piece, and one copy where it is not", () => {
+  for (const [pieces, user] of [
+    [1, true],
+    [2, false],
+  ] as const) {
+    using r = rig({ userPointers: true }, { pieces });
+    feed(r, 1, frame(1).subarray(0, 40), 1n);
+    r.driver.clear(1, s.INPUT);
+    const bytes = frame(9);
+    const at = r.inputs[0] ?? 0n;
+    r.driver.memory.bytes(at, bytes.length).set(bytes);
+    r.driver.queue(1, s.INPUT, 1, [bytes.length], 5n);
+    r.fake.settle();
+    readParams(r);
+    want(r, 11);
+    const mapped = (r.fake.calls.get("VIDIOC_QUERYBUF") ?? 0) > 0;
+    expect(mapped).toBe(!user);
+  }
+});
+
+test("NV12 is asked for again after each change, because decoders name their favourite", () => {
+  using r = rig();
+  r.driver.setParams(1, s.OUTPUT, { format: 3, width: W, height: H });
+  expect(r.driver.params(1, s.OUTPUT).format).toBe(3);
+  feed(r, 1, frame(1), 1n);
+  expect(readParams(r).format).toBe(3);
+});
+
+test("capabilities: formats by table, unknown ones left out, sizes continuous with step 1", () => {
+  using r = rig();
+  const input = [
+    ...new Uint32Array(r.driver.capability(s.INPUT).reply?.buffer ?? new ArrayBuffer(0)),
+  ];
+  expect(input.slice(2, 10)).toEqual([1, 0, 7, 0, 0x1006, 1, 0, 1]);
+  expect(input.slice(10, 18)).toEqual([16, 2048, 1, 0, 16, 2048, 1, 0]);
+  const output = [
+    ...new Uint32Array(r.driver.capability(s.OUTPUT).reply?.buffer ?? new ArrayBuffer(0)),
+  ];
+  expect([output[2], output[6], output[22], output[38]]).toEqual([3, 4, 5, 3]);
+});
+
+test("several streams at once have a context each", () => {
+  using r = rig();
+  const { driver, fake } = r;
+  for (const stream of [2, 3, 4]) {
+    driver.create(stream);
+    driver.setParams(stream, s.INPUT, { width: W, height: H });
+    const at = driver.simple(stream, s.INPUT, 1, 12_288);
+    const out = driver.simple(stream, s.OUTPUT, 1, 8192);
+    driver.memory.bytes(at, 94).set(frame(stream * 10));
+    driver.queue(stream, s.INPUT, 1, [94], BigInt(stream));
+    fake.settle();
+    driver.params(stream, s.OUTPUT);
+    const sent = driver.queue(stream, s.OUTPUT, 1);
+    fake.settle();
+    expect([sent.timestamp, driver.memory.bytes(out, 1)[0]]).toEqual([BigInt(stream), stream * 10]);
+  }
+});
+
+test("bitstream larger than the decoder's buffer is one ERR answer", () => {
+  using r = rig();
+  const at = r.driver.simple(1, s.INPUT, 60, 65_536);
+  expect(at).toBeGreaterThan(0n);
+  const sent = r.driver.queue(1, s.INPUT, 60, [60_000], 1n);
+  expect([sent.code, sent.flags]).toEqual([0x202, s.BUFFER_ERR]);
+  expect(feed(r, 1, frame(1), 2n).code).toBe(0);
+});
+
+test.each(["VIDIOC_DQBUF", "VIDIOC_STREAMON", "VIDIOC_QBUF", "VIDIOC_REQBUFS"])(
+  "%s failing with EIO is one ERROR event; what is held comes back, the next stream works",
+  (call) => {
+    const faults = new Map<string, number>();
+    using r = rig({ faults });
+    faults.set(call, errno.EIO);
+    const held = want(r, 11);
+    feed(r, 1, frame(1), 1n);
+    readParams(r);
+    expect(r.driver.eventList.filter(([type]) => type === s.EVENT_ERROR)).toEqual([
+      [s.EVENT_ERROR, 1],
+    ]);
+    expect(held.flags).toBe(s.BUFFER_ERR);
+    expect(want(r, 12).flags).toBe(s.BUFFER_ERR);
+    expect(r.driver.drain(1).code).toBe(0x300);
+    expect(r.driver.clear(1, s.OUTPUT).code).toBe(0x200);
+    expect(r.driver.params(1, s.OUTPUT).num_planes).toBe(1);
+    faults.clear();
+    expect(r.driver.destroy(1).code).toBe(0x200);
+    expect(r.driver.create(1).code).toBe(0x200);
+    r.driver.setParams(1, s.INPUT, { width: W, height: H });
+    r.driver.resource(1, s.INPUT, 1, [[{ address: r.inputs[0] ?? 0n, length: 12_288 }]]);
+    r.driver.resource(1, s.OUTPUT, 11, [[{ address: r.outputs[0] ?? 0n, length: 8192 }]]);
+    feed(r, 1, frame(77), 1n);
+    readParams(r);
+    want(r, 11);
+    expect(shown(r, 11)).toEqual([77]);
+  },
+);
+
+test("a stream the host cannot open is out of memory, and the device goes on", () => {
+  const fake = new FakeDecoder({ faults: new Map() });
+  const backend = decoderOn(fake.open(), () => fake.open());
+  using driver = new Driver(backend, { watcher: fake.watcher });
+  fake.options.faults?.set("VIDIOC_SUBSCRIBE_EVENT", errno.EMFILE);
+  expect(driver.create(1).code).toBe(0x301);
+  fake.options.faults?.clear();
+  expect(driver.create(1).code).toBe(0x200);
+  expect(fake.contexts.filter(({ closed }) => !closed).length).toBe(2);
+  driver.device.reset();
+  backend[Symbol.dispose]();
+});
+
+const badDevices: [string, FakeOptions, RegExp][] = [
+  [
+    "no coded format a guest knows",
+    { coded: "SFWH" },
+    /decodes SFWH, no format a guest can be offered/,
+  ],
+  ["no raw format a guest knows", { raw: ["GREY"] }, /makes no pictures a guest can be offered/],
+  [
+    "no video device",
+    { faults: new Map([["VIDIOC_QUERYCAP", errno.ENOTTY]]) },
+    /ENOTTY.*not a video device/,
+  ],
+];
+test.each(badDevices)("%s: one line that says so", (_, options, text) => {
+  const fake = new FakeDecoder(options);
+  expect(() => decoderOn(fake.open(), () => fake.open())).toThrow(text);
+  expect(fake.contexts.every(({ closed }) => closed)).toBe(true);
+});
+
+test("a path that is missing, a file or a folder is refused and not touched", async () => {
+  const file = `/tmp/framepass-video-${process.pid}`;
+  await Bun.write(file, "precious");
+  expect(() => openV4l2Decoder(file)).toThrow(/not a device/);
+  expect(await Bun.file(file).text()).toBe("precious");
+  await Bun.file(file).delete();
+  expect(() => openV4l2Decoder(file)).toThrow(/ENOENT.*--v4l2-device/);
+  expect(await Bun.file(file).exists()).toBe(false);
+  expect(() => openV4l2Decoder("/tmp")).toThrow(/not a device/);
+  expect(() => openV4l2Decoder("/dev/null")).toThrow(/ENOTTY.*not a video device/);
+});
