@@ -26,6 +26,9 @@ export class UnavailableError extends Error {
   override readonly name = "UnavailableError";
 }
 
+/** A driver that does not take buffers of the memory type it was offered; another type may do. */
+export class MemoryRefused extends UnavailableError {}
+
 /** A source that ended in mid-stream: the device is gone, its signal changed, a file was cut. */
 export class SourceEnded extends Error {
   override readonly name = "SourceEnded";
