@@ -18,7 +18,7 @@ import { until } from "../support/until.ts";
 import type { Shot, X11, XWindow } from "../support/x11.ts";
 import { Xvfb } from "../support/xvfb.ts";
 
-const KEY = { escape: 9, q: 24, s: 39 } as const; // X key codes of a PC keyboard
+const KEY = { escape: 9, q: 24, s: 39, f: 41 } as const; // X key codes of a PC keyboard
 let screen: Xvfb;
 let x: X11;
 const work = mkdtempSync(join(tmpdir(), "framepass-display-"));
@@ -272,6 +272,37 @@ test.each(["q", "escape"] as const)(
     expect((await other.ended()).status).toBe(130);
   },
 );
+
+test("key f asks the window manager for full screen, and again for the window", async () => {
+  x.hearManagerMessages();
+  await using _receiver = await receive("--keep");
+  const { id } = await windowOf(640, 480);
+  const asked = async (what: readonly string[]) =>
+    until(`${what}`, 4000, async () =>
+      (await x.stateRequests(id)).join() === what.join() ? true : undefined,
+    );
+  await x.press(id, KEY.f);
+  await asked(["add full screen"]);
+  await x.press(id, KEY.f);
+  await asked(["add full screen", "remove full screen"]);
+});
+
+test.each([
+  ["auto", 240, [236, 77, 44]], // BT.601, limited range
+  ["auto", 720, [250, 91, 40]], // BT.709
+  ["bt601", 720, [236, 77, 44]],
+  ["bt709", 240, [250, 91, 40]],
+  ["bt601-full", 240, [221, 82, 53]],
+] as const)("--colour %s for %i lines: matrix and range", async (colour, height, rgb) => {
+  const width = 320;
+  const frame = new Uint8Array(width * height * 2);
+  for (let at = 0; at < frame.length; at += 4) frame.set([120, 90, 120, 200], at); // Y Cb Y Cr
+  await using receiver = await receive("--colour", colour);
+  const { port } = receiver;
+  using sender = await rawSender(port, "YUYV", width, height, frame.length);
+  await sender.frame(frame);
+  await seen(await windowOf(width, height), (shot) => difference(shot.at(100, 100), rgb));
+});
 
 test("with --keep a card waits for a sender, again when one has died, and the next is shown", async () => {
   const isCard = (shot: Shot) => {
