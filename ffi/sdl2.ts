@@ -13,6 +13,7 @@ const address = FFIType.i64_fast;
 const none = FFIType.void;
 
 const signatures = {
+  SDL_ConvertPixels: { args: [int, int, u, at, int, u, at, int], returns: int },
   SDL_CreateRenderer: { args: [at, int, u], returns: address },
   SDL_CreateTexture: { args: [at, u, int, int, int], returns: address },
   SDL_CreateWindow: { args: [at, int, int, int, int, u], returns: address },

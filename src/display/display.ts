@@ -89,7 +89,7 @@ export class Display implements Disposable {
     const showing = new Showing(this.#loop, {
       window,
       picture,
-      loader,
+      loader: (window.accelerated ? undefined : loader.onCpu?.()) ?? loader,
       smooth: !isSharp(this.#options.scale),
       counts: this.counts,
       latency: this.latency,

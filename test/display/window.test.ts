@@ -1,10 +1,11 @@
 // receiver_sdl as its users see it: the pictures in its window, under a screen in memory. What this cannot show
-// is a real GPU, a screen's refresh and full screen, which takes a window manager; the guest lab has a virtio-gpu.
+// is a real GPU, a screen's refresh and what full screen looks like; the guest lab has a virtio-gpu.
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decode } from "fast-png";
+import { library } from "../../scripts/display-needs.ts";
 import { openTestSource } from "../../src/capture/testsrc.ts";
 import { CARD_GROUND } from "../../src/display/card.ts";
 import { Canvas } from "../../src/format/canvas.ts";
@@ -34,14 +35,24 @@ afterAll(async () => {
 
 /** Variables that choose where SDL draws; those not named are unset. */
 const drawOn = (variables: Record<string, string>) => ({
-  env: { DISPLAY: undefined, WAYLAND_DISPLAY: undefined, SDL_VIDEODRIVER: undefined, ...variables },
+  env: {
+    DISPLAY: undefined,
+    WAYLAND_DISPLAY: undefined,
+    SDL_VIDEODRIVER: undefined,
+    XDG_RUNTIME_DIR: undefined,
+    ...variables,
+  },
 });
 
+type Receiver = Tool & { readonly port: string };
+
 /** A receiver_sdl that listens. */
-async function receive(...words: string[]): Promise<Tool & { readonly port: string }> {
+const receive = (...words: string[]): Promise<Receiver> => receiveOn({}, ...words);
+
+async function receiveOn(variables: Record<string, string>, ...words: string[]): Promise<Receiver> {
   const port = freePort();
   const where = ["-l", "127.0.0.1", "-p", port];
-  const on = drawOn({ DISPLAY: screen.display });
+  const on = drawOn({ DISPLAY: screen.display, ...variables });
   const tool = await Tool.start("receiver_sdl", [...where, ...words], on);
   await tool.says("listening on");
   return Object.assign(tool, { port });
@@ -131,6 +142,28 @@ test("every format in every size shows its bars, one sender after the other", as
     expect(openDescriptors(receiver.pid)).toBeLessThanOrEqual(descriptors + 4); // staging buffers
   }
 }, 60_000);
+
+// Where Mesa is there: the textures of a GPU's renderer, which take rows as they are, drawn on the CPU all the same.
+const mesa = existsSync(library("dri/swrast_dri.so"));
+test.skipIf(!mesa)(
+  "the same through OpenGL",
+  async () => {
+    await using receiver = await receiveOn({ SDL_RENDER_DRIVER: "opengl" }, "--keep");
+    const { port } = receiver;
+    const cases = onScreen.map((format) => ({ format, width: 640, height: 480 }));
+    for (const format of ["YUYV", "NV12", "YU12", "RGB3"])
+      cases.push({ format, width: 366, height: 250 });
+    for (const { format, width, height } of cases) {
+      await using _sender = await send(port, format, width, height);
+      await seen(await windowOf(width, height), (shot) => {
+        const wrong = wrongBars(shot, format === "GREY");
+        return wrong && `${format} ${width}x${height}: ${wrong}`;
+      });
+    }
+    await said(receiver, /opengl renderer on /);
+  },
+  60_000,
+);
 
 test("the title says tool, size, format and rate", async () => {
   await using receiver = await receive();
