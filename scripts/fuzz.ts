@@ -10,7 +10,8 @@ import { PROGRESS_BYTES, type Report } from "../test/fuzz/worker.ts";
 import { ensureNpm, projectDir } from "./ensure.ts";
 import type { Tally } from "./step.ts";
 
-const CASES = 50_000;
+/** Cases of each target in CI. */
+export const CASES = 50_000;
 /** Cases of one process: small enough to keep all processors busy to the end. */
 const SHARE = 12_500;
 /** A process whose seed stands still for so long hangs in that case. */

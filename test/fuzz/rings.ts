@@ -35,8 +35,10 @@ const sizes = [1, 2, 4, 8, 16, 64] as const;
 const RING_AT = [0, 0x2000] as const;
 const USED_AT = 0x1800;
 const AVAILABLE_AT = 0x1000;
-const SLOTS = 0xf000;
+const SLOTS = 0xf3f0;
 const SLOT = 0x400;
+/** Just before borders: of two regions, of guest memory. */
+const EDGES = [0xffe0, 0x1_ffe0, Number(BASE) + REGION - 32] as const;
 
 interface Entry {
   readonly at: number;
@@ -63,7 +65,9 @@ type Step =
 function entry(random: Random): Entry {
   const flags = random.chance(8) ? random.bits() & 0xffff : random.below(8);
   return {
-    at: random.chance(3) ? random.hostile() : SLOTS + SLOT * random.below(16) + random.below(32),
+    at: random.chance(4)
+      ? random.hostile()
+      : random.pick([SLOTS + SLOT * random.below(16), random.pick(EDGES)]) + random.below(32),
     length: random.chance(3) ? random.hostile() : random.below(200),
     flags,
     next: random.chance(6) ? random.hostile() & 0xffff : random.below(8),
@@ -321,7 +325,7 @@ class Guest implements Disposable {
     const parts = [
       { at, length: cut, flags: 0, next: 1 },
       { at: at + cut, length: bytes.length - cut, flags: 0, next: 2 },
-      { at: at + 0x200, length: room, flags: 2, next: 0 },
+      { at: slot % 2 === 0 ? at + 0x200 : EDGES[0] + slot, length: room, flags: 2, next: 0 },
     ];
     if (!indirect) {
       this.#chain(0, parts);

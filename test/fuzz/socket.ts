@@ -16,6 +16,7 @@ import type { CodecBackend } from "../../src/video/codec/codec.ts";
 import { openNull } from "../../src/video/codec/null.ts";
 import { createVideoDevice } from "../../src/video/device.ts";
 import type { Random } from "../support/random.ts";
+import { openDescriptors } from "../support/resources.ts";
 import { payload } from "../support/vhost/front-end.ts";
 import { GuestRam } from "../support/vhost/guest-ram.ts";
 import { turns } from "../support/vhost/scene.ts";
@@ -194,8 +195,6 @@ class Bench implements Disposable {
   readonly #codec: CodecBackend = this.#owned.use(openNull());
   readonly #kick = this.#owned.use(new Signal());
   readonly #fds: Readonly<Record<Kind, number>>;
-  /** The lowest number a new descriptor gets while nothing of a case is left. */
-  readonly #lowest: number;
 
   constructor() {
     const own = <T extends Disposable>(one: T) => this.#owned.use(one);
@@ -210,7 +209,6 @@ class Bench implements Disposable {
       null: own(Fd.open("/dev/null", O_RDWR)).number,
       folder: own(Fd.open("/", O_RDONLY)).number,
     };
-    this.#lowest = lowest();
   }
 
   async attempt(script: readonly Step[]): Promise<void> {
@@ -218,6 +216,7 @@ class Bench implements Disposable {
     log.level = -1;
     for (const { guest, size } of places) this.#ram.bytes(guest, size).fill(0);
     this.#kick.clear();
+    const before = openDescriptors();
     try {
       using owned = new DisposableStack();
       // What a handler throws comes out of the loop: that is a defect too.
@@ -225,8 +224,8 @@ class Bench implements Disposable {
     } finally {
       log.level = level;
     }
-    const now = lowest();
-    if (now !== this.#lowest) throw new Error(`descriptors are left: ${now}, not ${this.#lowest}`);
+    const left = openDescriptors() - before;
+    if (left > 0) throw new Error(`${left} descriptors are left`);
   }
 
   async #play(script: readonly Step[], owned: DisposableStack): Promise<void> {
@@ -357,10 +356,4 @@ class Answers {
 
 function send(to: Fd, bytes: Uint8Array<ArrayBuffer>, fds: readonly number[]): void {
   if (bytes.length > 0) sendWithDescriptors(to, addressOf(bytes), bytes.length, fds);
-}
-
-/** The number the next descriptor will have. */
-function lowest(): number {
-  using fd = Fd.open("/dev/null", O_RDONLY);
-  return fd.number;
 }

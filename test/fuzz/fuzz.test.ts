@@ -1,7 +1,7 @@
-// A few cases of each target of test/fuzz: `bun run fuzz` runs many.
+// A few cases of each target: `bun run fuzz` runs many.
 import { expect, test } from "bun:test";
-import { runCases } from "../fuzz/target.ts";
-import { targets } from "../fuzz/targets.ts";
+import { runCases } from "./target.ts";
+import { targets } from "./targets.ts";
 
 const CASES = 2000;
 
