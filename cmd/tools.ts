@@ -20,6 +20,26 @@ export const tools: readonly ToolRow[] = [
     load: async () => (await import("./receiver.ts")).receiver as unknown as Tool,
   },
   {
+    name: "receiver_sdl",
+    summary: "receive frames into a window",
+    load: async () => (await import("./receiver-sdl.ts")).receiverSdl as unknown as Tool,
+  },
+  {
+    name: "sender_zc",
+    summary: "capture video and lend its frames without copying them",
+    load: async () => (await import("./sender-zc.ts")).senderZc as unknown as Tool,
+  },
+  {
+    name: "receiver_zc",
+    summary: "read a sender's frames where they are",
+    load: async () => (await import("./receiver-zc.ts")).receiverZc as unknown as Tool,
+  },
+  {
+    name: "share",
+    summary: "prepare the host file by which two guests share memory",
+    load: async () => (await import("./share.ts")).share as unknown as Tool,
+  },
+  {
     name: "vhost-user-video",
     summary: "serve a virtio video decoder to a virtual machine",
     load: async () => (await import("./vhost-user-video.ts")).vhostUserVideo as unknown as Tool,
