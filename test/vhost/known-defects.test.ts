@@ -450,6 +450,19 @@ test("defect 22: a stream's id is used once, unknown ones are told, and what is 
     expect((await guest.create(1)).code).toBe(0x200);
   }));
 
+test("defect 22, in the middle of a drain: it is cancelled, and answered before the stream's end", () =>
+  withVideo({ fake: {} }, async (v) => {
+    const { guest } = v;
+    const { begin, want } = await stream(v);
+    await begin(Buffer.concat([frame(1), frame(2), frame(3)]));
+    await want(11);
+    const drain = await guest.drain(1);
+    expect(drain.held).toBe(true);
+    const destroy = await guest.destroy(1);
+    expect([drain.code, destroy.code]).toEqual([0x300, 0x200]);
+    expect(guest.answered.slice(-2)).toEqual([drain, destroy]);
+  }));
+
 test("defect 23: resources made later are used, and the stream has the coded format it was made with", () =>
   withVideo({ fake: { coded: "FWHT" } }, async (v) => {
     const { guest } = v;
