@@ -20,6 +20,11 @@ export const tools: readonly ToolRow[] = [
     load: async () => (await import("./receiver.ts")).receiver as unknown as Tool,
   },
   {
+    name: "receiver_sdl",
+    summary: "receive frames into a window",
+    load: async () => (await import("./receiver-sdl.ts")).receiverSdl as unknown as Tool,
+  },
+  {
     name: "sender_zc",
     summary: "capture video and lend its frames without copying them",
     load: async () => (await import("./sender-zc.ts")).senderZc as unknown as Tool,

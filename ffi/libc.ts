@@ -30,6 +30,7 @@ const signatures = {
   connect: { args: [i32, address, u32], returns: i32 },
   dlerror: { args: [], returns: long },
   dlopen: { args: [address, i32], returns: long },
+  dlsym: { args: [address, address], returns: long },
   epoll_create1: { args: [i32], returns: i32 },
   epoll_ctl: { args: [i32, i32, i32, address], returns: i32 },
   epoll_wait: { args: [i32, address, i32, i32], returns: i32 },

@@ -1,5 +1,6 @@
 // Error classes and exit codes. A failure's text is one line: the call, the object, the reason, what to do.
 import { SysError } from "../ffi/errno.ts";
+import { CallError, LibraryError } from "../ffi/library.ts";
 
 /** What a tool's exit status says, in one table; help texts and tests read it from here. */
 export const exitCodes = {
@@ -67,6 +68,14 @@ export function exitStatus(error: unknown): number {
 
 /** The errors a user can cause; anything else is a defect of ours and keeps its stack trace. */
 export function isExpected(error: unknown): error is Error {
-  const expected = [SysError, UsageError, ProtocolError, UnavailableError, SourceEnded];
+  const expected = [
+    SysError,
+    CallError,
+    LibraryError,
+    UsageError,
+    ProtocolError,
+    UnavailableError,
+    SourceEnded,
+  ];
   return expected.some((kind) => error instanceof kind);
 }

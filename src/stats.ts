@@ -17,6 +17,8 @@ export interface StatsOptions {
   readonly json: boolean;
   /** How many frames there will be, for the progress bar. */
   readonly frames?: number | undefined;
+  /** Where latencies are counted, by somebody who knows better when a frame has arrived. */
+  readonly latency?: Histogram | undefined;
 }
 
 /** What a tool adds to the summary: lines for people, fields for programs. */
@@ -35,7 +37,7 @@ export class StreamStats implements Disposable {
   streaming = false;
   /** Frames shorter than the stream's sizeimage. */
   short = 0;
-  readonly latency = new Histogram();
+  readonly latency: Histogram;
   readonly #startedMs = performance.now();
   readonly #options: StatsOptions;
   readonly #counters: Counters;
@@ -49,6 +51,7 @@ export class StreamStats implements Disposable {
 
   constructor(loop: Loop, options: StatsOptions, counters: Counters) {
     this.#options = options;
+    this.latency = options.latency ?? new Histogram();
     this.#counters = counters;
     this.#records = options.json ? new Records() : undefined;
     if (options.stats > 0) this.#timer = loop.every(options.stats * 1000, () => this.#interval());
@@ -166,10 +169,18 @@ const round = (value: number) => Math.round(value * 1000) / 1000;
 /** A frame older than this has been stamped by another clock than ours. */
 const OLDEST_US = 10e6;
 
-/** Adds the time since a frame's capture, when its `v4l2_buffer.flags` say that our clock stamped it. */
-export function addLatency(stats: StreamStats, flags: number, tsSec: number, tsUsec: number): void {
+/**
+ * The time of capture in microseconds of CLOCK_MONOTONIC; undefined unless the frame's `v4l2_buffer.flags` say that
+ * this clock stamped it.
+ */
+export function captureUs(flags: number, tsSec: number, tsUsec: number): number | undefined {
   const clock = flags & V4L2_BUF_FLAG_TIMESTAMP_MASK;
-  if (clock !== V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC) return;
-  const us = monotonicUs() - (tsSec * 1e6 + tsUsec);
+  return clock === V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC ? tsSec * 1e6 + tsUsec : undefined;
+}
+
+/** Adds the time that has gone since `fromUs`, where that is known. */
+export function addLatency(stats: StreamStats, fromUs: number | undefined): void {
+  if (fromUs === undefined) return;
+  const us = monotonicUs() - fromUs;
   if (us >= 0 && us < OLDEST_US) stats.latency.add(us);
 }

@@ -5,13 +5,13 @@ import { ProtocolError } from "../errors.ts";
 import { STAMP_BYTES, type StampChecker, StampedBuffer } from "../format/stamp.ts";
 import type { Output } from "../output/file.ts";
 import type { StreamInfo } from "./messages.ts";
-import type { Waiting } from "./target.ts";
+import type { FrameFacts, Waiting } from "./target.ts";
 
 export interface ConsumerOptions {
   readonly output?: Output | undefined;
   readonly checker?: StampChecker | undefined;
-  /** Shown each complete frame; the memory is valid during the call only. */
-  readonly watch?: ((bytes: Uint8Array<ArrayBuffer>, stream: StreamInfo) => void) | undefined;
+  /** Shown each complete frame; the memory may be read during the call only. */
+  readonly watch?: ((memory: Memory, frame: FrameFacts) => void) | undefined;
 }
 
 /** A buffer with what reading it takes; made once per buffer. */
@@ -22,13 +22,11 @@ export interface Readable {
 }
 
 export class Consumer {
-  readonly #stream: StreamInfo;
   readonly #options: ConsumerOptions;
   readonly #waiting: Waiting;
 
   /** A stream begins. Throws ProtocolError when its frames do not fit what the output holds already. */
   constructor(stream: StreamInfo, options: ConsumerOptions, waiting: Waiting) {
-    this.#stream = stream;
     this.#options = options;
     this.#waiting = waiting;
     options.output?.begin(stream);
@@ -53,23 +51,23 @@ export class Consumer {
   }
 
   /**
-   * Reads a frame of `bytesused` bytes. Answers false when a pipe is full: `done` is called later, and then
+   * Reads a frame. Answers false when a pipe is full: `done` is called later, and then
    * `waiting.ready`. Throws SysError, or ProtocolError for a wrong frame.
    */
-  take(readable: Readable, bytesused: number, sequence: number, done: () => void): boolean {
+  take(readable: Readable, frame: FrameFacts, done: () => void): boolean {
     const { output, watch } = this.#options;
-    this.#check(readable, bytesused, sequence);
-    watch?.(readable.memory.bytes, this.#stream);
+    this.#check(readable, frame);
+    watch?.(readable.memory, frame);
     if (output === undefined || readable.gather === undefined) return true;
     const { ready, failed } = this.#waiting;
     const later = () => {
       done();
       ready();
     };
-    return output.write(readable.gather, bytesused, later, failed);
+    return output.write(readable.gather, frame.bytesused, later, failed);
   }
 
-  #check({ stamp }: Readable, bytesused: number, sequence: number): void {
+  #check({ stamp }: Readable, { bytesused, sequence }: FrameFacts): void {
     const { checker } = this.#options;
     if (checker === undefined) return;
     const wrong =

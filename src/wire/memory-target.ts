@@ -51,8 +51,7 @@ export class MemoryTarget implements Target {
     if (slot === undefined) throw new Error("a frame ended that never began");
     slot.buffer.end(WRITE);
     slot.buffer.begin(READ);
-    const { bytesused, sequence } = header;
-    const taken = this.#consumer.take(slot.readable, bytesused, sequence, this.#done);
+    const taken = this.#consumer.take(slot.readable, header, this.#done);
     if (taken) this.#done();
     return taken;
   }

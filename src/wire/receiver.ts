@@ -5,22 +5,13 @@ import { ProtocolError, UnavailableError } from "../errors.ts";
 import { fourccName } from "../format/formats.ts";
 import { log } from "../log.ts";
 import type { Loop } from "../loop.ts";
-import { addLatency, type StatsOptions, StreamStats, type Summary } from "../stats.ts";
+import { addLatency, captureUs, type StatsOptions, StreamStats, type Summary } from "../stats.ts";
 import type { Address } from "./address.ts";
 import { Listener, type Peer } from "./listener.ts";
 import type { StreamInfo } from "./messages.ts";
 import { type ReceptionEnd, receiveStream } from "./reception.ts";
 import { isSameHost } from "./same-host.ts";
-import type { OpenTarget } from "./target.ts";
-
-/** What a frame's message says of it, whatever the flow. */
-export interface FrameFacts {
-  readonly bytesused: number;
-  readonly flags: number;
-  readonly sequence: number;
-  readonly ts_sec: number;
-  readonly ts_usec: number;
-}
+import type { CaptureTime, FrameFacts, OpenTarget, Waiting } from "./target.ts";
 
 /** Serves one connection. */
 export type Receive = (
@@ -31,6 +22,7 @@ export type Receive = (
     readonly started: (stream: StreamInfo) => void;
     /** Told of each frame that was taken; answers whether more are wanted. */
     readonly taken: (frame: FrameFacts) => boolean;
+    readonly captureTime: CaptureTime;
   },
   signal: AbortSignal,
 ) => Promise<ReceptionEnd>;
@@ -61,8 +53,11 @@ export function runReceiver(
   signal: AbortSignal,
 ): Promise<ReceptionEnd> {
   const { maxFrame, stallMs = 10_000, openTarget } = options;
-  const receive: Receive = (on, socket, hooks, stop) =>
-    receiveStream(on, socket, { maxFrame, stallMs, openTarget, ...hooks }, stop);
+  const receive: Receive = (on, socket, { captureTime, ...hooks }, stop) => {
+    const openFor = (stream: StreamInfo, waiting: Waiting) =>
+      openTarget(stream, waiting, captureTime);
+    return receiveStream(on, socket, { maxFrame, stallMs, openTarget: openFor, ...hooks }, stop);
+  };
   return serveSenders(loop, { ...options, receive }, signal);
 }
 
@@ -132,6 +127,8 @@ async function serve(
   using socket = peer.socket;
   // Timestamps of another host count from another boot.
   const sameClock = isSameHost(socket);
+  const captureTime = ({ flags, ts_sec, ts_usec }: FrameFacts) =>
+    sameClock ? captureUs(flags, ts_sec, ts_usec) : undefined;
   let last = -1;
   let sizeimage = 0;
   const started = (stream: StreamInfo) => {
@@ -156,9 +153,10 @@ async function serve(
     if (last >= 0 && gap > 0 && gap < 0x1_0000_0000) counts.drops += gap;
     last = header.sequence;
     if (header.bytesused < sizeimage) stats.short += 1;
-    if (sameClock) addLatency(stats, header.flags, header.ts_sec, header.ts_usec);
+    if (options.latency === undefined) addLatency(stats, captureTime(header));
     stats.frame(header.bytesused);
     return options.frames === undefined || stats.frames < options.frames;
   };
-  return await options.receive(loop, socket, { started, taken: count }, signal);
+  const hooks = { started, taken: count, captureTime };
+  return await options.receive(loop, socket, hooks, signal);
 }

@@ -46,8 +46,7 @@ export class ReadingView implements ViewTarget {
     if (!this.#reads) return true;
     slot.buffer.begin();
     this.#current = slot.buffer;
-    const { bytesused, sequence } = frame;
-    const taken = this.#consumer.take(slot.readable, bytesused, sequence, this.#done);
+    const taken = this.#consumer.take(slot.readable, frame, this.#done);
     if (taken) this.#done();
     return taken;
   }
