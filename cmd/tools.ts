@@ -1,10 +1,12 @@
-// The tools in the executable, a row each; they are loaded only when called. The build makes a link per row.
+// The tools in the executable, a row each; they are loaded only when called. The build makes a link and a manual page per row.
 import type { Tool } from "../src/cli.ts";
 
-interface ToolRow {
+export interface ToolRow {
   /** As users spell it; as a subcommand `-` may stand for `_`. */
   readonly name: string;
   readonly summary: string;
+  /** A subcommand that is called now and then, and gets no link of its own. */
+  readonly unlinked?: true;
   load(): Promise<Tool>;
 }
 
@@ -42,6 +44,7 @@ export const tools: readonly ToolRow[] = [
   {
     name: "share",
     summary: "prepare the host file by which two guests share memory",
+    unlinked: true,
     load: async () => (await import("./share.ts")).share as unknown as Tool,
   },
   {

@@ -6,14 +6,14 @@ import { exitCodes, exitStatus, isExpected, UsageError } from "./errors.ts";
 import { log, logDefect, logLevels, setUpLog } from "./log.ts";
 import { Loop } from "./loop.ts";
 import {
+  defaultText,
   type Operand,
   type Operands,
-  type Option,
   type Options,
   parseOptions,
   rangeText,
-  sizeText,
   type Values,
+  valueText,
 } from "./options.ts";
 import { printOut } from "./stdout.ts";
 import { endStatus } from "./terminal.ts";
@@ -50,6 +50,9 @@ const common = {
   help: { short: "h", type: "flag", help: "show this text" },
   version: { short: "V", type: "flag", help: "show version, commit and target" },
 } as const satisfies Options;
+
+/** The options of a tool as users have them: its own and those of every tool. */
+export const optionsOf = (tool: Pick<Tool, "options">): Options => ({ ...tool.options, ...common });
 
 /** Defines a tool; `run` sees its options with their types. */
 export function defineTool<
@@ -107,14 +110,9 @@ async function runStoppable<O extends Options, P extends Operands>(
   return await loop.run(tool.run(values, { loop, signal: stop.signal }));
 }
 
-const defaultText = (option: Option): string => {
-  if (!("default" in option)) return "";
-  return option.type === "size" ? sizeText(option.default ?? 0) : String(option.default);
-};
-
 async function helpText<O extends Options, P extends Operands>(tool: Tool<O, P>): Promise<string> {
   const { renderUsage } = await import("citty");
-  const options: Options = { ...tool.options, ...common };
+  const options = optionsOf(tool);
   const args: ArgsDef = {};
   for (const [name, operand] of Object.entries<Operand>(tool.operands ?? {})) {
     const description = `${operand.help}${rangeText(operand)}`;
@@ -131,7 +129,7 @@ async function helpText<O extends Options, P extends Operands>(tool: Tool<O, P>)
         ? { type: "boolean", ...about }
         : {
             type: "string",
-            valueHint: option.value ?? option.type.toUpperCase(),
+            valueHint: valueText(option),
             ...about,
             ...("default" in option && { default: defaultText(option) }),
           };

@@ -70,6 +70,9 @@ export type Values<O extends Options> = { readonly [K in keyof O]: Value<O[K]> }
   readonly given: ReadonlySet<keyof O>;
 };
 
+/** What stands for the value of an option in texts: "PATH". */
+export const valueText = (option: Option) => option.value ?? option.type.toUpperCase();
+
 /** How an option is spelled in texts: "-W, --width". */
 export const spelled = (name: string, option: Common) =>
   option.short === undefined ? `--${name}` : `-${option.short}, --${name}`;
@@ -202,6 +205,12 @@ function convertSize(name: string, option: { min: number; max: number }, text: s
   if (bytes >= option.min && bytes <= option.max) return bytes;
   const range = `${sizeText(option.min)} to ${sizeText(option.max)}`;
   throw new UsageError(`--${name} must be ${range}, got "${text}"`);
+}
+
+/** The default in words; nothing where there is none. */
+export function defaultText(option: Option | Operand): string {
+  if (!("default" in option) || option.default === undefined) return "";
+  return option.type === "size" ? sizeText(option.default) : String(option.default);
 }
 
 /** The allowed range in words, for error texts and help. */

@@ -169,18 +169,15 @@ const round = (value: number) => Math.round(value * 1000) / 1000;
 /** A frame older than this has been stamped by another clock than ours. */
 const OLDEST_US = 10e6;
 
-/**
- * The time of capture in microseconds of CLOCK_MONOTONIC; undefined unless the frame's `v4l2_buffer.flags` say that
- * this clock stamped it.
- */
-export function captureUs(flags: number, tsSec: number, tsUsec: number): number | undefined {
+/** When a frame was captured, microseconds; undefined unless its `v4l2_buffer.flags` say that a monotonic clock stamped it. */
+export function stampedUs(flags: number, tsSec: number, tsUsec: number): number | undefined {
   const clock = flags & V4L2_BUF_FLAG_TIMESTAMP_MASK;
   return clock === V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC ? tsSec * 1e6 + tsUsec : undefined;
 }
 
-/** Adds the time that has gone since `fromUs`, where that is known. */
-export function addLatency(stats: StreamStats, fromUs: number | undefined): void {
-  if (fromUs === undefined) return;
-  const us = monotonicUs() - fromUs;
-  if (us >= 0 && us < OLDEST_US) stats.latency.add(us);
+/** Adds the time since a frame's capture, where it is known. */
+export function addLatency(latency: Histogram, captureUs: number | undefined): void {
+  if (captureUs === undefined) return;
+  const us = monotonicUs() - captureUs;
+  if (us >= 0 && us < OLDEST_US) latency.add(us);
 }

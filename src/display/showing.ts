@@ -1,12 +1,12 @@
 // One stream in a window: three textures, of which one is shown, one waits to be shown and one is received into.
 // The newest complete frame is shown at the end of a loop turn; what it replaces unseen is counted.
 
-import { monotonicUs } from "../../ffi/clock.ts";
 import { SdlTexture, type SdlWindow } from "../../ffi/sdl2-window.ts";
 import type { Picture } from "../format/layout.ts";
 import type { Histogram } from "../histogram.ts";
 import type { Deferred, Loop } from "../loop.ts";
 import { type FrameBuffer, memfdAllocator } from "../memory.ts";
+import { addLatency } from "../stats.ts";
 import type { Loader } from "./loader.ts";
 
 interface Slot {
@@ -52,9 +52,6 @@ export interface ShowingOptions {
 }
 
 const SLOTS = 3;
-/** A frame older than this was stamped by another clock than ours. */
-const OLDEST_US = 10e6;
-
 export class Showing implements Disposable {
   readonly picture: Picture;
   readonly #options: ShowingOptions;
@@ -194,9 +191,7 @@ export class Showing implements Disposable {
     this.#shown = slot;
     redraw();
     counts.shown += 1;
-    if (slot.captureUs === undefined) return;
-    const us = monotonicUs() - slot.captureUs;
-    if (us >= 0 && us < OLDEST_US) latency.add(us);
+    addLatency(latency, slot.captureUs);
   }
 
   [Symbol.dispose](): void {

@@ -8,7 +8,7 @@ import type { Frame } from "../frame.ts";
 import { log } from "../log.ts";
 import type { Loop, Watch } from "../loop.ts";
 import type { SharedSource } from "../sharing.ts";
-import { addLatency, captureUs, type StreamStats } from "../stats.ts";
+import { addLatency, type StreamStats, stampedUs } from "../stats.ts";
 import { Greeting } from "./greeting.ts";
 import { Inbox } from "./inbox.ts";
 import { LentBuffers } from "./lent-buffers.ts";
@@ -254,7 +254,7 @@ class Lending implements Disposable {
     }
     counts.returned += 1;
     if (this.#ack.status !== 0) counts.refused += 1;
-    addLatency(stats, captureUs(frame.flags, frame.tsSec, frame.tsUsec));
+    addLatency(stats.latency, stampedUs(frame.flags, frame.tsSec, frame.tsUsec));
     frame[Symbol.dispose]();
   }
 

@@ -5,7 +5,7 @@ import { ProtocolError, UnavailableError } from "../errors.ts";
 import { fourccName } from "../format/formats.ts";
 import { log } from "../log.ts";
 import type { Loop } from "../loop.ts";
-import { addLatency, captureUs, type StatsOptions, StreamStats, type Summary } from "../stats.ts";
+import { addLatency, type StatsOptions, StreamStats, type Summary, stampedUs } from "../stats.ts";
 import type { Address } from "./address.ts";
 import { Listener, type Peer } from "./listener.ts";
 import type { StreamInfo } from "./messages.ts";
@@ -52,11 +52,11 @@ export function runReceiver(
   options: ReceiverOptions,
   signal: AbortSignal,
 ): Promise<ReceptionEnd> {
-  const { maxFrame, stallMs = 10_000, openTarget } = options;
+  const { maxFrame, stallMs = 10_000 } = options;
   const receive: Receive = (on, socket, { captureTime, ...hooks }, stop) => {
-    const openFor = (stream: StreamInfo, waiting: Waiting) =>
-      openTarget(stream, waiting, captureTime);
-    return receiveStream(on, socket, { maxFrame, stallMs, openTarget: openFor, ...hooks }, stop);
+    const openTarget = (stream: StreamInfo, waiting: Waiting) =>
+      options.openTarget(stream, waiting, captureTime);
+    return receiveStream(on, socket, { maxFrame, stallMs, openTarget, ...hooks }, stop);
   };
   return serveSenders(loop, { ...options, receive }, signal);
 }
@@ -128,7 +128,7 @@ async function serve(
   // Timestamps of another host count from another boot.
   const sameClock = isSameHost(socket);
   const captureTime = ({ flags, ts_sec, ts_usec }: FrameFacts) =>
-    sameClock ? captureUs(flags, ts_sec, ts_usec) : undefined;
+    sameClock ? stampedUs(flags, ts_sec, ts_usec) : undefined;
   let last = -1;
   let sizeimage = 0;
   const started = (stream: StreamInfo) => {
@@ -153,10 +153,9 @@ async function serve(
     if (last >= 0 && gap > 0 && gap < 0x1_0000_0000) counts.drops += gap;
     last = header.sequence;
     if (header.bytesused < sizeimage) stats.short += 1;
-    if (options.latency === undefined) addLatency(stats, captureTime(header));
+    if (options.latency === undefined) addLatency(stats.latency, captureTime(header));
     stats.frame(header.bytesused);
     return options.frames === undefined || stats.frames < options.frames;
   };
-  const hooks = { started, taken: count, captureTime };
-  return await options.receive(loop, socket, hooks, signal);
+  return await options.receive(loop, socket, { started, taken: count, captureTime }, signal);
 }

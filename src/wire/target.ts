@@ -28,7 +28,7 @@ export interface FrameFacts {
 }
 
 /** When a frame was captured, in microseconds of our own clock; undefined when another clock stamped it. */
-export type CaptureTime = (header: FrameFacts) => number | undefined;
+export type CaptureTime = (frame: FrameFacts) => number | undefined;
 
 /** Makes the target for a stream. Throws ProtocolError to refuse it. */
 export type OpenTarget = (stream: StreamInfo, waiting: Waiting, captureTime: CaptureTime) => Target;
