@@ -130,6 +130,7 @@ export class Loop implements Disposable {
   async run<T>(task: Promise<T>): Promise<T> {
     if (this.#running) throw new Error("the loop is running already");
     this.#running = true;
+    this.#settled = true; // the task itself may wait for something settled already
     let over = false;
     const end = () => {
       over = true;
