@@ -20,10 +20,10 @@ export const scenario: Scenario = {
     const [sender, viewer] = await lab.bootPair(
       {},
       {
-        modules: ["virtio-gpu"],
+        modules: ["virtio-gpu", "virtio_input", "evdev"],
         packages,
         memoryMib: 2048,
-        qemuArgs: ["-device", gpu],
+        qemuArgs: ["-device", gpu, "-device", "virtio-keyboard-pci"],
       },
     );
     await lab.check("without SDL one line says which package to install", async () => {
@@ -69,9 +69,10 @@ export const scenario: Scenario = {
         await until(() => showsCard(viewer), 15_000); // or the next would pass by this picture
       });
     }
-    await lab.check("SIGTERM ends it with status 130", async () => {
-      receiver.kill("TERM");
-      return (await receiver.result).status === 130;
+    await lab.check("key q on the guest's keyboard ends it with status 0", async () => {
+      await viewer.monitor("sendkey q");
+      const { status, stderr } = await receiver.result;
+      if (status !== 0) throw new Error(`status ${status}: ${stderr.trim().split("\n").at(-1)}`);
     });
   },
 };
