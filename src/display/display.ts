@@ -134,8 +134,9 @@ export class Display implements Disposable {
     }
     const { fullscreen, "no-vsync": noVsync } = this.#options;
     const size = windowSize(picture, this.#video.usable(0));
-    // Without a window system there is nothing but OpenGL; and a renderer asked for by name is kept.
-    const emulation = this.#bare || process.env.SDL_RENDER_DRIVER !== undefined;
+    // Only X11 can be drawn to without OpenGL; and a renderer asked for by name is kept.
+    const { driver } = this.#video;
+    const emulation = driver !== "x11" || process.env.SDL_RENDER_DRIVER !== undefined;
     // SDL's desktop OpenGL renderer draws no textures on DRM alone; SDL_RENDER_DRIVER wins over this.
     if (this.#bare) sdl.setHint("SDL_RENDER_DRIVER", "opengles2");
     const window = this.#makeWindow(size, { fullscreen, vsync: !noVsync, emulation });
