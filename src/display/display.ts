@@ -132,7 +132,8 @@ export class Display implements Disposable {
       if (!there.fullscreen) there.resize(windowSize(picture, this.#video.usable(there.display)));
       return there;
     }
-    const { fullscreen, "no-vsync": noVsync } = this.#options;
+    const { "no-vsync": noVsync } = this.#options;
+    const fullscreen = this.#options.fullscreen || this.#bare; // a smaller one would sit in a corner
     const size = windowSize(picture, this.#video.usable(0));
     // Only X11 can be drawn to without OpenGL; and a renderer asked for by name is kept.
     const { driver } = this.#video;
@@ -141,7 +142,7 @@ export class Display implements Disposable {
     if (this.#bare) sdl.setHint("SDL_RENDER_DRIVER", "opengles2");
     const window = this.#makeWindow(size, { fullscreen, vsync: !noVsync, emulation });
     this.#window = window;
-    if (window.fullscreen || this.#bare) this.#video.showCursor(false);
+    if (window.fullscreen) this.#video.showCursor(false);
     const on = window.accelerated ? `on ${window.gl || "a GPU"}` : "on the CPU";
     const sync = window.vsync ? `vsync at ${window.refreshRate} Hz` : "no vsync";
     log.info(
@@ -232,9 +233,9 @@ export class Display implements Disposable {
 
   #toggleFullscreen(): void {
     const window = this.#window;
-    if (window === undefined) return;
+    if (window === undefined || this.#bare) return;
     window.fullscreen = !window.fullscreen;
-    this.#video.showCursor(!window.fullscreen && !this.#bare);
+    this.#video.showCursor(!window.fullscreen);
   }
 
   [Symbol.dispose](): void {

@@ -35,7 +35,7 @@ export const scenario: Scenario = {
     await viewer.until("test -e /dev/dri/card0", 20_000);
     const environment = "export SDL_VIDEODRIVER=kmsdrm;";
     const receiver = viewer.start(
-      `${environment} exec framepass receiver_sdl -p 5000 --keep --fullscreen --log-level debug`,
+      `${environment} exec framepass receiver_sdl -p 5000 --keep --log-level debug`,
       { timeoutMs: 180_000 },
     );
     await lab.check("the window opens on the virtio-gpu by kmsdrm", async () => {
