@@ -109,5 +109,5 @@ test("without a screen: one line, status 3", async () => {
   await using tool = await Tool.start("receiver_zc_sdl", ["-l", address], { env });
   const { status, lines } = await tool.ended();
   expect(status).toBe(3);
-  expect(lines.at(-1)).toMatch(/^receiver_zc_sdl: error: .*DISPLAY/);
+  expect(lines.at(-1)).toMatch(/^receiver_zc_sdl: no display: .*DISPLAY/);
 }, 20_000);
