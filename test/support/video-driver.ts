@@ -15,11 +15,11 @@ export class Sent implements Request {
   reply: Uint8Array<ArrayBuffer> | undefined;
   /** How often it was answered. */
   answers = 0;
-  readonly #log: Sent[];
-  constructor(bytes: Uint8Array<ArrayBuffer>, room: number, log: Sent[]) {
+  readonly #told: (sent: Sent) => void;
+  constructor(bytes: Uint8Array<ArrayBuffer>, room: number, told: (sent: Sent) => void) {
     this.bytes = bytes;
     this.room = room;
-    this.#log = log;
+    this.#told = told;
   }
   answer(bytes: Uint8Array): void {
     this.answers++;
@@ -27,7 +27,7 @@ export class Sent implements Request {
     const cut = new Uint8Array(new ArrayBuffer(Math.min(bytes.length, this.room)));
     cut.set(bytes.subarray(0, cut.length));
     this.reply = cut;
-    this.#log.push(this);
+    this.#told(this);
   }
   get held(): boolean {
     return this.answers === 0;
@@ -69,6 +69,10 @@ export class Driver implements Disposable {
   /** Everything answered, in order. */
   readonly answered: Sent[] = [];
   readonly events: Sent[] = [];
+  /** Long runs need no list of all answers. */
+  keepAnswers = true;
+  /** Called at every answer and event, in the middle of the device's work. */
+  onAnswer: () => void = () => undefined;
   #free: bigint;
 
   constructor(
@@ -99,7 +103,10 @@ export class Driver implements Disposable {
   }
 
   postEvent(room = 8): Sent {
-    const request = new Sent(new Uint8Array(new ArrayBuffer(0)), room, this.events);
+    const request = new Sent(new Uint8Array(new ArrayBuffer(0)), room, (sent) => {
+      this.events.push(sent);
+      this.onAnswer();
+    });
     this.device.request(1, request);
     return request;
   }
@@ -113,7 +120,10 @@ export class Driver implements Disposable {
   }
 
   raw(bytes: Uint8Array<ArrayBuffer>, room = ROOM): Sent {
-    const request = new Sent(bytes, room, this.answered);
+    const request = new Sent(bytes, room, (sent) => {
+      if (this.keepAnswers) this.answered.push(sent);
+      this.onAnswer();
+    });
     this.device.request(0, request);
     return request;
   }
