@@ -19,6 +19,11 @@ export const tools: readonly ToolRow[] = [
     summary: "receive frames into memory, a file or a pipe",
     load: async () => (await import("./receiver.ts")).receiver as unknown as Tool,
   },
+  {
+    name: "vhost-user-video",
+    summary: "serve a virtio video decoder to a virtual machine",
+    load: async () => (await import("./vhost-user-video.ts")).vhostUserVideo as unknown as Tool,
+  },
 ];
 
 /** The tool of that name, if there is one. */

@@ -73,6 +73,13 @@ export function accept(listener: Fd): { socket: Fd; peer: Sockaddr } | undefined
   return { socket: new Fd(r, peer.name), peer };
 }
 
+/** The socket a parent left open as descriptor `fd`, which is ours from now on. Throws SysError. */
+export function inheritedSocket(fd: number): Fd {
+  const socket = new Fd(fd, `descriptor ${fd}`);
+  getOption(socket, k.SOL_SOCKET, k.SO_ERROR); // ENOTSOCK, EBADF
+  return socket;
+}
+
 /** Two connected stream sockets. */
 export function socketPair(): [Fd, Fd] {
   const pair = new Int32Array(new ArrayBuffer(8));

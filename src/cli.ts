@@ -36,8 +36,8 @@ const common = {
     default: "info",
     help: "how much is said on stderr",
   },
-  help: { type: "flag", help: "show this text" },
-  version: { type: "flag", help: "show version, commit and target" },
+  help: { short: "h", type: "flag", help: "show this text" },
+  version: { short: "V", type: "flag", help: "show version, commit and target" },
 } as const satisfies Options;
 
 /** Defines a tool; `run` sees its options with their types. */
@@ -59,9 +59,9 @@ export async function runMain<O extends Options>(
 async function runTool<O extends Options>(tool: Tool<O>, argv: readonly string[]): Promise<number> {
   try {
     // Asking for help or version wins over anything that may be missing.
-    const asked = ["--help", "--version"].find((word) => argv.includes(word));
+    const asked = ["--help", "-h", "--version", "-V"].find((word) => argv.includes(word));
     if (asked !== undefined) {
-      await printOut(asked === "--help" ? await helpText(tool) : versionLine());
+      await printOut(/^--?h/.test(asked) ? await helpText(tool) : versionLine());
       return exitCodes.done.status;
     }
     const options = { ...tool.options, ...common };

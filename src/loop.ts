@@ -46,7 +46,12 @@ export class Loop implements Disposable {
       else this.#epoll.modify(fd, wanted, key);
       entry.events = wanted;
     };
-    setEvents(events);
+    try {
+      setEvents(events);
+    } catch (error) {
+      this.#watched.delete(key); // a descriptor nobody can wait for leaves nothing behind
+      throw error;
+    }
     return {
       setEvents,
       [Symbol.dispose]: () => {

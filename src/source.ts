@@ -28,6 +28,8 @@ export interface Source extends Disposable {
   stop(): void;
   /** The next frame, on loan; undefined when there is none yet. Throws SourceEnded. */
   next(): Frame | undefined;
+  /** To be called when `fd` has urgent data: something has happened to the source. Throws SourceEnded. */
+  urgent?(): void;
 }
 
 /**

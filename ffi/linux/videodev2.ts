@@ -124,6 +124,7 @@ export const VIDIOC_STREAMON = iow("VIDIOC_STREAMON", "V", 18, int);
 export const VIDIOC_STREAMOFF = iow("VIDIOC_STREAMOFF", "V", 19, int);
 export const VIDIOC_G_PARM = iowr("VIDIOC_G_PARM", "V", 21, v4l2Streamparm);
 export const VIDIOC_S_PARM = iowr("VIDIOC_S_PARM", "V", 22, v4l2Streamparm);
+export const VIDIOC_G_INPUT = ior("VIDIOC_G_INPUT", "V", 38, int);
 export const VIDIOC_DQEVENT = ior("VIDIOC_DQEVENT", "V", 89, v4l2Event);
 export const VIDIOC_SUBSCRIBE_EVENT = iow("VIDIOC_SUBSCRIBE_EVENT", "V", 90, v4l2EventSubscription);
 

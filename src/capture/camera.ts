@@ -1,5 +1,6 @@
 // A V4L2 capture device as a source: buffers made by one of the memory types, lent out one frame at a time.
 import { errno, SysError } from "../../ffi/errno.ts";
+import { int } from "../../ffi/ioctl.ts";
 import * as v from "../../ffi/linux/videodev2.ts";
 import { SourceEnded, UnavailableError, UsageError } from "../errors.ts";
 import { Frame } from "../frame.ts";
@@ -51,6 +52,9 @@ export function openCamera(device: VideoDevice, options: CameraOptions): Source 
 function subscribe(device: VideoDevice): void {
   const wish = v.v4l2EventSubscription.alloc();
   wish.type = v.V4L2_EVENT_SOURCE_CHANGE;
+  // videodev2: the id of this event is the number of the input. A device without inputs has number 0.
+  const input = int.alloc();
+  if (device.ioctl(v.VIDIOC_G_INPUT, input) >= 0) wish.id = input.value;
   device.ioctl(v.VIDIOC_SUBSCRIBE_EVENT, wish);
 }
 
@@ -117,7 +121,7 @@ class Camera implements Source {
     for (let tries = 0; tries < this.frames.length; tries++) {
       const filled = this.#set.queue.dequeue();
       if (filled === undefined) {
-        this.#checkEvents();
+        this.urgent();
         return undefined;
       }
       if (typeof filled === "number") this.#ended("VIDIOC_DQBUF", -filled);
@@ -170,7 +174,8 @@ class Camera implements Source {
     this.#lastSequence = sequence;
   }
 
-  #checkEvents(): void {
+  /** Takes an event of the device. Throws SourceEnded when it says that the signal changed. */
+  urgent(): void {
     if (this.#device.ioctl(v.VIDIOC_DQEVENT, this.#event) < 0) return;
     if (this.#event.type !== v.V4L2_EVENT_SOURCE_CHANGE) return;
     throw new SourceEnded(

@@ -80,17 +80,18 @@ function captureType(device: VideoDevice): { type: number; card: string } {
   }
   const all = caps.capabilities;
   const own = (all & v.V4L2_CAP_DEVICE_CAPS) !== 0 ? caps.device_caps : all;
+  const card = caps.card.replace(/[^\x20-\x7e]/g, "?"); // goes into lines people read
   const single = (own & v.V4L2_CAP_VIDEO_CAPTURE) !== 0;
   if (!single && (own & v.V4L2_CAP_VIDEO_CAPTURE_MPLANE) === 0) {
-    const what = `VIDIOC_QUERYCAP ${device.path}: ${caps.card} is not a video capture device`;
+    const what = `VIDIOC_QUERYCAP ${device.path}: ${card} is not a video capture device`;
     throw new UnavailableError(`${what}; name another with --device`);
   }
   if ((own & v.V4L2_CAP_STREAMING) === 0) {
-    const what = `VIDIOC_QUERYCAP ${device.path}: ${caps.card} has no streaming I/O`;
+    const what = `VIDIOC_QUERYCAP ${device.path}: ${card} has no streaming I/O`;
     throw new UnavailableError(`${what}; name another with --device`);
   }
   const type = single ? v.V4L2_BUF_TYPE_VIDEO_CAPTURE : v.V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE;
-  return { type, card: caps.card };
+  return { type, card };
 }
 
 function agreeOnFormat(device: VideoDevice, type: number, wish: CaptureWish) {

@@ -42,6 +42,7 @@ export class VideoDevice implements VirtioDevice {
   readonly deviceId = VIRTIO_ID_VIDEO_DECODER;
   readonly features = F_RESOURCE_GUEST_PAGES | F_RESOURCE_NON_CONTIG;
   readonly queues = 2;
+  readonly eventQueue = EVENT_QUEUE;
   readonly backend: CodecBackend;
   readonly maxStreams: number;
   readonly streams = new Map<number, Stream>();

@@ -160,7 +160,11 @@ export class Stream implements StreamClient, Disposable {
       this.#giveBack(resource, 0); // nothing to decode, and V4L2 takes "0 bytes" for "all of it"
       return;
     }
-    this.#side(queue).waiting.push(resource);
+    const side = this.#side(queue);
+    // The map's order is that of queueing: buffers that are all given back go in the order they came.
+    side.resources.delete(resource.id);
+    side.resources.set(resource.id, resource);
+    side.waiting.push(resource);
     if (queue === OUTPUT) this.#sendChangeEos();
     this.#pump();
   }

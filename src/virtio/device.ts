@@ -27,7 +27,7 @@ export interface GuestMemory {
 
 /** One request of a driver, taken off a queue: what it said, copied out once, and room for one answer. */
 export interface Request {
-  /** A copy of the device-readable part, at most 1 MiB. */
+  /** A copy of the device-readable part, at most 1 MiB. Empty once `VirtioDevice.request` has returned. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** Bytes of the device-writable part. */
   readonly room: number;
@@ -45,6 +45,8 @@ export interface VirtioDevice extends Disposable {
   /** Feature bits of the device type, 0 to 23. */
   readonly features: bigint;
   readonly queues: number;
+  /** The queue whose buffers only wait for events: used in order, so it can always go on at the used index. */
+  readonly eventQueue: number;
   /** The config space. */
   config(): Uint8Array<ArrayBuffer>;
   /** The driver is there, features are acknowledged and memory is known. Comes again after a reset. */
@@ -64,9 +66,12 @@ export interface VirtioDevice extends Disposable {
   memoryChanged(memory: GuestMemory): void;
 }
 
+/** What a device may use of the loop; a handler that throws costs the front-end its connection and nothing else. */
+export type DeviceLoop = Pick<Loop, "watch" | "every" | "after">;
+
 /** What a device may use while it runs. */
 export interface DeviceHost {
-  readonly loop: Loop;
+  readonly loop: DeviceLoop;
   readonly memory: GuestMemory;
   readonly ackedFeatures: bigint;
 }

@@ -4,6 +4,7 @@ import { BlockList, isIP } from "node:net";
 import { VMADDR_CID_ANY } from "../../ffi/linux/socket.ts";
 import { inetAddress, type Sockaddr, unixAddress, vsockAddress } from "../../ffi/sockaddr.ts";
 import { UnavailableError, UsageError } from "../errors.ts";
+import type { Loop } from "../loop.ts";
 
 /** An address that was understood; host names are looked up when it is used. */
 export interface Address {
@@ -61,6 +62,24 @@ async function lookUp(host: string, port: number): Promise<Sockaddr[]> {
   } catch (error) {
     const code = (error as { code?: string }).code ?? "no answer";
     throw new UnavailableError(`lookup ${host}: ${code}; check the name or use an IP address`);
+  }
+}
+
+/** What the address stands for; nothing when `signal` aborts before a name server has answered. Throws UnavailableError. */
+export async function resolveUnless(
+  loop: Loop,
+  address: Address,
+  signal: AbortSignal,
+): Promise<readonly Sockaddr[]> {
+  const { promise, resolve, reject } = loop.promise<readonly Sockaddr[]>();
+  const abort = () => resolve([]);
+  signal.addEventListener("abort", abort, { once: true });
+  if (signal.aborted) abort();
+  address.resolve().then(resolve, reject);
+  try {
+    return await promise;
+  } finally {
+    signal.removeEventListener("abort", abort);
   }
 }
 

@@ -7,7 +7,7 @@ import type { Sockaddr } from "../../ffi/sockaddr.ts";
 import { connectResult, startConnect } from "../../ffi/socket.ts";
 import { advised } from "../errors.ts";
 import type { Loop } from "../loop.ts";
-import type { Address } from "./address.ts";
+import { type Address, resolveUnless } from "./address.ts";
 
 /**
  * Connects to `address`, trying all that a host name stands for. Undefined when `signal` aborts first.
@@ -30,24 +30,6 @@ export async function connect(
   }
   if (signal.aborted) return undefined;
   throw failure ?? new SysError("connect", address.text, errno.EADDRNOTAVAIL);
-}
-
-/** What the address stands for; nothing when `signal` aborts before a name server has answered. */
-async function resolveUnless(
-  loop: Loop,
-  address: Address,
-  signal: AbortSignal,
-): Promise<readonly Sockaddr[]> {
-  const { promise, resolve, reject } = loop.promise<readonly Sockaddr[]>();
-  const abort = () => resolve([]);
-  signal.addEventListener("abort", abort, { once: true });
-  if (signal.aborted) abort();
-  address.resolve().then(resolve, reject);
-  try {
-    return await promise;
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
 }
 
 /** What a person can do about an errno of connect(). */

@@ -9,7 +9,7 @@ import { accept, isServed, keepAlive, listenOn, localAddress } from "../../ffi/s
 import { needed, UnavailableError } from "../errors.ts";
 import { log } from "../log.ts";
 import type { Loop } from "../loop.ts";
-import type { Address } from "./address.ts";
+import { type Address, resolveUnless } from "./address.ts";
 
 /** A sender that was let in. */
 export interface Peer {
@@ -33,13 +33,15 @@ export class Listener implements Disposable {
     this.#path = path === undefined ? undefined : { path, inode: lstatSync(path).ino };
   }
 
-  /** Listens on `address`. A Unix socket that nobody serves any more is replaced, a live one never. Throws UnavailableError. */
+  /** Listens on `address`. A Unix socket that nobody serves any more is replaced, a live one never. Undefined when `signal` aborts first. Throws UnavailableError. */
   static async open(
     loop: Loop,
     address: Address,
     allowed: (peer: string) => boolean,
-  ): Promise<Listener> {
-    const [at] = await address.resolve();
+    signal: AbortSignal,
+  ): Promise<Listener | undefined> {
+    const [at] = await resolveUnless(loop, address, signal);
+    if (signal.aborted) return undefined;
     if (at === undefined) throw new UnavailableError(`${address.text}: the name has no address`);
     if (address.path !== undefined) removeStale(address.path, at);
     const socket = needed(() => listenOn(at), listenAdvice);

@@ -41,10 +41,12 @@ export async function runReceiver(
   options: ReceiverOptions,
   signal: AbortSignal,
 ): Promise<ReceptionEnd> {
-  using listener = await Listener.open(loop, options.address, options.allowed);
-  await options.prepare?.();
-  log.info(`listening on ${listener.name}`);
-  options.listening?.(listener.name);
+  using listener = await Listener.open(loop, options.address, options.allowed, signal);
+  if (listener !== undefined) {
+    await options.prepare?.();
+    log.info(`listening on ${listener.name}`);
+    options.listening?.(listener.name);
+  }
   const counts = { drops: 0, errors: 0 };
   using stats = new StreamStats(loop, options, () => counts);
   const finish = (reason: string) => {
@@ -53,13 +55,12 @@ export async function runReceiver(
   };
   try {
     for (;;) {
-      const peer = await listener.next(signal);
+      const peer = await listener?.next(signal);
       if (peer === undefined) {
         finish("stopped");
         return "stopped";
       }
       try {
-        stats.streaming = true;
         const end = await serve(loop, peer, options, stats, counts, signal);
         if (end === "closed") log.info(`${peer.address.name} has gone`);
         if (end !== "closed" || !options.keep) {
@@ -114,6 +115,7 @@ async function serve(
       sizeimage,
       buffers: bufferCount,
     });
+    stats.streaming = true;
   };
   const count = (header: FrameHeader) => {
     const gap = header.sequence - last - 1;

@@ -27,8 +27,8 @@ export interface TransmitOptions {
 
 /** How long the frame under way may take to leave once a stop was asked for. */
 const LAST_FRAME_MS = 150;
-/** Frames sent in one turn of the loop before others have theirs. */
-const BURST = 64;
+/** How long frames are sent in one turn of the loop before signals, timers and others have theirs. */
+const BURST_MS = 5;
 const SOURCE_EVENTS = EPOLLIN | EPOLLPRI;
 
 interface Slot {
@@ -153,9 +153,10 @@ class Transmission implements Disposable {
   }
 
   #onSource(events: number): void {
+    if ((events & EPOLLPRI) !== 0) this.#source.urgent?.();
     const before = this.#taken;
-    if (this.#sending.left > 0) this.#waiting = this.#take();
-    else this.#pump();
+    if (this.#sending.left === 0) this.#pump();
+    else if (this.#live) this.#waiting = this.#take();
     if ((events & (EPOLLERR | EPOLLHUP)) === 0 || this.#taken > before) return;
     throw new SourceEnded(`poll ${this.#source.name}: the device reports an error (POLLERR)`, true);
   }
@@ -167,10 +168,11 @@ class Transmission implements Disposable {
 
   /** Sends what is under way, then frames for as long as there are some and the socket takes them. */
   #pump(): void {
-    for (let i = 0; i < BURST; i++) {
+    const untilMs = performance.now() + BURST_MS;
+    do {
       const sent = this.#sending.send(this.#socket);
       if (sent === "again") {
-        this.#waitFor(EPOLLOUT, this.#live ? SOURCE_EVENTS : 0);
+        this.#waitFor(EPOLLOUT, this.#live ? SOURCE_EVENTS : EPOLLPRI);
         return;
       }
       if (typeof sent === "number") throw new SysError("send", this.#socket.name, -sent);
@@ -179,9 +181,9 @@ class Transmission implements Disposable {
       const next = this.#take();
       if (next === undefined) break;
       this.#begin(next);
-    }
+    } while (performance.now() < untilMs);
     if (this.#frame === undefined) this.#waitFor(0, SOURCE_EVENTS);
-    else this.#waitFor(EPOLLOUT, 0);
+    else this.#waitFor(EPOLLOUT, EPOLLPRI);
   }
 
   /** The frame to send next. With `latest` that is the newest of all, and older ones go straight back. */

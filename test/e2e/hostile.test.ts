@@ -1,5 +1,6 @@
 // Peers that break the protocol, at every point of it: each gets one line that names field, value and limit.
 import { expect, test } from "bun:test";
+import { createServer } from "node:net";
 import { ProtocolError } from "../../src/errors.ts";
 import { STAMP_BYTES, StampedBuffer } from "../../src/format/stamp.ts";
 import { setUpLog } from "../../src/log.ts";
@@ -10,7 +11,7 @@ import { MemoryTarget } from "../../src/wire/memory-target.ts";
 import { runReceiver } from "../../src/wire/receiver.ts";
 import { frameBytes, helloBytes, RawSender } from "../support/peer.ts";
 import { openDescriptors } from "../support/resources.ts";
-import { freePort, listening, within } from "../support/tool.ts";
+import { freePort, listening, run, toLoopback, within } from "../support/tool.ts";
 
 const SIZE = 64 * 48;
 const payload = new Uint8Array(SIZE).fill(7);
@@ -139,6 +140,28 @@ test("with --keep all bad peers in a row cost nothing: no descriptor stays, and 
   expect(status).toBe(130);
   expect(stderr).toContain(`stopped: 20 frames, ${20 * SIZE} bytes`);
   expect(stderr).toContain(`${bad.length} damaged`);
+});
+
+test("a receiver that speaks, or hangs up, ends the sender with one line and exit status 1", async () => {
+  const one = async (answer: string, says: RegExp) => {
+    const server = createServer((socket) => {
+      socket.on("error", () => undefined);
+      socket.once("data", () => socket.end(answer));
+    });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    server.listen(0, "127.0.0.1", () => resolve());
+    await within(promise, "a listening socket");
+    const { port } = server.address() as { port: number };
+    const { status, lines } = await run("sender", [...toLoopback(String(port)), "-r", "10"]);
+    server.close();
+    expect(status).toBe(1);
+    expect(lines.filter((line) => line.includes("error: "))).toHaveLength(1);
+    expect(lines.at(-1)).toMatch(says);
+  };
+  await Promise.all([
+    one("HTTP/1.1 400", /the receiver sent 12 bytes, must be none|EPIPE|ECONNRESET/),
+    one("", /the receiver closed the connection|EPIPE|ECONNRESET/),
+  ]);
 });
 
 test("--max-frame is the limit for what a peer may announce", async () => {

@@ -3,12 +3,12 @@ import { expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { Fd, O_NONBLOCK, O_RDWR } from "../../ffi/fd.ts";
 import { inetAddress } from "../../ffi/sockaddr.ts";
-import { listenOn, startConnect } from "../../ffi/socket.ts";
+import { listenOn, socketPair, startConnect } from "../../ffi/socket.ts";
 import { frameBytes, helloBytes, RawReceiver, RawSender } from "../support/peer.ts";
 import { freePort, listening, TempDir, Tool, toLoopback } from "../support/tool.ts";
 
 /** The program's own limit is 300 ms; the rest is for a machine that is busy with other tests. */
-const LIMIT_MS = 300 + 300;
+const LIMIT_MS = 300 + 500;
 
 /** Sends both signals at such a moment, each to a tool of its own. */
 async function stopsAt(moment: string, arrive: () => Promise<{ tool: Tool } & AsyncDisposable>) {
@@ -64,6 +64,21 @@ test("a receiver whose pipe is full", async () => {
     await sender.send(new Uint8Array(frame));
     await tool.says("sends 64x48");
     return moment(tool, sender, reader, temp);
+  });
+});
+
+test("a receiver whose stdout is a socket that is full", async () => {
+  await stopsAt("while its socket is full", async () => {
+    const [ours, theirs] = socketPair();
+    theirs.setNonBlocking(false); // as most programs hand it over
+    const tool = await listening(["-o", "-"], { stdout: theirs.number });
+    theirs[Symbol.dispose]();
+    const sender = await RawSender.to({ host: "127.0.0.1", port: Number(tool.port) });
+    await sender.send(helloBytes({ sizeimage: 1 << 20 }));
+    const frame = Buffer.concat([frameBytes(0, 1 << 20), new Uint8Array(1 << 20)]);
+    await sender.send(new Uint8Array(frame));
+    await tool.says("sends 64x48");
+    return moment(tool, sender, ours);
   });
 });
 

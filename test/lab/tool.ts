@@ -25,7 +25,7 @@ export class Tool {
   readonly #job: Job;
 
   /** Starts `framepass COMMAND --json`. */
-  constructor(guest: Guest, command: string, timeoutMs = 40_000) {
+  constructor(guest: Guest, command: string, timeoutMs = 60_000) {
     this.#guest = guest;
     this.#command = command;
     // Statistics ten times a second: frame counts are what tests wait for.
@@ -48,12 +48,12 @@ export class Tool {
   }
 
   /** Waits until it has said a text on stderr. */
-  async says(text: string, timeoutMs = 10_000): Promise<void> {
+  async says(text: string, timeoutMs = 20_000): Promise<void> {
     await this.#until(() => this.#job.output().stderr.includes(text), `"${text}"`, timeoutMs);
   }
 
   /** Waits until it has moved more than `count` frames. */
-  async moves(count: number, timeoutMs = 10_000): Promise<void> {
+  async moves(count: number, timeoutMs = 20_000): Promise<void> {
     await this.#until(() => this.frames() > count, `${count} frames`, timeoutMs);
   }
 

@@ -15,6 +15,12 @@ import { layoutOf } from "../../src/format/layout.ts";
 import { mappingsOf } from "./resources.ts";
 
 const PAGE = 4096;
+/** Ioctls whose argument says for which buffer type it is. */
+const typed = new Set(
+  ["S_FMT", "G_PARM", "S_PARM", "REQBUFS", "QUERYBUF", "QBUF", "DQBUF", "EXPBUF"].map(
+    (name) => `VIDIOC_${name}`,
+  ),
+);
 /** What the driver's own memory is called in /proc/self/maps. */
 export const DRIVER_MEMORY = "fake-camera";
 
@@ -135,7 +141,8 @@ export class FakeCamera implements VideoDevice {
     }
     const stamp = this.#sequence++;
     for (const [plane, { offset, length, fd }] of buffer.planes.entries()) {
-      const bytes = Uint8Array.from({ length }, (_, i) => patternByte(stamp, plane, i));
+      const bytes = new Uint8Array(new ArrayBuffer(length));
+      for (let i = 0; i < length; i++) bytes[i] = patternByte(stamp, plane, i);
       const into = this.#memoryType === v.V4L2_MEMORY_DMABUF ? fd : (this.#memory?.number ?? -1);
       must(pwriteAt(into, addressOf(bytes), length, offset), "pwrite", "buffer");
     }
@@ -170,6 +177,9 @@ export class FakeCamera implements VideoDevice {
     if (fault !== undefined) return -fault.code;
     const handle = this.#handlers.get(request.code);
     if (handle === undefined) return -errno.ENOTTY;
+    // As the kernel does, and before anything follows m.planes: in the other type's struct that is a descriptor.
+    const { type } = argument as { type?: unknown };
+    if (typed.has(request.name) && type !== this.#type) return -errno.EINVAL;
     const r = handle(argument.$bytes);
     if (r >= 0) this.#amendments.get(request.code)?.(argument.$bytes);
     return r;
@@ -182,6 +192,12 @@ export class FakeCamera implements VideoDevice {
       throw new SysError("mmap", this.path, errno.EINVAL);
     }
     return new Mapping(this.#memory.number, length, this.path, undefined, offset);
+  }
+
+  get #type(): number {
+    return this.options.multiplanar
+      ? v.V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE
+      : v.V4L2_BUF_TYPE_VIDEO_CAPTURE;
   }
 
   #queryCap(caps: Struct<typeof v.v4l2Capability.fields>): number {

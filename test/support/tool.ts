@@ -1,12 +1,15 @@
 // The executables as a user has them: built when stale, started, watched, and ended with the test. Every wait has
 // a limit; a process is ended by its own id.
+import { setDefaultTimeout } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { projectDir } from "../../scripts/ensure.ts";
 
 export const dist = join(projectDir, "dist");
-const WAIT_MS = 10_000;
+/** Longer than anything takes on a machine that is busy with other work. */
+const WAIT_MS = 20_000;
+setDefaultTimeout(60_000); // a test's waits have limits of their own, which say what was waited for
 
 /** Settles like `promise`, or throws after `limitMs` and says what was waited for. */
 export async function within<T>(promise: Promise<T>, what: string, limitMs = WAIT_MS): Promise<T> {

@@ -1,6 +1,6 @@
 // What a codec back-end and the streams of the device are to each other. The stream keeps the driver's resources,
 // answers its commands and decides when buffers may be used; the session decodes.
-import type { Loop } from "../../loop.ts";
+import type { DeviceLoop } from "../../virtio/device.ts";
 import type { Resource } from "../resource.ts";
 import type { QueueType } from "../structs.ts";
 
@@ -115,5 +115,5 @@ export interface CodecBackend extends Disposable {
   /** Values of a control that a coded format can have; undefined where it has no such control. */
   controlValues(number: number, format: number): readonly number[] | undefined;
   /** Starts a session. Throws SysError where the host cannot take one more. */
-  open(loop: Loop, format: number, client: StreamClient): CodecSession;
+  open(loop: DeviceLoop, format: number, client: StreamClient): CodecSession;
 }

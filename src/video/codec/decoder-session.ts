@@ -5,7 +5,8 @@ import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI } from "../../../ffi/ep
 import { errno, SysError } from "../../../ffi/errno.ts";
 import * as v from "../../../ffi/linux/videodev2.ts";
 import type { VideoDevice } from "../../capture/device.ts";
-import type { Loop, Watch } from "../../loop.ts";
+import type { Watch } from "../../loop.ts";
+import type { DeviceLoop } from "../../virtio/device.ts";
 import { INPUT, OUTPUT, type QueueType } from "../structs.ts";
 import { BitstreamQueue } from "./bitstream-queue.ts";
 import type { CodecSession, ParamsWish, QueueParams, StreamClient } from "./codec.ts";
@@ -15,7 +16,7 @@ import { readControl, writeControl } from "./m2m-controls.ts";
 import { PictureQueue } from "./picture-queue.ts";
 
 export interface SessionOptions {
-  readonly loop: Loop;
+  readonly loop: DeviceLoop;
   readonly device: VideoDevice;
   readonly decoder: DecoderDevice;
   readonly format: number;

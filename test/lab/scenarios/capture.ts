@@ -8,11 +8,13 @@ import type { Scenario } from "../lab.ts";
 export const scenario: Scenario = {
   name: "capture",
   title: "what a camera captures arrives, whatever its buffers are and whatever goes wrong",
+  limitMs: 240_000,
   async run(lab) {
-    // video0 takes foreign buffers, video1 refuses them at QBUF, video2 has the multi-planar API.
+    // video0 takes foreign buffers; video1 refuses them at QBUF and has an HDMI input, number 1; video2
+    // has the multi-planar API.
     const guest = await lab.boot({
       modules: [
-        "vivid n_devs=3 node_types=0x1,0x1,0x1 num_inputs=1,1,1 input_types=0,0,0 " +
+        "vivid n_devs=3 node_types=0x1,0x1,0x1 num_inputs=1,2,1 input_types=0,0xc,0 " +
           "allocators=0,1,0 multiplanar=1,1,2",
       ],
     });

@@ -29,7 +29,6 @@ export const scenario: Scenario = {
         receiver.kill("KILL");
         wanted("exit status", (await receiver.end()).status, 137);
         await guest.until(`${objects} = 4`); // the sender's: of the receiver none is left
-        if (round === rounds) await Bun.sleep(2000); // the sender tries less and less often
         receiver = await startReceiver(guest, "-p 5000 --keep");
         await within(limitMs, () => receiver.moves(3));
         same("sender", await held(guest, sender), sending);

@@ -1,0 +1,94 @@
+// vhost-user-video: serves a virtio-video decoder to a virtual machine monitor.
+import type { Fd } from "../ffi/fd.ts";
+import { inheritedSocket } from "../ffi/socket.ts";
+import { defineTool, runMain } from "../src/cli.ts";
+import { needed, UsageError } from "../src/errors.ts";
+import { log } from "../src/log.ts";
+import type { Loop } from "../src/loop.ts";
+import { writeOut } from "../src/vhost/capabilities.ts";
+import { RingStats } from "../src/vhost/ring-stats.ts";
+import { serve } from "../src/vhost/server.ts";
+import { codecNames, openCodec } from "../src/video/codec/index.ts";
+import { createVideoDevice } from "../src/video/device.ts";
+import { parseAddress } from "../src/wire/address.ts";
+import { Listener } from "../src/wire/listener.ts";
+import { statsOptions } from "../src/wire/options.ts";
+
+const LARGEST_FD = 0x7fff_ffff;
+
+export const vhostUserVideo = defineTool({
+  name: "vhost-user-video",
+  summary: "serve a virtio video decoder to a virtual machine monitor over vhost-user",
+  options: {
+    "socket-path": { short: "s", type: "text", value: "PATH", help: "Unix socket to listen on" },
+    fd: { type: "integer", min: 0, max: LARGEST_FD, help: "the socket of a connected front-end" },
+    backend: { short: "b", type: "text", value: codecNames.join("|"), help: "what decodes" },
+    "v4l2-device": {
+      short: "d",
+      type: "text",
+      default: "/dev/video0",
+      value: "PATH",
+      help: "stateful decoder, for v4l2-decoder",
+    },
+    "max-streams": {
+      type: "integer",
+      min: 1,
+      max: 1024,
+      default: 16,
+      help: "streams a guest may have at once",
+    },
+    once: { type: "flag", help: "end after the first front-end" },
+    "print-capabilities": { type: "flag", help: "say what this is as JSON, and end" },
+    ...statsOptions,
+    stats: { ...statsOptions.stats, default: 0 },
+  },
+  async run(values, { loop, signal }) {
+    if (values["print-capabilities"]) return await writeOut(codecNames);
+    const { backend = "", fd } = values;
+    if (!codecNames.includes(backend)) {
+      throw new UsageError(`--backend must be ${codecNames.join(" or ")}, got "${backend}"`);
+    }
+    using owned = new DisposableStack();
+    const next = await frontEnds(loop, values["socket-path"], fd, owned, signal);
+    const codec = owned.use(openCodec({ backend, device: values["v4l2-device"] }));
+    const stats = owned.use(new RingStats(loop, values));
+    await serve(
+      loop,
+      {
+        next,
+        makeDevice: () => createVideoDevice({ backend: codec, maxStreams: values["max-streams"] }),
+        once: values.once || fd !== undefined,
+        onFrontEnd: (counts) => stats.follow(counts),
+      },
+      signal,
+    );
+    stats.finish();
+    return "done"; // also when it was stopped: that is how a monitor's helper is meant to end
+  },
+});
+
+/** Where front-ends come from: the socket at `path`, or the one that was inherited. */
+async function frontEnds(
+  loop: Loop,
+  path: string | undefined,
+  fd: number | undefined,
+  owned: DisposableStack,
+  signal: AbortSignal,
+): Promise<(signal: AbortSignal) => Promise<Fd | undefined>> {
+  if ((path === undefined) === (fd === undefined)) {
+    throw new UsageError("exactly one of --socket-path and --fd is needed");
+  }
+  if (fd !== undefined) {
+    const inherited = needed(
+      () => inheritedSocket(fd),
+      () => "--fd takes the number of an open socket",
+    );
+    return async () => inherited;
+  }
+  const address = parseAddress("--socket-path", `unix:${path}`, undefined);
+  const listener = owned.use(await Listener.open(loop, address, () => true, signal));
+  if (listener !== undefined) log.info(`listening on ${path}`);
+  return async (signal) => (await listener?.next(signal))?.socket;
+}
+
+if (import.meta.main) await runMain(vhostUserVideo);

@@ -1,0 +1,49 @@
+// Notifications between programs: 8 bytes written to an eventfd, or to a pipe. Whoever sent the descriptor may do anything
+// to it at any time, so nothing here may wait: <poll.h>, eventfd(2).
+import { errno, result } from "./errno.ts";
+import { type Fd, readAt } from "./fd.ts";
+import { libc } from "./libc.ts";
+import { i32, n64, struct, u16 } from "./struct.ts";
+
+const POLLOUT = 0x4;
+const pollfd = struct("struct pollfd", 8, { fd: i32(0), events: u16(4), revents: u16(6) });
+
+/** Memory for the calls below. Looked up through this object, so that it lives as long as this module. */
+const cells = {
+  one: struct("uint64_t", 8, { value: n64(0) }).alloc(),
+  taken: struct("uint64_t", 8, { value: n64(0) }).alloc(),
+  poll: pollfd.alloc(),
+};
+cells.one.value = 1;
+
+/** A descriptor that is written to when there is something to say. */
+export class Notifier implements Disposable {
+  readonly #fd: Fd;
+
+  /** Takes `fd` over. Throws SysError when it is no descriptor to write to. */
+  constructor(fd: Fd) {
+    fd.setNonBlocking(true);
+    this.#fd = fd;
+  }
+
+  /** Says it. One that is full, closed or broken stays as it is: it has been told, or nobody listens. */
+  notify(): void {
+    const { poll, one } = cells;
+    poll.fd = this.#fd.number;
+    poll.events = POLLOUT;
+    // Non-blocking is a flag its sender can take away again, so ask first.
+    if (result(libc.poll(poll.$address, 1, 0)) === 1 && (poll.revents & POLLOUT) !== 0) {
+      libc.write(this.#fd.number, one.$address, 8);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#fd[Symbol.dispose]();
+  }
+}
+
+/** Takes what was notified on a readable descriptor; false when nothing will ever come again. */
+export function takeNotice(fd: number): boolean {
+  const r = readAt(fd, cells.taken.$address, 8);
+  return r > 0 || r === -errno.EAGAIN; // somebody else was faster
+}

@@ -1,0 +1,236 @@
+// The memory table: regions of guest memory as the front-end passed them. Guest physical addresses become host memory here
+// and nowhere else, and the whole range is checked. vhost-user: SET_MEM_TABLE, ADD_MEM_REG, REM_MEM_REG.
+import { SysError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { SharedRegion, UnfitFile } from "../../ffi/shared-region.ts";
+import type { GuestAccess } from "../virtio/chain.ts";
+import type { GuestMemory, Span } from "../virtio/device.ts";
+import { Refused } from "./refused.ts";
+
+/** Regions we take; what GET_MAX_MEM_SLOTS says. */
+export const MAX_REGIONS = 32;
+/** A span of more bytes than a view can have is cut into pieces of this size. */
+const LONGEST_SPAN = 0x4000_0000;
+const LARGEST = BigInt(Number.MAX_SAFE_INTEGER);
+const END_OF_ADDRESSES = 1n << 64n;
+
+/** A region as the message names it. */
+export interface RegionRow {
+  readonly guest: bigint;
+  readonly size: bigint;
+  readonly user: bigint;
+  readonly offset: bigint;
+}
+
+interface Region extends RegionRow {
+  readonly memory: SharedRegion;
+  /** Guest address as a number, which it fits. */
+  readonly at: number;
+}
+
+export class MemoryTable implements GuestMemory, GuestAccess, Disposable {
+  #regions: readonly Region[] = [];
+  #generation = 0;
+
+  get generation(): number {
+    return this.#generation;
+  }
+  get size(): number {
+    return this.#regions.length;
+  }
+
+  /**
+   * Puts another table in place of this one. What `fds` holds is taken over or closed. `before` is called when the new
+   * one is in force and the old one still mapped. Throws Refused, and then nothing has changed.
+   */
+  replace(rows: readonly RegionRow[], fds: readonly Fd[], before: () => void): void {
+    using owned = new DisposableStack();
+    for (const fd of fds) owned.use(fd);
+    if (rows.length < 1 || rows.length > MAX_REGIONS) {
+      throw new Refused(`${rows.length} memory regions, 1 to ${MAX_REGIONS} are possible`);
+    }
+    if (fds.length !== rows.length) {
+      throw new Refused(`${rows.length} memory regions with ${fds.length} descriptors`);
+    }
+    const made: Region[] = [];
+    for (const [i, row] of rows.entries()) {
+      const fd = fds[i];
+      if (fd === undefined) continue;
+      const region = map(row, fd, made);
+      owned.use(region.memory); // a descriptor may be disposed twice
+      made.push(region);
+    }
+    owned.move();
+    this.#put(made, this.#regions, before);
+  }
+
+  /** Adds a region; `fd` is taken over or closed. Throws Refused. */
+  add(row: RegionRow, fd: Fd, before: () => void): void {
+    using owned = new DisposableStack();
+    owned.use(fd);
+    if (this.#regions.length >= MAX_REGIONS) throw new Refused(`more than ${MAX_REGIONS} regions`);
+    const region = map(row, fd, this.#regions);
+    owned.move();
+    this.#put([...this.#regions, region], [], before);
+  }
+
+  /** Removes exactly that region; where in the file it was does not count. Throws Refused. */
+  remove(row: RegionRow, before: () => void): void {
+    const gone = this.#find(row);
+    this.#put(
+      this.#regions.filter((region) => region !== gone),
+      [gone],
+      before,
+    );
+  }
+
+  /** Whether `user` + `length` lies in the region that `row` names. Throws Refused when there is none. */
+  holds(row: RegionRow, user: bigint, length: number): boolean {
+    const { user: from, size } = this.#find(row);
+    return user < from + size && user + BigInt(length) > from;
+  }
+
+  #find(row: RegionRow): Region {
+    const found = this.#regions.find(
+      ({ guest, user, size }) => guest === row.guest && user === row.user && size === row.size,
+    );
+    if (found === undefined) throw new Refused(`no memory region at ${hex(row.guest)}`);
+    return found;
+  }
+
+  #put(regions: readonly Region[], gone: readonly Region[], before: () => void): void {
+    this.#regions = regions;
+    this.#generation += 1;
+    try {
+      before();
+    } finally {
+      for (const { memory } of gone) memory[Symbol.dispose]();
+    }
+  }
+
+  /** Host memory for an area the front-end names by its own address, whole in one region; undefined outside. */
+  user(address: bigint, length: number): { region: SharedRegion; offset: number } | undefined {
+    for (const { user, size, memory } of this.#regions) {
+      if (address < user || address + BigInt(length) > user + size) continue;
+      return { region: memory, offset: Number(address - user) };
+    }
+    return undefined;
+  }
+
+  resolve(address: bigint, length: bigint): readonly Span[] | undefined {
+    if (address < 0n || length < 1n || address + length > LARGEST) return undefined;
+    const spans: Span[] = [];
+    const whole = this.#each(Number(address), Number(length), (region, offset, count) => {
+      for (let done = 0; done < count; done += LONGEST_SPAN) {
+        spans.push(new RegionSpan(region, offset + done, Math.min(LONGEST_SPAN, count - done)));
+      }
+    });
+    return whole ? spans : undefined;
+  }
+
+  contains(address: number, length: number): boolean {
+    return this.#each(address, length, nothing);
+  }
+
+  read(address: number, length: number, to: Uint8Array<ArrayBuffer>, at: number): boolean {
+    if (!this.contains(address, length)) return false;
+    let done = at;
+    return this.#each(address, length, (region, offset, count) => {
+      region.read(offset, count, to, done);
+      done += count;
+    });
+  }
+
+  write(address: number, length: number, from: Uint8Array<ArrayBuffer>, at: number): boolean {
+    if (!this.contains(address, length)) return false;
+    let done = at;
+    return this.#each(address, length, (region, offset, count) => {
+      region.write(offset, count, from, done);
+      done += count;
+    });
+  }
+
+  /** Calls `piece` for each region's share of a guest range, in order; false as soon as a byte is in none. */
+  #each(
+    address: number,
+    length: number,
+    piece: (region: SharedRegion, offset: number, count: number) => void,
+  ): boolean {
+    let at = address;
+    let left = length;
+    while (left > 0) {
+      let count = 0;
+      for (const region of this.#regions) {
+        const offset = at - region.at;
+        if (offset < 0 || offset >= region.memory.length) continue;
+        count = Math.min(left, region.memory.length - offset);
+        piece(region.memory, offset, count);
+        break;
+      }
+      if (count === 0) return false;
+      at += count;
+      left -= count;
+    }
+    return true;
+  }
+
+  [Symbol.dispose](): void {
+    const gone = this.#regions;
+    this.#regions = [];
+    this.#generation += 1;
+    for (const { memory } of gone) memory[Symbol.dispose]();
+  }
+}
+
+const nothing = () => undefined;
+
+/** A span whose view is made when somebody looks at it, and once. */
+class RegionSpan implements Span {
+  readonly length: number;
+  readonly #region: SharedRegion;
+  readonly #offset: number;
+  #bytes: Uint8Array<ArrayBuffer> | undefined;
+  constructor(region: SharedRegion, offset: number, length: number) {
+    this.#region = region;
+    this.#offset = offset;
+    this.length = length;
+  }
+  get address(): number {
+    return this.#region.address + this.#offset;
+  }
+  get bytes(): Uint8Array<ArrayBuffer> {
+    this.#bytes ??= this.#region.view(this.#offset, this.length);
+    return this.#bytes;
+  }
+  get fd(): number {
+    return this.#region.fd;
+  }
+  get offset(): number {
+    return this.#region.offset + this.#offset;
+  }
+}
+
+/** Checks a row against itself and the regions before it, and maps it. Throws Refused. */
+function map(row: RegionRow, fd: Fd, others: readonly RegionRow[]): Region {
+  const { guest, size, user, offset } = row;
+  const at = `memory region ${hex(guest)} + ${hex(size)}`;
+  if (size === 0n) throw new Refused(`${at} is empty`);
+  // Guest addresses beyond 2^53 are refused with those that wrap: no machine has them.
+  const fits = guest + size <= LARGEST && offset + size <= LARGEST;
+  if (!fits || user + size > END_OF_ADDRESSES) throw new Refused(`${at} wraps around`);
+  for (const other of others) {
+    const overlap = (a: bigint, b: bigint) => a < b + other.size && b < a + size;
+    if (overlap(guest, other.guest) || overlap(user, other.user)) {
+      throw new Refused(`${at} overlaps ${hex(other.guest)} + ${hex(other.size)}`);
+    }
+  }
+  try {
+    const memory = new SharedRegion(fd, Number(offset), Number(size));
+    return { ...row, memory, at: Number(guest) };
+  } catch (error) {
+    if (!(error instanceof UnfitFile || error instanceof SysError)) throw error;
+    throw new Refused(`${at}: ${error.message}`, { cause: error });
+  }
+}
+
+const hex = (value: bigint) => `0x${value.toString(16)}`;

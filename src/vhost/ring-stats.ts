@@ -1,0 +1,75 @@
+// What a running back-end tells: requests, answers and interrupts, per interval and at the end.
+import { log } from "../log.ts";
+import type { Loop } from "../loop.ts";
+import type { QueueCounts } from "./queues.ts";
+
+export interface RingStatsOptions {
+  /** Seconds between two lines; 0: only the summary. */
+  readonly stats: number;
+  /** JSON records on stdout. */
+  readonly json: boolean;
+}
+
+const zero: QueueCounts = { requests: 0, answers: 0, interrupts: 0, malformed: 0 };
+
+export class RingStats implements Disposable {
+  readonly #options: RingStatsOptions;
+  readonly #startedMs = performance.now();
+  readonly #timer: Disposable | undefined;
+  #frontEnds = 0;
+  /** Of front-ends that have left. */
+  #before: QueueCounts = zero;
+  #now: Readonly<QueueCounts> = zero;
+  #shown = 0;
+
+  constructor(loop: Loop, options: RingStatsOptions) {
+    this.#options = options;
+    if (options.stats > 0) this.#timer = loop.every(options.stats * 1000, () => this.#interval());
+    this.#record("started", {});
+  }
+
+  /** A front-end is there; its counters go on counting. */
+  follow(counts: Readonly<QueueCounts>): void {
+    this.#before = this.#totals();
+    this.#now = counts;
+    this.#frontEnds += 1;
+  }
+
+  #totals(): QueueCounts {
+    const add = (name: keyof QueueCounts) => this.#before[name] + this.#now[name];
+    return {
+      requests: add("requests"),
+      answers: add("answers"),
+      interrupts: add("interrupts"),
+      malformed: add("malformed"),
+    };
+  }
+
+  #interval(): void {
+    const totals = this.#totals();
+    const rate = (totals.requests - this.#shown) / this.#options.stats;
+    this.#shown = totals.requests;
+    this.#record("stats", { requests_per_second: Math.round(rate) });
+    if (!this.#options.json) log.info(`${rate.toFixed(1)} requests/s, ${text(totals)}`);
+  }
+
+  #record(kind: "started" | "stats" | "stopped", fields: Record<string, unknown>): void {
+    if (!this.#options.json) return;
+    const seconds = Math.round(performance.now() - this.#startedMs) / 1000;
+    const record = { record: kind, seconds, front_ends: this.#frontEnds, ...this.#totals() };
+    process.stdout.write(`${JSON.stringify({ ...record, ...fields })}\n`);
+  }
+
+  /** The summary. */
+  finish(): void {
+    this.#record("stopped", {});
+    if (!this.#options.json) log.info(`${this.#frontEnds} front-ends, ${text(this.#totals())}`);
+  }
+
+  [Symbol.dispose](): void {
+    this.#timer?.[Symbol.dispose]();
+  }
+}
+
+const text = ({ requests, answers, interrupts, malformed }: QueueCounts) =>
+  `${requests} requests, ${answers} answers, ${interrupts} interrupts, ${malformed} malformed`;

@@ -1,0 +1,55 @@
+// Front-ends one after the other: each has a connection and a device of its own, and whatever it does, the next is served.
+import type { Fd } from "../../ffi/fd.ts";
+import { log } from "../log.ts";
+import type { Loop } from "../loop.ts";
+import { Connection } from "./connection.ts";
+import type { MakeDevice, QueueCounts } from "./queues.ts";
+
+export interface ServeOptions {
+  /** The next front-end's socket; undefined when there is none any more. */
+  readonly next: (signal: AbortSignal) => Promise<Fd | undefined>;
+  readonly makeDevice: MakeDevice;
+  /** Ends after the first front-end. */
+  readonly once: boolean;
+  /** Told what a front-end comes to, while it is there and once it is gone. */
+  readonly onFrontEnd?: ((counts: Readonly<QueueCounts>) => void) | undefined;
+}
+
+/** Serves front-ends until `signal` aborts or there are no more. */
+export async function serve(loop: Loop, options: ServeOptions, signal: AbortSignal): Promise<void> {
+  const { promise: aborted, resolve } = loop.promise<"aborted">();
+  signal.addEventListener("abort", () => resolve("aborted"), { once: true });
+  for (;;) {
+    const socket = await options.next(signal);
+    if (socket === undefined) return;
+    if (signal.aborted) resolve("aborted");
+    const end = await serveOne(loop, socket, options, aborted);
+    if (end === "aborted" || options.once) return;
+  }
+}
+
+async function serveOne(
+  loop: Loop,
+  socket: Fd,
+  { makeDevice, onFrontEnd }: ServeOptions,
+  aborted: Promise<"aborted">,
+): Promise<"aborted" | "left"> {
+  const out = log.withTag("vhost");
+  using owned = new DisposableStack();
+  let connection: Connection;
+  try {
+    connection = owned.use(new Connection(loop, socket, makeDevice));
+  } catch (error) {
+    out.error(`the front-end cannot be served: ${(error as Error).message}`);
+    return "left";
+  }
+  out.info("a front-end is here");
+  onFrontEnd?.(connection.session.queues.counts);
+  const end = await Promise.race([connection.over, aborted]);
+  if (end === "aborted") return "aborted";
+  const { requests, malformed } = connection.session.queues.counts;
+  const told = `${requests} requests${malformed > 0 ? `, ${malformed} malformed` : ""}`;
+  if (end === "left") out.info(`the front-end has left after ${told}`);
+  else out.warn(`the front-end was shown out after ${told}: ${end.message}`);
+  return "left";
+}

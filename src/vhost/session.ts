@@ -1,0 +1,89 @@
+// What a front-end has told us: features, memory, rings. One session per connection; nothing of it reaches the next one.
+import type { Loop } from "../loop.ts";
+import type { VirtioDevice } from "../virtio/device.ts";
+import { ringFeatures, VIRTIO_F_VERSION_1 } from "../virtio/features.ts";
+import {
+  offeredProtocolFeatures,
+  type ProtocolFeature,
+  protocolFeatures,
+  VHOST_USER_F_PROTOCOL_FEATURES,
+} from "./features.ts";
+import { MemoryTable } from "./memory.ts";
+import { type MakeDevice, type QueueEvents, Queues } from "./queues.ts";
+import type { Ring } from "./ring.ts";
+
+/** Of the status byte: VIRTIO 1.2, 2.1. */
+const FEATURES_OK = 8;
+
+export class Session implements Disposable {
+  readonly memory = new MemoryTable();
+  readonly queues: Queues;
+  readonly device: VirtioDevice;
+  #status = 0;
+  #protocol = 0n;
+
+  constructor(loop: Loop, makeDevice: MakeDevice, events: QueueEvents) {
+    this.queues = new Queues(loop, this.memory, makeDevice, events);
+    this.device = this.queues.device;
+  }
+
+  /** All features we can do, ours and the device's. */
+  get offered(): bigint {
+    return ringFeatures | VHOST_USER_F_PROTOCOL_FEATURES | this.device.features;
+  }
+
+  get offeredProtocol(): bigint {
+    return offeredProtocolFeatures;
+  }
+
+  /** Features the driver has acknowledged; those we did not offer are masked: some front-ends pass them through. */
+  acknowledge(features: bigint): void {
+    this.queues.features = features & this.offered;
+    // Without protocol features there is no message to enable a ring with: they are enabled from the start.
+    if ((features & VHOST_USER_F_PROTOCOL_FEATURES) !== 0n) return;
+    for (const ring of this.queues.rings) this.enable(ring, true);
+  }
+
+  setProtocol(features: bigint): void {
+    this.#protocol = features & offeredProtocolFeatures;
+  }
+
+  /** The virtio status byte as the front-end last set it; FEATURES_OK only where the features are. */
+  get status(): number {
+    return this.#status;
+  }
+  set status(value: number) {
+    const modern = (this.queues.features & VIRTIO_F_VERSION_1) !== 0n;
+    this.#status = modern ? value : value & ~FEATURES_OK;
+  }
+
+  has(feature: ProtocolFeature): boolean {
+    return (this.#protocol & protocolFeatures[feature]) !== 0n;
+  }
+
+  enable(ring: Ring, on: boolean): void {
+    ring.enabled = on;
+    this.queues.changed(ring);
+  }
+
+  /**
+   * Makes sure that a ring does not run, for messages that only make sense then: one that is started but disabled is
+   * stopped by them, because a front-end that never says so has ended it. False when it is in use.
+   */
+  halt(ring: Ring): boolean {
+    if (ring.started && ring.enabled) return false;
+    if (ring.started) this.queues.stop(ring);
+    return true;
+  }
+
+  /** The device forgets its driver; connection, memory and features stay. */
+  reset(): void {
+    this.#status = 0;
+    this.queues.resetAll();
+  }
+
+  [Symbol.dispose](): void {
+    this.queues[Symbol.dispose]();
+    this.memory[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,156 @@
+// Descriptor chains: VIRTIO 1.2, 2.7.5. Every descriptor is copied before it is believed, and a chain can be
+// neither endless nor outside guest memory.
+import {
+  DESC_FLAGS,
+  DESC_LEN,
+  DESC_NEXT,
+  DESC_SIZE,
+  VIRTQ_DESC_F_INDIRECT,
+  VIRTQ_DESC_F_NEXT,
+  VIRTQ_DESC_F_WRITE,
+} from "./layout.ts";
+
+/** Guest memory by address, for the queue: a range that is not all there is neither read nor written. */
+export interface GuestAccess {
+  contains(address: number, length: number): boolean;
+  /** Copies `length` bytes to `to`, from its byte `at` on; false when any is outside guest memory. */
+  read(address: number, length: number, to: Uint8Array<ArrayBuffer>, at: number): boolean;
+  /** Copies `length` bytes of `from`, from its byte `at` on; false when any would go outside guest memory. */
+  write(address: number, length: number, from: Uint8Array<ArrayBuffer>, at: number): boolean;
+}
+
+/** Readable bytes of one request; more is refused before anything is allocated. */
+const MAX_READABLE = 1 << 20;
+/** Writable bytes that count: no answer is longer. */
+const MAX_ROOM = 1 << 16;
+/** Descriptors of an indirect table, whatever the size of the queue. */
+const MAX_INDIRECT = 1024;
+
+/** The driver made a chain it may not make: the chain is returned with length 0, the queue goes on. */
+export class BadChain extends Error {
+  override readonly name = "BadChain";
+}
+
+/** A chain that was taken apart: what it says, and where the answer goes. */
+export interface Chain {
+  readonly head: number;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly room: number;
+  /** Guest address and length of each writable part, in turn, up to `room` bytes. */
+  readonly writable: readonly number[];
+}
+
+const empty: Uint8Array<ArrayBuffer> = new Uint8Array(new ArrayBuffer(0));
+
+/** Where descriptors come from: the queue's table, or an indirect one. */
+interface Table {
+  readonly view: DataView<ArrayBuffer>;
+  readonly count: number;
+}
+
+/** Takes chains apart. One per queue; what it needs for that is made once. */
+export class ChainWalker {
+  readonly #descriptors: Table;
+  readonly #indirect: boolean;
+  readonly #table = new Uint8Array(new ArrayBuffer(MAX_INDIRECT * DESC_SIZE));
+  readonly #tableView = new DataView(this.#table.buffer);
+  /** Readable parts of the chain being walked: address, length, address, length. */
+  #readable: number[] = [];
+  #writable: number[] = [];
+  #readableBytes = 0;
+  #room = 0;
+  #sawWritable = false;
+
+  constructor(descriptors: DataView<ArrayBuffer>, size: number, indirect: boolean) {
+    this.#descriptors = { view: descriptors, count: size };
+    this.#indirect = indirect;
+  }
+
+  /** The chain at `head`, which is below the queue's size. Throws BadChain. */
+  walk(head: number, memory: GuestAccess): Chain {
+    this.#readable = [];
+    this.#writable = [];
+    this.#readableBytes = 0;
+    this.#room = 0;
+    this.#sawWritable = false;
+    const indirect = this.#walkTable(this.#descriptors, head, memory, true);
+    if (indirect !== undefined) this.#walkTable(indirect, 0, memory, false);
+    const bytes = this.#copyRequest(memory);
+    return { head, bytes, room: this.#room, writable: this.#writable };
+  }
+
+  /** Follows descriptors of one table; the indirect table that ends it, if one does. */
+  #walkTable(from: Table, first: number, memory: GuestAccess, outer: boolean): Table | undefined {
+    const { view, count } = from;
+    let index = first;
+    for (let steps = 0; steps < count; steps++) {
+      const at = index * DESC_SIZE;
+      const low = view.getUint32(at, true);
+      const high = view.getUint32(at + 4, true);
+      // Above 2^53 this is rounded, and outside any guest memory all the same.
+      const address = high * 0x1_0000_0000 + low;
+      const length = view.getUint32(at + DESC_LEN, true);
+      const flags = view.getUint16(at + DESC_FLAGS, true);
+      const next = view.getUint16(at + DESC_NEXT, true);
+      if ((flags & VIRTQ_DESC_F_INDIRECT) !== 0) {
+        if (!outer) throw new BadChain("an indirect table in an indirect table"); // 2.7.5.3.1
+        if (!this.#indirect) throw new BadChain("an indirect table, which was not negotiated");
+        if ((flags & VIRTQ_DESC_F_NEXT) !== 0) throw new BadChain("an indirect table and more");
+        return this.#readTable(address, length, memory);
+      }
+      this.#take(address, length, (flags & VIRTQ_DESC_F_WRITE) !== 0, memory);
+      if ((flags & VIRTQ_DESC_F_NEXT) === 0) return undefined;
+      if (next >= count) throw new BadChain(`descriptor ${next} of ${count}`);
+      index = next;
+    }
+    throw new BadChain("a loop");
+  }
+
+  #readTable(address: number, length: number, memory: GuestAccess): Table {
+    const count = length / DESC_SIZE;
+    const most = Math.max(MAX_INDIRECT, this.#descriptors.count);
+    if (!Number.isInteger(count) || count < 1 || count > most) {
+      throw new BadChain(`an indirect table of ${length} bytes`);
+    }
+    // Tables beyond the usual, which only queues of more than 1024 entries may have, get memory of their own.
+    const usual = count <= MAX_INDIRECT;
+    const bytes = usual ? this.#table : new Uint8Array(new ArrayBuffer(length));
+    const view = usual ? this.#tableView : new DataView(bytes.buffer);
+    if (!memory.read(address, length, bytes, 0)) {
+      throw new BadChain(`an indirect table at ${hex(address)} + ${length}, outside guest memory`);
+    }
+    return { view, count };
+  }
+
+  #take(address: number, length: number, writable: boolean, memory: GuestAccess): void {
+    if (writable) this.#sawWritable = true;
+    else if (this.#sawWritable) throw new BadChain("a readable part behind a writable one");
+    if (length === 0) return;
+    if (!memory.contains(address, length)) {
+      throw new BadChain(`${hex(address)} + ${length}, outside guest memory`);
+    }
+    if (!writable) {
+      this.#readableBytes += length;
+      if (this.#readableBytes > MAX_READABLE) throw new BadChain("more than 1 MiB to read");
+      this.#readable.push(address, length);
+    } else if (this.#room < MAX_ROOM) {
+      const counted = Math.min(length, MAX_ROOM - this.#room);
+      this.#writable.push(address, counted);
+      this.#room += counted;
+    }
+  }
+
+  #copyRequest(memory: GuestAccess): Uint8Array<ArrayBuffer> {
+    if (this.#readableBytes === 0) return empty;
+    const bytes = new Uint8Array(new ArrayBuffer(this.#readableBytes));
+    let done = 0;
+    for (let i = 0; i < this.#readable.length; i += 2) {
+      const length = this.#readable[i + 1] ?? 0;
+      memory.read(this.#readable[i] ?? 0, length, bytes, done);
+      done += length;
+    }
+    return bytes;
+  }
+}
+
+const hex = (address: number) => `0x${address.toString(16)}`;

@@ -1,0 +1,163 @@
+// The tool as its users see it: options, exit status, the socket, signals, one front-end after the other.
+import { expect, test } from "bun:test";
+import { existsSync, lstatSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { unixAddress } from "../../ffi/sockaddr.ts";
+import { startConnect } from "../../ffi/socket.ts";
+import type { Loop } from "../../src/loop.ts";
+import { capabilities } from "../../src/vhost/capabilities.ts";
+import { codecNames } from "../../src/video/codec/index.ts";
+import { openDescriptors } from "../support/resources.ts";
+import { FrontEnd, payload } from "../support/vhost/front-end.ts";
+import { onLoop } from "../support/vhost/scene.ts";
+
+const program = [process.execPath, join(import.meta.dir, "../../cmd/vhost-user-video.ts")];
+
+function run(...words: string[]): { status: number | null; out: string; err: string } {
+  const { exitCode, stdout, stderr } = Bun.spawnSync([...program, ...words], { timeout: 8000 });
+  return { status: exitCode, out: stdout.toString(), err: stderr.toString() };
+}
+
+/** A folder of its own, with a path for a socket. */
+async function inFolder(act: (socket: string) => Promise<void>): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "framepass-vhost-"));
+  try {
+    await act(join(folder, "video.sock"));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function listening(socket: string): Promise<void> {
+  for (let i = 0; i < 200 && !existsSync(socket); i++) await Bun.sleep(20);
+  expect(lstatSync(socket).isSocket()).toBe(true);
+}
+
+function start(...words: string[]) {
+  return Bun.spawn([...program, ...words], { stdout: "pipe", stderr: "pipe", timeout: 20_000 });
+}
+
+const connect = (loop: Loop, socket: string) =>
+  new FrontEnd(loop, startConnect(unixAddress(socket)));
+
+test("--print-capabilities says what it is, and the discovery descriptor agrees", () => {
+  const { status, out, err } = run("--print-capabilities");
+  expect({ status, err }).toEqual({ status: 0, err: "" });
+  const said = JSON.parse(out);
+  expect(out).toBe(`${capabilities(codecNames)}\n`);
+  const path = join(import.meta.dir, "../../share/vhost-user/50-framepass-video.json");
+  const descriptor = JSON.parse(readFileSync(path, "utf8"));
+  expect(descriptor.type).toBe(said.type);
+  expect(descriptor.binary).toEndWith("/vhost-user-video");
+  expect(typeof descriptor.description).toBe("string");
+});
+
+test.each([
+  { words: [], says: "--backend" },
+  { words: ["-b", "null"], says: "exactly one of --socket-path and --fd" },
+  { words: ["-b", "null", "-s", "/tmp/x", "--fd", "5"], says: "exactly one" },
+  { words: ["-b", "vaapi", "-s", "/tmp/x"], says: '"vaapi"' },
+  { words: ["-b", "null", "-s", "/tmp/x", "--max-streams", "0"], says: "--max-streams" },
+  { words: ["-b", "null", "-s", "/tmp/x", "--daemonize"], says: "--daemonize" },
+  { words: ["-b", "null", "-s", "x".repeat(200)], says: "107" },
+])("wrong usage $words: one line, status 2", ({ words, says }) => {
+  const { status, out, err } = run(...words);
+  expect({ status, out }).toEqual({ status: 2, out: "" });
+  expect(err.split("\n")[0]).toContain(says);
+});
+
+test("-h and -V are what they are everywhere", () => {
+  expect(run("-h").out).toContain("--socket-path");
+  expect(run("-V").out).toStartWith("framepass ");
+});
+
+test("a path where something is that is no socket, or a live socket, is left alone: status 3", () =>
+  inFolder(async (socket) => {
+    writeFileSync(socket, "precious");
+    expect(run("-b", "null", "-s", socket).status).toBe(3);
+    expect(readFileSync(socket, "utf8")).toBe("precious");
+    expect(run("-b", "null", "-s", "/nonexistent/folder/s").status).toBe(3);
+    expect(run("-b", "null", "--fd", "77").status).toBe(3);
+    expect(run("-b", "null", "--fd", "0").status).toBe(3); // open, and no socket
+  }));
+
+test.each(["SIGTERM", "SIGINT"] as const)(
+  "%s ends it within 300 ms with status 0 and the socket gone",
+  (signal) =>
+    inFolder(async (socket) => {
+      await using child = start("-b", "null", "-s", socket);
+      await listening(socket);
+      // A live one is not replaced.
+      expect(run("-b", "null", "-s", socket).status).toBe(3);
+      const from = performance.now();
+      child.kill(signal);
+      expect(await child.exited).toBe(0);
+      expect(performance.now() - from).toBeLessThan(300);
+      expect(existsSync(socket)).toBe(false);
+    }),
+);
+
+test("it serves one front-end after the other, also those that crash or talk nonsense, and keeps nothing of them", () =>
+  inFolder(async (socket) => {
+    await using child = start("-b", "null", "-s", socket, "--json");
+    await listening(socket);
+    await onLoop(async (loop) => {
+      const held: number[] = [];
+      for (let i = 0; i < 30; i++) {
+        using frontEnd = connect(loop, socket);
+        if (i % 3 === 2)
+          frontEnd.raw(Uint8Array.from({ length: 64 }, (_, k) => (k * 37 + i) & 0xff));
+        else {
+          expect(await frontEnd.word("GET_FEATURES")).toBe(0x1_7000_0003n);
+          if (i % 3 === 1)
+            frontEnd.raw(Uint8Array.of(1, 0, 0)); // and gone
+          else held.push(openDescriptors(child.pid));
+        }
+      }
+      expect(new Set(held).size).toBe(1);
+    });
+    child.kill("SIGTERM");
+    expect(await child.exited).toBe(0);
+    const records = (await new Response(child.stdout).text()).trim().split("\n");
+    expect(JSON.parse(records.at(-1) ?? "")).toMatchObject({ record: "stopped", front_ends: 30 });
+  }));
+
+test("--once ends with the first front-end, status 0, and a signal works while one is there", () =>
+  inFolder(async (socket) => {
+    await onLoop(async (loop) => {
+      await using once = start("-b", "null", "-s", socket, "--once");
+      await listening(socket);
+      const frontEnd = connect(loop, socket);
+      expect(await frontEnd.word("GET_FEATURES")).not.toBe(0n);
+      frontEnd[Symbol.dispose]();
+      expect(await once.exited).toBe(0);
+      expect(existsSync(socket)).toBe(false);
+      await using other = start("-b", "null", "-s", socket);
+      await listening(socket);
+      using second = connect(loop, socket);
+      second.send("SET_OWNER");
+      expect(await second.word("GET_FEATURES")).not.toBe(0n);
+      second.raw(payload.word(1n).subarray(0, 5)); // in the middle of a message
+      const from = performance.now();
+      other.kill("SIGTERM");
+      expect(await other.exited).toBe(0);
+      expect(performance.now() - from).toBeLessThan(300);
+    });
+  }));
+
+test("--fd serves the front-end on an inherited socket and ends with it", () =>
+  onLoop(async (loop) => {
+    const { socketPair } = await import("../../ffi/socket.ts");
+    const [ours, theirs] = socketPair();
+    const child = Bun.spawn([...program, "-b", "null", "--fd", "3"], {
+      stdio: ["ignore", "pipe", "pipe", theirs.number],
+      timeout: 20_000,
+    });
+    theirs[Symbol.dispose]();
+    using frontEnd = new FrontEnd(loop, ours);
+    frontEnd.send("GET_FEATURES");
+    expect((await frontEnd.receive(8000))?.flags).toBe(5);
+    frontEnd[Symbol.dispose]();
+    expect(await child.exited).toBe(0);
+  }));

@@ -1,0 +1,344 @@
+// Frames from one executable to the other, and to files, pipes and records: what arrives is what was painted.
+import { expect, test } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
+import { Fd, O_NONBLOCK, O_RDONLY, O_WRONLY } from "../../ffi/fd.ts";
+import { fourcc } from "../../src/format/formats.ts";
+import { painted, same, type Wish, wishWords } from "../support/painted.ts";
+import { frameBytes, helloBytes, RawReceiver, RawSender } from "../support/peer.ts";
+import {
+  dist,
+  freePort,
+  listening,
+  records,
+  run,
+  TempDir,
+  Tool,
+  toLoopback,
+  within,
+} from "../support/tool.ts";
+
+const to = (port: string) => ["-a", "127.0.0.1", "-p", port];
+const join = (...parts: Uint8Array[]) => new Uint8Array(Buffer.concat(parts));
+const small: Wish = { width: 64, height: 48, format: "YU12" };
+
+/** Sends `count` pictures into a file and gives back the receiver's stderr. */
+async function intoFile(wish: Wish, count: number, file: string, words: string[] = []) {
+  await using receiver = await listening(["-o", file, "--verify", ...words]);
+  const sent = await run("sender", [...wishWords(wish), "-n", String(count), ...to(receiver.port)]);
+  const { status, stderr } = await receiver.ended();
+  expect({ file, sent: sent.status, received: status }).toEqual({ file, sent: 0, received: 0 });
+  return stderr;
+}
+
+test("a raw file holds exactly the pictures that were painted, whatever format and size", async () => {
+  using temp = new TempDir();
+  const wishes: Wish[] = [
+    { width: 640, height: 480, format: "YUYV" },
+    { width: 322, height: 242, format: "NV12", device: "testsrc:gradient" },
+    { width: 33, height: 17, format: "RGB3" },
+    { width: 64, height: 48, format: "GREY", device: "testsrc:bars" },
+  ];
+  const one = async (wish: Wish) => {
+    const file = temp.file(wish.format);
+    const stderr = await intoFile(wish, 12, file);
+    expect(same(readFileSync(file), painted(wish, 12)), wish.format).toBe(true);
+    const size = `-video_size ${wish.width}x${wish.height} `;
+    expect(stderr).toMatch(
+      new RegExp(`play it: ffplay -f rawvideo -pixel_format \\w+ ${size}.*${file}`),
+    );
+  };
+  await Promise.all(wishes.map(one));
+});
+
+test("a .y4m file has a header with size and real rate, and each picture behind its mark", async () => {
+  using temp = new TempDir();
+  const file = temp.file("film.y4m");
+  await using receiver = await listening(["-o", file, "--verify"]);
+  const words = wishWords(small).slice(0, -2); // without -r 0
+  await run("sender", [...words, "-r", "50", "-n", "20", ...to(receiver.port)]);
+  const { status, stderr } = await receiver.ended();
+  expect(status).toBe(0);
+  expect(stderr).toContain(`play it: ffplay ${file}`);
+  const bytes = readFileSync(file);
+  const header = bytes.subarray(0, bytes.indexOf(10)).toString();
+  const match = /^YUV4MPEG2 W64 H48 F(\d+):(\d+) Ip A1:1 C420jpeg$/.exec(header);
+  expect(match).not.toBeNull();
+  expect(Number(match?.[1]) / Number(match?.[2])).toBeWithin(25, 75);
+  const expected = painted(small, 20);
+  const size = (64 * 48 * 3) / 2;
+  expect(bytes.length).toBe(header.length + 1 + 20 * (6 + size));
+  for (let n = 0; n < 20; n++) {
+    const at = header.length + 1 + n * (6 + size);
+    expect(bytes.subarray(at, at + 6).toString()).toBe("FRAME\n");
+    const picture = bytes.subarray(at + 6, at + 6 + size);
+    expect(same(picture, expected.subarray(n * size, (n + 1) * size))).toBe(true);
+  }
+  // The recording is a source as well, again and again.
+  const again = temp.file("again");
+  await using second = await listening(["-o", again]);
+  const sent = await run("sender", ["-d", file, "-r", "0", "-n", "25", ...to(second.port)]);
+  expect(sent.stderr).toContain("64x48 YU12");
+  expect((await second.ended()).status).toBe(0);
+  expect(same(readFileSync(again), join(expected, expected.subarray(0, 5 * size)))).toBe(true);
+});
+
+test("a .y4m file holds whole pictures only: padding is left off, short frames are left out", async () => {
+  using temp = new TempDir();
+  const file = temp.file("film.y4m");
+  await using receiver = await listening(["-o", file]);
+  const size = (64 * 48 * 3) / 2;
+  using peer = await RawSender.to({ host: "127.0.0.1", port: Number(receiver.port) });
+  const hello = helloBytes({ pixelformat: fourcc("YU12"), sizeimage: 8192 });
+  const padded = new Uint8Array(8192).fill(1, 0, size);
+  await peer.send(join(hello, frameBytes(0, 8192), padded));
+  await peer.send(join(frameBytes(1, 100), padded.subarray(0, 100), frameBytes(2, 8192), padded));
+  peer.end();
+  const { status, stderr } = await receiver.ended();
+  expect(status).toBe(0);
+  expect(stderr).toContain(`a frame of 100 bytes is left out, a picture has ${size}`);
+  const bytes = readFileSync(file);
+  const start = bytes.indexOf(10) + 1;
+  const frame = join(Buffer.from("FRAME\n"), new Uint8Array(size).fill(1));
+  expect(same(bytes.subarray(start), join(frame, frame))).toBe(true);
+});
+
+test("a format without a YUV4MPEG2 form is written raw, and that is said", async () => {
+  using temp = new TempDir();
+  const file = temp.file("film.y4m");
+  const wish: Wish = { width: 64, height: 48, format: "YUYV" };
+  const stderr = await intoFile(wish, 3, file);
+  expect(stderr).toContain("warn: YUYV has no YUV4MPEG2 form");
+  expect(stderr).toContain("play it: ffplay -f rawvideo -pixel_format yuyv422");
+  expect(same(readFileSync(file), painted(wish, 3))).toBe(true);
+});
+
+test("a raw recording is sent over and over, without what is no whole picture", async () => {
+  using temp = new TempDir();
+  const pictures = painted(small, 3);
+  writeFileSync(temp.file("raw"), join(pictures, new Uint8Array(7)));
+  await using receiver = await listening(["-o", temp.file("copy")]);
+  const words = wishWords({ ...small, device: temp.file("raw") });
+  const sent = await run("sender", [...words, "-n", "7", "-b", "2", ...to(receiver.port)]);
+  expect(sent.stderr).toContain("7 bytes after the last whole picture are not sent");
+  expect(sent.stderr).toContain("2 memfd buffers");
+  expect((await receiver.ended()).status).toBe(0);
+  const expected = join(pictures, pictures, pictures.subarray(0, pictures.length / 3));
+  expect(same(readFileSync(temp.file("copy")), expected)).toBe(true);
+});
+
+test("frames go to a pipe at the pace of its reader, whole", async () => {
+  using temp = new TempDir();
+  const wish: Wish = { width: 320, height: 240, format: "YUYV" };
+  const port = freePort();
+  const slow = ["sh", "-c", `"$0" "$@" | { sleep 0.4; cat > '${temp.file("out")}'; }`];
+  await using receiver = await Tool.start("receiver", ["-p", port, "-o", "-"], { under: slow });
+  await receiver.says("listening on");
+  const sent = await run("sender", [...wishWords(wish), "-n", "30", ...to(port)]);
+  expect(sent.status).toBe(0);
+  const { stderr } = await receiver.ended();
+  expect(stderr).toContain("done: 30 frames");
+  expect(same(readFileSync(temp.file("out")), painted(wish, 30))).toBe(true);
+});
+
+test("a reader that goes away ends the receiver with one error and exit status 1", async () => {
+  using temp = new TempDir();
+  Bun.spawnSync(["mkfifo", temp.file("pipe")]);
+  using reader = Fd.open(temp.file("pipe"), O_RDONLY | O_NONBLOCK);
+  using writer = Fd.open(temp.file("pipe"), O_WRONLY);
+  await using receiver = await listening(["-o", "-"], { stdout: writer.number });
+  await using _sender = await Tool.start("sender", toLoopback(receiver.port));
+  await receiver.says("sends 640x480");
+  await Bun.sleep(50);
+  reader[Symbol.dispose]();
+  const { status, lines } = await receiver.ended();
+  expect(status).toBe(1);
+  expect(lines.filter((line) => line.includes("error: "))).toHaveLength(1);
+  expect(lines.at(-1)).toMatch(
+    /write stdout: EPIPE .*; \d+ of the 614400 bytes of frame 1 are missing, 0 whole/,
+  );
+});
+
+test("the records of both sides are JSON, one a line, and add up", async () => {
+  await using receiver = await listening(["--json", "--stats", "0.1"]);
+  const words = [...toLoopback(receiver.port), "--json", "--stats", "0.1", "-r", "50", "-n", "30"];
+  const sent = await run("sender", [...words, "-W", "64", "-H", "48"]);
+  const received = await receiver.ended();
+  expect(sent.status).toBe(0);
+  expect(received.status).toBe(0);
+  for (const { stdout } of [sent, received]) {
+    const all = records(stdout);
+    const kinds = all.map(({ record }) => record);
+    expect(kinds[0]).toBe("started");
+    expect(kinds.at(-1)).toBe("stopped");
+    expect(kinds.slice(1, -1)).toEqual(kinds.slice(1, -1).map(() => "stats"));
+    expect(kinds.length).toBeGreaterThan(4);
+    expect(all[0]).toMatchObject({
+      width: 64,
+      height: 48,
+      format: "YUYV",
+      sizeimage: 6144,
+      buffers: 4,
+    });
+    const counts = all.slice(1).map(({ frames }) => Number(frames));
+    expect(counts).toEqual([...counts].sort((a, b) => a - b));
+    for (const { frames, bytes } of all.slice(1)) expect(bytes).toBe(Number(frames) * 6144);
+    expect(all.at(-1)).toMatchObject({ reason: "done", frames: 30, errors: 0, short: 0 });
+    expect(Number(all.at(-1)?.fps)).toBeWithin(20, 80);
+  }
+  const { drops } = records(sent.stdout).at(-1) ?? {};
+  expect(records(received.stdout).at(-1)?.drops).toBe(drops);
+  expect(Number(records(received.stdout).at(-1)?.latency_p50_ms)).toBeWithin(0, 1000);
+});
+
+test("--stats 0 says nothing but the summary; an interval says one line a time while frames come", async () => {
+  await using receiver = await listening(["--stats", "0.1"]);
+  await Bun.sleep(250); // nothing to tell while nobody is connected
+  expect(receiver.stderr).not.toContain(" fps");
+  const words = [...toLoopback(receiver.port), "--stats", "0", "-r", "50", "-n", "30"];
+  const sent = await run("sender", words);
+  expect(sent.stderr.match(/ fps/g)).toHaveLength(2); // the source's rate and the summary
+  const { stderr } = await receiver.ended();
+  expect(stderr.match(/\d+ frames, [\d.]+ fps, [\d.]+ MB\/s, \d+ dropped/g)?.length).toBeWithin(
+    3,
+    99,
+  );
+});
+
+test.skipIf(Bun.which("script") === null)(
+  "on a terminal one line is redrawn, with a bar for -n, and the summary stands alone",
+  async () => {
+    using temp = new TempDir();
+    const port = freePort();
+    const words = [`${dist}/receiver`, "-p", port, "-n", "30", "--stats", "0.2"].join(" ");
+    const terminal = Bun.spawn(["script", "-qec", words, temp.file("log")], {
+      stdin: "ignore",
+      stdout: "ignore",
+      stderr: "ignore",
+    });
+    const sent = await run("sender", [...toLoopback(port), "-r", "40", "-n", "30", "--reconnect"]);
+    expect(sent.status).toBe(0);
+    expect(await within(terminal.exited, "the end of the terminal")).toBe(0);
+    const log = readFileSync(temp.file("log"), "utf8");
+    const redraw = `\r${String.fromCharCode(27)}[K`;
+    const drawn = log.split(redraw).slice(1);
+    expect(drawn.length).toBeGreaterThan(1);
+    for (const line of drawn.slice(0, -1)) expect(line).toMatch(/^\[#*\.*\] \d+ frames, /);
+    expect(drawn.at(-1)).toStartWith("receiver: done: 30 frames, ");
+    expect(log.split("\n").filter((line) => line.includes("done: "))).toHaveLength(1);
+  },
+);
+
+test("records that cannot be written end the tool with one line and exit status 1", async () => {
+  using full = Fd.open("/dev/full", O_WRONLY);
+  const { status, lines } = await run("sender", [...toLoopback(freePort()), "--json"], {
+    stdout: full.number,
+  });
+  expect(status).toBe(1);
+  expect(lines.at(-1)).toBe("sender: error: write stdout: ENOSPC (no space left on device)");
+});
+
+test("-n ends the receiver after so many frames, and its sender hears of it", async () => {
+  using temp = new TempDir();
+  const wish: Wish = { width: 64, height: 48, format: "YUYV" };
+  await using receiver = await listening(["-n", "5", "-o", temp.file("raw")]);
+  const sent = await run("sender", [...wishWords(wish), ...to(receiver.port)]);
+  expect(sent.status).toBe(1);
+  expect(sent.lines.at(-1)).toMatch(/receiver closed the connection|EPIPE|ECONNRESET/);
+  expect((await receiver.ended()).status).toBe(0);
+  expect(same(readFileSync(temp.file("raw")), painted(wish, 5))).toBe(true);
+});
+
+test("--latest passes over what waited while the receiver was slow; without it all that waits is sent", async () => {
+  const one = async (words: string[]) => {
+    using receiver = await RawReceiver.listen();
+    const sender = await Tool.start("sender", [
+      ...[...toLoopback(receiver.port), "-r", "60", "-b", "16", "--json", "--stats", "0", ...words],
+    ]);
+    await using _ = sender;
+    await within(receiver.connected.promise, "the sender");
+    await Bun.sleep(200);
+    receiver.pause();
+    await Bun.sleep(900);
+    receiver.resume();
+    await Bun.sleep(300);
+    sender.signal("SIGINT");
+    const { frames, drops } = records((await sender.ended()).stdout).at(-1) ?? {};
+    await within(receiver.ended.promise, "the end");
+    const numbers = receiver.frames.map(({ sequence }) => sequence);
+    expect(numbers).toEqual([...new Set(numbers)].sort((a, b) => a - b));
+    expect(numbers.length).toBe(Number(frames));
+    return { drops: Number(drops), numbers };
+  };
+  const [all, latest] = await Promise.all([one([]), one(["--latest"])]);
+  expect(latest.drops).toBeGreaterThanOrEqual(all.drops + 8);
+});
+
+test("--reconnect streams again within 2 s to a receiver that was killed and started again", async () => {
+  const port = freePort();
+  const listen = ["-l", "127.0.0.1", "-p", port, "--verify"];
+  await using first = await Tool.start("receiver", listen);
+  await first.says("listening on");
+  await using sender = await Tool.start("sender", [...toLoopback(port), "--reconnect"]);
+  await first.says("sends 640x480");
+  first.signal("SIGKILL");
+  await sender.says("trying again in");
+  await using second = await Tool.start("receiver", [...listen, "-n", "10"]);
+  await second.says("listening on");
+  const fromMs = performance.now();
+  await second.says("sends 640x480");
+  expect(performance.now() - fromMs).toBeLessThan(2000);
+  const { status, stderr } = await second.ended();
+  expect(status).toBe(0);
+  expect(stderr).toContain("verified 10 frames");
+});
+
+test("--keep serves the next sender when one was killed in the middle of a frame", async () => {
+  await using receiver = await listening(["--keep", "--verify", "--stats", "0"]);
+  const large = ["-W", "1920", "-H", "1080", "-r", "0"];
+  await using killed = await Tool.start("sender", [...toLoopback(receiver.port), ...large]);
+  await receiver.says("sends 1920x1080");
+  await Bun.sleep(50);
+  killed.signal("SIGKILL");
+  await killed.ended();
+  const next = await run("sender", [...toLoopback(receiver.port), "-n", "5"]);
+  expect(next.status).toBe(0);
+  await receiver.says("has gone");
+  receiver.signal("SIGINT");
+  const { status, stderr } = await receiver.ended();
+  expect(status).toBe(130);
+  expect(stderr).toMatch(/verified \d+ frames/);
+});
+
+test("a receiver takes a stream in the pieces a C program or a slow network makes of it", async () => {
+  using temp = new TempDir();
+  const wish: Wish = { width: 64, height: 48, format: "GREY" };
+  const pictures = painted(wish, 6);
+  await using receiver = await listening(["-o", temp.file("raw"), "--verify"]);
+  using peer = await RawSender.to({ host: "127.0.0.1", port: Number(receiver.port) });
+  await peer.send(helloBytes());
+  for (let n = 0; n < 3; n++) {
+    await peer.send(frameBytes(n, 3072)); // two sends for each frame
+    await peer.send(pictures.subarray(n * 3072, (n + 1) * 3072));
+  }
+  for (let n = 3; n < 6; n++) {
+    const frame = join(frameBytes(n, 3072), pictures.subarray(n * 3072, (n + 1) * 3072));
+    for (let at = 0; at < frame.length; at += 61) await peer.send(frame.subarray(at, at + 61));
+  }
+  peer.end();
+  expect((await receiver.ended()).status).toBe(0);
+  expect(same(readFileSync(temp.file("raw")), pictures)).toBe(true);
+});
+
+test("what a sender sends is the protocol byte for byte: hello, then header and picture", async () => {
+  using receiver = await RawReceiver.listen();
+  const wish: Wish = { width: 64, height: 48, format: "GREY" };
+  const words = [...wishWords(wish), "-n", "6", "-b", "3", ...to(receiver.port)];
+  expect((await run("sender", words)).status).toBe(0);
+  await within(receiver.ended.promise, "the end of the stream");
+  expect(receiver.hello).toEqual(helloBytes({ bufferCount: 3 }));
+  expect(receiver.frames.map(({ sequence }) => sequence)).toEqual([0, 1, 2, 3, 4, 5]);
+  expect(receiver.rest).toBe(0);
+  for (const { index } of receiver.frames) expect(index).toBeWithin(0, 3);
+  const bytes = join(...receiver.frames.map((frame) => frame.bytes));
+  expect(same(bytes, painted(wish, 6))).toBe(true);
+});
