@@ -57,55 +57,54 @@ export class Sent implements Request {
 }
 
 const ALL_FEATURES = s.F_RESOURCE_GUEST_PAGES | s.F_RESOURCE_NON_CONTIG;
-export const BASE = 0x1000_0000n;
 /** The most an answer can be, and what drivers offer. */
 const ROOM = 4096;
+export const BASE = 0x1000_0000n;
 
-export class Driver implements Disposable {
-  readonly device: VirtioDevice;
-  readonly memory: TestMemory;
-  readonly loop = new Loop();
-  readonly #watcher: Pick<Loop, "watch">;
+/** Guest memory as the driver has it. */
+export interface DriverMemory extends Disposable {
+  /** Sets memory aside that nobody has yet, from a page boundary on. */
+  allocate(bytes: number): bigint;
+  /** The bytes there; the range must be in one region. */
+  bytes(address: bigint, length: number): Uint8Array<ArrayBuffer>;
+}
+
+/** The device, here or at the other end of a connection. */
+export interface DriverDevice extends Disposable {
+  request(queue: number, request: Request): void;
+}
+
+export type Params = Struct<typeof s.extParams.fields>;
+
+/** The parameters in the answer to GET_PARAMS, of either dialect. */
+export function paramsOf(sent: Sent): Params {
+  const full = s.extParams.alloc();
+  full.$bytes.set(sent.reply ?? []);
+  return full;
+}
+
+export class Driver<D extends DriverDevice = DriverDevice, M extends DriverMemory = DriverMemory>
+  implements Disposable
+{
+  readonly device: D;
+  readonly memory: M;
+  readonly loop: Loop;
   /** Everything answered, in order. */
   readonly answered: Sent[] = [];
   readonly events: Sent[] = [];
   /** Long runs need no list of all answers. */
   keepAnswers = true;
-  /** Called at every answer and event, in the middle of the device's work. */
-  onAnswer: () => void = () => undefined;
-  #free: bigint;
 
-  constructor(
-    backend: CodecBackend,
-    {
-      maxStreams = 16,
-      features = ALL_FEATURES,
-      eventBuffers = 32,
-      memoryBytes = 8 * 1024 * 1024,
-      configSize = 44 as 12 | 44,
-      watcher = undefined as Pick<Loop, "watch"> | undefined,
-    } = {},
-  ) {
-    this.device = createVideoDevice({ backend, maxStreams, configSize });
-    this.#watcher = watcher ?? this.loop;
-    this.memory = new TestMemory([{ address: BASE, length: memoryBytes }]);
-    this.#free = BASE;
-    this.start(features);
-    for (let i = 0; i < eventBuffers; i++) this.postEvent();
-  }
-
-  start(features = ALL_FEATURES): void {
-    this.device.start({
-      loop: this.#watcher as Loop,
-      memory: this.memory,
-      ackedFeatures: features,
-    });
+  /** Takes over all three. */
+  constructor({ device, memory, loop }: { device: D; memory: M; loop: Loop }) {
+    this.device = device;
+    this.memory = memory;
+    this.loop = loop;
   }
 
   postEvent(room = 8): Sent {
     const request = new Sent(new Uint8Array(new ArrayBuffer(0)), room, (sent) => {
       this.events.push(sent);
-      this.onAnswer();
     });
     this.device.request(1, request);
     return request;
@@ -122,7 +121,6 @@ export class Driver implements Disposable {
   raw(bytes: Uint8Array<ArrayBuffer>, room = ROOM): Sent {
     const request = new Sent(bytes, room, (sent) => {
       if (this.keepAnswers) this.answered.push(sent);
-      this.onAnswer();
     });
     this.device.request(0, request);
     return request;
@@ -164,9 +162,7 @@ export class Driver implements Disposable {
 
   /** Guest memory nobody has yet. */
   allocate(bytes: number): bigint {
-    const at = this.#free;
-    this.#free += BigInt(Math.ceil(bytes / 4096) * 4096);
-    return at;
+    return this.memory.allocate(bytes);
   }
 
   /** RESOURCE_CREATE; `planes` are the entries of each plane. */
@@ -221,13 +217,14 @@ export class Driver implements Disposable {
       q.queue_type = queue;
     });
   }
-  params(stream: number, queue: number, ext = true): Struct<typeof s.extParams.fields> {
-    const sent = this.command(ext ? 0x10d : 0x108, stream, s.queueCommand, (q) => {
+  getParams(stream: number, queue: number, ext = true): Sent {
+    return this.command(ext ? 0x10d : 0x108, stream, s.queueCommand, (q) => {
       q.queue_type = queue;
     });
-    const full = s.extParams.alloc();
-    full.$bytes.set(sent.reply ?? []);
-    return full;
+  }
+  /** The same where the answer comes at once. */
+  params(stream: number, queue: number, ext = true): Params {
+    return paramsOf(this.getParams(stream, queue, ext));
   }
   setParams(
     stream: number,
@@ -269,4 +266,32 @@ export class Driver implements Disposable {
     this.memory[Symbol.dispose]();
     this.loop[Symbol.dispose]();
   }
+}
+
+/** A driver right at a device in this process, without rings: answers are there when the device gives them. */
+export type LocalDriver = Driver<VirtioDevice, TestMemory> & {
+  /** The driver comes, or comes back after a reset. */
+  start(features?: bigint): void;
+};
+
+export function localDriver(
+  backend: CodecBackend,
+  {
+    maxStreams = 16,
+    features = ALL_FEATURES,
+    eventBuffers = 32,
+    memoryBytes = 8 * 1024 * 1024,
+    configSize = 44 as 12 | 44,
+    watcher = undefined as Pick<Loop, "watch"> | undefined,
+  } = {},
+): LocalDriver {
+  const loop = new Loop();
+  const memory = new TestMemory([{ address: BASE, length: memoryBytes }]);
+  const device = createVideoDevice({ backend, maxStreams, configSize });
+  const start = (ackedFeatures = features) =>
+    device.start({ loop: (watcher ?? loop) as Loop, memory, ackedFeatures });
+  const driver = Object.assign(new Driver({ device, memory, loop }), { start });
+  start();
+  for (let i = 0; i < eventBuffers; i++) driver.postEvent();
+  return driver;
 }

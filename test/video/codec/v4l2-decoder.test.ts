@@ -6,7 +6,7 @@ import { decoderOn, openV4l2Decoder } from "../../../src/video/codec/v4l2-decode
 import * as s from "../../../src/video/structs.ts";
 import { FakeDecoder, type FakeOptions } from "../../support/fake-decoder.ts";
 import { fwhtFrame } from "../../support/fwht.ts";
-import { Driver, type Sent } from "../../support/video-driver.ts";
+import { type LocalDriver, localDriver, type Sent } from "../../support/video-driver.ts";
 
 const W = 64;
 const H = 48;
@@ -14,7 +14,7 @@ const PICTURE = (W * H * 3) / 2;
 const BITSTREAM = W * H * 3;
 
 interface Rig extends Disposable {
-  readonly driver: Driver;
+  readonly driver: LocalDriver;
   readonly fake: FakeDecoder;
   readonly inputs: bigint[];
   readonly outputs: bigint[];
@@ -24,7 +24,7 @@ interface Rig extends Disposable {
 function rig(options: FakeOptions = {}, { pieces = 1 } = {}): Rig {
   const fake = new FakeDecoder(options);
   const backend = decoderOn(fake.open(), () => fake.open());
-  const driver = new Driver(backend, { watcher: fake.watcher });
+  const driver = localDriver(backend, { watcher: fake.watcher });
   driver.create(1);
   driver.setParams(1, s.OUTPUT, { format: 4, width: W, height: H });
   driver.setParams(1, s.INPUT, { format: 0x1006, width: W, height: H });
@@ -401,7 +401,7 @@ test.each(["VIDIOC_DQBUF", "VIDIOC_STREAMON", "VIDIOC_QBUF", "VIDIOC_REQBUFS"])(
 test("a stream the host cannot open is out of memory, and the device goes on", () => {
   const fake = new FakeDecoder({ faults: new Map() });
   const backend = decoderOn(fake.open(), () => fake.open());
-  using driver = new Driver(backend, { watcher: fake.watcher });
+  using driver = localDriver(backend, { watcher: fake.watcher });
   fake.options.faults?.set("VIDIOC_SUBSCRIBE_EVENT", errno.EMFILE);
   expect(driver.create(1).code).toBe(0x301);
   fake.options.faults?.clear();
