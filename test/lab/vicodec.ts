@@ -6,7 +6,7 @@ import type { Guest } from "./guest.ts";
 import type { Lab } from "./lab.ts";
 import { vicodecModules } from "./modules.ts";
 
-/** A clip of moving pictures. vicodec takes 640x360 and up, multiples of 8. */
+/** A clip of moving pictures. vicodec takes 640x360 and up, multiples of 16. */
 export interface Clip {
   readonly width: number;
   readonly height: number;
@@ -48,6 +48,7 @@ export class Vicodec {
       memoryMib: 1536,
     });
     cpSync(player, join(guest.share, "player"));
+    await guest.ok("cp player /tmp/player"); // a start from the share reads it all again
     const node = (list: string) =>
       guest.ok(
         `for n in /dev/video*; do v4l2-ctl -d $n ${list} | grep -q "'FWHT'" && echo -n $n && break; done`,
@@ -94,7 +95,7 @@ export class Vicodec {
 
   /** Plays clips through the back-end; `options` are the player's. */
   async play(options: string): Promise<readonly Played[]> {
-    const said = await this.guest.ok(`./player --socket ${socket} ${options}`, {
+    const said = await this.guest.ok(`/tmp/player --socket ${socket} ${options}`, {
       timeoutMs: playMs,
     });
     return said

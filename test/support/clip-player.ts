@@ -89,6 +89,13 @@ export class ClipPlayer {
     this.#busy = this.#open();
   }
 
+  /** Where it is, for people. */
+  toString(): string {
+    const held = (of: readonly Buffered[]) => of.filter(({ sent }) => sent?.held === true).length;
+    const drain = this.#drain === undefined ? "no" : this.#drain.held ? "a held" : "an answered";
+    return `${this.frames} frames, ${this.#next} of ${this.#cuts.length} buffers fed, ${held(this.#inputs)} inputs and ${held(this.#outputs)} outputs held, ${drain} drain, ${this.changes} events, ${this.#awaited.length} awaited`;
+  }
+
   /** Does what can be done now; true when something was. */
   step(): boolean {
     if (this.done) return false;
@@ -101,15 +108,24 @@ export class ClipPlayer {
       input.sent = undefined;
       busy = this.#feed(input) || busy;
     }
-    for (const output of this.#outputs) {
-      if (this.#busy !== undefined) return true;
+    for (;;) {
+      const output = this.#oldest();
+      if (output?.sent === undefined || this.#busy !== undefined) return busy;
       const { sent } = output;
-      if (sent === undefined || sent.held) continue;
       output.sent = undefined;
       this.#took(output, sent);
       busy = true;
     }
-    return busy;
+  }
+
+  /** Of the picture buffers that came back, the one that came first. */
+  #oldest(): Buffered | undefined {
+    let oldest: Buffered | undefined;
+    for (const output of this.#outputs) {
+      if (output.sent === undefined || output.sent.held) continue;
+      if (output.sent.order < (oldest?.sent?.order ?? Number.POSITIVE_INFINITY)) oldest = output;
+    }
+    return oldest;
   }
 
   #goOn(work: Generator<readonly Sent[], void>): boolean {

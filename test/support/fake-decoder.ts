@@ -245,7 +245,11 @@ export class FakeContext implements VideoDevice {
     VIDIOC_QBUF: (q: Struct<typeof v.v4l2Buffer.fields>) => this.#queueBuffer(q),
     VIDIOC_DQBUF: (q: Struct<typeof v.v4l2Buffer.fields>) => this.#dequeueBuffer(q),
     VIDIOC_STREAMON: (q: { value: number }) => {
-      this.#queue(q.value).streaming = true;
+      const queue = this.#queue(q.value);
+      // As vicodec: buffers are looked at before the queue counts as streaming, so a header is announced once more after
+      // each STREAMOFF, even when pictures stream, and no last picture follows.
+      if (queue === this.#in && !queue.streaming) this.#announceFirst();
+      queue.streaming = true;
       this.#work();
       return 0;
     },
@@ -401,13 +405,7 @@ export class FakeContext implements VideoDevice {
     if (!this.#in.streaming) return;
     while (!this.#changed) {
       const frame = this.#frame();
-      const header = this.#carry.length >= HEADER;
-      if (header && !this.#known && !this.#out.streaming) {
-        const view = new DataView(this.#carry.buffer);
-        this.#announce(view.getUint32(12), view.getUint32(16));
-        this.#known = true;
-        return;
-      }
+      if (!this.#out.streaming && this.#announceFirst()) return;
       if (!this.#out.streaming || this.#stopped) return;
       const [target] = this.#out.queued;
       if (frame === undefined) {
@@ -449,6 +447,15 @@ export class FakeContext implements VideoDevice {
     this.#out.height = height;
     this.#out.format = "YU12"; // its favourite, whatever was asked for
     this.#events++;
+  }
+
+  /** The header of a stream that begins; whether there was one that had not been announced. */
+  #announceFirst(): boolean {
+    if (this.#known || this.#carry.length < HEADER) return false;
+    const view = new DataView(this.#carry.buffer);
+    this.#announce(view.getUint32(12), view.getUint32(16));
+    this.#known = true;
+    return true;
   }
 
   /** What poll() would say, and the handler's call if it says anything it was asked for. */

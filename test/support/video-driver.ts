@@ -7,6 +7,8 @@ import * as s from "../../src/video/structs.ts";
 import type { Request, VirtioDevice } from "../../src/virtio/device.ts";
 import { TestMemory } from "./guest-memory.ts";
 
+let lastOrder = 0;
+
 /** A request of this driver and what became of it. */
 export class Sent implements Request {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -15,6 +17,8 @@ export class Sent implements Request {
   reply: Uint8Array<ArrayBuffer> | undefined;
   /** How often it was answered. */
   answers = 0;
+  /** Grows from answer to answer. */
+  order = 0;
   readonly #told: (sent: Sent) => void;
   constructor(bytes: Uint8Array<ArrayBuffer>, room: number, told: (sent: Sent) => void) {
     this.bytes = bytes;
@@ -24,6 +28,7 @@ export class Sent implements Request {
   answer(bytes: Uint8Array): void {
     this.answers++;
     if (this.answers > 1) return;
+    this.order = ++lastOrder;
     const cut = new Uint8Array(new ArrayBuffer(Math.min(bytes.length, this.room)));
     cut.set(bytes.subarray(0, cut.length));
     this.reply = cut;

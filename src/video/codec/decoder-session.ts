@@ -118,9 +118,13 @@ export class DecoderSession implements CodecSession {
     } else this.#goOn();
   }
 
+  /**
+   * Never before the bitstream: a decoder that sees a header while only pictures stream announces them anew and may go
+   * back to its favourite format without another word.
+   */
   #startPictures(): void {
-    const can = this.#known && !this.#changing && !this.#pictures.streaming;
-    if (can && this.#client.outputsWaiting > 0) this.#pictures.start();
+    if (!this.#known || this.#changing || !this.#bitstream.streaming) return;
+    if (!this.#pictures.streaming && this.#client.outputsWaiting > 0) this.#pictures.start();
   }
 
   /** The old pictures are all out: the new ones need buffers of their own. */
@@ -180,11 +184,9 @@ export class DecoderSession implements CodecSession {
     const before = this.#params.tell(OUTPUT);
     const first = !this.#known;
     this.#known = true;
+    this.#pictures.release(); // with buffers there is no going back to the format that was agreed
     this.#params.refresh();
-    if (first || !this.#params.sameAs(before)) {
-      this.#pictures.release();
-      this.#client.resolutionChanged(!first);
-    }
+    if (first || !this.#params.sameAs(before)) this.#client.resolutionChanged(!first);
     return true;
   }
 
@@ -216,10 +218,8 @@ export class DecoderSession implements CodecSession {
 
   clear(queue: QueueType): void {
     if (this.#disposed) return;
-    if (queue === INPUT) {
-      this.#bitstream.stop();
-      return;
-    }
+    if (queue === INPUT) this.#bitstream.stop();
+    // A seek drops pictures, too: both queues have to start anew, bitstream first.
     const wasChanging = this.#changing;
     this.#pictures.stop();
     this.#drain = "none"; // STREAMOFF of pictures ends a drain: it is asked for again

@@ -237,11 +237,11 @@ export class PictureQueue implements Disposable {
   /** After the last picture of a drain, once the decoder was told to go on. Throws SysError. */
   goOn(): void {
     if (!this.#queue.streaming) return;
+    // Some drivers forget to forget the last buffer at START: asked now, before anything could come out and be lost.
+    const index = this.#queue.dequeue();
     this.sawLast = false;
-    if (!this.#queue.userPointers) this.#queueAll();
-    this.collect();
-    // Some drivers forget to forget the last buffer at START; then the queue has to be started anew.
-    if (this.sawLast) this.stop();
+    if (index >= 0) this.#took(index);
+    else if (index === -errno.EPIPE) this.stop();
     this.start();
   }
 

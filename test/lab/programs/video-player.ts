@@ -72,8 +72,7 @@ async function play(): Promise<void> {
         if (player.done) continue;
         const quietMs = performance.now() - (busyAt[i] ?? 0);
         if (quietMs > QUIET_MS && values.mode === "plain" && !player.closing) player.finish();
-        if (quietMs > LIMIT_MS)
-          throw new Error(`stream ${player.stream}: stuck after ${player.frames} frames`);
+        if (quietMs > LIMIT_MS) throw new Error(`stream ${player.stream}: stuck, ${player}`);
       }
       if (players.every(({ done }) => done)) resolve();
     } catch (error) {
@@ -90,4 +89,9 @@ async function play(): Promise<void> {
   for (const out of outs) closeSync(out);
 }
 
-await loop.run(play());
+try {
+  await loop.run(play());
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exit(1);
+}

@@ -5,14 +5,15 @@ import type { Lab, Scenario } from "../lab.ts";
 import { type Clip, type Played, Vicodec } from "../vicodec.ts";
 import { wanted } from "../wanted.ts";
 
-const long: Clip = { width: 640, height: 360, frames: 300 };
-const short: Clip = { width: 640, height: 360, frames: 30 };
-const large: Clip = { width: 800, height: 600, frames: 20 };
+const long: Clip = { width: 640, height: 368, frames: 300 };
+const short: Clip = { width: 640, height: 368, frames: 30 };
+const large: Clip = { width: 800, height: 608, frames: 20 };
 const clips = { long, short, large };
 const NV12 = 3;
 
 export const scenario: Scenario = {
   name: "vicodec",
+  limitMs: 280_000,
   title: "FWHT clips decoded through virtio-video equal v4l2-ctl's output",
   async run(lab) {
     await decode(lab, false);
@@ -82,7 +83,7 @@ async function decode(lab: Lab, multiplanar: boolean): Promise<void> {
   });
   await check("another resolution in mid-stream, and back, with a drain pending", async () => {
     await guest.ok("cat /tmp/short.fwht /tmp/large.fwht /tmp/short.fwht >/tmp/mixed.fwht");
-    const options = "--clip /tmp/mixed.fwht --mode drain --width 800 --height 600";
+    const options = "--clip /tmp/mixed.fwht --mode drain --width 800 --height 608";
     good(await play(options), { frames: 80, changes: 3, eos: 3 });
     await guest.ok("cat /tmp/short.ref /tmp/large.ref /tmp/short.ref | cmp - /tmp/out");
   });

@@ -92,6 +92,7 @@ const variants: [string, FakeOptions][] = [
   ["multi-planar, USERPTR", { userPointers: true, multiplanar: true }],
   ["USERPTR refused at QBUF", { userPointers: true, refusesPointers: true }],
   ["START forgotten", { forgetsStart: true }],
+  ["START forgotten, USERPTR", { forgetsStart: true, userPointers: true }],
 ];
 
 describe.each(variants)("%s", (_, options) => {
@@ -199,6 +200,32 @@ describe.each(variants)("%s", (_, options) => {
     }
     expect(r.driver.eventList.length).toBe(1);
   });
+
+  test.each([
+    ["both queues", [s.OUTPUT, s.INPUT]],
+    ["bitstream only", [s.INPUT]],
+  ])(
+    "seek, %s cleared, then a drain: the format stays, every picture comes, the drain ends",
+    (_, cleared) => {
+      using r = rig(options);
+      r.driver.setParams(1, s.OUTPUT, { format: 3, width: W, height: H });
+      feed(r, 1, Buffer.concat([frame(1), frame(2)]), 1n);
+      readParams(r);
+      want(r, 11);
+      want(r, 12);
+      for (const round of [1, 2]) {
+        for (const queue of cleared) r.driver.clear(1, queue);
+        const outs = [11, 12, 13, 14].map((id) => want(r, id));
+        feed(r, 1, Buffer.concat([frame(round), frame(5), frame(6)]), 5n);
+        const drain = r.driver.drain(1);
+        r.fake.settle();
+        expect([drain.code, readParams(r).format]).toEqual([0x200, 3]);
+        expect(outs.map(({ flags }) => flags)).toEqual([0, 0, 0, s.BUFFER_EOS]);
+        expect([11, 12, 13].flatMap((id) => shown(r, id))).toEqual([round, 5, 6]);
+      }
+      expect(r.driver.eventList.length).toBe(1);
+    },
+  );
 
   test("a cleared drain is cancelled, and what comes after it is decoded", () => {
     using r = rig(options);
