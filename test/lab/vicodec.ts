@@ -98,10 +98,53 @@ export class Vicodec {
     const said = await this.guest.ok(`/tmp/player --socket ${socket} ${options}`, {
       timeoutMs: playMs,
     });
-    return said
-      .trim()
-      .split("\n")
-      .map((line) => JSON.parse(line) as Played);
+    return playedIn(said);
+  }
+
+  /** Starts a player that plays a clip as often as it is told to. */
+  player(options: string, times: number): PlayerJob {
+    return new PlayerJob(this.guest, `--repeat ${times} --socket ${socket} ${options}`);
+  }
+}
+
+function playedIn(said: string): readonly Played[] {
+  return said
+    .slice(0, said.lastIndexOf("\n") + 1)
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line) as Played);
+}
+
+let players = 0;
+
+/** A player that stays, with everything compiled that was run before. */
+export class PlayerJob {
+  readonly #guest: Guest;
+  readonly #job: ReturnType<Guest["start"]>;
+  readonly #go: string;
+  #turns = 0;
+
+  constructor(guest: Guest, options: string) {
+    this.#guest = guest;
+    this.#go = `/tmp/go${players++}`;
+    this.#job = guest.start(`exec /tmp/player --go ${this.#go} ${options}`, { timeoutMs: 240_000 });
+  }
+
+  get job(): ReturnType<Guest["start"]> {
+    return this.#job;
+  }
+
+  /** Has it play once more. */
+  async play(): Promise<Played> {
+    this.#turns++;
+    await this.#guest.ok(`touch ${this.#go}.${this.#turns}`);
+    const late = performance.now() + playMs;
+    for (;;) {
+      const played = playedIn(this.#job.output().stdout)[this.#turns - 1];
+      if (played !== undefined) return played;
+      if (performance.now() > late) throw new Error(`not played: ${this.#job.output().stderr}`);
+      await Bun.sleep(20);
+    }
   }
 }
 

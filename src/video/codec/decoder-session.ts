@@ -85,6 +85,10 @@ export class DecoderSession implements CodecSession {
     return (queue === INPUT ? this.#bitstream : this.#pictures).zeroCopy;
   }
 
+  forgetPlaces(queue: QueueType): void {
+    (queue === INPUT ? this.#bitstream : this.#pictures).forgetPlaces();
+  }
+
   pump(): void {
     if (this.#disposed || this.#paused) return;
     this.#feed();

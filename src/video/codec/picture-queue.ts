@@ -106,12 +106,12 @@ export class PictureQueue implements Disposable {
   /** USERPTR: gives the decoder every resource that may be used. */
   #share(): void {
     while (!this.sawLast && this.#client.outputsWaiting > 0) {
-      const index = this.#queue.free();
-      if (index < 0) return;
+      if (this.#queue.free() < 0) return;
       const resource = this.#client.takeOutput(this.#bytes);
       if (resource === undefined) return;
       const shared = canShare(resource, this.#bytes);
       const address = resource.contiguous ?? 0;
+      const index = this.#queue.free(address);
       const r = shared ? this.#queue.queue(index, 0, 0, address, resource.length) : -errno.EINVAL;
       if (r >= 0) {
         this.#owners[index] = resource;
@@ -243,6 +243,11 @@ export class PictureQueue implements Disposable {
     if (index >= 0) this.#took(index);
     else if (index === -errno.EPIPE) this.stop();
     this.start();
+  }
+
+  /** The memory table changed. */
+  forgetPlaces(): void {
+    this.#queue.forgetPlaces();
   }
 
   /** Drops decoded pictures: a seek. */

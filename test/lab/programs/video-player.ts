@@ -1,6 +1,6 @@
 // Runs in a guest of the lab, compiled: a vhost-user front-end with a virtio-video driver of the tests' in it, which
 // decodes FWHT clips through the back-end at a socket. Prints one JSON object a stream.
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { unixAddress } from "../../../ffi/sockaddr.ts";
 import { startConnect } from "../../../ffi/socket.ts";
@@ -27,6 +27,9 @@ const { values } = parseArgs({
     mode: { type: "string", default: "plain" },
     width: { type: "string", default: "640" },
     height: { type: "string", default: "480" },
+    /** How often all of it is played, by the same front-end; the n-th time when a file GO.n is there. */
+    repeat: { type: "string", default: "1" },
+    go: { type: "string" },
   },
 });
 
@@ -55,14 +58,35 @@ using loop = new Loop();
 
 async function play(): Promise<void> {
   const outs = values.out.map((path) => openSync(path, "w"));
+  const options = values.clip.map((clip, i) => clipOptions(clip, outs[i]));
   const socket = startConnect(unixAddress(values.socket));
   const device = await RemoteDevice.connect(loop, socket, 256 * MIB);
   const driver = new Driver({ device, memory: device.memory, loop });
   driver.keepAnswers = false;
-  for (let i = 0; i < EVENT_BUFFERS; i++) driver.postEvent();
-  const players = values.clip.map(
-    (clip, i) => new ClipPlayer(driver, i + 1, clipOptions(clip, outs[i])),
-  );
+  const { mark } = device;
+  for (let i = 1; i <= Number(values.repeat); i++) {
+    if (values.go !== undefined) await appearance(`${values.go}.${i}`);
+    device.mark = mark;
+    driver.events.length = 0;
+    for (let n = 0; n < EVENT_BUFFERS && i === 1; n++) driver.postEvent();
+    const players = options.map((one, n) => new ClipPlayer(driver, n + 1, one));
+    await playOnce(device, players);
+    for (const player of players) report(player);
+  }
+  if (!device.marginsIntact) throw new Error("something was written beside guest memory");
+  device[Symbol.dispose]();
+  for (const out of outs) closeSync(out);
+}
+
+async function appearance(path: string): Promise<void> {
+  const { promise, resolve } = loop.promise<void>();
+  using _timer = loop.every(20, () => {
+    if (existsSync(path)) resolve();
+  });
+  await promise;
+}
+
+async function playOnce(device: RemoteDevice, players: readonly ClipPlayer[]): Promise<void> {
   const busyAt = players.map(() => performance.now());
   const { promise, resolve, reject } = loop.promise<void>();
   const turn = () => {
@@ -83,10 +107,6 @@ async function play(): Promise<void> {
   using _idle = loop.every(50, turn);
   turn();
   await promise;
-  for (const player of players) report(player);
-  if (!device.marginsIntact) throw new Error("something was written beside guest memory");
-  device[Symbol.dispose]();
-  for (const out of outs) closeSync(out);
 }
 
 try {

@@ -130,6 +130,14 @@ export class RemoteDevice implements DriverDevice {
     return this.#ram.marginsIntact;
   }
 
+  /** Where allocation is; going back to it frees what came after. */
+  get mark(): number {
+    return this.#ram.mark;
+  }
+  set mark(value: number) {
+    this.#ram.mark = value;
+  }
+
   request(queue: number, request: Request): void {
     this.#lanes[queue]?.send(request);
   }
