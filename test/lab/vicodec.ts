@@ -1,6 +1,7 @@
 // A guest with the kernel's virtual codec, our back-end serving its decoder, and a front-end that plays clips through it.
 import { cpSync } from "node:fs";
 import { join } from "node:path";
+import type { ClipOptions } from "../support/clip-player.ts";
 import { buildProgram } from "./compiled.ts";
 import type { Guest } from "./guest.ts";
 import type { Lab } from "./lab.ts";
@@ -13,14 +14,23 @@ export interface Clip {
   readonly frames: number;
 }
 
+/** What is to be played: options of ClipPlayer, the files by their paths in the guest. */
+export interface StreamWish extends Omit<ClipOptions, "clip" | "out"> {
+  readonly clip: string;
+  readonly out?: string;
+}
+
 /** What the player says of a stream. */
 export interface Played {
+  readonly stream: number;
   readonly frames: number;
   readonly errors: number;
   readonly eos: number;
   readonly changes: number;
   /** From the first bitstream to the last picture. */
   readonly seconds: number;
+  /** From the picture number SETTLED to the last. */
+  readonly settled: number;
   readonly times: readonly string[];
 }
 
@@ -39,13 +49,14 @@ export class Vicodec {
   }
 
   /** Boots a guest with vicodec loaded as asked and the player in it. */
-  static async boot(lab: Lab, name: string, multiplanar: boolean): Promise<Vicodec> {
+  static async boot(lab: Lab, name: string, multiplanar: boolean, cpus = 1): Promise<Vicodec> {
     const modules = await vicodecModules();
     const player = buildProgram("video-player");
     const guest = await lab.boot({
       name,
       modules: [`${modules.get("vicodec")} multiplanar=${multiplanar ? 1 : 0}`],
       memoryMib: 1536,
+      qemuArgs: ["-smp", String(cpus)],
     });
     cpSync(player, join(guest.share, "player"));
     await guest.ok("cp player /tmp/player"); // a start from the share reads it all again
@@ -56,15 +67,23 @@ export class Vicodec {
     return new Vicodec(guest, await node("--list-formats"), await node("--list-formats-out"));
   }
 
-  /** Has the encoder make /tmp/NAME.fwht. */
-  async encode(name: string, clip: Clip): Promise<void> {
+  /** Has the encoder make /tmp/NAME.fwht, unless `made` has it from another guest. */
+  async encode(name: string, clip: Clip, made?: Map<string, Uint8Array>): Promise<void> {
     const { width, height } = clip;
+    const file = join(this.guest.share, `${name}.fwht`);
+    const known = made?.get(name);
+    if (known !== undefined) {
+      await Bun.write(file, known);
+      await this.guest.ok(`mv ${name}.fwht /tmp`);
+      return;
+    }
     await Bun.write(join(this.guest.share, "in.yuv"), movingPicture(clip));
     await this.guest.ok(
       `v4l2-ctl -d ${this.encoder} --set-fmt-video-out=width=${width},height=${height},pixelformat=YU12 --stream-mmap --stream-out-mmap --stream-from=in.yuv --stream-to=/tmp/${name}.fwht
-       rm in.yuv`,
+       rm in.yuv; cp /tmp/${name}.fwht .`,
       { timeoutMs: playMs },
     );
+    made?.set(name, await Bun.file(file).bytes());
   }
 
   /** The command with which v4l2-ctl decodes /tmp/NAME.fwht. */
@@ -93,58 +112,59 @@ export class Vicodec {
     return job;
   }
 
-  /** Plays clips through the back-end; `options` are the player's. */
-  async play(options: string): Promise<readonly Played[]> {
-    const said = await this.guest.ok(`/tmp/player --socket ${socket} ${options}`, {
-      timeoutMs: playMs,
-    });
-    return playedIn(said);
+  /** Ends the guest: two at a time would share the processors. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.guest[Symbol.asyncDispose]();
   }
 
-  /** Starts a player that plays a clip as often as it is told to. */
-  player(options: string, times: number): PlayerJob {
-    return new PlayerJob(this.guest, `--repeat ${times} --socket ${socket} ${options}`);
+  /** Starts a front-end that stays connected. */
+  player(): Player {
+    return new Player(this.guest);
   }
-}
-
-function playedIn(said: string): readonly Played[] {
-  return said
-    .slice(0, said.lastIndexOf("\n") + 1)
-    .split("\n")
-    .filter((line) => line !== "")
-    .map((line) => JSON.parse(line) as Played);
 }
 
 let players = 0;
 
-/** A player that stays, with everything compiled that was run before. */
-export class PlayerJob {
+/** A front-end in the guest that plays what it is told, again and again. */
+export class Player {
   readonly #guest: Guest;
-  readonly #job: ReturnType<Guest["start"]>;
-  readonly #go: string;
+  readonly job: ReturnType<Guest["start"]>;
+  readonly #base = `/tmp/play${++players}`;
   #turns = 0;
 
-  constructor(guest: Guest, options: string) {
+  constructor(guest: Guest) {
     this.#guest = guest;
-    this.#go = `/tmp/go${players++}`;
-    this.#job = guest.start(`exec /tmp/player --go ${this.#go} ${options}`, { timeoutMs: 240_000 });
+    this.job = guest.start(`exec /tmp/player ${socket} ${this.#base}`, { timeoutMs: 240_000 });
   }
 
-  get job(): ReturnType<Guest["start"]> {
-    return this.#job;
+  async #tell(wishes: readonly StreamWish[]): Promise<void> {
+    const path = `${this.#base}.${++this.#turns}`;
+    await this.#guest.ok(`echo '${JSON.stringify(wishes)}' >/tmp/wish && mv /tmp/wish ${path}`);
   }
 
-  /** Has it play once more. */
-  async play(): Promise<Played> {
-    this.#turns++;
-    await this.#guest.ok(`touch ${this.#go}.${this.#turns}`);
-    const late = performance.now() + playMs;
+  /** Has it play, all of it at the same time. */
+  async play(...wishes: readonly StreamWish[]): Promise<readonly Played[]> {
+    await this.#tell(wishes);
+    const lateMs = performance.now() + playMs;
+    let ended = false;
+    this.job.result.finally(() => {
+      ended = true;
+    });
     for (;;) {
-      const played = playedIn(this.#job.output().stdout)[this.#turns - 1];
-      if (played !== undefined) return played;
-      if (performance.now() > late) throw new Error(`not played: ${this.#job.output().stderr}`);
+      const { stdout, stderr } = this.job.output();
+      const lines = stdout.split("\n");
+      const line = lines.length > this.#turns ? lines[this.#turns - 1] : undefined;
+      if (line !== undefined) return JSON.parse(line) as Played[];
+      if (ended || performance.now() > lateMs) throw new Error(`not played: ${stderr.trim()}`);
       await Bun.sleep(20);
     }
+  }
+
+  /** Ends it; throws unless it found nothing wrong. */
+  async end(): Promise<void> {
+    await this.#tell([]);
+    const { status, stderr } = await this.job.result;
+    if (status !== 0) throw new Error(`the player: ${stderr.trim()}`);
   }
 }
 

@@ -35,6 +35,8 @@ interface Buffered {
 const FIRST_TIME = 2n ** 60n;
 const INTERVAL = 33_366_667n;
 const FWHT_HEADER = 44;
+/** After so many pictures everything has been set up. */
+export const SETTLED = 5;
 
 /** The time stamp of the bitstream buffer with that number: more than 53 bits, and no whole microseconds. */
 export function timeOf(buffer: number): bigint {
@@ -77,8 +79,10 @@ export class ClipPlayer {
   /** Timestamps of the pictures, where each bitstream buffer is one. */
   readonly times: bigint[] = [];
   firstMs = 0;
+  /** When the picture with that number came. */
+  settledMs = 0;
   lastMs = 0;
-  closing = false;
+  #closing = false;
   done = false;
 
   constructor(driver: Driver, stream: number, options: ClipOptions) {
@@ -87,6 +91,11 @@ export class ClipPlayer {
     this.#options = options;
     this.#rounds = options.mode === "resume" || options.mode === "seek" ? 2 : 1;
     this.#busy = this.#open();
+  }
+
+  /** Nobody asks for its end: it is over when nothing comes any more. */
+  get endsByItself(): boolean {
+    return this.#options.mode === "plain" && !this.#closing;
   }
 
   /** Where it is, for people. */
@@ -273,6 +282,7 @@ export class ClipPlayer {
     else {
       this.frames++;
       this.lastMs = performance.now();
+      if (this.frames === SETTLED) this.settledMs = this.lastMs;
       if (this.#options.chunk === "frame") this.times.push(sent.timestamp);
       this.#write(output, sent.size);
     }
@@ -323,7 +333,7 @@ export class ClipPlayer {
 
   *#close(): Generator<readonly Sent[], void> {
     const { stream } = this;
-    this.closing = true;
+    this.#closing = true;
     yield [this.#driver.clear(stream, s.OUTPUT), this.#driver.clear(stream, s.INPUT)];
     yield [this.#driver.destroy(stream)];
     this.done = true;

@@ -24,6 +24,9 @@ export class BitstreamQueue implements Disposable {
   /** USERPTR was refused when it came to a buffer. */
   #mustCopy = false;
   #bytes = 0;
+  /** Buffers the decoder was given, and those whose bytes were copied for it. */
+  handed = 0;
+  copied = 0;
 
   constructor(device: VideoDevice, type: number, client: StreamClient) {
     this.#queue = new M2mQueue(device, type);
@@ -95,6 +98,8 @@ export class BitstreamQueue implements Disposable {
     }
     if (r < 0) throw new SysError("VIDIOC_QBUF", this.#queue.device.path, -r);
     this.#owners[index] = resource;
+    this.handed++;
+    if (address === 0) this.copied++;
   }
 
   /** Gathers the bitstream into the driver's buffer; false when it does not fit or its memory is gone. */

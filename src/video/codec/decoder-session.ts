@@ -5,6 +5,7 @@ import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI } from "../../../ffi/ep
 import { errno, SysError } from "../../../ffi/errno.ts";
 import * as v from "../../../ffi/linux/videodev2.ts";
 import type { VideoDevice } from "../../capture/device.ts";
+import { log } from "../../log.ts";
 import type { Watch } from "../../loop.ts";
 import type { DeviceLoop } from "../../virtio/device.ts";
 import { INPUT, OUTPUT, type QueueType } from "../structs.ts";
@@ -248,6 +249,13 @@ export class DecoderSession implements CodecSession {
   [Symbol.dispose](): void {
     if (this.#disposed) return;
     this.#disposed = true;
+    const { handed: pictures, copied } = this.#pictures;
+    const { handed: buffers, copied: gathered } = this.#bitstream;
+    log
+      .withTag("video")
+      .debug(
+        `${this.#device.path}: ${pictures} pictures, ${copied} copied; ${buffers} buffers of bitstream, ${gathered} copied`,
+      );
     this.#watch[Symbol.dispose]();
     this.#bitstream[Symbol.dispose]();
     this.#pictures[Symbol.dispose]();

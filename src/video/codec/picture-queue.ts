@@ -36,6 +36,9 @@ export class PictureQueue implements Disposable {
   #colour: DecoderParams["colour"] = [];
   #bytes = 0;
   #memoryPlanes = 1;
+  /** Pictures handed over, and those that were copied for it. */
+  handed = 0;
+  copied = 0;
 
   constructor(device: VideoDevice, type: number, client: StreamClient, params: DecoderParams) {
     this.#queue = new M2mQueue(device, type);
@@ -180,6 +183,7 @@ export class PictureQueue implements Disposable {
       this.#owners[index] = undefined;
       if (owner === undefined || picture === undefined) continue;
       const bytes = Math.min(picture.used, this.#bytes);
+      this.handed++;
       this.#client.outputDone(owner, bitstream.stamp(picture.key), bytes, picture.failed);
     }
     if (this.#queue.streaming) this.#share();
@@ -195,6 +199,8 @@ export class PictureQueue implements Disposable {
       const bytes = Math.min(picture.used, this.#bytes);
       const copied = picture.failed || this.#copy(index, resource, picture);
       const failed = picture.failed || !copied;
+      this.handed++;
+      this.copied++;
       this.#client.outputDone(
         resource,
         bitstream.stamp(picture.key),

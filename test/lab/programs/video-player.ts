@@ -1,92 +1,69 @@
-// Runs in a guest of the lab, compiled: a vhost-user front-end with a virtio-video driver of the tests' in it, which
-// decodes FWHT clips through the back-end at a socket. Prints one JSON object a stream.
+// Runs in a guest of the lab, compiled: a vhost-user front-end with a virtio-video driver of the tests' in it, which decodes
+// FWHT clips through the back-end at a socket. What to play is told in files: BASE.1, then BASE.2 and so on, each a JSON
+// array of streams that run at the same time; a line of JSON answers each. An empty array ends it.
+// usage: video-player SOCKET BASE
 import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
-import { parseArgs } from "node:util";
 import { unixAddress } from "../../../ffi/sockaddr.ts";
 import { startConnect } from "../../../ffi/socket.ts";
 import { Loop } from "../../../src/loop.ts";
 import { type ClipOptions, ClipPlayer } from "../../support/clip-player.ts";
 import { RemoteDevice } from "../../support/vhost/remote-device.ts";
 import { Driver } from "../../support/video-driver.ts";
+import type { Played, StreamWish } from "../vicodec.ts";
 
 const MIB = 1024 * 1024;
 /** As v4l2-ctl: a stream that nothing comes of for so long has ended. */
-const QUIET_MS = 500;
+const QUIET_MS = 300;
 const LIMIT_MS = 10_000;
 const EVENT_BUFFERS = 32;
+const POLL_MS = 20;
 
-const { values } = parseArgs({
-  options: {
-    socket: { type: "string", default: "/tmp/video.sock" },
-    /** One for each stream; they run at the same time. */
-    clip: { type: "string", multiple: true, default: [] },
-    out: { type: "string", multiple: true, default: [] },
-    format: { type: "string", default: "4" },
-    chunk: { type: "string", default: "buffer" },
-    pieces: { type: "string", default: "1" },
-    mode: { type: "string", default: "plain" },
-    width: { type: "string", default: "640" },
-    height: { type: "string", default: "480" },
-    /** How often all of it is played, by the same front-end; the n-th time when a file GO.n is there. */
-    repeat: { type: "string", default: "1" },
-    go: { type: "string" },
-  },
-});
-
-function clipOptions(clip: string, out: number | undefined): ClipOptions {
-  const { chunk, mode } = values;
-  return {
-    clip: readFileSync(clip),
-    out,
-    format: Number(values.format),
-    width: Number(values.width),
-    height: Number(values.height),
-    chunk: chunk === "buffer" || chunk === "frame" ? chunk : Number(chunk),
-    pieces: Number(values.pieces),
-    mode: mode as ClipOptions["mode"],
-  };
-}
-
-function report(player: ClipPlayer): void {
-  const { stream, frames, errors, eos, changes } = player;
-  const seconds = (player.lastMs - player.firstMs) / 1000;
-  const times = player.times.map(String);
-  console.log(JSON.stringify({ stream, frames, errors, eos, changes, seconds, times }));
-}
-
+const [socket = "", base = ""] = process.argv.slice(2);
 using loop = new Loop();
 
-async function play(): Promise<void> {
-  const outs = values.out.map((path) => openSync(path, "w"));
-  const options = values.clip.map((clip, i) => clipOptions(clip, outs[i]));
-  const socket = startConnect(unixAddress(values.socket));
-  const device = await RemoteDevice.connect(loop, socket, 256 * MIB);
-  const driver = new Driver({ device, memory: device.memory, loop });
-  driver.keepAnswers = false;
-  const { mark } = device;
-  for (let i = 1; i <= Number(values.repeat); i++) {
-    if (values.go !== undefined) await appearance(`${values.go}.${i}`);
-    device.mark = mark;
-    driver.events.length = 0;
-    for (let n = 0; n < EVENT_BUFFERS && i === 1; n++) driver.postEvent();
-    const players = options.map((one, n) => new ClipPlayer(driver, n + 1, one));
-    await playOnce(device, players);
-    for (const player of players) report(player);
-  }
-  if (!device.marginsIntact) throw new Error("something was written beside guest memory");
-  device[Symbol.dispose]();
-  for (const out of outs) closeSync(out);
+function result(player: ClipPlayer): Played {
+  const { stream, frames, errors, eos, changes, times } = player;
+  const seconds = (player.lastMs - player.firstMs) / 1000;
+  const settled = (player.lastMs - player.settledMs) / 1000;
+  return { stream, frames, errors, eos, changes, seconds, settled, times: times.map(String) };
 }
 
-async function appearance(path: string): Promise<void> {
+async function run(): Promise<void> {
+  using device = await RemoteDevice.connect(loop, startConnect(unixAddress(socket)), 256 * MIB);
+  const driver = new Driver({ device, memory: device.memory, loop });
+  driver.keepAnswers = false;
+  for (let n = 0; n < EVENT_BUFFERS; n++) driver.postEvent();
+  const { mark } = device;
+  for (let turn = 1; ; turn++) {
+    const wishes = await wanted(`${base}.${turn}`);
+    if (wishes.length === 0) break;
+    device.mark = mark;
+    for (const _ of driver.events.splice(0)) driver.postEvent();
+    const outs: number[] = [];
+    const players = wishes.map(({ clip, out, ...options }, i) => {
+      if (out !== undefined) outs.push(openSync(out, "w"));
+      const file = out === undefined ? undefined : outs.at(-1);
+      const whole: ClipOptions = { ...options, clip: readFileSync(clip), out: file };
+      return new ClipPlayer(driver, i + 1, whole);
+    });
+    await play(device, players);
+    for (const out of outs) closeSync(out);
+    console.log(JSON.stringify(players.map(result)));
+  }
+  if (!device.marginsIntact) throw new Error("something was written beside guest memory");
+}
+
+/** What is to be played next, once it is told. */
+async function wanted(path: string): Promise<readonly StreamWish[]> {
   const { promise, resolve } = loop.promise<void>();
-  using _timer = loop.every(20, () => {
+  using _timer = loop.every(POLL_MS, () => {
     if (existsSync(path)) resolve();
   });
   await promise;
+  return JSON.parse(readFileSync(path, "utf8")) as StreamWish[];
 }
 
-async function playOnce(device: RemoteDevice, players: readonly ClipPlayer[]): Promise<void> {
+async function play(device: RemoteDevice, players: readonly ClipPlayer[]): Promise<void> {
   const busyAt = players.map(() => performance.now());
   const { promise, resolve, reject } = loop.promise<void>();
   const turn = () => {
@@ -95,7 +72,7 @@ async function playOnce(device: RemoteDevice, players: readonly ClipPlayer[]): P
         while (player.step()) busyAt[i] = performance.now();
         if (player.done) continue;
         const quietMs = performance.now() - (busyAt[i] ?? 0);
-        if (quietMs > QUIET_MS && values.mode === "plain" && !player.closing) player.finish();
+        if (quietMs > QUIET_MS && player.endsByItself) player.finish();
         if (quietMs > LIMIT_MS) throw new Error(`stream ${player.stream}: stuck, ${player}`);
       }
       if (players.every(({ done }) => done)) resolve();
@@ -107,10 +84,11 @@ async function playOnce(device: RemoteDevice, players: readonly ClipPlayer[]): P
   using _idle = loop.every(50, turn);
   turn();
   await promise;
+  device.onAnswers = () => undefined;
 }
 
 try {
-  await loop.run(play());
+  await loop.run(run());
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   process.exit(1);
