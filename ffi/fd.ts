@@ -6,12 +6,15 @@ export const O_RDONLY = 0;
 export const O_WRONLY = 1;
 export const O_RDWR = 2;
 export const O_CREAT = 0o100;
+export const O_EXCL = 0o200;
 export const O_TRUNC = 0o1000;
 export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
 const MFD_CLOEXEC = 1;
 const MFD_ALLOW_SEALING = 2;
 export const F_ADD_SEALS = 1033;
+const F_GET_SEALS = 1034;
+const SEEK_END = 2;
 const F_DUPFD_CLOEXEC = 1030;
 const F_GETFL = 3;
 const F_SETFL = 4;
@@ -46,8 +49,11 @@ export class Fd implements Disposable {
     return new Fd(must(result(libc.fcntl(fd, F_DUPFD_CLOEXEC, 3)), "fcntl(F_DUPFD)", name), name);
   }
 
-  /** Anonymous memory of `size` bytes that can be passed on; sealed against shrinking and growing. */
-  static memory(name: string, size: number): Fd {
+  /**
+   * Anonymous memory of `size` bytes that can be passed on; sealed against shrinking and growing unless `seals` says
+   * otherwise. Throws SysError.
+   */
+  static memory(name: string, size: number, seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL): Fd {
     const text = cString(name);
     const flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
     const fd = new Fd(
@@ -56,7 +62,6 @@ export class Fd implements Disposable {
     );
     try {
       must(result(libc.ftruncate(fd.number, size)), "ftruncate", name);
-      const seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
       must(result(libc.fcntl(fd.number, F_ADD_SEALS, seals)), "fcntl(F_ADD_SEALS)", name);
     } catch (error) {
       fd[Symbol.dispose]();
@@ -121,4 +126,14 @@ export function pwriteAt(fd: number, at: number, length: number, offset: number)
 /** Cuts or extends a file to `size` bytes; 0 or a negative errno. */
 export function truncate(fd: number, size: number): number {
   return result(libc.ftruncate(fd, size));
+}
+
+/** The seals of a memfd; a negative errno (EINVAL) for anything that cannot be sealed. */
+export function sealsOf(fd: number): number {
+  return result(libc.fcntl(fd, F_GET_SEALS, 0));
+}
+
+/** Bytes that a file, memfd, dma-buf or character device holds by its own account, or a negative errno. */
+export function endOf(fd: number): number {
+  return result(libc.lseek(fd, 0, SEEK_END));
 }

@@ -38,6 +38,14 @@ export const iow = <F extends Fields>(name: string, type: string, nr: number, of
 export const ior = <F extends Fields>(name: string, type: string, nr: number, of: StructType<F>) =>
   request(READ, name, type, nr, of);
 
+/** A device that takes ioctls; tests have fake ones. */
+export interface IoctlDevice {
+  /** For error texts: "/dev/video0". */
+  readonly path: string;
+  /** The result, or a negative errno. */
+  ioctl<F extends Fields>(request: Ioctl<F>, argument: Struct<F>): number;
+}
+
 /** The argument of ioctls that take a pointer to an int. */
 export const int = struct("int", 4, { value: i32(0) });
 

@@ -6,8 +6,25 @@ export const PROT_READ = 1;
 export const PROT_WRITE = 2;
 const MAP_SHARED = 1;
 
+/** Memory somebody else owns: valid for as long as its owner keeps it. */
+export interface Memory {
+  /** Reads as empty once the owner has let go of the memory. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly length: number;
+  /** Address of the first byte. Throws once the memory is gone. */
+  readonly address: number;
+}
+
+/** Bytes of a page on this host; what mmap and grant references count in. */
+export const pageSize = libc.getpagesize();
+
+/** Copies `length` bytes between two places that do not overlap; the caller has checked both. */
+export function copyMemory(to: number, from: number, length: number): void {
+  libc.memcpy(to, from, length);
+}
+
 /** `length` bytes of a descriptor, shared. Throws SysError, or RangeError for a length no view can have. */
-export class Mapping implements Disposable {
+export class Mapping implements Memory, Disposable {
   /** The memory. Reads as empty once the mapping is disposed. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly length: number;
@@ -39,6 +56,22 @@ export class Mapping implements Disposable {
   get address(): number {
     if (this.bytes.byteLength === 0) throw new Error("the mapping is gone");
     return this.#address;
+  }
+
+  /** `length` bytes from `offset` on, gone when the mapping goes. Throws RangeError where they would be outside. */
+  slice(offset: number, length: number): Memory {
+    const inside = Number.isSafeInteger(offset) && offset >= 0 && length >= 1;
+    if (!inside || !Number.isSafeInteger(length) || offset + length > this.length) {
+      throw new RangeError(`${offset} + ${length} is outside a mapping of ${this.length} bytes`);
+    }
+    const whole = this;
+    return {
+      bytes: this.bytes.subarray(offset, offset + length),
+      length,
+      get address() {
+        return whole.address + offset;
+      },
+    };
   }
 
   [Symbol.dispose](): void {

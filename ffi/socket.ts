@@ -133,6 +133,11 @@ export function receive(socket: Fd, at: number, length: number): number {
   return result(libc.recv(socket.number, at, length, k.MSG_DONTWAIT));
 }
 
+/** Sends up to `length` bytes from the address `at`; the count, or a negative errno. */
+export function send(socket: Fd, at: number, length: number): number {
+  return result(libc.send(socket.number, at, length, k.MSG_DONTWAIT | k.MSG_NOSIGNAL));
+}
+
 /** Says that nothing more will be sent; what is under way still arrives. */
 export function finishSending(socket: Fd): void {
   libc.shutdown(socket.number, k.SHUT_WR);

@@ -1,8 +1,9 @@
-// `bun run build`: dist/framepass and a link per tool. `bun run build TOOL`: that tool alone. `bun run build --all`:
+// `bun run build`: dist/framepass, a link and a manual page per tool. `bun run build TOOL`: that tool alone. `bun run build --all`:
 // the executables for the four Linux targets, with SHA256SUMS.
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { ToolRow } from "../cmd/tools.ts";
 import { ensureNpm, projectDir } from "./ensure.ts";
 
 const dist = join(projectDir, "dist");
@@ -48,15 +49,30 @@ function compile(entry: string, outfile: string, target: string, cross: boolean)
 
 const hostTarget = `linux-${process.arch}`;
 
-/** Builds dist/framepass and its links. */
+/** Builds dist/framepass, its links and the manual pages. */
 async function buildAll(): Promise<void> {
   const { tools } = await import("../cmd/tools.ts");
   compile("cmd/framepass.ts", join(dist, "framepass"), hostTarget, false);
-  for (const { name } of tools) {
+  const links = tools.filter(({ unlinked }) => unlinked !== true).map(({ name }) => name);
+  for (const name of links) {
     rmSync(join(dist, name), { force: true });
     symlinkSync("framepass", join(dist, name));
   }
-  console.log(`dist/framepass, and links to it: ${tools.map(({ name }) => name).join(", ")}`);
+  console.log(`dist/framepass, and links to it: ${links.join(", ")}`);
+  await writeManuals(tools);
+}
+
+/** Writes a manual page per tool, where `man -M dist/man` finds them. */
+async function writeManuals(tools: readonly ToolRow[]): Promise<void> {
+  const { manPage } = await import("../src/man.ts");
+  const section = join(dist, "man", "man1");
+  mkdirSync(section, { recursive: true });
+  for (const row of tools) {
+    const called = row.unlinked ? `framepass ${row.name}` : row.name;
+    const page = join(section, `${called.replace(" ", "-")}.1`);
+    writeFileSync(page, manPage(await row.load(), called));
+  }
+  console.log("dist/man/man1: their manual pages");
 }
 
 /** Builds one tool as an executable of its own. */

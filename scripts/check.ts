@@ -1,4 +1,5 @@
 // `bun run check`: format, lint, types and the unit tests (import direction and struct layouts are among them).
+import { displayNeeds } from "./display-needs.ts";
 import { ensureDebian, ensureNpm } from "./ensure.ts";
 import { npmProgram, step, stepWithOutput, type Tally, testCounts } from "./step.ts";
 
@@ -7,6 +8,7 @@ const debianNeeds = [
   { package: "gcc", provides: "gcc" },
   { package: "libc6-dev", provides: "/usr/include/stdio.h" },
   { package: "linux-libc-dev", provides: "/usr/include/linux/videodev2.h" },
+  ...displayNeeds,
 ] as const;
 
 /** Runs all checks; every one runs, whatever became of those before it. */
@@ -22,7 +24,7 @@ export async function runCheck(): Promise<Tally> {
     await step("format and lint", [npmProgram("biome"), "ci", "--error-on-warnings", "."], 60_000),
   );
   count(await step("types", [npmProgram("tsc")], 120_000));
-  const tests = await stepWithOutput("tests", [process.execPath, "test"], 300_000);
+  const tests = await stepWithOutput("tests", [process.execPath, "run", "test"], 300_000);
   const counts = testCounts(tests.output);
   tally.passed += counts.passed;
   tally.failed += counts.failed;

@@ -17,6 +17,8 @@ const addStep = async (name: string, script: string, limitMs: number) => {
 add(await runCheck());
 await addStep("build", "build", 300_000);
 await addStep("demo", "demo", 120_000);
+const { CASES, runFuzz } = await import("./fuzz.ts");
+add(await runFuzz({ seed: 1, cases: CASES, seconds: 0 }));
 const { runLab } = await import("./lab.ts");
 add(await runLab([]));
 console.log(`\n${total.passed} passed, ${total.failed} failed`);

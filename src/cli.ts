@@ -5,7 +5,16 @@ import type { ArgsDef } from "citty";
 import { exitCodes, exitStatus, isExpected, UsageError } from "./errors.ts";
 import { log, logDefect, logLevels, setUpLog } from "./log.ts";
 import { Loop } from "./loop.ts";
-import { type Options, parseOptions, rangeText, type Values } from "./options.ts";
+import {
+  defaultText,
+  type Operand,
+  type Operands,
+  type Options,
+  parseOptions,
+  rangeText,
+  type Values,
+  valueText,
+} from "./options.ts";
 import { printOut } from "./stdout.ts";
 import { endStatus } from "./terminal.ts";
 import { versionLine } from "./version.ts";
@@ -20,12 +29,14 @@ export interface Context {
 /** How a tool ended: all was done, or a signal stopped it. */
 export type Outcome = "done" | "stopped";
 
-export interface Tool<O extends Options = Options> {
+export interface Tool<O extends Options = Options, P extends Operands = Operands> {
   /** As users call it: "receiver_sdl". */
   readonly name: string;
   readonly summary: string;
   readonly options: O;
-  run(values: Values<O>, context: Context): Promise<Outcome>;
+  /** Words without a dash, in their order; without these rows there may be none. */
+  readonly operands?: P;
+  run(values: Values<O & P>, context: Context): Promise<Outcome>;
 }
 
 /** Options every tool has. */
@@ -40,14 +51,20 @@ const common = {
   version: { short: "V", type: "flag", help: "show version, commit and target" },
 } as const satisfies Options;
 
+/** The options of a tool as users have them: its own and those of every tool. */
+export const optionsOf = (tool: Pick<Tool, "options">): Options => ({ ...tool.options, ...common });
+
 /** Defines a tool; `run` sees its options with their types. */
-export function defineTool<const O extends Options>(tool: Tool<O>): Tool<O> {
+export function defineTool<
+  const O extends Options,
+  const P extends Operands = Record<never, never>,
+>(tool: Tool<O, P>): Tool<O, P> {
   return tool;
 }
 
 /** Runs a tool with the words after its name and ends the process with its status. */
-export async function runMain<O extends Options>(
-  tool: Tool<O>,
+export async function runMain<O extends Options, P extends Operands>(
+  tool: Tool<O, P>,
   argv: readonly string[] = process.argv.slice(2),
 ): Promise<never> {
   setUpLog(tool.name, "info");
@@ -56,7 +73,10 @@ export async function runMain<O extends Options>(
   process.exit(status);
 }
 
-async function runTool<O extends Options>(tool: Tool<O>, argv: readonly string[]): Promise<number> {
+async function runTool<O extends Options, P extends Operands>(
+  tool: Tool<O, P>,
+  argv: readonly string[],
+): Promise<number> {
   try {
     // Asking for help or version wins over anything that may be missing.
     const asked = ["--help", "-h", "--version", "-V"].find((word) => argv.includes(word));
@@ -65,9 +85,9 @@ async function runTool<O extends Options>(tool: Tool<O>, argv: readonly string[]
       return exitCodes.done.status;
     }
     const options = { ...tool.options, ...common };
-    const values = parseOptions(options, argv);
+    const values = parseOptions(options, argv, tool.operands);
     setUpLog(tool.name, values["log-level"]);
-    const outcome = await runStoppable(tool, values as unknown as Values<O>);
+    const outcome = await runStoppable(tool, values as unknown as Values<O & P>);
     return exitCodes[outcome].status;
   } catch (error) {
     endStatus();
@@ -78,7 +98,10 @@ async function runTool<O extends Options>(tool: Tool<O>, argv: readonly string[]
   }
 }
 
-async function runStoppable<O extends Options>(tool: Tool<O>, values: Values<O>): Promise<Outcome> {
+async function runStoppable<O extends Options, P extends Operands>(
+  tool: Tool<O, P>,
+  values: Values<O & P>,
+): Promise<Outcome> {
   using loop = new Loop();
   const stop = new AbortController();
   const onSignal = () => stop.abort();
@@ -87,10 +110,14 @@ async function runStoppable<O extends Options>(tool: Tool<O>, values: Values<O>)
   return await loop.run(tool.run(values, { loop, signal: stop.signal }));
 }
 
-async function helpText<O extends Options>(tool: Tool<O>): Promise<string> {
+async function helpText<O extends Options, P extends Operands>(tool: Tool<O, P>): Promise<string> {
   const { renderUsage } = await import("citty");
-  const options: Options = { ...tool.options, ...common };
+  const options = optionsOf(tool);
   const args: ArgsDef = {};
+  for (const [name, operand] of Object.entries<Operand>(tool.operands ?? {})) {
+    const description = `${operand.help}${rangeText(operand)}`;
+    args[operand.value ?? name] = { type: "positional", description, required: true };
+  }
   for (const [name, option] of Object.entries(options)) {
     const about = {
       description: `${option.help}${rangeText(option)}`,
@@ -102,9 +129,9 @@ async function helpText<O extends Options>(tool: Tool<O>): Promise<string> {
         ? { type: "boolean", ...about }
         : {
             type: "string",
-            valueHint: option.value ?? option.type.toUpperCase(),
+            valueHint: valueText(option),
             ...about,
-            ...("default" in option && { default: String(option.default) }),
+            ...("default" in option && { default: defaultText(option) }),
           };
   }
   const usage = await renderUsage({ meta: { name: tool.name, description: tool.summary }, args });

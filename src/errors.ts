@@ -1,5 +1,6 @@
 // Error classes and exit codes. A failure's text is one line: the call, the object, the reason, what to do.
 import { SysError } from "../ffi/errno.ts";
+import { CallError, LibraryError } from "../ffi/library.ts";
 
 /** What a tool's exit status says, in one table; help texts and tests read it from here. */
 export const exitCodes = {
@@ -24,6 +25,9 @@ export class ProtocolError extends Error {
 export class UnavailableError extends Error {
   override readonly name = "UnavailableError";
 }
+
+/** A driver that does not take buffers of the memory type it was offered; another type may do. */
+export class MemoryRefused extends UnavailableError {}
 
 /** A source that ended in mid-stream: the device is gone, its signal changed, a file was cut. */
 export class SourceEnded extends Error {
@@ -64,6 +68,14 @@ export function exitStatus(error: unknown): number {
 
 /** The errors a user can cause; anything else is a defect of ours and keeps its stack trace. */
 export function isExpected(error: unknown): error is Error {
-  const expected = [SysError, UsageError, ProtocolError, UnavailableError, SourceEnded];
+  const expected = [
+    SysError,
+    CallError,
+    LibraryError,
+    UsageError,
+    ProtocolError,
+    UnavailableError,
+    SourceEnded,
+  ];
   return expected.some((kind) => error instanceof kind);
 }

@@ -19,6 +19,12 @@ interface Watched {
   events: number;
 }
 
+/** Something to be done at the end of a turn, once, however often it was asked for. */
+export interface Deferred extends Disposable {
+  /** Asks for it: costs nothing but a flag. */
+  ask(): void;
+}
+
 interface Timer {
   readonly handler: () => void;
   readonly periodMs: number;
@@ -29,6 +35,7 @@ export class Loop implements Disposable {
   readonly #epoll = new Epoll();
   readonly #watched = new Map<number, Watched>();
   readonly #timers = new Set<Timer>();
+  readonly #deferred = new Set<{ asked: boolean; readonly handler: () => void }>();
   #nextKey = 1;
   #running = false;
   /** Somebody waits for a promise that a handler settled: the next turn must not sleep first. */
@@ -77,6 +84,18 @@ export class Loop implements Disposable {
     return { [Symbol.dispose]: () => this.#timers.delete(timer) };
   }
 
+  /** `handler` runs at the end of each turn in which somebody asked for it, after all descriptors. */
+  deferred(handler: () => void): Deferred {
+    const entry = { asked: false, handler };
+    this.#deferred.add(entry);
+    return {
+      ask: () => {
+        entry.asked = true;
+      },
+      [Symbol.dispose]: () => this.#deferred.delete(entry),
+    };
+  }
+
   /** A promise for what handlers bring about; whoever awaits it goes on at the end of the turn that settles it. */
   promise<T>(): PromiseWithResolvers<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
@@ -111,6 +130,7 @@ export class Loop implements Disposable {
   async run<T>(task: Promise<T>): Promise<T> {
     if (this.#running) throw new Error("the loop is running already");
     this.#running = true;
+    this.#settled = true; // the task itself may wait for something settled already
     let over = false;
     const end = () => {
       over = true;
@@ -126,6 +146,11 @@ export class Loop implements Disposable {
         }
         const nowMs = performance.now();
         this.#fire(nowMs);
+        for (const entry of this.#deferred) {
+          if (!entry.asked) continue;
+          entry.asked = false;
+          entry.handler();
+        }
         if (count === 0 || this.#settled || nowMs - yieldedMs > YIELD_EVERY_MS) {
           this.#settled = false;
           await new Promise(setImmediate);

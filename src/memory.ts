@@ -8,7 +8,7 @@ import {
   DMA_BUF_SYNC_START,
   DMA_BUF_SYNC_WRITE,
 } from "../ffi/linux/dma-heap.ts";
-import { Mapping } from "../ffi/mapping.ts";
+import { Mapping, type Memory } from "../ffi/mapping.ts";
 import { UnavailableError } from "./errors.ts";
 import { log } from "./log.ts";
 
@@ -16,7 +16,18 @@ export const DEFAULT_HEAP = "/dev/dma_heap/system";
 export { DMA_BUF_SYNC_READ as READ, DMA_BUF_SYNC_WRITE as WRITE };
 
 /** A mapped buffer. CPU access to it stands between `begin` and `end`, which matter for dma-bufs only. */
-export class FrameBuffer implements Disposable {
+export interface FrameBuffer extends Disposable {
+  /** What the buffer is a mapping of; undefined where it is a part of something larger. */
+  readonly fd: Fd | undefined;
+  readonly mapping: Memory;
+  /** The CPU is about to READ, WRITE or both. Throws SysError. */
+  begin(access: number): void;
+  /** The CPU has done what `begin` announced. */
+  end(access: number): void;
+}
+
+/** A buffer with a descriptor of its own. */
+export class OwnBuffer implements FrameBuffer {
   readonly fd: Fd;
   readonly mapping: Mapping;
   readonly #dmaBuf: boolean;
@@ -32,7 +43,6 @@ export class FrameBuffer implements Disposable {
     }
   }
 
-  /** The CPU is about to READ, WRITE or both. Throws SysError. */
   begin(access: number): void {
     if (!this.#dmaBuf) return;
     must(
@@ -42,7 +52,6 @@ export class FrameBuffer implements Disposable {
     );
   }
 
-  /** The CPU has done what `begin` announced. */
   end(access: number): void {
     if (!this.#dmaBuf) return;
     must(syncDmaBuf(this.fd.number, access | DMA_BUF_SYNC_END), "DMA_BUF_IOCTL_SYNC", this.fd.name);
@@ -54,27 +63,44 @@ export class FrameBuffer implements Disposable {
   }
 }
 
+/** A part of something larger that is mapped already, as a buffer; nothing goes when it goes. */
+export function partOf(mapping: Memory): FrameBuffer {
+  return {
+    fd: undefined,
+    mapping,
+    begin: () => undefined,
+    end: () => undefined,
+    [Symbol.dispose]: () => undefined,
+  };
+}
+
 /** Where frame buffers come from. */
 export interface Allocator extends Disposable {
   /** "memfd", or the heap's path. */
   readonly name: string;
+  /** Throws SysError, or UnavailableError where there is no room for it. */
   allocate(length: number): FrameBuffer;
 }
 
+/** An allocator whose buffers have descriptors of their own. */
+interface OwnAllocator extends Allocator {
+  allocate(length: number): OwnBuffer;
+}
+
 /** Buffers from a DMA heap. Throws SysError when it cannot be opened. */
-export function heapAllocator(path: string): Allocator {
+export function heapAllocator(path: string): OwnAllocator {
   const heap = new DmaHeap(path);
   return {
     name: path,
-    allocate: (length) => new FrameBuffer(heap.allocate(length), length, true),
+    allocate: (length) => new OwnBuffer(heap.allocate(length), length, true),
     [Symbol.dispose]: () => heap[Symbol.dispose](),
   };
 }
 
 /** Ordinary memory, which can be shared with processes but not with devices. */
-export const memfdAllocator: Allocator = {
+export const memfdAllocator: OwnAllocator = {
   name: "memfd",
-  allocate: (length) => new FrameBuffer(Fd.memory("framepass", length), length, false),
+  allocate: (length) => new OwnBuffer(Fd.memory("framepass", length), length, false),
   [Symbol.dispose]: () => undefined,
 };
 
@@ -82,7 +108,7 @@ export const memfdAllocator: Allocator = {
  * Where a receiver's buffers come from: the heap at `path`; when it is not there and nobody asked for it
  * (`wanted` false), memfds and a warning. Throws UnavailableError.
  */
-export function receiveAllocator(path: string, wanted: boolean): Allocator {
+export function receiveAllocator(path: string, wanted: boolean): OwnAllocator {
   try {
     return heapAllocator(path);
   } catch (error) {

@@ -1,5 +1,6 @@
 // What a sender sends: a camera, a recording, the built-in picture. All look the same from here on.
-
+import type { Fd } from "../ffi/fd.ts";
+import type { IoctlDevice } from "../ffi/ioctl.ts";
 import type { Picture } from "./format/layout.ts";
 import type { Frame } from "./frame.ts";
 
@@ -22,6 +23,13 @@ export interface Source extends Disposable {
   readonly onDemand?: boolean;
   /** How the buffers are made: "dmabuf", "mmap", "memfd". */
   readonly memory: string;
+  /** Takes the private ioctls of its driver, where there is a driver. */
+  readonly device?: IoctlDevice;
+  /**
+   * The memory of frame `index` as a new descriptor, the picture at its beginning. Throws UnavailableError where
+   * the picture is not in one piece or its memory cannot be passed on.
+   */
+  share(index: number): Fd;
   /** Starts the stream; after `stop` again. */
   start(): void;
   /** Stops the stream; frames on loan may still be read until they are disposed. */

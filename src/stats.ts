@@ -1,4 +1,9 @@
 // What a running stream tells: one line per interval, a summary, and the same as JSON records on stdout.
+import { monotonicUs } from "../ffi/clock.ts";
+import {
+  V4L2_BUF_FLAG_TIMESTAMP_MASK,
+  V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC,
+} from "../ffi/linux/videodev2.ts";
 import { Histogram } from "./histogram.ts";
 import { log } from "./log.ts";
 import type { Loop } from "./loop.ts";
@@ -12,6 +17,14 @@ export interface StatsOptions {
   readonly json: boolean;
   /** How many frames there will be, for the progress bar. */
   readonly frames?: number | undefined;
+  /** Where latencies are counted, by somebody who knows better when a frame has arrived. */
+  readonly latency?: Histogram | undefined;
+}
+
+/** What a tool adds to the summary: lines for people, fields for programs. */
+export interface Summary {
+  readonly lines: readonly string[];
+  readonly fields: Readonly<Record<string, unknown>>;
 }
 
 /** Totals that somebody else counts, asked for when a line is due. */
@@ -24,7 +37,7 @@ export class StreamStats implements Disposable {
   streaming = false;
   /** Frames shorter than the stream's sizeimage. */
   short = 0;
-  readonly latency = new Histogram();
+  readonly latency: Histogram;
   readonly #startedMs = performance.now();
   readonly #options: StatsOptions;
   readonly #counters: Counters;
@@ -38,6 +51,7 @@ export class StreamStats implements Disposable {
 
   constructor(loop: Loop, options: StatsOptions, counters: Counters) {
     this.#options = options;
+    this.latency = options.latency ?? new Histogram();
     this.#counters = counters;
     this.#records = options.json ? new Records() : undefined;
     if (options.stats > 0) this.#timer = loop.every(options.stats * 1000, () => this.#interval());
@@ -151,3 +165,19 @@ export class StreamStats implements Disposable {
 }
 
 const round = (value: number) => Math.round(value * 1000) / 1000;
+
+/** A frame older than this has been stamped by another clock than ours. */
+const OLDEST_US = 10e6;
+
+/** When a frame was captured, microseconds; undefined unless its `v4l2_buffer.flags` say that a monotonic clock stamped it. */
+export function stampedUs(flags: number, tsSec: number, tsUsec: number): number | undefined {
+  const clock = flags & V4L2_BUF_FLAG_TIMESTAMP_MASK;
+  return clock === V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC ? tsSec * 1e6 + tsUsec : undefined;
+}
+
+/** Adds the time since a frame's capture, where it is known. */
+export function addLatency(latency: Histogram, captureUs: number | undefined): void {
+  if (captureUs === undefined) return;
+  const us = monotonicUs() - captureUs;
+  if (us >= 0 && us < OLDEST_US) latency.add(us);
+}

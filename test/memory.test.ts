@@ -4,9 +4,9 @@ import { Fd, truncate } from "../ffi/fd.ts";
 import { exitStatus, UnavailableError } from "../src/errors.ts";
 import { log } from "../src/log.ts";
 import {
-  FrameBuffer,
   heapAllocator,
   memfdAllocator,
+  OwnBuffer,
   READ,
   receiveAllocator,
   WRITE,
@@ -47,17 +47,15 @@ test("whoever gets a memfd buffer cannot shrink it under our mapping", () => {
 
 test("a buffer that cannot be mapped closes its descriptor", async () => {
   const left = await leftBehind("memfd", () => {
-    expect(() => new FrameBuffer(Fd.memory("framepass", 4096), 0, false)).toThrow(RangeError);
+    expect(() => new OwnBuffer(Fd.memory("framepass", 4096), 0, false)).toThrow(RangeError);
     expect(() => memfdAllocator.allocate(2 ** 33)).toThrow(RangeError);
-    expect(() => new FrameBuffer(Fd.open("/dev/null", 0), 4096, false)).toThrow(
-      /^mmap \/dev\/null/,
-    );
+    expect(() => new OwnBuffer(Fd.open("/dev/null", 0), 4096, false)).toThrow(/^mmap \/dev\/null/);
   });
   expect(left).toEqual(nothing);
 });
 
 test("the sync ioctl is made for dma-bufs, and its failure names it", () => {
-  using buffer = new FrameBuffer(Fd.memory("framepass", 4096), 4096, true);
+  using buffer = new OwnBuffer(Fd.memory("framepass", 4096), 4096, true);
   expect(() => buffer.begin(READ)).toThrow("DMA_BUF_IOCTL_SYNC framepass: ENOTTY");
   expect(() => buffer.end(READ)).toThrow("DMA_BUF_IOCTL_SYNC framepass: ENOTTY");
 });

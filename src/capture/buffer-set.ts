@@ -4,7 +4,7 @@ import type { Piece } from "../../ffi/gather.ts";
 import * as v from "../../ffi/linux/videodev2.ts";
 import { UnavailableError } from "../errors.ts";
 import { log } from "../log.ts";
-import { type Allocator, heapAllocator } from "../memory.ts";
+import { type Allocator, heapAllocator, memfdAllocator } from "../memory.ts";
 import type { CaptureBuffers } from "./buffers.ts";
 import { deviceAdvice, type VideoDevice } from "./device.ts";
 import { heapBuffers } from "./dmabuf.ts";
@@ -12,13 +12,23 @@ import { mapBuffers } from "./mmap.ts";
 import type { Negotiated } from "./negotiate.ts";
 import { type Cut, piecesOf } from "./pieces.ts";
 import { BufferQueue } from "./queue.ts";
+import { placedBuffers } from "./userptr.ts";
 
 export interface BufferOptions {
   readonly buffers: number;
   readonly heap: string;
   /** How `heap` becomes an allocator of dma-bufs; throws SysError. DMA heaps where nothing else is said. */
   readonly openHeap?: (path: string) => Allocator;
+  /** Where the buffers are to be, with V4L2_MEMORY_USERPTR; sources without a device have theirs there too. */
+  readonly allocator?: Allocator | undefined;
 }
+
+/** The memory types by V4L2's number, as error texts spell them. */
+const memoryNames: Record<number, string> = {
+  [v.V4L2_MEMORY_MMAP]: "MMAP",
+  [v.V4L2_MEMORY_USERPTR]: "USERPTR",
+  [v.V4L2_MEMORY_DMABUF]: "DMABUF",
+};
 
 /** A driver that refused the memory type at REQBUFS or QBUF, or a heap that could not serve it. */
 export class Refused extends Error {
@@ -39,7 +49,7 @@ export interface BufferSet extends Disposable {
   readonly queued: boolean[];
 }
 
-/** Makes the buffers and queues them. Throws Refused (DMABUF) or UnavailableError. */
+/** Makes the buffers and queues them. Throws Refused (DMABUF, USERPTR) or UnavailableError. */
 export function makeBuffers(
   device: VideoDevice,
   agreed: Negotiated,
@@ -47,12 +57,11 @@ export function makeBuffers(
   options: BufferOptions,
   memoryType: number,
 ): BufferSet {
-  const dmabuf = memoryType === v.V4L2_MEMORY_DMABUF;
   const queue = new BufferQueue(device, agreed.type, memoryType, agreed.planes.length);
   const refuse = (call: string, code: number) => {
-    const error = new SysError(call, `${device.path} (${dmabuf ? "DMABUF" : "MMAP"})`, -code);
+    const error = new SysError(call, `${device.path} (${memoryNames[memoryType]})`, -code);
     const advice = deviceAdvice(error);
-    if (dmabuf) return new Refused(error, advice || "use --memory mmap");
+    if (memoryType !== v.V4L2_MEMORY_MMAP) return new Refused(error, advice || "use --memory mmap");
     return new UnavailableError(`${error.message}${advice && `; ${advice}`}`, { cause: error });
   };
   using owned = new DisposableStack();
@@ -67,9 +76,7 @@ export function makeBuffers(
   if (count !== options.buffers)
     log.info(`${device.path}: ${count} buffers, asked for ${options.buffers}`);
   const sizes = agreed.planes.map((plane) => plane.sizeimage);
-  const memory = owned.use(
-    dmabuf ? tryHeap(queue, count, sizes, options) : mapBuffers(queue, count, cut.needs),
-  );
+  const memory = owned.use(takeMemory(queue, count, { sizes, needs: cut.needs }, options));
   const pieces = memory.buffers.map((planes) => piecesOf(cut, planes));
   for (let index = 0; index < count; index++) {
     const r = memory.queue(index);
@@ -85,12 +92,16 @@ export function makeBuffers(
   };
 }
 
-function tryHeap(
+/** Memory for `count` buffers: `sizes` of each plane where it is ours, at least `needs` where it is the driver's. */
+function takeMemory(
   queue: BufferQueue,
   count: number,
-  sizes: readonly number[],
-  { heap, openHeap = heapAllocator }: BufferOptions,
+  planes: { readonly sizes: readonly number[]; readonly needs: readonly number[] },
+  { heap, openHeap = heapAllocator, allocator = memfdAllocator }: BufferOptions,
 ): CaptureBuffers {
+  const { sizes, needs } = planes;
+  if (queue.memory === v.V4L2_MEMORY_MMAP) return mapBuffers(queue, count, needs);
+  if (queue.memory === v.V4L2_MEMORY_USERPTR) return placedBuffers(queue, count, sizes, allocator);
   try {
     return heapBuffers(queue, count, sizes, openHeap(heap));
   } catch (error) {

@@ -1,8 +1,9 @@
 // A V4L2 capture device as a source: buffers made by one of the memory types, lent out one frame at a time.
 import { errno, SysError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
 import { int } from "../../ffi/ioctl.ts";
 import * as v from "../../ffi/linux/videodev2.ts";
-import { SourceEnded, UnavailableError, UsageError } from "../errors.ts";
+import { MemoryRefused, SourceEnded, UnavailableError, UsageError } from "../errors.ts";
 import { Frame } from "../frame.ts";
 import { log } from "../log.ts";
 import type { Source } from "../source.ts";
@@ -14,13 +15,13 @@ import { type Cut, cutPicture } from "./pieces.ts";
 export const memoryTypes = ["auto", "dmabuf", "mmap"] as const;
 
 export interface CameraOptions extends CaptureWish, BufferOptions {
-  readonly memory: (typeof memoryTypes)[number];
+  readonly memory: (typeof memoryTypes)[number] | "userptr";
 }
 
 /**
  * Opens a camera on `device` (which it then owns): negotiates, makes the buffers, queues them all.
  * `auto` tries DMABUF and, when the heap, REQBUFS or a QBUF refuses, lets go of everything and takes MMAP.
- * Throws UnavailableError or UsageError.
+ * Throws UnavailableError or UsageError; MemoryRefused when the driver does not capture into memory that is given.
  */
 export function openCamera(device: VideoDevice, options: CameraOptions): Source {
   using owned = new DisposableStack();
@@ -32,20 +33,22 @@ export function openCamera(device: VideoDevice, options: CameraOptions): Source 
   for (const change of agreed.changes) log.warn(`${device.path}: ${change}`);
   const cut = cutPicture(device.path, agreed);
   subscribe(device);
+  const make = (type: number) => owned.use(makeBuffers(device, agreed, cut, options, type));
   if (options.memory !== "mmap") {
+    const given = options.memory === "userptr";
     try {
-      const set = owned.use(makeBuffers(device, agreed, cut, options, v.V4L2_MEMORY_DMABUF));
+      const set = make(given ? v.V4L2_MEMORY_USERPTR : v.V4L2_MEMORY_DMABUF);
       return new Camera(agreed, cut, set, owned.move());
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
+      if (given) throw new MemoryRefused(error.message, { cause: error.cause });
       if (options.memory === "dmabuf") {
         throw new UnavailableError(`${error.message}; ${error.advice}`, { cause: error.cause });
       }
       log.info(`${error.message}; using MMAP`);
     }
   }
-  const set = owned.use(makeBuffers(device, agreed, cut, options, v.V4L2_MEMORY_MMAP));
-  return new Camera(agreed, cut, set, owned.move());
+  return new Camera(agreed, cut, make(v.V4L2_MEMORY_MMAP), owned.move());
 }
 
 /** Asks to be told when the signal changes; most cameras have no such event. */
@@ -91,6 +94,19 @@ class Camera implements Source {
 
   get fd(): number {
     return this.#device.fd;
+  }
+
+  get device(): VideoDevice {
+    return this.#device;
+  }
+
+  share(index: number): Fd {
+    if (this.frames[index]?.pieces.length !== 1) {
+      throw new UnavailableError(
+        `${this.#device.path}: its pictures have padded rows or separate planes`,
+      );
+    }
+    return this.#set.memory.share(index);
   }
 
   start(): void {

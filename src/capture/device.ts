@@ -1,17 +1,13 @@
 // A V4L2 device node as the capture code needs it; tests have a fake one (test/support/fake-camera.ts).
 import { statSync } from "node:fs";
 import { Fd, O_NONBLOCK, O_RDWR } from "../../ffi/fd.ts";
-import { type Ioctl, ioctl } from "../../ffi/ioctl.ts";
+import { type IoctlDevice, ioctl } from "../../ffi/ioctl.ts";
 import { Mapping } from "../../ffi/mapping.ts";
-import type { Fields, Struct } from "../../ffi/struct.ts";
 import { needed, UnavailableError } from "../errors.ts";
 
-export interface VideoDevice extends Disposable {
-  readonly path: string;
+export interface VideoDevice extends IoctlDevice, Disposable {
   /** For epoll. */
   readonly fd: number;
-  /** The result, or a negative errno. */
-  ioctl<F extends Fields>(request: Ioctl<F>, argument: Struct<F>): number;
   /** Maps a buffer of the driver's own. Throws SysError. */
   map(length: number, offset: number): Mapping;
 }

@@ -1,4 +1,5 @@
 // V4L2_MEMORY_DMABUF: buffers from a DMA heap, which the camera writes into.
+import { Fd } from "../../ffi/fd.ts";
 import { type Allocator, type FrameBuffer, READ } from "../memory.ts";
 import type { CaptureBuffers } from "./buffers.ts";
 import type { BufferQueue } from "./queue.ts";
@@ -16,7 +17,7 @@ export function heapBuffers(
     sizes.map((size) => owned.use(heap.allocate(size))),
   );
   const handles = buffers.map((planes) =>
-    planes.map((plane) => ({ fd: plane.fd.number, length: plane.mapping.length })),
+    planes.map((plane) => ({ fd: descriptorOf(plane), length: plane.mapping.length })),
   );
   const release = owned.move();
   const each = (index: number, action: (plane: FrameBuffer) => void) => {
@@ -31,6 +32,12 @@ export function heapBuffers(
     queue: (index) => queue.queue(index, handles[index]),
     begin: (index) => each(index, begin),
     end: (index) => each(index, end),
+    share: (index) => Fd.duplicate(descriptorOf(buffers[index]?.[0]), "dma-buf"),
     [Symbol.dispose]: () => release.dispose(),
   };
+}
+
+function descriptorOf(plane: FrameBuffer | undefined): number {
+  if (plane?.fd === undefined) throw new RangeError("a buffer without a descriptor");
+  return plane.fd.number;
 }

@@ -1,4 +1,5 @@
 // V4L2_MEMORY_MMAP: the driver's own buffers, mapped once.
+import { SysError } from "../../ffi/errno.ts";
 import { Fd } from "../../ffi/fd.ts";
 import type { Mapping } from "../../ffi/mapping.ts";
 import { needed, UnavailableError } from "../errors.ts";
@@ -35,6 +36,12 @@ export function mapBuffers(
     queue: (index) => queue.queue(index),
     begin: () => undefined,
     end: () => undefined,
+    share: (index) => {
+      const fd = queue.export(index);
+      if (fd >= 0) return new Fd(fd, "dma-buf");
+      const error = new SysError("VIDIOC_EXPBUF", `${queue.device.path} (buffer ${index})`, -fd);
+      throw new UnavailableError(error.message, { cause: error });
+    },
     [Symbol.dispose]: () => release.dispose(),
   };
 }

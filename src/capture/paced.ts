@@ -3,7 +3,9 @@
 
 import { monotonicUs } from "../../ffi/clock.ts";
 import { Signal, Ticker } from "../../ffi/epoll.ts";
+import { Fd } from "../../ffi/fd.ts";
 import { V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC } from "../../ffi/linux/videodev2.ts";
+import { UnavailableError } from "../errors.ts";
 import type { Picture } from "../format/layout.ts";
 import { Frame } from "../frame.ts";
 import { type Allocator, type FrameBuffer, memfdAllocator } from "../memory.ts";
@@ -22,7 +24,7 @@ export interface PacedOptions {
   readonly prepare: (buffers: readonly FrameBuffer[]) => Fill;
   /** What else goes when the source goes. */
   readonly owned?: Disposable;
-  readonly allocator?: Allocator;
+  readonly allocator?: Allocator | undefined;
 }
 
 export class PacedSource implements Source {
@@ -72,6 +74,14 @@ export class PacedSource implements Source {
 
   get fd(): number {
     return this.#intervalNs === 0 ? this.#always.fd : this.#ticker.fd;
+  }
+
+  share(index: number): Fd {
+    const fd = this.buffers[index]?.fd;
+    if (fd === undefined) {
+      throw new UnavailableError(`${this.memory}: a buffer in it has no descriptor of its own`);
+    }
+    return Fd.duplicate(fd.number, fd.name);
   }
 
   start(): void {

@@ -1,6 +1,7 @@
 // The buffer queue of a capture device, single- or multi-planar, one memory type: REQBUFS, QBUF, DQBUF.
 // The structs are made once: a running stream allocates nothing here.
 import { errno } from "../../ffi/errno.ts";
+import { O_CLOEXEC, O_RDWR } from "../../ffi/fd.ts";
 import { int } from "../../ffi/ioctl.ts";
 import * as v from "../../ffi/linux/videodev2.ts";
 import type { VideoDevice } from "./device.ts";
@@ -11,6 +12,12 @@ export interface PlanePlace {
   readonly length: number;
   readonly offset: number;
 }
+
+/** Memory of ours for a plane: a dma-buf, or an address. */
+export type PlaneMemory = { readonly length: number } & (
+  | { readonly fd: number }
+  | { readonly address: number }
+);
 
 export class BufferQueue {
   readonly device: VideoDevice;
@@ -56,24 +63,17 @@ export class BufferQueue {
     }));
   }
 
-  /** Hands buffer `index` to the driver; for DMABUF with the descriptors and lengths of its planes. */
-  queue(
-    index: number,
-    dmaBufs?: readonly { readonly fd: number; readonly length: number }[],
-  ): number {
+  /** Hands buffer `index` to the driver; for DMABUF and USERPTR with the memory of its planes. */
+  queue(index: number, memory?: readonly PlaneMemory[]): number {
     this.#prepare(index);
-    for (let i = 0; dmaBufs !== undefined && i < this.#planeCount; i++) {
-      const dmaBuf = dmaBufs[i];
-      const plane = this.#planes[i];
-      if (dmaBuf === undefined || plane === undefined)
-        throw new RangeError(`no dma-buf for plane ${i}`);
-      if (this.#multiplanar) {
-        plane["m.fd"] = dmaBuf.fd;
-        plane.length = dmaBuf.length;
-      } else {
-        this.#buffer["m.fd"] = dmaBuf.fd;
-        this.#buffer.length = dmaBuf.length;
-      }
+    for (let i = 0; memory !== undefined && i < this.#planeCount; i++) {
+      const given = memory[i];
+      const plane = this.#multiplanar ? this.#planes[i] : this.#buffer;
+      if (given === undefined || plane === undefined)
+        throw new RangeError(`no memory for plane ${i}`);
+      if ("fd" in given) plane["m.fd"] = given.fd;
+      else plane["m.userptr"] = given.address;
+      plane.length = given.length;
     }
     return this.device.ioctl(v.VIDIOC_QBUF, this.#buffer);
   }
@@ -98,15 +98,23 @@ export class BufferQueue {
   exportable(count: number, close: (fd: number) => void): number {
     let exported = 0;
     for (let index = 0; index < count; index++) {
-      const request = v.v4l2Exportbuffer.alloc();
-      request.type = this.#type;
-      request.index = index;
-      request.fd = -1;
-      if (this.device.ioctl(v.VIDIOC_EXPBUF, request) < 0 || request.fd < 0) continue;
+      const fd = this.export(index);
+      if (fd < 0) continue;
       exported += 1;
-      close(request.fd);
+      close(fd);
     }
     return exported;
+  }
+
+  /** A new dma-buf descriptor of the first plane of buffer `index`, close-on-exec, or a negative errno (MMAP). */
+  export(index: number): number {
+    const request = v.v4l2Exportbuffer.alloc();
+    request.type = this.#type;
+    request.index = index;
+    request.flags = O_CLOEXEC | O_RDWR;
+    request.fd = -1;
+    const r = this.device.ioctl(v.VIDIOC_EXPBUF, request);
+    return r < 0 ? r : request.fd;
   }
 
   #prepare(index: number): void {

@@ -8,6 +8,7 @@ import { needed, SourceEnded, UnavailableError, UsageError } from "../errors.ts"
 import { formats, fourcc, pixelFormatNamed } from "../format/formats.ts";
 import { pictureBytes } from "../format/layout.ts";
 import { log } from "../log.ts";
+import type { Allocator } from "../memory.ts";
 import type { Source } from "../source.ts";
 import type { CaptureWish } from "./negotiate.ts";
 import { type Fill, PacedSource } from "./paced.ts";
@@ -31,7 +32,7 @@ interface Recording {
 /** Opens a file of pictures. A name that ends in .y4m says size, format and rate itself. Throws UnavailableError or UsageError. */
 export function openRecording(
   path: string,
-  wish: CaptureWish & { readonly buffers: number },
+  wish: CaptureWish & { readonly buffers: number; readonly allocator?: Allocator | undefined },
 ): Source {
   using owned = new DisposableStack();
   const fd = owned.use(
@@ -52,6 +53,7 @@ export function openRecording(
     },
     buffers: wish.buffers,
     fps: recording.fps,
+    allocator: wish.allocator,
     prepare:
       (buffers): Fill =>
       (index, sequence) => {

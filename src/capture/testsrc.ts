@@ -5,7 +5,7 @@ import type { Rgb } from "../format/colour.ts";
 import { formats, fourcc, pixelFormatNamed } from "../format/formats.ts";
 import { pictureBytes } from "../format/layout.ts";
 import { STAMP_BYTES, StampedBuffer } from "../format/stamp.ts";
-import type { FrameBuffer } from "../memory.ts";
+import type { Allocator, FrameBuffer } from "../memory.ts";
 import type { Source } from "../source.ts";
 import type { CaptureWish } from "./negotiate.ts";
 import { type Fill, PacedSource } from "./paced.ts";
@@ -38,7 +38,7 @@ const TRACK = 4;
 /** Opens `testsrc` or `testsrc:PATTERN`. `fps` 0 is as fast as it goes. Throws UsageError. */
 export function openTestSource(
   device: string,
-  wish: CaptureWish & { readonly buffers: number },
+  wish: CaptureWish & { readonly buffers: number; readonly allocator?: Allocator | undefined },
 ): Source & { readonly buffers: readonly FrameBuffer[] } {
   const pattern = /^testsrc:(.*)$/.exec(device)?.[1] ?? "bars";
   const paint = patterns.get(pattern);
@@ -64,6 +64,7 @@ export function openTestSource(
     picture: { width, height, pixelformat: fourcc(format.name), sizeimage },
     buffers: wish.buffers,
     fps: wish.fps ?? 30,
+    allocator: wish.allocator,
     prepare: (buffers) =>
       painter(
         buffers.map(({ mapping }) => new Canvas(mapping.bytes, format, width, height)),

@@ -8,11 +8,17 @@ interface Matrix {
   readonly kr: number;
   readonly kb: number;
 }
-const bt601: Matrix = { kr: 0.299, kb: 0.114 };
-const bt709: Matrix = { kr: 0.2126, kb: 0.0722 };
+const matrices = {
+  bt601: { kr: 0.299, kb: 0.114 },
+  bt709: { kr: 0.2126, kb: 0.0722 },
+} as const satisfies Record<string, Matrix>;
+
+/** Which matrix pictures of that many lines have. */
+export const matrixNameFor = (height: number): keyof typeof matrices =>
+  height <= 576 ? "bt601" : "bt709";
 
 /** The matrix for pictures of that many lines. */
-export const matrixFor = (height: number): Matrix => (height <= 576 ? bt601 : bt709);
+export const matrixFor = (height: number): Matrix => matrices[matrixNameFor(height)];
 
 const clamp = (value: number) => Math.max(0, Math.min(255, Math.round(value)));
 

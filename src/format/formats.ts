@@ -30,6 +30,8 @@ export interface PixelFormat {
   readonly ffmpeg: string;
   /** The YUV4MPEG2 colour space tag, where there is one. */
   readonly y4m?: string;
+  /** SDL_PixelFormatEnum of the texture that takes its rows as they are; grey ones want neutral chroma besides. */
+  readonly sdl?: number;
   /** The format of which this one is the variant with a memory plane for each plane: what it is sent as. */
   readonly sentAs?: string;
 }
@@ -69,19 +71,19 @@ const rgb = (bytes: number, r: number, g: number, b: number) => ({
 });
 
 export const formats: readonly PixelFormat[] = [
-  { name: "YUYV", ...packed(0, 1, 3), ffmpeg: "yuyv422" },
-  { name: "UYVY", ...packed(1, 0, 2), ffmpeg: "uyvy422" },
-  { name: "YVYU", ...packed(0, 3, 1), ffmpeg: "yvyu422" },
-  { name: "NV12", ...nv(0, 1), ffmpeg: "nv12" },
-  { name: "NV21", ...nv(1, 0), ffmpeg: "nv21" },
-  { name: "YU12", ...planar(1, 2), ffmpeg: "yuv420p", y4m: "420jpeg" },
-  { name: "YV12", ...planar(2, 1), ffmpeg: "yuv420p -vf shuffleplanes=0:2:1" },
+  { name: "YUYV", ...packed(0, 1, 3), ffmpeg: "yuyv422", sdl: fourcc("YUY2") },
+  { name: "UYVY", ...packed(1, 0, 2), ffmpeg: "uyvy422", sdl: fourcc("UYVY") },
+  { name: "YVYU", ...packed(0, 3, 1), ffmpeg: "yvyu422", sdl: fourcc("YVYU") },
+  { name: "NV12", ...nv(0, 1), ffmpeg: "nv12", sdl: fourcc("NV12") },
+  { name: "NV21", ...nv(1, 0), ffmpeg: "nv21", sdl: fourcc("NV21") },
+  { name: "YU12", ...planar(1, 2), ffmpeg: "yuv420p", y4m: "420jpeg", sdl: fourcc("IYUV") },
+  { name: "YV12", ...planar(2, 1), ffmpeg: "yuv420p -vf shuffleplanes=0:2:1", sdl: fourcc("YV12") },
   { name: "NM12", ...nv(0, 1), ffmpeg: "nv12", sentAs: "NV12" },
   { name: "NM21", ...nv(1, 0), ffmpeg: "nv21", sentAs: "NV21" },
   { name: "YM12", ...planar(1, 2), ffmpeg: "yuv420p", y4m: "420jpeg", sentAs: "YU12" },
-  { name: "RGB3", ...rgb(3, 0, 1, 2), ffmpeg: "rgb24" },
-  { name: "BGR3", ...rgb(3, 2, 1, 0), ffmpeg: "bgr24" },
-  { name: "XR24", ...rgb(4, 2, 1, 0), ffmpeg: "bgr0" },
+  { name: "RGB3", ...rgb(3, 0, 1, 2), ffmpeg: "rgb24", sdl: 0x1710_1803 },
+  { name: "BGR3", ...rgb(3, 2, 1, 0), ffmpeg: "bgr24", sdl: 0x1740_1803 },
+  { name: "XR24", ...rgb(4, 2, 1, 0), ffmpeg: "bgr0", sdl: 0x1616_1804 },
   {
     name: "GREY",
     model: "grey",
@@ -89,6 +91,7 @@ export const formats: readonly PixelFormat[] = [
     components: [at(0, 0, 1)],
     ffmpeg: "gray",
     y4m: "mono",
+    sdl: fourcc("IYUV"),
   },
 ];
 

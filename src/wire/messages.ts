@@ -55,7 +55,8 @@ function within(field: string, value: number, least: number, most: number, unit 
   throw new ProtocolError(`hello: ${field} is ${value}, must be ${least} to ${most}${unit}`);
 }
 
-const hex = (value: number) => `0x${value.toString(16).padStart(8, "0")}`;
+/** A 32-bit number as error texts show it. */
+export const hex = (value: number) => `0x${value.toString(16).padStart(8, "0")}`;
 
 /** The hello for a stream. */
 export function makeHello(picture: Picture, bufferCount: number): Struct<typeof hello.fields> {

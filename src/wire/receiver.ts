@@ -1,44 +1,70 @@
 // The receiver: a listener, one sender after the other, and what to do when one of them is wrong.
-import { monotonicUs } from "../../ffi/clock.ts";
 import { SysError } from "../../ffi/errno.ts";
-import {
-  V4L2_BUF_FLAG_TIMESTAMP_MASK,
-  V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC,
-} from "../../ffi/linux/videodev2.ts";
-import { ProtocolError } from "../errors.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { ProtocolError, UnavailableError } from "../errors.ts";
 import { fourccName } from "../format/formats.ts";
 import { log } from "../log.ts";
 import type { Loop } from "../loop.ts";
-import { type StatsOptions, StreamStats } from "../stats.ts";
+import { addLatency, type StatsOptions, StreamStats, type Summary, stampedUs } from "../stats.ts";
 import type { Address } from "./address.ts";
 import { Listener, type Peer } from "./listener.ts";
-import type { FrameHeader, StreamInfo } from "./messages.ts";
+import type { StreamInfo } from "./messages.ts";
 import { type ReceptionEnd, receiveStream } from "./reception.ts";
 import { isSameHost } from "./same-host.ts";
-import type { OpenTarget } from "./target.ts";
+import type { CaptureTime, FrameFacts, OpenTarget, Waiting } from "./target.ts";
 
-export interface ReceiverOptions extends StatsOptions {
+/** Serves one connection. */
+export type Receive = (
+  loop: Loop,
+  socket: Fd,
+  hooks: {
+    /** Told when the stream is accepted. */
+    readonly started: (stream: StreamInfo) => void;
+    /** Told of each frame that was taken; answers whether more are wanted. */
+    readonly taken: (frame: FrameFacts) => boolean;
+    readonly captureTime: CaptureTime;
+  },
+  signal: AbortSignal,
+) => Promise<ReceptionEnd>;
+
+export interface ServeOptions extends StatsOptions {
   readonly address: Address;
   readonly allowed: (peer: string) => boolean;
   readonly keep: boolean;
-  readonly maxFrame: number;
-  readonly stallMs?: number;
-  readonly openTarget: OpenTarget;
+  readonly receive: Receive;
   /** Done once the address is ours and before it is announced: opens what a failed start must not touch. */
   readonly prepare?: () => Promise<void>;
   /** Told where it listens. */
   readonly listening?: (name: string) => void;
   /** Lines and fields for the summary, asked for at the end. */
-  readonly summary?: (stats: StreamStats) => { lines: string[]; fields: Record<string, unknown> };
+  readonly summary?: (stats: StreamStats) => Summary;
 }
 
-/** A frame older than this has been stamped by another clock than ours. */
-const OLDEST_US = 10e6;
+export interface ReceiverOptions extends Omit<ServeOptions, "receive"> {
+  readonly maxFrame: number;
+  readonly stallMs?: number;
+  readonly openTarget: OpenTarget;
+}
 
-/** Receives until the sender is gone (without --keep), there were enough frames, or `signal` aborts. Throws what ended it otherwise. */
-export async function runReceiver(
+/** Receives frames with their bytes: the copy flow. Ends as `serveSenders` does. */
+export function runReceiver(
   loop: Loop,
   options: ReceiverOptions,
+  signal: AbortSignal,
+): Promise<ReceptionEnd> {
+  const { maxFrame, stallMs = 10_000 } = options;
+  const receive: Receive = (on, socket, { captureTime, ...hooks }, stop) => {
+    const openTarget = (stream: StreamInfo, waiting: Waiting) =>
+      options.openTarget(stream, waiting, captureTime);
+    return receiveStream(on, socket, { maxFrame, stallMs, openTarget, ...hooks }, stop);
+  };
+  return serveSenders(loop, { ...options, receive }, signal);
+}
+
+/** Receives until the sender is gone (without --keep), there were enough frames, or `signal` aborts. Throws what ended it otherwise. */
+export async function serveSenders(
+  loop: Loop,
+  options: ServeOptions,
   signal: AbortSignal,
 ): Promise<ReceptionEnd> {
   using listener = await Listener.open(loop, options.address, options.allowed, signal);
@@ -81,16 +107,19 @@ export async function runReceiver(
   }
 }
 
-/** A failed call on the connection, or a wrong message: the next sender may do better. A full disk is ours. */
+/**
+ * A failed call on the connection, a wrong message, buffers we cannot reach: the next sender may do better. A full
+ * disk is ours.
+ */
 function isPeersFault(error: unknown, peer: Peer): boolean {
-  if (error instanceof ProtocolError) return true;
+  if (error instanceof ProtocolError || error instanceof UnavailableError) return true;
   return error instanceof SysError && error.object === peer.socket.name;
 }
 
 async function serve(
   loop: Loop,
   peer: Peer,
-  options: ReceiverOptions,
+  options: ServeOptions,
   stats: StreamStats,
   counts: { drops: number; errors: number },
   signal: AbortSignal,
@@ -98,6 +127,8 @@ async function serve(
   using socket = peer.socket;
   // Timestamps of another host count from another boot.
   const sameClock = isSameHost(socket);
+  const captureTime = ({ flags, ts_sec, ts_usec }: FrameFacts) =>
+    sameClock ? stampedUs(flags, ts_sec, ts_usec) : undefined;
   let last = -1;
   let sizeimage = 0;
   const started = (stream: StreamInfo) => {
@@ -117,28 +148,14 @@ async function serve(
     });
     stats.streaming = true;
   };
-  const count = (header: FrameHeader) => {
+  const count = (header: FrameFacts) => {
     const gap = header.sequence - last - 1;
     if (last >= 0 && gap > 0 && gap < 0x1_0000_0000) counts.drops += gap;
     last = header.sequence;
     if (header.bytesused < sizeimage) stats.short += 1;
-    if (sameClock) addLatency(stats, header);
+    if (options.latency === undefined) addLatency(stats.latency, captureTime(header));
     stats.frame(header.bytesused);
     return options.frames === undefined || stats.frames < options.frames;
   };
-  const { maxFrame, stallMs = 10_000, openTarget } = options;
-  return await receiveStream(
-    loop,
-    socket,
-    { maxFrame, stallMs, openTarget, started, taken: count },
-    signal,
-  );
-}
-
-/** Adds the time from capture to complete. */
-function addLatency(stats: StreamStats, header: FrameHeader): void {
-  const clock = header.flags & V4L2_BUF_FLAG_TIMESTAMP_MASK;
-  if (clock !== V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC) return;
-  const us = monotonicUs() - (header.ts_sec * 1e6 + header.ts_usec);
-  if (us >= 0 && us < OLDEST_US) stats.latency.add(us);
+  return await options.receive(loop, socket, { started, taken: count, captureTime }, signal);
 }

@@ -14,13 +14,13 @@ import {
   hello,
   type StreamInfo,
 } from "./messages.ts";
-import type { OpenTarget, Target } from "./target.ts";
+import type { Target, Waiting } from "./target.ts";
 
 export interface ReceptionOptions {
   readonly maxFrame: number;
   /** A sender that is silent for so long in the middle of a message is given up. */
   readonly stallMs: number;
-  readonly openTarget: OpenTarget;
+  readonly openTarget: (stream: StreamInfo, waiting: Waiting) => Target;
   /** Told when the hello was accepted. */
   readonly started: (stream: StreamInfo) => void;
   /** Told of each frame the target has taken; answers whether more are wanted. */

@@ -1,35 +1,68 @@
 // The sender: a source, a connection, and what to do when either is lost.
 import { SysError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
 import { ProtocolError, SourceEnded, UnavailableError } from "../errors.ts";
 import { fourccName } from "../format/formats.ts";
 import { log } from "../log.ts";
 import type { Loop } from "../loop.ts";
 import type { Source } from "../source.ts";
-import { type StatsOptions, StreamStats } from "../stats.ts";
+import { type StatsOptions, StreamStats, type Summary } from "../stats.ts";
 import type { Address } from "./address.ts";
 import { connect } from "./connect.ts";
 import { tuneSending } from "./same-host.ts";
 import { transmit } from "./transmission.ts";
 
-export interface SenderOptions extends StatsOptions {
-  readonly openSource: () => Source;
+/** Serves one connection with a source that has been started. */
+export type Transmit<S extends Source> = (
+  loop: Loop,
+  socket: Fd,
+  source: S,
+  run: {
+    readonly frames: number;
+    readonly stats: StreamStats;
+    /** Told of frames that were passed over. */
+    readonly passed: (frames: number) => void;
+  },
+  signal: AbortSignal,
+) => Promise<"done" | "stopped">;
+
+export interface FeedOptions<S extends Source> extends StatsOptions {
+  readonly openSource: () => S;
   readonly address: Address;
   readonly connectTimeoutMs: number;
-  readonly latest: boolean;
   readonly reconnect: boolean;
+  readonly transmit: Transmit<S>;
+  /** Lines and fields for the summary, asked for at the end. */
+  readonly summary?: () => Summary;
+}
+
+export interface SenderOptions extends Omit<FeedOptions<Source>, "transmit"> {
+  readonly latest: boolean;
   readonly stallMs?: number;
 }
 
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 2000;
 
-/** Sends until there were enough frames or `signal` aborts; which of the two. Throws what ended it otherwise. */
-export async function runSender(
+/** Sends frames with their bytes: the copy flow. Ends as `feedReceiver` does. */
+export function runSender(
   loop: Loop,
   options: SenderOptions,
   signal: AbortSignal,
 ): Promise<"done" | "stopped"> {
-  const held: { source?: Source } = {};
+  const { latest, stallMs = 10_000 } = options;
+  const send: Transmit<Source> = (on, socket, source, run, stop) =>
+    transmit(on, socket, source, { ...run, latest, stallMs }, stop);
+  return feedReceiver(loop, { ...options, transmit: send }, signal);
+}
+
+/** Sends until there were enough frames or `signal` aborts; which of the two. Throws what ended it otherwise. */
+export async function feedReceiver<S extends Source>(
+  loop: Loop,
+  options: FeedOptions<S>,
+  signal: AbortSignal,
+): Promise<"done" | "stopped"> {
+  const held: { source?: S } = {};
   let drops = 0;
   let errors = 0;
   const counters = () => ({
@@ -43,6 +76,10 @@ export async function runSender(
     delete held.source;
   };
   using stats = new StreamStats(loop, options, counters);
+  const finish = (reason: string) => {
+    const { lines = [], fields = {} } = options.summary?.() ?? {};
+    stats.finish(reason, lines, fields);
+  };
   const attempt = async (): Promise<"done" | "stopped"> => {
     held.source ??= openAndReport(options, stats);
     const { source } = held;
@@ -56,14 +93,8 @@ export async function runSender(
       const passed = (frames: number) => {
         drops += frames;
       };
-      const { latest, frames = Number.POSITIVE_INFINITY, stallMs = 10_000 } = options;
-      return await transmit(
-        loop,
-        socket,
-        source,
-        { latest, frames, stats, passed, stallMs },
-        signal,
-      );
+      const { frames = Number.POSITIVE_INFINITY } = options;
+      return await options.transmit(loop, socket, source, { frames, stats, passed }, signal);
     } finally {
       source.stop();
       stats.streaming = false;
@@ -76,7 +107,7 @@ export async function runSender(
       const before = stats.frames;
       try {
         const end = await attempt();
-        stats.finish(end);
+        finish(end);
         return end;
       } catch (error) {
         opened ||= held.source !== undefined;
@@ -87,13 +118,13 @@ export async function runSender(
       }
       await loop.sleep(retryMs, signal);
       if (signal.aborted) {
-        stats.finish("stopped");
+        finish("stopped");
         return "stopped";
       }
       retryMs = Math.min(2 * retryMs, LONGEST_RETRY_MS);
     }
   } catch (error) {
-    if (opened || held.source !== undefined) stats.finish("failed");
+    if (opened || held.source !== undefined) finish("failed");
     throw error;
   } finally {
     letGo();
@@ -107,7 +138,7 @@ function mayPass(error: unknown): boolean {
   return lost.some((kind) => error instanceof kind);
 }
 
-function openAndReport(options: SenderOptions, stats: StreamStats): Source {
+function openAndReport<S extends Source>(options: FeedOptions<S>, stats: StreamStats): S {
   const source = options.openSource();
   const { width, height, pixelformat, sizeimage } = source.picture;
   const format = fourccName(pixelformat);

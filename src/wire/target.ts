@@ -18,5 +18,17 @@ export interface Waiting {
   readonly failed: (error: unknown) => void;
 }
 
+/** What a frame's message says of it, whatever the flow. */
+export interface FrameFacts {
+  readonly bytesused: number;
+  readonly flags: number;
+  readonly sequence: number;
+  readonly ts_sec: number;
+  readonly ts_usec: number;
+}
+
+/** When a frame was captured, in microseconds of our own clock; undefined when another clock stamped it. */
+export type CaptureTime = (frame: FrameFacts) => number | undefined;
+
 /** Makes the target for a stream. Throws ProtocolError to refuse it. */
-export type OpenTarget = (stream: StreamInfo, waiting: Waiting) => Target;
+export type OpenTarget = (stream: StreamInfo, waiting: Waiting, captureTime: CaptureTime) => Target;

@@ -6,7 +6,7 @@ import * as v from "../../ffi/linux/videodev2.ts";
 import { openCamera } from "../../src/capture/camera.ts";
 import { exitStatus, UnavailableError } from "../../src/errors.ts";
 import { log } from "../../src/log.ts";
-import { type Allocator, FrameBuffer } from "../../src/memory.ts";
+import { type Allocator, OwnBuffer } from "../../src/memory.ts";
 import { HEAP_MEMORY, memfdHeap, quiet, sentBytes, wish } from "../support/camera-options.ts";
 import { DRIVER_MEMORY, FakeCamera, patternByte } from "../support/fake-camera.ts";
 import { leftBehind, mappingsOf, nothing, openDescriptors } from "../support/resources.ts";
@@ -187,7 +187,7 @@ test("a multi-planar buffer gets a dma-buf for each plane", async () => {
 });
 
 /** Notes when the CPU says that it reads. */
-class WatchedBuffer extends FrameBuffer {
+class WatchedBuffer extends OwnBuffer {
   readonly notes: string[];
   constructor(length: number, notes: string[]) {
     super(Fd.memory(HEAP_MEMORY, length), length, false);
@@ -225,7 +225,7 @@ test("a dma-buf whose sync fails is an error that names the call", () => {
   const openHeap = (name: string): Allocator => ({
     name,
     // Claims to be a dma-buf, so that the sync ioctl is really made, and answered ENOTTY.
-    allocate: (length) => new FrameBuffer(Fd.memory(HEAP_MEMORY, length), length, true),
+    allocate: (length) => new OwnBuffer(Fd.memory(HEAP_MEMORY, length), length, true),
     [Symbol.dispose]: () => undefined,
   });
   const device = new FakeCamera();
@@ -238,7 +238,7 @@ test("a dma-buf whose sync fails is an error that names the call", () => {
   expect(device.queued).toBe(4);
 });
 
-class BufferThatFailsAtTheEnd extends FrameBuffer {
+class BufferThatFailsAtTheEnd extends OwnBuffer {
   override end(): void {
     throw new SysError("DMA_BUF_IOCTL_SYNC", "dma-buf", errno.EIO);
   }

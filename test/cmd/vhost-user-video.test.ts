@@ -46,7 +46,7 @@ test("--print-capabilities says what it is, and the discovery descriptor agrees"
   expect({ status, err }).toEqual({ status: 0, err: "" });
   const said = JSON.parse(out);
   expect(out).toBe(`${capabilities(codecNames)}\n`);
-  const path = join(import.meta.dir, "../../share/vhost-user/50-framepass-video.json");
+  const path = join(import.meta.dir, "../../docs/vhost-user/50-framepass-video.json");
   const descriptor = JSON.parse(readFileSync(path, "utf8"));
   expect(descriptor.type).toBe(said.type);
   expect(descriptor.binary).toEndWith("/vhost-user-video");
@@ -116,11 +116,14 @@ test("it serves one front-end after the other, also those that crash or talk non
         }
       }
       expect(new Set(held).size).toBe(1);
+      // One after the other: when this one is answered, none of them waits for its turn any more.
+      using last = connect(loop, socket);
+      expect(await last.word("GET_FEATURES")).toBe(0x1_7000_0003n);
     });
     child.kill("SIGTERM");
     expect(await child.exited).toBe(0);
     const records = (await new Response(child.stdout).text()).trim().split("\n");
-    expect(JSON.parse(records.at(-1) ?? "")).toMatchObject({ record: "stopped", front_ends: 30 });
+    expect(JSON.parse(records.at(-1) ?? "")).toMatchObject({ record: "stopped", front_ends: 31 });
   }));
 
 test("--once ends with the first front-end, status 0, and a signal works while one is there", () =>

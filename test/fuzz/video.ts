@@ -1,11 +1,11 @@
-// Fuzzing of the virtio-video device: command bodies, and sequences of valid commands. Seeded: each case can be
-// replayed by its seed alone.
+// Fuzzing of the virtio-video device: command bodies, and sequences of valid commands.
 import { openNull } from "../../src/video/codec/null.ts";
 import { commands } from "../../src/video/commands.ts";
 import * as s from "../../src/video/structs.ts";
 import { fwhtFrame } from "../support/fwht.ts";
-import { fuzz, type Random } from "../support/random.ts";
+import type { Random } from "../support/random.ts";
 import { BASE, type LocalDriver, localDriver, type Sent } from "../support/video-driver.ts";
+import { defineTarget } from "./target.ts";
 
 const MEMORY = 256 * 1024;
 const SECOND = 0x9000_0000n;
@@ -24,12 +24,12 @@ function checkOnce(sent: readonly Sent[]): void {
 }
 
 /** A command of any bytes. */
-interface Body {
+export interface Body {
   readonly bytes: number[];
   readonly room: number;
 }
 
-function body(random: Random): Body {
+export function body(random: Random): Body {
   const row = rows[random.below(rows.length)] ?? rows[0];
   if (row === undefined) throw new Error("no commands");
   const tail = random.chance(3) ? random.below(80) : row.name === "RESOURCE_CREATE" ? 16 : 0;
@@ -59,34 +59,38 @@ function body(random: Random): Body {
 }
 
 /** Bodies of commands: nothing gets out, nothing is answered twice, the device still serves. */
-export function fuzzBodies(firstSeed: number, cases: number): void {
-  using driver = freshDriver();
-  fuzz<Body>({
-    name: "video bodies",
-    firstSeed,
-    cases,
-    script: (random) => Array.from({ length: 1 + random.below(3) }, () => body(random)),
-    attempt(script) {
-      driver.answered.length = 0;
-      driver.start();
-      driver.create(1);
-      driver.setParams(1, s.INPUT, { width: 64, height: 64 });
-      driver.resource(1, s.INPUT, 1, [[{ address: BASE, length: 4096 }]]);
-      driver.resource(1, s.OUTPUT, 2, [[{ address: BASE + 4096n, length: 8192 }]]);
-      driver.queue(1, s.OUTPUT, 2);
-      const sent = script.map(({ bytes, room }) => driver.raw(new Uint8Array(bytes), room));
-      for (const one of sent) {
-        const type = new DataView(one.bytes.buffer).byteLength >= 8 ? one.bytes[1] : 0;
-        // Only RESOURCE_QUEUE and STREAM_DRAIN may be held.
-        if (one.held && !(type === 1 && [3, 5].includes(one.bytes[0] ?? 0)))
-          throw new Error("no answer");
-      }
-      const code = driver.capability(s.INPUT).code;
-      if (code !== 0x201) throw new Error(`QUERY_CAPABILITY answered 0x${code.toString(16)}`);
-      checkOnce(sent);
-      driver.memory.checkGuards();
-    },
-  });
+export const videoBodies = defineTarget<Body>({
+  name: "bodies",
+  title: "command bodies of any content",
+  script: (random) => Array.from({ length: 1 + random.below(3) }, () => body(random)),
+  open() {
+    const driver = freshDriver();
+    return {
+      attempt: (script) => sendBodies(driver, script),
+      [Symbol.dispose]: () => driver[Symbol.dispose](),
+    };
+  },
+});
+
+function sendBodies(driver: LocalDriver, script: readonly Body[]): void {
+  driver.answered.length = 0;
+  driver.start();
+  driver.create(1);
+  driver.setParams(1, s.INPUT, { width: 64, height: 64 });
+  driver.resource(1, s.INPUT, 1, [[{ address: BASE, length: 4096 }]]);
+  driver.resource(1, s.OUTPUT, 2, [[{ address: BASE + 4096n, length: 8192 }]]);
+  driver.queue(1, s.OUTPUT, 2);
+  const sent = script.map(({ bytes, room }) => driver.raw(new Uint8Array(bytes), room));
+  for (const one of sent) {
+    const type = new DataView(one.bytes.buffer).byteLength >= 8 ? one.bytes[1] : 0;
+    // Only RESOURCE_QUEUE and STREAM_DRAIN may be held.
+    if (one.held && !(type === 1 && [3, 5].includes(one.bytes[0] ?? 0)))
+      throw new Error("no answer");
+  }
+  const code = driver.capability(s.INPUT).code;
+  if (code !== 0x201) throw new Error(`QUERY_CAPABILITY answered 0x${code.toString(16)}`);
+  checkOnce(sent);
+  driver.memory.checkGuards();
 }
 
 type Step =
@@ -133,25 +137,27 @@ const first = { address: BASE, length: MEMORY };
 const second = { address: SECOND, length: MEMORY };
 
 /** Valid commands in any order: everything is answered once, and clear, destroy and drain keep their promises. */
-export function fuzzSequences(firstSeed: number, cases: number): void {
-  using driver = freshDriver();
-  driver.memory.replace([first, second]);
-  const clips = sizes.map(([w, h]) => Buffer.concat([fwhtFrame(w, h, 20), fwhtFrame(w, h, 0)]));
-  fuzz<Step>({
-    name: "video sequences",
-    firstSeed,
-    cases,
-    script: (random) => [
-      { op: "create", stream: 1 },
-      ...[1, 2, 3].flatMap((id) => [
-        { op: "resource" as const, stream: 1, queue: s.INPUT, id, n: id },
-        { op: "resource" as const, stream: 1, queue: s.OUTPUT, id, n: 7 },
-      ]),
-      ...Array.from({ length: 6 + random.below(16) }, () => step(random)),
-    ],
-    attempt: (script) => play(driver, clips, script),
-  });
-}
+export const videoSequences = defineTarget<Step>({
+  name: "sequences",
+  title: "valid commands in random order",
+  script: (random) => [
+    { op: "create", stream: 1 },
+    ...[1, 2, 3].flatMap((id) => [
+      { op: "resource" as const, stream: 1, queue: s.INPUT, id, n: id },
+      { op: "resource" as const, stream: 1, queue: s.OUTPUT, id, n: 7 },
+    ]),
+    ...Array.from({ length: 6 + random.below(16) }, () => step(random)),
+  ],
+  open() {
+    const driver = freshDriver();
+    driver.memory.replace([first, second]);
+    const clips = sizes.map(([w, h]) => Buffer.concat([fwhtFrame(w, h, 20), fwhtFrame(w, h, 0)]));
+    return {
+      attempt: (script) => play(driver, clips, script),
+      [Symbol.dispose]: () => driver[Symbol.dispose](),
+    };
+  },
+});
 
 function play(driver: LocalDriver, clips: readonly Uint8Array[], script: readonly Step[]): void {
   const { device } = driver;

@@ -7,7 +7,7 @@ import { fourccName } from "../../src/format/formats.ts";
 import type { Picture } from "../../src/format/layout.ts";
 import type { Frame } from "../../src/frame.ts";
 import { log } from "../../src/log.ts";
-import { type Allocator, FrameBuffer } from "../../src/memory.ts";
+import { type Allocator, OwnBuffer } from "../../src/memory.ts";
 import { patternByte } from "./fake-camera.ts";
 
 /** What the fake heap's memory is called in /proc/self/maps. */
@@ -16,7 +16,7 @@ export const HEAP_MEMORY = "fake-heap";
 /** A heap of memfds. */
 export const memfdHeap = (path: string): Allocator => ({
   name: path,
-  allocate: (length) => new FrameBuffer(Fd.memory(HEAP_MEMORY, length), length, false),
+  allocate: (length) => new OwnBuffer(Fd.memory(HEAP_MEMORY, length), length, false),
   [Symbol.dispose]: () => undefined,
 });
 

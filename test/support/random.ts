@@ -1,4 +1,4 @@
-// Seeded randomness and shrinking for fuzz tests: a failing case is named by its seed and told as a short script.
+// Seeded randomness for fuzz tests: a case is known by its seed.
 
 /** A generator of its own for each seed (mulberry32). */
 export class Random {
@@ -29,42 +29,5 @@ export class Random {
     const edges = [0, 1, 2, 7, 8, 9, 16, 63, 64, 65, 0x100, 0x101, 0xfff, 0x1000, 0x1001] as const;
     const far = [0x7fff_ffff, 0x8000_0000, 0xffff_f000, 0xffff_ffff, 0x1006, 0x1000_0000] as const;
     return this.chance(4) ? this.bits() : this.pick(this.chance(3) ? far : edges);
-  }
-}
-
-/** Runs `attempt` on each seed; throws with the seed and the shortest script that still fails. */
-export function fuzz<Step>(options: {
-  readonly name: string;
-  readonly cases: number;
-  readonly firstSeed: number;
-  readonly script: (random: Random) => Step[];
-  readonly attempt: (script: readonly Step[]) => void;
-}): void {
-  const { name, cases, firstSeed, script, attempt } = options;
-  const failure = (steps: readonly Step[]): unknown => {
-    try {
-      attempt(steps);
-      return undefined;
-    } catch (error) {
-      return error ?? new Error("failed");
-    }
-  };
-  for (let seed = firstSeed; seed < firstSeed + cases; seed++) {
-    let steps = script(new Random(seed));
-    let error = failure(steps);
-    if (error === undefined) continue;
-    for (let i = steps.length - 1; i >= 0; i--) {
-      const shorter = steps.filter((_, k) => k !== i);
-      const now = failure(shorter);
-      if (now === undefined) continue;
-      steps = shorter;
-      error = now;
-    }
-    const lines = steps.map((step) =>
-      JSON.stringify(step, (_, v) => (typeof v === "bigint" ? `${v}n` : v)),
-    );
-    throw new Error(`${name}, seed ${seed}: ${String(error)}\n${lines.join("\n")}`, {
-      cause: error,
-    });
   }
 }

@@ -77,7 +77,7 @@ export class TempDir implements Disposable {
 
 export interface StartOptions {
   readonly cwd?: string;
-  readonly env?: Record<string, string>;
+  readonly env?: Record<string, string | undefined>;
   /** Where stdout goes instead of being collected: a descriptor. */
   readonly stdout?: number;
   /** Words before the tool's own: another program that starts it. */

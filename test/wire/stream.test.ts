@@ -14,8 +14,12 @@ import { memfdAllocator } from "../../src/memory.ts";
 import { StreamStats } from "../../src/stats.ts";
 import { MemoryTarget } from "../../src/wire/memory-target.ts";
 import { FRAME_MAGIC, frameHeader, makeHello } from "../../src/wire/messages.ts";
-import { type ReceptionEnd, receiveStream } from "../../src/wire/reception.ts";
-import type { OpenTarget } from "../../src/wire/target.ts";
+import {
+  type ReceptionEnd,
+  type ReceptionOptions,
+  receiveStream,
+} from "../../src/wire/reception.ts";
+
 import { transmit } from "../../src/wire/transmission.ts";
 import { onLoop } from "../support/loop.ts";
 import { leftBehind, nothing } from "../support/resources.ts";
@@ -128,7 +132,7 @@ async function hear(parts: readonly Uint8Array<ArrayBuffer>[], verify = false) {
     using from = a;
     using to = b;
     const checker = verify ? new StampChecker() : undefined;
-    const openTarget: OpenTarget = (info, waiting) =>
+    const openTarget: ReceptionOptions["openTarget"] = (info, waiting) =>
       new MemoryTarget(info, { allocator: memfdAllocator, checker }, waiting);
     const options = {
       maxFrame: 1_000_000,

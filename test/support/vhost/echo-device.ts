@@ -21,6 +21,12 @@ export class EchoDevice implements VirtioDevice {
   memory: GuestMemory | undefined;
   disposed = false;
   requests = 0;
+  /** Whether a request can make it throw. */
+  readonly #throws: boolean;
+
+  constructor({ throws = true } = {}) {
+    this.#throws = throws;
+  }
 
   config(): Uint8Array<ArrayBuffer> {
     return Uint8Array.from({ length: 44 }, (_, i) => i + 1);
@@ -37,7 +43,7 @@ export class EchoDevice implements VirtioDevice {
       return;
     }
     const [what = ECHO] = request.bytes;
-    if (what === THROW) throw new Error("the device has a defect");
+    if (what === THROW && this.#throws) throw new Error("the device has a defect");
     if (what === HOLD) this.held.push({ request, bytes: request.bytes });
     else request.answer(request.bytes);
   }

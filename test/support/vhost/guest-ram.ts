@@ -7,6 +7,7 @@ export const MIB = 1 << 20;
 /** Bytes of the file before, between and behind the regions; nobody may ever write there. */
 const MARGIN = 65_536;
 const CANARY = 0xc5;
+const canary = new Uint8Array(MARGIN).fill(CANARY);
 
 /** Where a region begins for the guest and how long it is. */
 export interface Place {
@@ -18,7 +19,6 @@ export class GuestRam implements Disposable {
   readonly fd: Fd;
   readonly rows: readonly RegionRow[];
   readonly #mapping: Mapping;
-  readonly #view: DataView<ArrayBuffer>;
   #next: number;
   /** Offset in the file of the first byte that is mapped here. */
   #from = 0;
@@ -43,7 +43,6 @@ export class GuestRam implements Disposable {
       this.#from = Math.max(0, end - 4095 * MIB);
       const length = end - this.#from;
       this.#mapping = new Mapping(this.fd.number, length, "guest-ram", undefined, this.#from);
-      this.#view = new DataView(this.#mapping.bytes.buffer);
       this.rows = exactly;
       this.#next = 0;
       for (const { guest, offset, size } of exactly) {
@@ -56,7 +55,6 @@ export class GuestRam implements Disposable {
     const length = places.reduce((sum, { size }) => sum + size + MARGIN, MARGIN);
     this.fd = Fd.memory("guest-ram", length);
     this.#mapping = new Mapping(this.fd.number, length, "guest-ram");
-    this.#view = new DataView(this.#mapping.bytes.buffer);
     let offset = MARGIN;
     let at = user;
     this.rows = places.map(({ guest, size }) => {
@@ -83,9 +81,9 @@ export class GuestRam implements Disposable {
   get marginsIntact(): boolean {
     let from = 0;
     for (const end of [...this.rows.map(({ offset }) => Number(offset)), this.#mapping.length]) {
-      for (let at = from; at < end; at += 8) {
-        if (this.#view.getUint32(at, true) !== 0xc5c5c5c5) return false;
-      }
+      const margin = this.#mapping.bytes.subarray(from, end);
+      if (margin.length > 0 && Buffer.compare(margin, canary.subarray(0, margin.length)) !== 0)
+        return false;
       const row = this.rows.find(({ offset }) => Number(offset) === end);
       from = end + Number(row?.size ?? 0);
     }

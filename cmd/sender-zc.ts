@@ -1,0 +1,82 @@
+// sender_zc: captures and lends the frames to a receiver, which reads them where the camera put them.
+import { openSource } from "../src/capture/open.ts";
+import { captureOptions } from "../src/capture/options.ts";
+import { defineTool, runMain } from "../src/cli.ts";
+import { DEFAULT_HEAP } from "../src/memory.ts";
+import { openShared, shareNames } from "../src/share/index.ts";
+import { parseAddress } from "../src/wire/address.ts";
+import { type LendCounts, lendFrames } from "../src/wire/lending.ts";
+import { addressOptions, statsOptions } from "../src/wire/options.ts";
+import { feedReceiver } from "../src/wire/sender.ts";
+import { shareOptions } from "../src/wire/zc-options.ts";
+
+export const senderZc = defineTool({
+  name: "sender_zc",
+  summary: "capture video and lend its frames to a receiver without copying them",
+  options: {
+    ...captureOptions,
+    ...addressOptions.connect,
+    "ack-timeout": {
+      short: "k",
+      type: "integer",
+      min: 1,
+      max: 3_600_000,
+      default: 200,
+      value: "MS",
+      help: "milliseconds after which a frame that did not come back is reported",
+    },
+    "requeue-on-timeout": {
+      type: "flag",
+      help: "after --ack-timeout give the buffer to the camera though it may still be read",
+    },
+    domid: {
+      short: "D",
+      type: "integer",
+      min: 0,
+      max: 0xffff_ffff,
+      value: "ID",
+      help: "the receiver's Xen domain, required for --share virtio-media",
+    },
+    ...shareOptions(shareNames),
+    reconnect: { type: "flag", help: "try again when the connection is refused or lost" },
+    ...statsOptions,
+  },
+  run(values, { loop, signal }) {
+    const address = parseAddress("--address", values.address, values.port);
+    const counts: LendCounts = { returned: 0, refused: 0, overdue: 0, late: 0 };
+    const openShare = () =>
+      openShared(values.share, {
+        open: (memory, allocator) =>
+          openSource(values.device, { ...values, memory, allocator, heap: DEFAULT_HEAP }),
+        domain: values.domid,
+        region: values.region,
+        local: address.kind === "unix",
+      });
+    return feedReceiver(
+      loop,
+      {
+        openSource: openShare,
+        address,
+        connectTimeoutMs: values["connect-timeout"],
+        reconnect: values.reconnect,
+        frames: values.frames,
+        stats: values.stats,
+        json: values.json,
+        transmit: (on, socket, source, run, stop) => {
+          const ackTimeoutMs = values["ack-timeout"];
+          const requeue = values["requeue-on-timeout"];
+          return lendFrames(on, socket, source, { ...run, ackTimeoutMs, requeue, counts }, stop);
+        },
+        summary: () => ({
+          lines: [
+            `${counts.returned} frames came back, ${counts.overdue} of all not in ${values["ack-timeout"]} ms`,
+          ],
+          fields: { ...counts },
+        }),
+      },
+      signal,
+    );
+  },
+});
+
+if (import.meta.main) await runMain(senderZc);

@@ -1,0 +1,76 @@
+// Libraries that may be missing, loaded when they are first needed, by soname through the C library's own
+// dlopen: it looks where the system keeps libraries and never in the current directory, as the runtime's does.
+import { CString, type FFIType, linkSymbols } from "bun:ffi";
+import { addressOf, cString, libc } from "./libc.ts";
+
+const RTLD_NOW = 2;
+
+/** A library that cannot be used: it is not there (`missing`), or something in it is not. */
+export class LibraryError extends Error {
+  override readonly name = "LibraryError";
+  readonly missing: boolean;
+  constructor(message: string, missing: boolean) {
+    super(message);
+    this.missing = missing;
+  }
+}
+
+/** A function of a library that failed: which, on what, why. */
+export class CallError extends Error {
+  override readonly name = "CallError";
+  constructor(call: string, object: string, reason: string) {
+    const why = reason.replace(/\s+/g, " ").trim() || "no reason given";
+    super(`${object === "" ? call : `${call} ${object}`}: ${why}`);
+  }
+}
+
+/** Functions by name, as bun:ffi describes them; addresses and sizes as u64_fast/i64_fast. */
+export type Signatures = Readonly<
+  Record<string, { readonly args: readonly FFIType[]; readonly returns: FFIType }>
+>;
+
+type Numbers<A extends readonly unknown[]> = { [I in keyof A]: number };
+/** The bound functions; all they take and answer fits a number. */
+export type Functions<S extends Signatures> = {
+  [K in keyof S]: (...args: Numbers<S[K]["args"]>) => number;
+};
+
+/** Loads `soname` ("libSDL2-2.0.so.0") for the life of the process and binds functions. Throws LibraryError. */
+export function openLibrary<S extends Signatures>(soname: string, signatures: S): Functions<S> {
+  const name = cString(soname);
+  const handle = libc.dlopen(addressOf(name), RTLD_NOW);
+  if (handle === 0) {
+    const reason = textAt(libc.dlerror());
+    const missing = reason.startsWith(`${soname}: cannot open`) || reason.includes("No such file");
+    throw new LibraryError(
+      missing && !reason.includes(": undefined") ? `${soname} not found` : `dlopen ${reason}`,
+      missing,
+    );
+  }
+  const symbols: Record<string, { args: FFIType[]; returns: FFIType; ptr: number }> = {};
+  for (const [symbol, { args, returns }] of Object.entries(signatures)) {
+    const text = cString(symbol);
+    const ptr = libc.dlsym(handle, addressOf(text));
+    if (ptr === 0) throw new LibraryError(`${soname} is too old: it has no ${symbol}`, false);
+    symbols[symbol] = { args: [...args], returns, ptr };
+  }
+  const linked = linkSymbols(symbols as unknown as Parameters<typeof linkSymbols>[0]);
+  return linked.symbols as unknown as Functions<S>;
+}
+
+/** The function at an address, which a library gave out itself. */
+export function functionAt<const A extends readonly FFIType[]>(
+  at: number,
+  args: A,
+  returns: FFIType,
+): (...args: Numbers<A>) => number {
+  const definition = { function: { args: [...args], returns, ptr: at } };
+  const linked = linkSymbols(definition as unknown as Parameters<typeof linkSymbols>[0]);
+  return linked.symbols.function as unknown as (...args: Numbers<A>) => number;
+}
+
+/** The NUL-terminated text at an address; empty for address 0. */
+export function textAt(address: number): string {
+  if (address === 0) return "";
+  return new CString(address as ConstructorParameters<typeof CString>[0]).toString();
+}

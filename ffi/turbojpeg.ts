@@ -1,0 +1,82 @@
+// libjpeg-turbo's TurboJPEG interface (turbojpeg.h, 1.4 and later), loaded on first use: decodes JPEG pictures.
+import { FFIType } from "bun:ffi";
+import { CallError, type Functions, openLibrary, textAt } from "./library.ts";
+import { i32, struct } from "./struct.ts";
+
+export const TURBOJPEG_SONAME = "libturbojpeg.so.0";
+
+const TJPF_BGRX = 3; // XR24 in memory
+const TJFLAG_FASTDCT = 2048;
+const TJFLAG_STOPONWARNING = 8192;
+
+const int = FFIType.i32;
+const at = FFIType.u64_fast;
+const signatures = {
+  tjInitDecompress: { args: [], returns: FFIType.i64_fast },
+  tjDestroy: { args: [at], returns: int },
+  tjDecompressHeader3: { args: [at, at, at, at, at, at, at], returns: int },
+  tjDecompress2: { args: [at, at, at, at, int, int, int, int, int], returns: int },
+  tjGetErrorStr2: { args: [at], returns: FFIType.i64_fast },
+} as const;
+
+let loaded: Functions<typeof signatures> | undefined;
+
+const header = struct("int[4]", 16, { width: i32(0), height: i32(4), subsampling: i32(8) });
+
+/** A decoder of pictures of one size. */
+export class JpegDecoder implements Disposable {
+  readonly #tj;
+  #handle: number;
+  readonly #header = header.alloc();
+  readonly #headerAt = this.#header.$address;
+
+  /** Throws LibraryError when libjpeg-turbo is not there. */
+  constructor() {
+    loaded ??= openLibrary(TURBOJPEG_SONAME, signatures);
+    this.#tj = loaded;
+    this.#handle = this.#tj.tjInitDecompress();
+    if (this.#handle === 0) throw new CallError("tjInitDecompress", "", this.#reason());
+  }
+
+  /**
+   * Decodes `length` bytes at `from` to rows of B, G, R, unused at `to`, `pitch` bytes apart. Answers what is
+   * wrong with the picture, or undefined; a wrong one may have been written in part.
+   */
+  decode(
+    from: number,
+    length: number,
+    to: { address: number; pitch: number; width: number; height: number },
+  ): string | undefined {
+    if (this.#handle === 0) throw new Error("the decoder is gone");
+    const at = this.#headerAt;
+    const { width, height } = to;
+    const r = this.#tj.tjDecompressHeader3(this.#handle, from, length, at, at + 4, at + 8, at + 12);
+    if (r !== 0) return this.#reason();
+    // Nothing is written unless the picture has the very size the memory was made for.
+    if (this.#header.width !== width || this.#header.height !== height)
+      return `is ${this.#header.width}x${this.#header.height}, must be ${width}x${height}`;
+    const flags = TJFLAG_FASTDCT | TJFLAG_STOPONWARNING;
+    const decoded = this.#tj.tjDecompress2(
+      this.#handle,
+      from,
+      length,
+      to.address,
+      width,
+      to.pitch,
+      height,
+      TJPF_BGRX,
+      flags,
+    );
+    return decoded === 0 ? undefined : this.#reason();
+  }
+
+  #reason(): string {
+    return textAt(this.#tj.tjGetErrorStr2(this.#handle));
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#handle === 0) return;
+    this.#tj.tjDestroy(this.#handle);
+    this.#handle = 0;
+  }
+}

@@ -1,0 +1,187 @@
+// `bun run fuzz [--target NAME] [--seed N] [--cases N] [--seconds N]`: every target with at least 50,000 cases, in processes
+// that a defect may kill. A case that fails is told by its seed and the steps that suffice. Exit status 0, 1, or 2 for usage.
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { shrink, type Target, tell } from "../test/fuzz/target.ts";
+import { targets } from "../test/fuzz/targets.ts";
+import { PROGRESS_BYTES, type Report } from "../test/fuzz/worker.ts";
+import { ensureNpm, projectDir } from "./ensure.ts";
+import type { Tally } from "./step.ts";
+
+/** Cases of each target in CI. */
+export const CASES = 50_000;
+/** Cases of one process: small enough to keep all processors busy to the end. */
+const SHARE = 12_500;
+/** A process whose seed stands still for so long hangs in that case. */
+const STUCK_MS = 20_000;
+const POLL_MS = 500;
+/** What may be left over after thousands of cases: code that was compiled late, the allocator's reserves. */
+const MAX_HEAP_GROWTH = 4 << 20;
+const MAX_RSS_GROWTH = 96 << 20;
+
+export interface FuzzOptions {
+  readonly target?: string | undefined;
+  readonly seed: number;
+  readonly cases: number;
+  /** Instead of a count of cases: how long each target is tried. */
+  readonly seconds: number;
+}
+
+interface Share {
+  readonly target: Target;
+  readonly first: number;
+  readonly cases: number;
+}
+
+/** Runs the targets and says how each went. */
+export async function runFuzz(options: FuzzOptions): Promise<Tally> {
+  ensureNpm();
+  const chosen = targets.filter(({ name }) => (options.target ?? name) === name);
+  const folder = mkdtempSync(join(tmpdir(), "framepass-fuzz-"));
+  try {
+    const shares = chosen.flatMap((target) => sharesOf(target, options));
+    const results = new Map(chosen.map((target) => [target, [] as (Report | string)[]]));
+    const next = async (slot: number): Promise<void> => {
+      for (let share = shares.shift(); share !== undefined; share = shares.shift()) {
+        const { seconds } = options;
+        results.get(share.target)?.push(await runShare(share, seconds, join(folder, `${slot}`)));
+      }
+    };
+    const fromMs = performance.now();
+    await Promise.all(Array.from({ length: availableParallelism() }, (_, slot) => next(slot)));
+    const tally = { passed: 0, failed: 0 };
+    for (const [target, reports] of results) {
+      if (show(target, reports)) tally.passed += 1;
+      else tally.failed += 1;
+    }
+    console.log(`fuzz: ${((performance.now() - fromMs) / 1000).toFixed(1)} s`);
+    return tally;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function sharesOf(target: Target, { seed, cases, seconds }: FuzzOptions): Share[] {
+  if (seconds > 0) return [{ target, first: seed, cases }];
+  const shares: Share[] = [];
+  for (let done = 0; done < cases; done += SHARE) {
+    shares.push({ target, first: seed + done, cases: Math.min(SHARE, cases - done) });
+  }
+  return shares;
+}
+
+/** Sums up what the processes of a target said; whether all of it is well. */
+function show({ name, title }: Target, reports: readonly (Report | string)[]): boolean {
+  const failures = reports.filter((report) => typeof report === "string");
+  const done = reports.filter((report) => typeof report !== "string");
+  const cases = done.reduce((sum, report) => sum + report.cases, 0);
+  const most = (of: (report: Report) => number) => Math.max(0, ...done.map(of));
+  const heap = most(({ heapBytes }) => heapBytes);
+  const rss = most(({ rssBytes }) => rssBytes);
+  const descriptors = most((report) => report.descriptors);
+  if (heap > MAX_HEAP_GROWTH) failures.push(`the heap grew by ${heap} bytes`);
+  if (rss > MAX_RSS_GROWTH) failures.push(`the process grew by ${rss} bytes`);
+  if (descriptors > 0) failures.push(`${descriptors} descriptors were left`);
+  const kib = (bytes: number) => `${Math.round(bytes / 1024)} KiB`;
+  const flat = `heap ${kib(heap)}, process ${kib(rss)}, descriptors ${descriptors}`;
+  const verdict = failures.length === 0 ? "ok    " : "FAILED";
+  console.log(`${verdict} ${name}: ${cases} cases of ${title}; growth: ${flat}`);
+  for (const failure of failures) console.log(failure);
+  return failures.length === 0;
+}
+
+const worker = (target: Target, ...words: readonly (string | number)[]) =>
+  Bun.spawn([process.execPath, "test/fuzz/worker.ts", target.name, ...words.map(String)], {
+    cwd: projectDir,
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+
+/** Runs cases in a process of their own: its report, or how it failed. */
+async function runShare(
+  { target, first, cases }: Share,
+  seconds: number,
+  path: string,
+): Promise<Report | string> {
+  writeFileSync(path, Buffer.alloc(PROGRESS_BYTES));
+  await using child = worker(target, first, cases, seconds, path);
+  const stuck = watch(child, path);
+  const [out, err, status] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  if (status === 0 && out !== "") return JSON.parse(out) as Report;
+  if (status === 1 && child.signalCode === null) return err.trim(); // told by itself, shrunk
+  const seed = readFileSync(path).readUInt32LE(0);
+  const how = stuck() ? "it hangs" : `the process died: ${child.signalCode ?? `exit ${status}`}`;
+  const fails = (keep: readonly number[]) => diesOf(target, seed, keep, path);
+  const { keep, error } = await shrink(target.script(seed).length, fails);
+  return tell(target, seed, keep, error ?? how);
+}
+
+/** Kills a process that does not get on; whether that was done. */
+function watch(child: Bun.Subprocess, path: string): () => boolean {
+  let seen = "";
+  let sinceMs = performance.now();
+  let killed = false;
+  const timer = setInterval(() => {
+    const now = readFileSync(path).toString("hex");
+    if (now !== seen) sinceMs = performance.now();
+    seen = now;
+    if (performance.now() - sinceMs < STUCK_MS) return;
+    killed = true;
+    child.kill("SIGKILL");
+  }, POLL_MS);
+  child.exited.finally(() => clearInterval(timer));
+  return () => killed;
+}
+
+async function diesOf(
+  target: Target,
+  seed: number,
+  keep: readonly number[],
+  path: string,
+): Promise<unknown> {
+  await using child = worker(target, seed, 1, 0, path, keep.join(","));
+  const timer = setTimeout(() => child.kill("SIGKILL"), STUCK_MS);
+  const status = await child.exited.finally(() => clearTimeout(timer));
+  if (status === 0) return undefined;
+  const said = (await new Response(child.stderr).text()).trim().split("\n")[0];
+  return `the process died: ${child.signalCode ?? `exit ${status}`}${said ? `, ${said}` : ""}`;
+}
+
+function optionsOf(argv: readonly string[]): FuzzOptions {
+  const string = { type: "string" } as const;
+  const options = { target: string, seed: string, cases: string, seconds: string };
+  const { values } = parseArgs({ args: [...argv], options });
+  const count = (name: "seed" | "cases" | "seconds", fallback: number) => {
+    const value = values[name] === undefined ? fallback : Number(values[name]);
+    if (Number.isSafeInteger(value) && value >= 0 && value <= 0xffff_ffff) return value;
+    throw new Error(`--${name} must be 0 to 4294967295, got "${values[name]}"`);
+  };
+  const { target } = values;
+  if (target !== undefined && !targets.some(({ name }) => name === target)) {
+    throw new Error(`--target must be ${targets.map(({ name }) => name).join(", ")}`);
+  }
+  return {
+    target,
+    seed: count("seed", 1),
+    cases: count("cases", CASES),
+    seconds: count("seconds", 0),
+  };
+}
+
+if (import.meta.main) {
+  let options: FuzzOptions;
+  try {
+    options = optionsOf(process.argv.slice(2));
+  } catch (error) {
+    console.error((error as Error).message.split("\n")[0]);
+    process.exit(2);
+  }
+  process.exitCode = (await runFuzz(options)).failed === 0 ? 0 : 1;
+}

@@ -1,0 +1,41 @@
+// What the window shows while there is no picture: a few lines in the middle of a dark ground.
+import { sdlRect } from "../../ffi/sdl2.ts";
+import type { SdlWindow, Size } from "../../ffi/sdl2-window.ts";
+import { place } from "./placement.ts";
+import { TextBlock } from "./text.ts";
+
+/** The window's size as long as no picture says another. */
+export const CARD_SIZE: Size = { width: 640, height: 480 };
+export const CARD_GROUND = [24, 28, 36] as const;
+const COLUMNS = 44;
+const LINES = 5;
+
+export class Card implements Disposable {
+  readonly #block: TextBlock;
+  readonly #rect = sdlRect.alloc();
+
+  constructor(window: SdlWindow) {
+    const [red, green, blue] = CARD_GROUND;
+    const ground = ((0xff << 24) | (red << 16) | (green << 8) | blue) >>> 0;
+    this.#block = new TextBlock(window, COLUMNS, LINES, ground);
+  }
+
+  /** Sets the lines; each is centred. */
+  set(lines: readonly string[]): void {
+    this.#block.set(
+      lines.map((line) => " ".repeat(Math.max(0, (COLUMNS - line.length) >> 1)) + line),
+    );
+  }
+
+  /** Draws it over the whole window. */
+  draw(window: SdlWindow): void {
+    const [red, green, blue] = CARD_GROUND;
+    window.clear(red, green, blue);
+    place(this.#rect, "integer", this.#block.size, window.size);
+    this.#block.draw(window, this.#rect);
+  }
+
+  [Symbol.dispose](): void {
+    this.#block[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,50 @@
+// Starting SDL, and saying what this host lacks for it.
+import { CallError, LibraryError } from "../../ffi/library.ts";
+import { SdlVideo } from "../../ffi/sdl2-window.ts";
+import { UnavailableError } from "../errors.ts";
+
+/** Drivers that show nothing; SDL falls back to them without a word. */
+const invisible: readonly string[] = ["offscreen", "dummy", "evdev"];
+
+/** Runs `action`; a library it misses becomes an UnavailableError that names the Debian package. */
+export function needLibrary<T>(action: () => T, debianPackage: string): T {
+  try {
+    return action();
+  } catch (error) {
+    if (!(error instanceof LibraryError)) throw error;
+    throw new UnavailableError(`${error.message}; install ${debianPackage}`, { cause: error });
+  }
+}
+
+/** Starts SDL's video. Throws UnavailableError when SDL is missing or nothing would be seen. */
+export function startVideo(env: Readonly<Record<string, string | undefined>>): SdlVideo {
+  return needLibrary(() => {
+    const asked = env.SDL_VIDEODRIVER ?? "";
+    let video: SdlVideo;
+    try {
+      video = new SdlVideo();
+    } catch (error) {
+      if (!(error instanceof CallError)) throw error;
+      const tried = asked === "" ? visibleDrivers() : asked;
+      throw new UnavailableError(`${error.message} (tried ${tried}); ${advice(asked)}`, {
+        cause: error,
+      });
+    }
+    if (!invisible.includes(video.driver) || asked.split(",").includes(video.driver)) return video;
+    const { driver } = video;
+    video[Symbol.dispose]();
+    throw new UnavailableError(
+      `no display: SDL tried ${visibleDrivers()} and fell back to "${driver}", which shows nothing; ${advice(asked)}`,
+    );
+  }, "libsdl2-2.0-0");
+}
+
+const visibleDrivers = () =>
+  SdlVideo.builtIn()
+    .filter((name) => !invisible.includes(name))
+    .join(", ");
+
+const advice = (asked: string) =>
+  asked === ""
+    ? "set DISPLAY or WAYLAND_DISPLAY, or SDL_VIDEODRIVER=kmsdrm on a console"
+    : "choose another SDL_VIDEODRIVER or leave it out";

@@ -1,0 +1,60 @@
+// The figures in the picture: rate, drops, latency, brought up to date once a second.
+import { sdlRect } from "../../ffi/sdl2.ts";
+import type { SdlWindow } from "../../ffi/sdl2-window.ts";
+import type { Histogram } from "../histogram.ts";
+import type { ShownCounts } from "./showing.ts";
+import { TextBlock } from "./text.ts";
+
+const COLUMNS = 40;
+const GROUND = 0xb000_0000; // black, see-through
+const CORNER = 8;
+
+/** How fast a counter grows. */
+export class Rate {
+  #lastMs = performance.now();
+  #last = 0;
+
+  /** Counts per second since the last call. */
+  perSecond(count: number): number {
+    const nowMs = performance.now();
+    const rate = ((count - this.#last) * 1000) / Math.max(1, nowMs - this.#lastMs);
+    this.#lastMs = nowMs;
+    this.#last = count;
+    return rate;
+  }
+}
+
+export class Figures implements Disposable {
+  readonly #block: TextBlock;
+  readonly #rect = sdlRect.alloc();
+
+  constructor(window: SdlWindow) {
+    this.#block = new TextBlock(window, COLUMNS, 2, GROUND);
+  }
+
+  /** New figures: frames on the screen per second, and what became of the others. */
+  set(fps: number, counts: ShownCounts, latency: Histogram): void {
+    const p50 = latency.percentileMs(50);
+    const late = p50 === undefined ? "" : `, latency ${p50.toFixed(1)} ms`;
+    const dropped = counts.passed + counts.damaged;
+    this.#block.set([
+      `${fps.toFixed(1)} fps${late}`,
+      `${counts.shown} shown, ${dropped} passed, ${counts.lost} lost`,
+    ]);
+  }
+
+  /** Draws them in the upper left corner, larger in larger windows. */
+  draw(window: SdlWindow): void {
+    const { width, height } = this.#block.size;
+    const scale = Math.max(1, Math.round(window.size.width / 640));
+    this.#rect.x = CORNER;
+    this.#rect.y = CORNER;
+    this.#rect.w = width * scale;
+    this.#rect.h = height * scale;
+    this.#block.draw(window, this.#rect);
+  }
+
+  [Symbol.dispose](): void {
+    this.#block[Symbol.dispose]();
+  }
+}

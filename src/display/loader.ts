@@ -1,0 +1,133 @@
+// How the bytes of a frame become a texture: as they are, where SDL has a texture for the format, or decoded.
+import { addressOf } from "../../ffi/libc.ts";
+import { SDL_PIXELFORMAT_RGB888 } from "../../ffi/sdl2.ts";
+import type { SdlTexture, Size } from "../../ffi/sdl2-window.ts";
+import { JpegDecoder } from "../../ffi/turbojpeg.ts";
+import { ProtocolError } from "../errors.ts";
+import { formats, fourccName, type PixelFormat, pixelFormat } from "../format/formats.ts";
+import { layoutOf, type Picture, type PlaneLayout } from "../format/layout.ts";
+import { needLibrary } from "./driver.ts";
+
+export interface Loader extends Disposable {
+  /** SDL_PixelFormatEnum of the textures. */
+  readonly texture: number;
+  /** The picture that has the layout of a locked texture, if that also has `rowBytes` between two rows. */
+  readonly exact: { readonly bytes: number; readonly rowBytes: number } | undefined;
+  /** Whether the first `bytes` bytes can be a picture: what is cut short is not shown. */
+  accepts(bytes: number): boolean;
+  /** Brings a picture into a texture; false when it is damaged. Throws CallError. */
+  load(texture: SdlTexture, address: number, bytes: number): boolean;
+}
+
+/** Compressed formats that can be shown: what decodes them. */
+const decoders: Readonly<Record<string, (size: Size) => Loader>> = {
+  MJPG: jpegLoader,
+  JPEG: jpegLoader,
+};
+
+/** Names of the formats that can be shown. */
+export const displayable: readonly string[] = [
+  ...formats.filter((format) => format.sdl !== undefined).map((format) => format.name),
+  ...Object.keys(decoders),
+];
+
+/**
+ * The loader for a stream. `maxFrame` bounds what a compressed picture may become. Throws ProtocolError for a
+ * stream that cannot be shown, UnavailableError when the decoder's library is missing.
+ */
+export function loaderFor(picture: Picture, maxFrame: number): Loader {
+  const { width, height, pixelformat } = picture;
+  const format = pixelFormat(pixelformat);
+  if (format?.sdl !== undefined) return new RawLoader(format, picture, format.sdl);
+  const name = fourccName(pixelformat);
+  const decoder = decoders[name];
+  if (decoder === undefined)
+    throw new ProtocolError(`hello: ${name} cannot be shown; ${displayable.join(", ")} can`);
+  const bytes = width * height * 2;
+  if (bytes > maxFrame) {
+    throw new ProtocolError(
+      `hello: ${width}x${height} ${name} is ${bytes} bytes decoded, must be 1 to ${maxFrame} (--max-frame)`,
+    );
+  }
+  return decoder(picture);
+}
+
+interface MutablePlane {
+  address: number;
+  pitch: number;
+}
+
+/** Rows as they are. */
+class RawLoader implements Loader {
+  readonly texture: number;
+  readonly exact: Loader["exact"];
+  readonly #layout: readonly PlaneLayout[];
+  readonly #tight: number;
+  /** Planes of the picture, in memory order and in SDL's order (Y, U, V). */
+  readonly #planes: readonly MutablePlane[];
+  readonly #ordered: readonly MutablePlane[];
+  /** Chroma of a picture that has none. */
+  readonly #neutral: Uint8Array<ArrayBuffer> | undefined;
+
+  constructor(format: PixelFormat, { width, height }: Size, texture: number) {
+    this.texture = texture;
+    this.#layout = layoutOf(format, width, height);
+    this.#tight = this.#layout.reduce((sum, { rowBytes, rows }) => sum + rowBytes * rows, 0);
+    this.#planes = this.#layout.map(() => ({ address: 0, pitch: 0 }));
+    const order = [...new Set(format.components.map(({ plane }) => plane))];
+    const ordered = order.flatMap((plane) => this.#planes[plane] ?? []);
+    if (format.model === "grey") {
+      const pitch = Math.ceil(width / 2);
+      this.#neutral = new Uint8Array(new ArrayBuffer(pitch * Math.ceil(height / 2))).fill(128);
+      const chroma = { address: addressOf(this.#neutral), pitch };
+      this.#ordered = [...ordered, chroma, chroma];
+    } else this.#ordered = ordered;
+    // SDL rounds the chroma of odd sizes in its own ways: those are copied plane by plane.
+    const even = this.#layout.length === 1 || (width % 2 === 0 && height % 2 === 0);
+    const rowBytes = this.#layout[0]?.rowBytes ?? 0;
+    this.exact = even && format.model !== "grey" ? { bytes: this.#tight, rowBytes } : undefined;
+  }
+
+  accepts(bytes: number): boolean {
+    return bytes >= this.#tight;
+  }
+
+  load(texture: SdlTexture, address: number, bytes: number): boolean {
+    // A sender that leaves its driver's padding at the end of each row does so in proportion in all planes.
+    const padded = this.#layout.every(({ rowBytes }) => (rowBytes * bytes) % this.#tight === 0);
+    const stretch = padded ? bytes / this.#tight : 1;
+    let at = address;
+    for (let i = 0; i < this.#planes.length; i++) {
+      const plane = this.#planes[i];
+      const layout = this.#layout[i];
+      if (plane === undefined || layout === undefined) continue;
+      plane.address = at;
+      plane.pitch = layout.rowBytes * stretch;
+      at += plane.pitch * layout.rows;
+    }
+    texture.update(this.#ordered);
+    return true;
+  }
+
+  [Symbol.dispose](): void {}
+}
+
+function jpegLoader(): Loader {
+  const decoder = needLibrary(() => new JpegDecoder(), "libturbojpeg0");
+  const to = { address: 0, pitch: 0, width: 0, height: 0 };
+  return {
+    texture: SDL_PIXELFORMAT_RGB888,
+    exact: undefined,
+    accepts: (bytes) => bytes > 0,
+    load(texture, address, bytes) {
+      to.address = texture.lock();
+      to.pitch = texture.pitch;
+      to.width = texture.width;
+      to.height = texture.height;
+      const wrong = decoder.decode(address, bytes, to);
+      if (wrong === undefined) texture.unlock();
+      return wrong === undefined;
+    },
+    [Symbol.dispose]: () => decoder[Symbol.dispose](),
+  };
+}

@@ -1,0 +1,204 @@
+// One stream in a window: three textures, of which one is shown, one waits to be shown and one is received into.
+// The newest complete frame is shown at the end of a loop turn; what it replaces unseen is counted.
+
+import { SdlTexture, type SdlWindow } from "../../ffi/sdl2-window.ts";
+import type { Picture } from "../format/layout.ts";
+import type { Histogram } from "../histogram.ts";
+import type { Deferred, Loop } from "../loop.ts";
+import { type FrameBuffer, memfdAllocator } from "../memory.ts";
+import { addLatency } from "../stats.ts";
+import type { Loader } from "./loader.ts";
+
+interface Slot {
+  readonly texture: SdlTexture;
+  /** Memory for frames that a locked texture cannot take. */
+  staging: FrameBuffer | undefined;
+  /** What is in it, and where. */
+  where: "texture" | "locked" | "staging";
+  bytes: number;
+  captureUs: number | undefined;
+}
+
+/** What a frame's header says of it. */
+export interface FrameNumbers {
+  readonly bytesused: number;
+  readonly sequence: number;
+}
+
+/** What became of the frames. */
+export interface ShownCounts {
+  /** Frames that were on the screen. */
+  shown: number;
+  /** Frames replaced by a newer one before they were. */
+  passed: number;
+  /** Frames that were cut short or could not be decoded. */
+  damaged: number;
+  /** Frames that never arrived, as the gaps in their numbers tell. */
+  lost: number;
+}
+
+export interface ShowingOptions {
+  readonly window: SdlWindow;
+  readonly picture: Picture;
+  readonly loader: Loader;
+  readonly smooth: boolean;
+  readonly counts: ShownCounts;
+  /** Capture to present. */
+  readonly latency: Histogram;
+  /** Draws the window anew, with the texture from `texture`. */
+  readonly redraw: () => void;
+  /** Told when the stream is over. */
+  readonly ended: () => void;
+}
+
+const SLOTS = 3;
+export class Showing implements Disposable {
+  readonly picture: Picture;
+  readonly #options: ShowingOptions;
+  readonly #slots: Slot[] = [];
+  readonly #owned = new DisposableStack();
+  readonly #present: Deferred;
+  readonly #refreshMs: number;
+  /** Size of the frames that a locked texture takes as they are. */
+  readonly #exact: number | undefined;
+  #shown: Slot | undefined;
+  #pending: Slot | undefined;
+  #receiving: Slot | undefined;
+  #pendingSinceMs = 0;
+  #lastSequence = -1;
+
+  /** Takes over the loader. */
+  constructor(loop: Loop, options: ShowingOptions) {
+    this.#options = options;
+    this.picture = options.picture;
+    this.#owned.use(options.loader);
+    this.#present = this.#owned.use(loop.deferred(() => this.presentPending()));
+    this.#refreshMs = 1000 / options.window.refreshRate;
+    try {
+      // A picture too large for the renderer is refused now, not at its first frame.
+      const { texture } = this.#free();
+      texture.lock();
+      const { exact } = options.loader;
+      this.#exact = texture.pitch === exact?.rowBytes ? exact.bytes : undefined;
+      texture.unlock();
+    } catch (error) {
+      this.#owned.dispose();
+      throw error;
+    }
+  }
+
+  /** What is on the screen, if anything is. */
+  get texture(): SdlTexture | undefined {
+    return this.#shown?.texture;
+  }
+
+  /**
+   * Where a frame of `bytes` bytes is to be received: a locked texture, or memory of our own when its layout is
+   * another one. Throws CallError or SysError.
+   */
+  receiveInto(bytes: number): number {
+    const slot = this.#free();
+    this.#receiving = slot;
+    slot.bytes = bytes;
+    if (bytes === this.#exact) {
+      slot.where = "locked";
+      return slot.texture.lock();
+    }
+    slot.where = "staging";
+    const size = Math.max(bytes, this.picture.sizeimage);
+    if ((slot.staging?.mapping.length ?? 0) < size) {
+      slot.staging?.[Symbol.dispose]();
+      slot.staging = memfdAllocator.allocate(size);
+    }
+    return slot.staging?.mapping.address ?? 0;
+  }
+
+  /** The frame received into that place is complete: its number, and its time by CLOCK_MONOTONIC, where known. */
+  received(sequence: number, captureUs: number | undefined): void {
+    const slot = this.#receiving;
+    if (slot === undefined) throw new Error("a frame ended that never began");
+    this.#receiving = undefined;
+    this.#number(sequence);
+    slot.captureUs = captureUs;
+    if (this.#options.loader.accepts(slot.bytes)) this.#queue(slot);
+    else this.#options.counts.damaged += 1;
+  }
+
+  /** Shows a frame in memory of the caller's, which is free again on return. Throws CallError. */
+  show(address: number, frame: FrameNumbers, captureUs: number | undefined): void {
+    const { loader, counts } = this.#options;
+    const bytes = frame.bytesused;
+    const slot = this.#free();
+    this.#number(frame.sequence);
+    if (!loader.accepts(bytes) || !loader.load(slot.texture, address, bytes)) {
+      counts.damaged += 1;
+      return;
+    }
+    slot.where = "texture";
+    slot.captureUs = captureUs;
+    this.#queue(slot);
+  }
+
+  #number(sequence: number): void {
+    const gap = sequence - this.#lastSequence - 1;
+    if (this.#lastSequence >= 0 && gap > 0 && gap < 0x1_0000_0000) this.#options.counts.lost += gap;
+    this.#lastSequence = sequence;
+  }
+
+  /** A slot that is neither shown nor waiting. */
+  #free(): Slot {
+    for (const slot of this.#slots) if (slot !== this.#shown && slot !== this.#pending) return slot;
+    if (this.#slots.length === SLOTS) throw new Error("all textures are taken");
+    const { window, loader, picture, smooth } = this.#options;
+    const texture = this.#owned.use(new SdlTexture(window, loader.texture, picture)).smooth(smooth);
+    const slot: Slot = {
+      texture,
+      staging: undefined,
+      where: "texture",
+      bytes: 0,
+      captureUs: undefined,
+    };
+    this.#owned.defer(() => slot.staging?.[Symbol.dispose]());
+    this.#slots.push(slot);
+    return slot;
+  }
+
+  #queue(slot: Slot): void {
+    const nowMs = performance.now();
+    if (this.#pending === undefined) this.#pendingSinceMs = nowMs;
+    else this.#options.counts.passed += 1;
+    this.#pending = slot;
+    this.#present.ask();
+    // A sender that fills the socket faster than it is emptied never lets the turn end.
+    if (nowMs - this.#pendingSinceMs >= this.#refreshMs) this.presentPending();
+  }
+
+  /** Shows the newest frame, if one waits and somebody can see it. Throws CallError. */
+  presentPending(): void {
+    const slot = this.#pending;
+    const { window, loader, counts, latency, redraw } = this.#options;
+    if (slot === undefined || !window.visible) return;
+    this.#pending = undefined;
+    if (slot.where === "locked") slot.texture.unlock();
+    else if (slot.where === "staging") {
+      const { address } = slot.staging?.mapping ?? { address: 0 };
+      if (!loader.load(slot.texture, address, slot.bytes)) {
+        counts.damaged += 1;
+        return;
+      }
+    }
+    slot.where = "texture";
+    this.#shown = slot;
+    redraw();
+    counts.shown += 1;
+    addLatency(latency, slot.captureUs);
+  }
+
+  [Symbol.dispose](): void {
+    this.#shown = undefined;
+    this.#pending = undefined;
+    if (this.#owned.disposed) return;
+    this.#owned.dispose();
+    this.#options.ended();
+  }
+}

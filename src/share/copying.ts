@@ -1,0 +1,99 @@
+// A source whose pictures are copied once, into buffers that can be shared: for drivers that cannot write there
+// themselves, and for pictures that are not in one piece.
+import { Fd } from "../../ffi/fd.ts";
+import { copyMemory } from "../../ffi/mapping.ts";
+import { UnavailableError } from "../errors.ts";
+import type { Picture } from "../format/layout.ts";
+import { Frame } from "../frame.ts";
+import { type Allocator, type FrameBuffer, WRITE } from "../memory.ts";
+import type { Source } from "../source.ts";
+
+export class CopyingSource implements Source {
+  readonly name: string;
+  readonly picture: Picture;
+  readonly fps: number | undefined;
+  readonly frames: readonly Frame[];
+  readonly memory: string;
+  readonly #inner: Source;
+  readonly #buffers: readonly FrameBuffer[];
+  readonly #owned = new DisposableStack();
+  #dropped = 0;
+
+  /** Owns `inner` from now on. Throws UnavailableError or SysError. */
+  constructor(inner: Source, allocator: Allocator) {
+    using owned = new DisposableStack();
+    owned.use(inner);
+    const { sizeimage } = inner.picture;
+    const buffers = inner.frames.map(() => owned.use(allocator.allocate(sizeimage)));
+    this.#inner = inner;
+    this.#buffers = buffers;
+    this.name = inner.name;
+    this.picture = inner.picture;
+    this.fps = inner.fps;
+    this.memory = `${inner.memory} copied to ${allocator.name}`;
+    const lender = { giveBack: () => undefined };
+    this.frames = buffers.map(
+      ({ mapping: { address, length } }, i) => new Frame(i, [{ address, length }], lender),
+    );
+    this.#owned.use(owned.move());
+  }
+
+  get fd(): number {
+    return this.#inner.fd;
+  }
+  get drops(): number {
+    return this.#inner.drops + this.#dropped;
+  }
+  get errors(): number {
+    return this.#inner.errors;
+  }
+
+  start(): void {
+    this.#inner.start();
+  }
+  stop(): void {
+    this.#inner.stop();
+  }
+
+  next(): Frame | undefined {
+    using from = this.#inner.next();
+    if (from === undefined) return undefined;
+    const to = this.frames.find((frame) => !frame.lent);
+    if (to === undefined) {
+      this.#dropped += 1;
+      return undefined;
+    }
+    to.bytesused = this.#copy(from, to);
+    to.flags = from.flags;
+    to.sequence = from.sequence;
+    to.tsSec = from.tsSec;
+    to.tsUsec = from.tsUsec;
+    return to.lend();
+  }
+
+  #copy(from: Frame, to: Frame): number {
+    const buffer = this.#buffers[to.index];
+    if (buffer === undefined) throw new RangeError(`no buffer ${to.index}`);
+    buffer.begin(WRITE);
+    let done = 0;
+    for (const piece of from.pieces) {
+      const length = Math.min(piece.length, from.bytesused - done, to.capacity - done);
+      if (length <= 0) break;
+      copyMemory(buffer.mapping.address + done, piece.address, length);
+      done += length;
+    }
+    buffer.end(WRITE);
+    return done;
+  }
+
+  /** The copy as a descriptor. */
+  share(index: number): Fd {
+    const fd = this.#buffers[index]?.fd;
+    if (fd === undefined) throw new UnavailableError(`${this.memory}: no descriptor of its own`);
+    return Fd.duplicate(fd.number, fd.name);
+  }
+
+  [Symbol.dispose](): void {
+    this.#owned.dispose();
+  }
+}

@@ -1,0 +1,138 @@
+// Sharing between two guests of one host: both have the same host file as a dax device. The sender's camera writes
+// its buffers there (V4L2_MEMORY_USERPTR), the receiver reads them there.
+import { type Mapping, type Memory, pageSize } from "../../ffi/mapping.ts";
+import { ProtocolError, UnavailableError } from "../errors.ts";
+import { type Allocator, type FrameBuffer, partOf } from "../memory.ts";
+import type { Borrowed, Exporter, Handle, Importer, SharedStream } from "../sharing.ts";
+import type { Source } from "../source.ts";
+import {
+  checkHeader,
+  HEADER_BYTES,
+  mapRegion,
+  openRegion,
+  REGION_UNIT,
+  type RegionFile,
+  wholeUnits,
+  writeHeader,
+} from "./region.ts";
+
+/** The sender's region: buffers are laid out in it one after the other, page by page. */
+export class RegionAllocator implements Allocator {
+  readonly name: string;
+  readonly #file: RegionFile;
+  readonly #mapping: Mapping;
+  #used = HEADER_BYTES;
+
+  /** Opens and maps the region at `path`, up to 4 GiB of it. Throws UnavailableError. */
+  constructor(path: string) {
+    using owned = new DisposableStack();
+    const file = owned.use(openRegion(path, true));
+    const most = Math.floor(0xffff_ffff / REGION_UNIT) * REGION_UNIT;
+    const length = Math.min(file.size, most);
+    this.#mapping = owned.use(mapRegion(file, { offset: 0, length, writing: true }));
+    this.#file = file;
+    this.name = path;
+    owned.move();
+  }
+
+  /** Bytes laid out so far, the header included. */
+  get used(): number {
+    return this.#used;
+  }
+
+  get memory(): Memory {
+    return this.#mapping;
+  }
+
+  allocate(length: number): FrameBuffer {
+    const end = this.#used + Math.ceil(length / pageSize) * pageSize;
+    if (end > this.#mapping.length) {
+      throw new UnavailableError(
+        `region ${this.name}: ${this.#mapping.length} bytes, the buffers need more than that; make it larger with framepass share create, or use fewer --buffers`,
+      );
+    }
+    const part = partOf(this.#mapping.slice(this.#used, length));
+    this.#used = end;
+    return part;
+  }
+
+  /** Forgets all buffers: others may be laid out in their place. */
+  reset(): void {
+    this.#used = HEADER_BYTES;
+  }
+
+  [Symbol.dispose](): void {
+    this.#mapping[Symbol.dispose]();
+    this.#file[Symbol.dispose]();
+  }
+}
+
+/** Describes the buffers of `source`, which lie in `region`, and marks the region as theirs. */
+export function exportRegion(source: Source, region: RegionAllocator): Exporter {
+  const [random = 0n] = crypto.getRandomValues(new BigUint64Array(1));
+  const { address, bytes } = region.memory;
+  const handles = source.frames.map((frame) => {
+    const [piece] = frame.pieces;
+    if (piece === undefined || frame.pieces.length > 1)
+      throw new UnavailableError(`${source.name}: its pictures are not in one piece`);
+    return {
+      kind: "region" as const,
+      id: BigInt(frame.index + 1),
+      length: piece.length,
+      offset: piece.address - address,
+      generation: random,
+    };
+  });
+  const stream = { ...source.picture, bufferCount: source.frames.length };
+  writeHeader(bytes, { stream, generation: random, used: region.used });
+  return {
+    name: `dax (${region.name})`,
+    handles,
+    descriptor: () => undefined,
+    [Symbol.dispose]: () => undefined,
+  };
+}
+
+/** Takes handles that name places in the region at `path`. Throws UnavailableError. */
+export function importRegion(path: string): Importer {
+  const region = openRegion(path, false);
+  return {
+    name: `dax (${path})`,
+    kind: "region",
+    import: (handle, stream, passed) => {
+      passed?.[Symbol.dispose]();
+      if (handle.kind !== "region") throw new ProtocolError(`handle ${handle.id}: no place`);
+      return borrowPlace(region, handle, stream);
+    },
+    [Symbol.dispose]: () => region[Symbol.dispose](),
+  };
+}
+
+function borrowPlace(
+  region: RegionFile,
+  handle: Handle & { readonly kind: "region" },
+  stream: SharedStream,
+): Borrowed {
+  const { id, offset, length, generation } = handle;
+  const place = `${offset} + ${length}`;
+  if (offset < HEADER_BYTES || offset + length > region.size) {
+    throw new ProtocolError(
+      `handle ${id}: bytes ${place} are outside region ${region.path} of ${region.size}`,
+    );
+  }
+  {
+    const first = Math.min(REGION_UNIT, region.size);
+    using header = mapRegion(region, { offset: 0, length: first, writing: false });
+    checkHeader(region.path, header.bytes, stream, generation);
+  }
+  const from = Math.floor(offset / REGION_UNIT) * REGION_UNIT;
+  const wanted = Math.min(length, stream.sizeimage);
+  const to = Math.min(wholeUnits(offset + wanted), region.size);
+  const mapping = mapRegion(region, { offset: from, length: to - from, writing: false });
+  return {
+    memory: mapping.slice(offset - from, wanted),
+    begin: () => undefined,
+    end: () => undefined,
+    [Symbol.dispose]: () => mapping[Symbol.dispose](),
+  };
+}

@@ -1,0 +1,65 @@
+// Sharing between programs on one kernel: the buffers' descriptors travel with their handles over a Unix socket.
+import { endOf, F_SEAL_SHRINK, type Fd, sealsOf } from "../../ffi/fd.ts";
+import { needed, ProtocolError } from "../errors.ts";
+import type { Exporter, Importer } from "../sharing.ts";
+import type { Source } from "../source.ts";
+import { borrow, isDmaBuf } from "./borrow.ts";
+
+/** Takes a descriptor of every buffer of `source`. Throws UnavailableError where a buffer has none to give. */
+export function exportDescriptors(source: Source): Exporter {
+  using owned = new DisposableStack();
+  const descriptors = source.frames.map((frame) => owned.use(source.share(frame.index)));
+  const handles = source.frames.map((frame) => ({
+    kind: "descriptor" as const,
+    id: BigInt(frame.index + 1),
+    length: source.picture.sizeimage,
+  }));
+  const release = owned.move();
+  return {
+    name: "fd",
+    handles,
+    descriptor: (index) => descriptors[index]?.number,
+    [Symbol.dispose]: () => release.dispose(),
+  };
+}
+
+/** Takes handles that come with a descriptor. */
+export function importDescriptors(): Importer {
+  return {
+    name: "fd",
+    kind: "descriptor",
+    import: (handle, { sizeimage }, passed) => {
+      if (passed === undefined)
+        throw new ProtocolError(`handle ${handle.id}: no descriptor came with it`);
+      using owned = new DisposableStack();
+      owned.use(passed);
+      checkDescriptor(passed, `handle ${handle.id}`, handle.length);
+      owned.move();
+      return needed(
+        () => borrow(passed, Math.min(handle.length, sizeimage)),
+        () => "",
+      );
+    },
+    [Symbol.dispose]: () => undefined,
+  };
+}
+
+/**
+ * Memory that its sender can cut short later would end this process with SIGBUS: what is not a dma-buf has to be
+ * sealed against that. Throws ProtocolError.
+ */
+export function checkDescriptor(fd: Fd, who: string, length: number): void {
+  if (!isDmaBuf(fd)) {
+    const seals = sealsOf(fd.number);
+    if (seals < 0) {
+      throw new ProtocolError(`${who}: its descriptor is neither a dma-buf nor a memfd`);
+    }
+    if ((seals & F_SEAL_SHRINK) === 0) {
+      throw new ProtocolError(`${who}: its memfd is not sealed against shrinking (F_SEAL_SHRINK)`);
+    }
+  }
+  const size = endOf(fd.number);
+  if (size < length) {
+    throw new ProtocolError(`${who}: its descriptor has ${Math.max(0, size)} bytes, not ${length}`);
+  }
+}

@@ -1,0 +1,163 @@
+// The ways to share frame memory, a row each, and how --share auto chooses among them.
+import type { IoctlDevice } from "../../ffi/ioctl.ts";
+import { MemoryRefused, UnavailableError, UsageError } from "../errors.ts";
+import { log } from "../log.ts";
+import { type Allocator, memfdAllocator } from "../memory.ts";
+import type { Importer, SharedSource } from "../sharing.ts";
+import type { Source } from "../source.ts";
+import { CopyingSource } from "./copying.ts";
+import { exportRegion, importRegion, RegionAllocator } from "./dax.ts";
+import { exportDescriptors, importDescriptors } from "./fd.ts";
+import { Shared } from "./shared-source.ts";
+import { exportVirtioMedia, findRevision, importVirtioMedia } from "./virtio-media.ts";
+
+/** Opens the source with buffers of one memory type; `allocator` says where, for "userptr". */
+export type OpenWith = (memory: "auto" | "mmap" | "userptr", allocator?: Allocator) => Source;
+
+/** What the sender's command line says about sharing. */
+export interface SendOptions {
+  readonly open: OpenWith;
+  /** The receiver's Xen domain. */
+  readonly domain: number | undefined;
+  /** The dax device of the region. */
+  readonly region: string | undefined;
+  /** Whether the connection is a Unix socket. */
+  readonly local: boolean;
+}
+
+/** What the receiver's command line says about sharing. */
+export interface ReceiveOptions {
+  readonly openDevice: () => IoctlDevice & Disposable;
+  readonly region: string | undefined;
+  readonly local: boolean;
+}
+
+interface Way {
+  readonly name: "virtio-media" | "fd" | "dax";
+  /** Opens a source whose buffers the receiver can be told of. Throws UnavailableError or UsageError. */
+  send(options: SendOptions): SharedSource;
+  /** Throws UnavailableError or UsageError. */
+  receive(options: ReceiveOptions): Importer;
+}
+
+const ways: readonly Way[] = [
+  {
+    name: "virtio-media",
+    send: (options) => shareGrants(options.open("mmap"), options),
+    receive: ({ openDevice }) => importVirtioMedia(openDevice()),
+  },
+  {
+    name: "dax",
+    send({ open, region: path }) {
+      using owned = new DisposableStack();
+      const region = owned.use(new RegionAllocator(needRegion(path)));
+      const source = openPlaced(open, region);
+      owned.move();
+      return new Shared(source, (of) => exportRegion(of, region), region);
+    },
+    receive: ({ region }) => importRegion(needRegion(region)),
+  },
+  {
+    name: "fd",
+    send({ open, local }) {
+      needLocal(local);
+      return new Shared(openPassable(open), exportDescriptors);
+    },
+    receive({ local }) {
+      needLocal(local);
+      return importDescriptors();
+    },
+  },
+];
+
+/** The values of --share. */
+export const shareNames = ["auto", ...ways.map(({ name }) => name)] as const;
+export type ShareName = (typeof shareNames)[number];
+
+function needRegion(path: string | undefined): string {
+  if (path !== undefined) return path;
+  throw new UsageError("--region is required with --share dax (/dev/dax0.0 for example)");
+}
+
+function needLocal(local: boolean): void {
+  if (local) return;
+  throw new UsageError("--share fd needs a unix:/path address: descriptors do not cross a network");
+}
+
+function shareGrants(source: Source, { domain }: SendOptions): SharedSource {
+  if (domain === undefined) {
+    source[Symbol.dispose]();
+    throw new UsageError("--domid is required with --share virtio-media (the receiver's domain)");
+  }
+  return new Shared(source, (of) => exportVirtioMedia(of, domain));
+}
+
+/** A source with its buffers in `region`: written there by the device, or copied where it cannot. */
+function openPlaced(open: OpenWith, region: RegionAllocator): Source {
+  try {
+    using owned = new DisposableStack();
+    const source = owned.use(open("userptr", region));
+    if (source.frames.every(({ pieces }) => pieces.length === 1)) {
+      owned.move();
+      return source;
+    }
+    log.warn(`${source.name}: its pictures are not in one piece; each is copied once`);
+  } catch (error) {
+    if (!(error instanceof MemoryRefused)) throw error;
+    log.warn(`${error.message}; each picture is copied once into ${region.name}`);
+  }
+  region.reset();
+  return new CopyingSource(open("mmap"), region);
+}
+
+/** A source whose buffers have descriptors to pass on, or copies in memory that has. */
+function openPassable(open: OpenWith): Source {
+  using owned = new DisposableStack();
+  const source = owned.use(open("auto"));
+  owned.move();
+  try {
+    source.share(0)[Symbol.dispose]();
+    return source;
+  } catch (error) {
+    if (error instanceof UnavailableError) {
+      log.warn(`${error.message}; each picture is copied once`);
+      return new CopyingSource(source, memfdAllocator);
+    }
+    source[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/** Opens the source as `--share` wants it; "auto" takes virtio-media where the driver has it. Throws UnavailableError or UsageError. */
+export function openShared(choice: ShareName, options: SendOptions): SharedSource {
+  const chosen = ways.find(({ name }) => name === choice);
+  if (chosen !== undefined) return chosen.send(options);
+  const source = options.open("mmap");
+  if (source.device !== undefined && findRevision(source.device) !== undefined) {
+    return shareGrants(source, options);
+  }
+  source[Symbol.dispose]();
+  const possible = { dax: options.region !== undefined, fd: options.local, "virtio-media": false };
+  const way = ways.find(({ name }) => possible[name]);
+  if (way !== undefined) return way.send(options);
+  throw new UnavailableError(
+    `${source.name}: no way to share its frames; its driver has no virtio-media ioctls, --region names no dax device, --address is no unix:/path`,
+  );
+}
+
+/** What takes the sender's handles; "auto" is whatever this host and the command line allow. Throws UnavailableError or UsageError. */
+export function openImporters(choice: ShareName, options: ReceiveOptions): readonly Importer[] {
+  const chosen = ways.find(({ name }) => name === choice);
+  if (chosen !== undefined) return [chosen.receive(options)];
+  using owned = new DisposableStack();
+  const importers: Importer[] = [];
+  if (options.region !== undefined) importers.push(owned.use(importRegion(options.region)));
+  if (options.local) importers.push(importDescriptors());
+  try {
+    importers.push(owned.use(importVirtioMedia(options.openDevice())));
+  } catch (error) {
+    if (!(error instanceof UnavailableError) || importers.length === 0) throw error;
+  }
+  owned.move();
+  return importers;
+}

@@ -1,0 +1,52 @@
+// Small messages on their way out. Those that wait leave together, in one call.
+import { errno, SysError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { addressOf } from "../../ffi/libc.ts";
+import { send } from "../../ffi/socket.ts";
+
+export class Outbox {
+  readonly #bytes: Uint8Array<ArrayBuffer>;
+  readonly #at: number;
+  #sent = 0;
+  #end = 0;
+
+  /** Room for `count` messages of `size` bytes. */
+  constructor(count: number, size: number) {
+    this.#bytes = new Uint8Array(new ArrayBuffer(count * size));
+    this.#at = addressOf(this.#bytes);
+  }
+
+  get empty(): boolean {
+    return this.#sent === this.#end;
+  }
+
+  /** Whether there is room for another `bytes` bytes. */
+  takes(bytes: number): boolean {
+    return this.#end + bytes <= this.#bytes.length;
+  }
+
+  /** Puts a message behind those that wait. Throws RangeError when there is no room for it. */
+  push(message: Uint8Array<ArrayBuffer>): void {
+    this.#bytes.set(message, this.#end);
+    this.#end += message.length;
+  }
+
+  /** Sends what waits; whether all of it is gone. Throws SysError. */
+  flush(socket: Fd): boolean {
+    while (this.#sent < this.#end) {
+      const r = send(socket, this.#at + this.#sent, this.#end - this.#sent);
+      if (r === -errno.EAGAIN) {
+        this.#bytes.copyWithin(0, this.#sent, this.#end); // room for more behind it
+        this.#end -= this.#sent;
+        this.#sent = 0;
+        return false;
+      }
+      if (r === -errno.EINTR) continue;
+      if (r < 0) throw new SysError("send", socket.name, -r);
+      this.#sent += r;
+    }
+    this.#sent = 0;
+    this.#end = 0;
+    return true;
+  }
+}

@@ -1,0 +1,52 @@
+import { FFIType } from "bun:ffi";
+import { expect, test } from "bun:test";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { LibraryError, openLibrary } from "../../ffi/library.ts";
+import { needLibrary } from "../../src/display/driver.ts";
+import { glyphOf, isPrintable } from "../../src/display/font.ts";
+import { UnavailableError } from "../../src/errors.ts";
+
+const none = {};
+
+test("a missing library is one line that names its Debian package, status 3", () => {
+  const use = () => needLibrary(() => openLibrary("libframepass-none.so.3", none), "libnone3");
+  expect(use).toThrow(UnavailableError);
+  expect(use).toThrow(/^libframepass-none\.so\.3 not found; install libnone3$/);
+});
+
+test("a library in the current directory is not taken", () => {
+  const work = mkdtempSync(join(tmpdir(), "framepass-library-"));
+  const before = process.cwd();
+  try {
+    const [path = ""] = /\/\S*libc\.so\.6$/m.exec(readFileSync("/proc/self/maps", "utf8")) ?? [];
+    copyFileSync(path, join(work, "libframepass-here.so.1"));
+    process.chdir(work);
+    expect(() => openLibrary("libframepass-here.so.1", none)).toThrow(LibraryError);
+  } finally {
+    process.chdir(before);
+    rmSync(work, { recursive: true });
+  }
+});
+
+test("a function the library lacks is named", () => {
+  const unknown = { no_such_function: { args: [], returns: FFIType.i32 } };
+  expect(() => openLibrary("libc.so.6", unknown)).toThrow(
+    /^libc\.so\.6 is too old: it has no no_such_function$/,
+  );
+});
+
+test("the font has all that is written with it, and no two characters look alike", () => {
+  const words =
+    "waiting for a sender 0123456789 fps, shown: [fd99::1]:5000 unix:/tmp/x_y.sock 1.5% (*)";
+  expect(isPrintable(words)).toBe(true);
+  const drawn = new Map<string, string>();
+  for (const character of new Set(words.toUpperCase())) {
+    const ink = glyphOf(character);
+    let picture = "";
+    for (let y = 0; y < 7; y++) for (let x = 0; x < 5; x++) picture += ink(x, y) ? "#" : ".";
+    expect(drawn.get(picture)).toBeUndefined();
+    drawn.set(picture, character);
+  }
+});

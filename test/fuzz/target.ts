@@ -1,0 +1,114 @@
+// What a fuzz target is. A case is a script of steps made from its seed alone: it can be run again, and with steps left out.
+import { Random } from "../support/random.ts";
+
+/** A target that is ready: what is made once for all cases. */
+export interface Opened extends Disposable {
+  /** Runs the case of `seed`, or only its steps `keep`. Throws when something is wrong. */
+  attempt(seed: number, keep?: readonly number[]): void | Promise<void>;
+}
+
+export interface Target {
+  readonly name: string;
+  readonly title: string;
+  open(): Opened;
+  /** The steps of a case, a line each. */
+  script(seed: number): string[];
+}
+
+/** Defines a target; `Step` is whatever its scripts are made of, as long as it can be told as JSON. */
+export function defineTarget<Step>(of: {
+  readonly name: string;
+  readonly title: string;
+  readonly script: (random: Random) => Step[];
+  readonly open: () => Disposable & {
+    attempt(script: readonly Step[]): void | Promise<void>;
+  };
+}): Target {
+  const { name, title } = of;
+  const steps = (seed: number) => of.script(new Random(seed));
+  return {
+    name,
+    title,
+    open() {
+      const opened = of.open();
+      return {
+        attempt(seed, keep) {
+          const whole = steps(seed);
+          const kept = keep === undefined ? whole : whole.filter((_, i) => keep.includes(i));
+          return opened.attempt(kept);
+        },
+        [Symbol.dispose]: () => opened[Symbol.dispose](),
+      };
+    },
+    script: (seed) =>
+      steps(seed).map((step) =>
+        JSON.stringify(step, (_, v) => (typeof v === "bigint" ? `${v}n` : v)),
+      ),
+  };
+}
+
+/** Whether a case fails, or how: undefined when it does not. */
+export type Fails = (keep: readonly number[]) => Promise<unknown>;
+
+/** The fewest steps of `count` that still fail, and how they do. */
+export async function shrink(
+  count: number,
+  fails: Fails,
+): Promise<{ keep: readonly number[]; error: unknown }> {
+  let keep: readonly number[] = Array.from({ length: count }, (_, i) => i);
+  let error = await fails(keep);
+  for (let before = count + 1; keep.length < before; ) {
+    before = keep.length;
+    for (let i = keep.length - 1; i >= 0; i--) {
+      const fewer = keep.filter((_, k) => k !== i);
+      const now = await fails(fewer);
+      if (now === undefined) continue;
+      keep = fewer;
+      error = now;
+    }
+  }
+  return { keep, error };
+}
+
+/** How a failing case is told: its seed, what went wrong, and the steps that suffice for it. */
+export function tell(
+  target: Target,
+  seed: number,
+  keep: readonly number[],
+  error: unknown,
+): string {
+  const lines = target.script(seed).filter((_, i) => keep.includes(i));
+  return [`${target.name}, seed ${seed}: ${String(error)}`, ...lines].join("\n");
+}
+
+/** Runs cases from `firstSeed` on for as long as `more` says; throws at the first that fails, with its shrunk script. */
+export async function runCases(
+  target: Target,
+  firstSeed: number,
+  more: (done: number) => boolean,
+): Promise<number> {
+  using opened = target.open();
+  let done = 0;
+  for (; more(done); done++) {
+    const seed = (firstSeed + done) >>> 0;
+    try {
+      const running = opened.attempt(seed);
+      if (running !== undefined) await running;
+    } catch (error) {
+      const { keep, error: last } = await shrink(target.script(seed).length, (steps) =>
+        failure(opened, seed, steps),
+      );
+      throw new Error(tell(target, seed, keep, last ?? error), { cause: error });
+    }
+  }
+  return done;
+}
+
+async function failure(opened: Opened, seed: number, keep: readonly number[]): Promise<unknown> {
+  try {
+    await opened.attempt(seed, keep);
+    return undefined;
+  } catch (error) {
+    return error ?? new Error("it failed");
+  }
+}

@@ -1,0 +1,66 @@
+// Runs cases of one target in a process of its own, which a defect may kill: the seed it is at stands in a file.
+// usage: bun worker.ts TARGET FIRST_SEED CASES SECONDS PROGRESS_FILE [STEP,STEP...]
+import { Fd, O_RDWR } from "../../ffi/fd.ts";
+import { Mapping } from "../../ffi/mapping.ts";
+import { openDescriptors } from "../support/resources.ts";
+import { runCases } from "./target.ts";
+import { targets } from "./targets.ts";
+
+/** What a worker says on stdout when all its cases went well. */
+export interface Report {
+  readonly cases: number;
+  /** Growth from a tenth of the way on: JS heap after a collection, memory of the process, descriptors. */
+  readonly heapBytes: number;
+  readonly rssBytes: number;
+  readonly descriptors: number;
+}
+
+/** Bytes of the progress file: the seed that is running. */
+export const PROGRESS_BYTES = 8;
+
+async function main(words: readonly string[]): Promise<void> {
+  const [name, first = "1", cases = "1", seconds = "0", path = "", keep] = words;
+  const target = targets.find((one) => one.name === name);
+  if (target === undefined) throw new Error(`no target ${name}`);
+  using file = Fd.open(path, O_RDWR);
+  using mapping = new Mapping(file.number, PROGRESS_BYTES, path);
+  const progress = new DataView(mapping.bytes.buffer);
+  if (keep !== undefined) {
+    using opened = target.open();
+    await opened.attempt(Number(first), keep.split(",").filter(Boolean).map(Number));
+    return;
+  }
+  const fromMs = performance.now();
+  const share = (done: number) =>
+    Math.max(done / Number(cases), (performance.now() - fromMs) / 1000 / Number(seconds));
+  let before: ReturnType<typeof held> | undefined;
+  const count = await runCases(target, Number(first), (done) => {
+    progress.setUint32(0, Number(first) + done, true);
+    progress.setUint32(4, done, true);
+    const way = Number(seconds) > 0 ? share(done) : done / Number(cases);
+    if (way >= 0.1) before ??= held();
+    return way < 1;
+  });
+  const after = held();
+  const { heap, rss, descriptors } = before ?? after;
+  const report: Report = {
+    cases: count,
+    heapBytes: after.heap - heap,
+    rssBytes: after.rss - rss,
+    descriptors: after.descriptors - descriptors,
+  };
+  console.log(JSON.stringify(report));
+}
+
+function held(): { heap: number; rss: number; descriptors: number } {
+  Bun.gc(true);
+  const { heapUsed, rss } = process.memoryUsage();
+  return { heap: heapUsed, rss, descriptors: openDescriptors() };
+}
+
+if (import.meta.main) {
+  await main(process.argv.slice(2)).catch((error: Error) => {
+    process.stderr.write(`${error.message}\n`);
+    process.exit(1);
+  });
+}

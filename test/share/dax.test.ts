@@ -1,0 +1,202 @@
+// The region back-end on a sealed memfd in place of a dax device, and the file a region lives in on the host. That a
+// guest's kernel makes a dax device of that file is shown by the guest lab (scenario zc-dax).
+import { afterAll, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { Fd } from "../../ffi/fd.ts";
+import { Mapping } from "../../ffi/mapping.ts";
+import { openCamera } from "../../src/capture/camera.ts";
+import { openTestSource } from "../../src/capture/testsrc.ts";
+import { ProtocolError, UnavailableError } from "../../src/errors.ts";
+import { fourcc } from "../../src/format/formats.ts";
+import { importRegion } from "../../src/share/dax.ts";
+import { openImporters, openShared, type SendOptions } from "../../src/share/index.ts";
+import { createShareFile, infoBlock, qemuOptions } from "../../src/share/nvdimm.ts";
+import { checkHeader, regionHeader, writeHeader } from "../../src/share/region.ts";
+import { FakeVirtioMedia, Hypervisor } from "../support/fake-virtio-media.ts";
+import { leftBehind, nothing } from "../support/resources.ts";
+import { borrow, lend, onLoop } from "../support/streams.ts";
+
+const work = mkdtempSync(join(tmpdir(), "framepass-dax-"));
+afterAll(() => rmSync(work, { recursive: true, force: true }));
+const MiB = 1024 * 1024;
+const wish = { width: 320, height: 240, format: "YUYV", fps: 0, buffers: 6 };
+const name = "framepass-region";
+const region = (size = 8 * MiB) => Fd.memory(name, size);
+const pathOf = (fd: Fd) => `/proc/self/fd/${fd.number}`;
+const painted = (path: string): SendOptions => ({
+  open: (_, allocator) => openTestSource("testsrc", { ...wish, allocator }),
+  domain: undefined,
+  region: path,
+  local: false,
+});
+
+test("300 frames are painted in the region and read there, every one right", async () => {
+  const left = await leftBehind(name, () =>
+    onLoop(async (loop, near, far) => {
+      using memory = region();
+      using source = openShared("auto", painted(pathOf(memory)));
+      using importer = importRegion(pathOf(memory));
+      const reading = borrow(loop, far, [importer]).finally(() => far.close());
+      expect(await lend(loop, near, source, { frames: 300 })).toBe("done");
+      expect(await reading).toEqual({ verified: 300, end: "closed" });
+    }),
+  );
+  expect(left).toEqual(nothing);
+});
+
+test("a camera that refuses USERPTR is copied into the region, and the frames are right", async () => {
+  const left = await leftBehind("memfd:", () =>
+    onLoop(async (loop, near, far) => {
+      using memory = region();
+      using source = openShared("dax", {
+        ...painted(pathOf(memory)),
+        open: (memoryType, allocator) =>
+          openCamera(new FakeVirtioMedia(new Hypervisor()), {
+            ...{ width: 64, height: 32, format: "YUYV", buffers: 4, heap: "" },
+            memory: memoryType,
+            allocator,
+          }),
+      });
+      expect(source.memory).toContain("mmap copied to /proc/self/fd/");
+      using importer = importRegion(pathOf(memory));
+      const reading = borrow(loop, far, [importer]).finally(() => far.close());
+      expect(await lend(loop, near, source, { frames: 100 })).toBe("done");
+      expect(await reading).toEqual({ verified: 100, end: "closed" });
+    }),
+  );
+  expect(left).toEqual(nothing);
+});
+
+test("a region of another sender, or of none, is refused", () =>
+  onLoop(async (loop, near, far) => {
+    using mine = region();
+    using other = region();
+    using source = openShared("dax", painted(pathOf(mine)));
+    for (const [memory, text] of [
+      [other, "no header of a sender in it"],
+      [mine, "generation"],
+    ] as const) {
+      using importer = importRegion(pathOf(memory));
+      const [handle] = source.exporter.handles;
+      if (handle?.kind !== "region") throw new Error("no handle");
+      const stream = { ...source.picture, bufferCount: 6 };
+      const wrong = { ...handle, generation: handle.generation ^ 1n };
+      expect(() => importer.import(wrong, stream, undefined)).toThrow(text);
+      const size = memory === mine ? 8 * MiB : 0;
+      if (size === 0) continue;
+      for (const outside of [
+        { ...handle, offset: 8 * MiB - 1 },
+        { ...handle, offset: 0 },
+        { ...handle, length: 0xffff_ffff },
+      ]) {
+        expect(() => importer.import(outside, stream, undefined)).toThrow(ProtocolError);
+      }
+      const larger = { ...stream, bufferCount: 7 };
+      expect(() => importer.import(handle, larger, undefined)).toThrow("made for 320, 240");
+      importer.import(handle, stream, undefined)[Symbol.dispose]();
+    }
+    near.close();
+    far.close();
+    await loop.sleep(0, new AbortController().signal);
+  }));
+
+test("any header is the sender's or refused, in 20,000 cases", () => {
+  const stream = {
+    width: 16,
+    height: 8,
+    pixelformat: fourcc("YUYV"),
+    sizeimage: 256,
+    bufferCount: 2,
+  };
+  const bytes = new Uint8Array(new ArrayBuffer(4096));
+  const change = fc.tuple(fc.nat(regionHeader.size - 1), fc.nat(255));
+  let accepted = 0;
+  const property = fc.property(fc.array(change, { maxLength: 3 }), (changes) => {
+    writeHeader(bytes, { stream, generation: 77n, used: 8192 });
+    const before = bytes.slice(0, regionHeader.size);
+    for (const [at, value] of changes) bytes[at] = value;
+    const meant = bytes.subarray(0, 52).every((value, i) => value === before[i]);
+    try {
+      checkHeader("/dev/dax0.0", bytes, stream, 77n);
+      accepted += 1;
+      expect(meant).toBe(true);
+    } catch (error) {
+      if (meant) throw error;
+      expect(error).toBeInstanceOf(ProtocolError);
+    }
+  });
+  fc.assert(property, { numRuns: 20_000 });
+  expect(accepted).toBeGreaterThan(1000);
+});
+
+test("what could be cut short under a mapping is no region", () => {
+  const file = join(work, "plain");
+  writeFileSync(file, new Uint8Array(4 * MiB));
+  expect(() => importRegion(file)).toThrow("neither a dax device nor a memfd sealed");
+  expect(() => importRegion("/dev/null")).toThrow("not a dax device");
+  expect(() => importRegion(join(work, "none"))).toThrow(UnavailableError);
+  using small = region(4096 - 1);
+  expect(() => importRegion(pathOf(small))).toThrow("too small");
+});
+
+test("buffers that do not fit are refused with what to do", () => {
+  using memory = region(MiB / 2);
+  expect(() => openShared("dax", painted(pathOf(memory)))).toThrow("fewer --buffers");
+});
+
+test("without any way to share, auto says why", () => {
+  const options = { ...painted(""), region: undefined };
+  expect(() => openShared("auto", options)).toThrow("no way to share its frames");
+  expect(() => openShared("dax", options)).toThrow("--region is required");
+  expect(() => openShared("fd", options)).toThrow("--share fd needs a unix:/path");
+  const receive = {
+    openDevice: () => {
+      throw new UnavailableError("open /dev/video0: ENOENT");
+    },
+    region: undefined,
+    local: false,
+  };
+  expect(() => openImporters("auto", receive)).toThrow("ENOENT");
+  expect(openImporters("auto", { ...receive, local: true }).map((one) => one.name)).toEqual(["fd"]);
+});
+
+test("the host file has an info block that a kernel takes for a dax device", () => {
+  const path = join(work, "nv");
+  createShareFile(path, 128 * MiB);
+  expect(statSync(path).size).toBe(128 * MiB);
+  using fd = Fd.open(path, 0);
+  using mapping = new Mapping(fd.number, 8192, path, 1);
+  const block = mapping.bytes.slice(4096, 8192);
+  const view = new DataView(block.buffer);
+  expect(new TextDecoder().decode(block.subarray(0, 16))).toBe("NVDIMM_DAX_INFO\0");
+  expect([view.getUint16(52, true), view.getUint16(54, true)]).toEqual([1, 4]);
+  expect(view.getBigUint64(56, true)).toBe(BigInt(2 * MiB));
+  expect(view.getBigUint64(64, true)).toBe(BigInt((126 * MiB) / 4096));
+  expect([72, 76, 80, 84, 88].map((at) => view.getUint32(at, true))).toEqual([
+    1,
+    0,
+    0,
+    2 * MiB,
+    4096,
+  ]);
+  const sum = view.getBigUint64(4088, true);
+  view.setBigUint64(4088, 0n, true);
+  let low = 0n;
+  let high = 0n;
+  for (let at = 0; at < 4096; at += 4) {
+    low = (low + BigInt(view.getUint32(at, true))) & 0xffff_ffffn;
+    high = (high + low) & 0xffff_ffffn;
+  }
+  expect(sum).toBe((high << 32n) | low);
+  expect(infoBlock.size).toBe(4096);
+  expect(() => createShareFile(path, 128 * MiB)).toThrow("EEXIST");
+});
+
+test("QEMU's options give the receiver's guest no way to write", () => {
+  const { sender, receiver } = qemuOptions("/tmp/a,b", 4 * MiB);
+  expect(sender).toContain("mem-path=/tmp/a,,b,size=4194304,share=on ");
+  expect(receiver).toContain("share=on,readonly=on -device nvdimm,memdev=framepass,unarmed=on");
+});
