@@ -32,6 +32,8 @@ export interface Played {
   /** From the picture number SETTLED to the last. */
   readonly settled: number;
   readonly times: readonly string[];
+  /** Bytes on the heap afterwards, where the back-end is in the player's process. */
+  readonly heap: number;
 }
 
 const socket = "/tmp/video.sock";
@@ -117,9 +119,9 @@ export class Vicodec {
     await this.guest[Symbol.asyncDispose]();
   }
 
-  /** Starts a front-end that stays connected. */
-  player(): Player {
-    return new Player(this.guest);
+  /** Starts a front-end that stays connected: to the back-end that serves, or to one in its own process. */
+  player(where: "served" | "own process" = "served"): Player {
+    return new Player(this.guest, where === "served" ? socket : this.decoder);
   }
 }
 
@@ -132,9 +134,9 @@ export class Player {
   readonly #base = `/tmp/play${++players}`;
   #turns = 0;
 
-  constructor(guest: Guest) {
+  constructor(guest: Guest, where: string) {
     this.#guest = guest;
-    this.job = guest.start(`exec /tmp/player ${socket} ${this.#base}`, { timeoutMs: 240_000 });
+    this.job = guest.start(`exec /tmp/player ${where} ${this.#base}`, { timeoutMs: 240_000 });
   }
 
   async #tell(wishes: readonly StreamWish[]): Promise<void> {

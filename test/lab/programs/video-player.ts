@@ -1,11 +1,15 @@
 // Runs in a guest of the lab, compiled: a vhost-user front-end with a virtio-video driver of the tests' in it, which decodes
 // FWHT clips through the back-end at a socket. What to play is told in files: BASE.1, then BASE.2 and so on, each a JSON
 // array of streams that run at the same time; a line of JSON answers each. An empty array ends it.
-// usage: video-player SOCKET BASE
+// usage: video-player SOCKET|DEVICE BASE: with a device the back-end is in the same process, for its heap to be measured.
 import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { unixAddress } from "../../../ffi/sockaddr.ts";
-import { startConnect } from "../../../ffi/socket.ts";
+import type { Fd } from "../../../ffi/fd.ts";
+import { socketPair, startConnect } from "../../../ffi/socket.ts";
 import { Loop } from "../../../src/loop.ts";
+import { Connection } from "../../../src/vhost/connection.ts";
+import { openV4l2Decoder } from "../../../src/video/codec/v4l2-decoder.ts";
+import { createVideoDevice } from "../../../src/video/device.ts";
 import { type ClipOptions, ClipPlayer } from "../../support/clip-player.ts";
 import { RemoteDevice } from "../../support/vhost/remote-device.ts";
 import { Driver } from "../../support/video-driver.ts";
@@ -18,18 +22,35 @@ const LIMIT_MS = 10_000;
 const EVENT_BUFFERS = 32;
 const POLL_MS = 20;
 
-const [socket = "", base = ""] = process.argv.slice(2);
+const [where = "", base = ""] = process.argv.slice(2);
 using loop = new Loop();
 
-function result(player: ClipPlayer): Played {
+function result(player: ClipPlayer): Omit<Played, "heap"> {
   const { stream, frames, errors, eos, changes, times } = player;
   const seconds = (player.lastMs - player.firstMs) / 1000;
   const settled = (player.lastMs - player.settledMs) / 1000;
   return { stream, frames, errors, eos, changes, seconds, settled, times: times.map(String) };
 }
 
+/** What stays on the heap after everything that can go has gone. */
+function heapBytes(): number {
+  Bun.gc(true);
+  return process.memoryUsage().heapUsed;
+}
+
+/** A back-end in this process, on a device. */
+function serveHere(device: string, owned: DisposableStack): Fd {
+  const backend = owned.use(openV4l2Decoder(device));
+  const [ours, theirs] = socketPair();
+  owned.use(new Connection(loop, ours, () => createVideoDevice({ backend, maxStreams: 4 })));
+  return theirs;
+}
+
 async function run(): Promise<void> {
-  using device = await RemoteDevice.connect(loop, startConnect(unixAddress(socket)), 256 * MIB);
+  using owned = new DisposableStack();
+  const here = where.startsWith("/dev/");
+  const socket = here ? serveHere(where, owned) : startConnect(unixAddress(where));
+  using device = await RemoteDevice.connect(loop, socket, 256 * MIB);
   const driver = new Driver({ device, memory: device.memory, loop });
   driver.keepAnswers = false;
   for (let n = 0; n < EVENT_BUFFERS; n++) driver.postEvent();
@@ -48,7 +69,8 @@ async function run(): Promise<void> {
     });
     await play(device, players);
     for (const out of outs) closeSync(out);
-    console.log(JSON.stringify(players.map(result)));
+    const heap = here ? heapBytes() : 0;
+    console.log(JSON.stringify(players.map((player) => ({ ...result(player), heap }))));
   }
   if (!device.marginsIntact) throw new Error("something was written beside guest memory");
 }
