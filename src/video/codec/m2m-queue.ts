@@ -30,6 +30,8 @@ export class M2mQueue implements Disposable {
   /** Buffers with the driver. */
   queuedCount = 0;
   streaming = false;
+  /** What people have been told about its buffers. */
+  told = "";
 
   constructor(device: VideoDevice, type: number) {
     this.device = device;

@@ -3,8 +3,8 @@
 // array of streams that run at the same time; a line of JSON answers each. An empty array ends it.
 // usage: video-player SOCKET|DEVICE BASE: with a device the back-end is in the same process, for its heap to be measured.
 import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
-import { unixAddress } from "../../../ffi/sockaddr.ts";
 import type { Fd } from "../../../ffi/fd.ts";
+import { unixAddress } from "../../../ffi/sockaddr.ts";
 import { socketPair, startConnect } from "../../../ffi/socket.ts";
 import { Loop } from "../../../src/loop.ts";
 import { Connection } from "../../../src/vhost/connection.ts";
