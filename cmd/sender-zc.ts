@@ -47,7 +47,13 @@ export const senderZc = defineTool({
     const openShare = () =>
       openShared(values.share, {
         open: (memory, allocator) =>
-          openSource(values.device, { ...values, memory, allocator, heap: DEFAULT_HEAP }),
+          openSource(values.device, {
+            ...values,
+            memory,
+            allocator,
+            heap: DEFAULT_HEAP,
+            queueAtStart: memory === "mmap", // a virtio-media driver exports them before
+          }),
         domain: values.domid,
         region: values.region,
         local: address.kind === "unix",

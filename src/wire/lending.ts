@@ -14,6 +14,7 @@ import { Inbox } from "./inbox.ts";
 import { LentBuffers } from "./lent-buffers.ts";
 import { FRAME_MAGIC } from "./messages.ts";
 import { Outbox } from "./outbox.ts";
+import { sendAtOnce } from "./same-host.ts";
 import { wordsOf, zcAck, zcFrame } from "./zc-messages.ts";
 
 /** What became of lent frames, over all connections. */
@@ -96,6 +97,7 @@ class Lending implements Disposable {
     this.#loop = loop;
     this.#socket = socket;
     this.#source = source;
+    sendAtOnce(socket);
     this.#options = options;
     this.#end = loop.promise<End>();
     const { length } = source.frames;

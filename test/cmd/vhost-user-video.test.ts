@@ -126,6 +126,27 @@ test("it serves one front-end after the other, also those that crash or talk non
     expect(JSON.parse(records.at(-1) ?? "")).toMatchObject({ record: "stopped", front_ends: 31 });
   }));
 
+test("a second front-end waits until the first has left, and nothing of it is mixed in", () =>
+  inFolder(async (socket) => {
+    await using _child = start("-b", "null", "-s", socket);
+    await listening(socket);
+    await onLoop(async (loop) => {
+      const first = connect(loop, socket);
+      expect(await first.word("GET_FEATURES")).toBe(0x1_7000_0003n);
+      first.send("SET_PROTOCOL_FEATURES", payload.word(8n));
+      expect(await first.acknowledged("SET_OWNER")).toBe(0n);
+      using second = connect(loop, socket);
+      second.send("SET_OWNER", undefined, { needReply: true }); // not negotiated by this one
+      second.send("GET_FEATURES");
+      await first.word("GET_FEATURES");
+      const answer = second.receive(3000);
+      const early = await Promise.race([answer, loop.sleep(100, new AbortController().signal)]);
+      expect(early).toBeUndefined();
+      first[Symbol.dispose]();
+      expect((await answer)?.request).toBe(1);
+    });
+  }));
+
 test("--once ends with the first front-end, status 0, and a signal works while one is there", () =>
   inFolder(async (socket) => {
     await onLoop(async (loop) => {

@@ -29,7 +29,7 @@ export class Agent {
   readonly #socket: LineSocket;
   readonly #dir: string;
   readonly #pending = new Map<string, PromiseWithResolvers<number>>();
-  readonly #ready = Promise.withResolvers<void>();
+  #ready = Promise.withResolvers<void>();
   #lastId = 0;
   #failure: Error | undefined;
 
@@ -42,6 +42,14 @@ export class Agent {
   /** Settles when the guest's user land is up. */
   ready(): Promise<void> {
     return this.#ready.promise;
+  }
+
+  /** The guest begins anew: what runs in it is lost, and it will be ready again. */
+  restart(): void {
+    for (const pending of this.#pending.values()) pending.reject(new Error("the guest was reset"));
+    this.#pending.clear();
+    this.#ready = Promise.withResolvers<void>();
+    this.#ready.promise.catch(() => undefined);
   }
 
   /** Starts a script; after `timeoutMs` it is killed and its result is an error. */

@@ -85,6 +85,14 @@ export class Guest {
     this.bootMs = Math.round(performance.now() - from);
   }
 
+  /** Resets the machine in whatever it is doing; settles when its next user land is up. */
+  async reset(): Promise<void> {
+    await this.qmp("set-action", { reboot: "reset" });
+    this.#agent.restart();
+    await this.qmp("system_reset");
+    await this.booted();
+  }
+
   /** Runs a shell script to its end; its status is a result, not an error. */
   run(script: string, options: { readonly timeoutMs?: number } = {}): Promise<Result> {
     return this.start(script, options).result;

@@ -1,11 +1,12 @@
 // What a front-end may get wrong in messages, and what it costs it: a refusal, or its connection, and nothing else.
-import { expect, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
 import { Signal } from "../../ffi/epoll.ts";
 import { Fd } from "../../ffi/fd.ts";
+import { log } from "../../src/log.ts";
 import { messageRows } from "../../src/vhost/messages.ts";
 import { openDescriptors } from "../support/resources.ts";
 import { payload } from "../support/vhost/front-end.ts";
-import { roundTrip, type Scene, withScene } from "../support/vhost/scene.ts";
+import { requestParts, roundTrip, type Scene, turns, withScene } from "../support/vhost/scene.ts";
 
 const bytes = (length: number) => new Uint8Array(new ArrayBuffer(length));
 const ALL = 0x1b209n;
@@ -275,4 +276,78 @@ test("descriptors that cannot be waited for or written to are refused", () =>
     const kick = { fds: [file.number] };
     expect(await scene.frontEnd.acknowledged("SET_VRING_KICK", payload.word(0n), kick)).toBe(1n);
     await alive(scene);
+  }));
+
+test("a table with too few or too many descriptors is refused, and none of them stays open", () =>
+  negotiated(async (scene) => {
+    const { frontEnd, ram } = scene;
+    const here = openDescriptors();
+    const table = payload.regions(ram.rows);
+    for (const count of [0, 2, 33]) {
+      const fds = new Array<number>(count).fill(ram.fd.number);
+      expect(await frontEnd.acknowledged("SET_MEM_TABLE", table, { fds })).toBe(1n);
+    }
+    for (const count of [0, 2]) {
+      const [row] = ram.rows;
+      if (row === undefined) throw new Error("no region");
+      const fds = new Array<number>(count).fill(ram.fd.number);
+      expect(await frontEnd.acknowledged("ADD_MEM_REG", payload.region(row), { fds })).toBe(1n);
+    }
+    expect(openDescriptors()).toBe(here);
+    await alive(scene);
+  }));
+
+test("a table of 33 regions, or of more than its bytes hold, is refused", () =>
+  negotiated(async (scene) => {
+    for (const count of [0, 2, 33, 0x0800_0000, 0xffff_ffff]) {
+      const table = payload.regions(scene.ram.rows);
+      new DataView(table.buffer).setUint32(0, count, true);
+      const fds = [scene.ram.fd.number];
+      expect(await scene.frontEnd.acknowledged("SET_MEM_TABLE", table, { fds })).toBe(1n);
+    }
+    await alive(scene);
+  }));
+
+test("a message without an end is waited for five seconds", () =>
+  withScene({}, async ({ frontEnd, connection, loop }) => {
+    const real = performance.now.bind(performance);
+    let aheadMs = 0;
+    const clock = spyOn(performance, "now").mockImplementation(() => real() + aheadMs);
+    try {
+      frontEnd.raw(bytes(3));
+      await turns(loop);
+      aheadMs = 4900;
+      await turns(loop);
+      aheadMs = 5100;
+      const end = await connection.over;
+      expect((end as Error).message).toBe("no end of a message in 5000 ms");
+    } finally {
+      clock.mockRestore();
+    }
+  }));
+
+test("what a guest and its front-end can cause in the log comes to an end", () =>
+  negotiated(async (scene) => {
+    const { frontEnd, hypervisor, commands, ram, loop } = scene;
+    const lines: string[] = [];
+    const reporters = log.options.reporters;
+    log.options.reporters = [{ log: ({ args }) => lines.push(args.join(" ")) }];
+    log.level = 3;
+    try {
+      await hypervisor.realize();
+      await hypervisor.activate();
+      for (let i = 0; i < 200; i++) {
+        await frontEnd.acknowledged("SET_VRING_NUM", payload.state(9, i));
+        const [part] = requestParts(ram, bytes(8), 8);
+        if (part !== undefined) commands.add([{ ...part, at: 2 ** 40 }]);
+        commands.notify();
+        await turns(loop, 1);
+        commands.takeUsed();
+      }
+      expect(lines.length).toBe(20);
+      expect(lines.at(-1)).toEndWith("no more of this is told");
+    } finally {
+      log.options.reporters = reporters;
+      log.level = -1;
+    }
   }));

@@ -1,6 +1,7 @@
 // The four monitors against the back-end, each by a script of what it sends. Shows order and content of messages, not their timing.
 import { expect, test } from "bun:test";
 import { ECHO, HOLD } from "../support/vhost/echo-device.ts";
+import { MIB } from "../support/vhost/guest-ram.ts";
 import { monitors } from "../support/vhost/monitors.ts";
 import { requestParts, roundTrip, turns, withScene } from "../support/vhost/scene.ts";
 
@@ -20,6 +21,31 @@ test.each(monitors)("$name: features, config, a request and its answer", (monito
     expect(device.host?.ackedFeatures).toBe(0x1_7000_0003n);
     expect(device.calls.slice(-1)).toEqual(["start"]);
   }),
+);
+
+test.each(monitors)("$name: memory in two regions, each with its own descriptor", (monitor) =>
+  withScene(
+    {
+      monitor,
+      places: [
+        { guest: 0, size: MIB },
+        { guest: 64 * MIB, size: MIB },
+      ],
+    },
+    async (scene) => {
+      const { hypervisor, ram, commands } = scene;
+      await hypervisor.realize();
+      await hypervisor.activate();
+      ram.bytes(64 * MIB, 24).set(request(ECHO));
+      commands.add([
+        { at: 64 * MIB, length: 24, writable: false },
+        { at: 65 * MIB - 24, length: 24, writable: true },
+      ]);
+      commands.notify();
+      expect((await commands.used(1))[0]?.length).toBe(24);
+      expect(ram.bytes(65 * MIB - 24, 24)).toEqual(request(ECHO));
+    },
+  ),
 );
 
 test.each(monitors)("$name: event buffers posted before the start are all there", (monitor) =>

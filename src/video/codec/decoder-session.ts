@@ -201,7 +201,6 @@ export class DecoderSession implements CodecSession {
       if ((events & EPOLLHUP) !== 0) throw new SysError("poll", this.#device.path, errno.ENODEV);
       if ((events & EPOLLPRI) !== 0) this.#takeEvents();
       if ((events & (EPOLLOUT | EPOLLERR)) !== 0) this.#bitstream.collect();
-      if ((events & (EPOLLIN | EPOLLERR)) !== 0) this.#pictures.collect();
     } catch (error) {
       if (!(error instanceof SysError)) throw error;
       this.#client.failed(error.message);

@@ -171,9 +171,20 @@ export class PictureQueue implements Disposable {
 
   /** Hands finished pictures over, oldest first, as long as there are resources for them. Throws SysError. */
   deliver(bitstream: BitstreamQueue): void {
-    this.collect();
-    if (this.#queue.userPointers) this.#deliverShared(bitstream);
-    else this.#deliverCopies(bitstream);
+    do {
+      this.collect();
+      if (this.#queue.userPointers) this.#deliverShared(bitstream);
+      else this.#deliverCopies(bitstream);
+      // Some decoders work inside QBUF: what a new buffer has brought is there at once.
+    } while (this.#queue.streaming && this.#refill());
+  }
+
+  /** Gives the decoder what it can have; whether that was anything. Throws SysError. */
+  #refill(): boolean {
+    const before = this.#queue.queuedCount;
+    if (this.#queue.userPointers) this.#share();
+    else if (!this.sawLast) this.#queueAll();
+    return this.#queue.queuedCount > before;
   }
 
   #deliverShared(bitstream: BitstreamQueue): void {
@@ -186,7 +197,6 @@ export class PictureQueue implements Disposable {
       this.handed++;
       this.#client.outputDone(owner, bitstream.stamp(picture.key), bytes, picture.failed);
     }
-    if (this.#queue.streaming) this.#share();
   }
 
   #deliverCopies(bitstream: BitstreamQueue): void {
@@ -207,7 +217,6 @@ export class PictureQueue implements Disposable {
         this.#memoryPlanes > 1 ? this.#bytes : bytes,
         failed,
       );
-      if (this.#queue.streaming && !this.sawLast) this.#give(index);
     }
   }
 

@@ -1,0 +1,71 @@
+// vhost-user-video on the host, for monitors of the lab: what it says, its descriptors, its end.
+
+import { existsSync, readdirSync } from "node:fs";
+
+/** How the daemon ended. */
+export interface DaemonEnd {
+  readonly status: number;
+  /** From the signal to the end. */
+  readonly ms: number;
+  /** What it said on stderr. */
+  readonly said: string;
+  /** Its last record. */
+  readonly stopped: Readonly<Record<string, unknown>>;
+}
+
+/** A running daemon; it ends with its owner. */
+export class VideoDaemon {
+  readonly #child: Bun.Subprocess<"ignore", "pipe", "pipe">;
+
+  private constructor(child: Bun.Subprocess<"ignore", "pipe", "pipe">) {
+    this.#child = child;
+  }
+
+  /** Starts the program at `path` with the null codec and waits until it listens. */
+  static async start(path: string, socket: string): Promise<VideoDaemon> {
+    const command = ["setpriv", "--pdeathsig", "KILL", "--", path];
+    const child = Bun.spawn([...command, "-b", "null", "-s", socket, "--json"], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const daemon = new VideoDaemon(child);
+    await daemon.until(() => existsSync(socket));
+    return daemon;
+  }
+
+  /** Descriptors it has open now. */
+  descriptors(): number {
+    return readdirSync(`/proc/${this.#child.pid}/fd`).length;
+  }
+
+  /** Waits until something holds. */
+  async until(holds: () => boolean, timeoutMs = 5000): Promise<void> {
+    const lateMs = performance.now() + timeoutMs;
+    while (!holds()) {
+      if (this.#child.exitCode !== null || this.#child.signalCode !== null) {
+        throw new Error(`the daemon has ended: ${await new Response(this.#child.stderr).text()}`);
+      }
+      if (performance.now() > lateMs) {
+        throw new Error(`waited ${timeoutMs} ms, the daemon has ${this.descriptors()} descriptors`);
+      }
+      await Bun.sleep(20);
+    }
+  }
+
+  /** Ends it with SIGTERM. */
+  async end(): Promise<DaemonEnd> {
+    const from = performance.now();
+    this.#child.kill("SIGTERM");
+    const status = await this.#child.exited;
+    const ms = Math.round(performance.now() - from);
+    const said = await new Response(this.#child.stderr).text();
+    const records = (await new Response(this.#child.stdout).text()).trim().split("\n");
+    return { status, ms, said, stopped: JSON.parse(records.at(-1) ?? "{}") };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await this.#child.exited;
+  }
+}
