@@ -97,26 +97,33 @@ test("a picture buffer that is too small goes back with the ERR flag, the pictur
   expect([large.flags, large.timestamp, large.size]).toEqual([0, 9n, PICTURE]);
 });
 
-test("a picture crosses 700 entries in any order, and bytes beside them stay", () => {
-  using p = prepared();
-  const { driver } = p;
-  const piece = 9; // bytes, so that entries begin and end anywhere
-  const at = driver.allocate(700 * 16);
-  const entries = Array.from({ length: 700 }, (_, i) => ({
-    address: at + BigInt(((i * 263) % 700) * 16),
-    length: piece,
-  }));
-  driver.resource(1, s.OUTPUT, 30, [entries]);
-  driver.queue(1, s.OUTPUT, 30);
-  input(driver, 1, 5n);
-  const bytes = driver.memory.bytes(at, 700 * 16);
-  const order = entries.map(({ address }) => Number(address - at));
-  for (const [i, start] of order.entries())
-    for (let k = 0; k < 16; k++) {
-      const painted = k < piece && i * piece + k < PICTURE;
-      if (bytes[start + k] !== (painted ? 0x80 : 0)) throw new Error(`byte ${start + k}`);
-    }
-});
+test.each([
+  [700, 263, 9],
+  [6200, 1009, 1],
+])(
+  "a picture crosses %d entries in any order, and bytes beside them stay",
+  (count, stride, piece) => {
+    using p = prepared();
+    const { driver } = p;
+    const at = driver.allocate(count * 16);
+    // A few bytes each, so that entries begin and end anywhere.
+    const entries = Array.from({ length: count }, (_, i) => ({
+      address: at + BigInt(((i * stride) % count) * 16),
+      length: piece,
+    }));
+    driver.resource(1, s.OUTPUT, 30, [entries]);
+    const sent = driver.queue(1, s.OUTPUT, 30);
+    input(driver, 1, 5n);
+    expect([sent.timestamp, sent.size, sent.flags]).toEqual([5n, PICTURE, 0]);
+    const bytes = driver.memory.bytes(at, count * 16);
+    const order = entries.map(({ address }) => Number(address - at));
+    for (const [i, start] of order.entries())
+      for (let k = 0; k < 16; k++) {
+        const painted = k < piece && i * piece + k < PICTURE;
+        if (bytes[start + k] !== (painted ? 0x80 : 0)) throw new Error(`byte ${start + k}`);
+      }
+  },
+);
 
 test("planes of their own get the colour planes, also when they are larger than needed", () => {
   using p = prepared();

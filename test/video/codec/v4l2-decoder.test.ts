@@ -1,6 +1,7 @@
 // The V4L2 decoder back-end on a fake memory-to-memory device: both APIs, both memory types, and drivers with quirks.
 import { describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
+import { EPOLLIN, EPOLLOUT, EPOLLPRI } from "../../../ffi/epoll.ts";
 import { errno } from "../../../ffi/errno.ts";
 import { decoderOn, openV4l2Decoder } from "../../../src/video/codec/v4l2-decoder.ts";
 import * as s from "../../../src/video/structs.ts";
@@ -159,6 +160,26 @@ describe.each(variants)("%s", (_, options) => {
       expect(r.driver.eventList.length).toBe(1);
     },
   );
+
+  test("a queue that has nothing to do, or gave its last picture, is not polled: it would answer for ever", () => {
+    using r = rig(options);
+    const watched = () => r.fake.contexts[1]?.watch?.events ?? -1;
+    expect(watched()).toBe(EPOLLPRI);
+    feed(r, 1, frame(1), 1n);
+    readParams(r);
+    want(r, 11);
+    want(r, 12);
+    expect(watched() & EPOLLOUT).toBe(0); // all bitstream was read
+    r.driver.drain(1);
+    r.fake.settle();
+    expect(watched()).toBe(EPOLLPRI);
+    feed(r, 1, frame(2), 2n);
+    for (const id of [13, 14, 15]) want(r, id);
+    expect(watched() & EPOLLIN).toBe(EPOLLIN);
+    r.driver.clear(1, s.OUTPUT);
+    r.driver.clear(1, s.INPUT);
+    expect(watched()).toBe(EPOLLPRI);
+  });
 
   test("a cleared drain is cancelled, and what comes after it is decoded", () => {
     using r = rig(options);
