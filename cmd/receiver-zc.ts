@@ -3,7 +3,7 @@ import { openVideoDevice } from "../src/capture/device.ts";
 import { defineTool, runMain } from "../src/cli.ts";
 import { UsageError } from "../src/errors.ts";
 import { StampChecker } from "../src/format/stamp.ts";
-import { openOutput } from "../src/output/file.ts";
+import { type Output, openOutputWhenRead } from "../src/output/file.ts";
 import { playCommand } from "../src/output/play.ts";
 import { openImporters, shareNames } from "../src/share/index.ts";
 import { allowList, parseAddress } from "../src/wire/address.ts";
@@ -33,6 +33,8 @@ export const receiverZc = defineTool({
     if (values.json && values.output === "-")
       throw new UsageError("--json and --output - both want stdout");
     const address = parseAddress("--listen", values.listen, values.port);
+    if (values.allow.length > 0 && (address.kind === "unix" || address.kind === "vsock"))
+      throw new UsageError(`--allow is for IP addresses, not for --listen ${values.listen}`);
     const allowed = allowList(values.allow);
     using owned = new DisposableStack();
     const importers = openImporters(values.share, {
@@ -41,8 +43,7 @@ export const receiverZc = defineTool({
       local: address.kind === "unix",
     });
     for (const importer of importers) owned.use(importer);
-    const output =
-      values.output === undefined ? undefined : owned.use(openOutput(loop, values.output));
+    let output: Output | undefined;
     const checker = values.verify ? new StampChecker() : undefined;
     const end = await serveSenders(
       loop,
@@ -53,6 +54,11 @@ export const receiverZc = defineTool({
         frames: values.frames,
         stats: values.stats,
         json: values.json,
+        prepare: async () => {
+          if (values.output === undefined) return;
+          output = await openOutputWhenRead(loop, values.output, signal);
+          owned.use(output);
+        },
         receive: (on, socket, hooks, stop) =>
           borrowFrames(
             on,
@@ -71,7 +77,7 @@ export const receiverZc = defineTool({
           output?.finish(fps);
           const lines: string[] = [];
           if (checker !== undefined) lines.push(`verified ${checker.verified} frames`);
-          if (output?.picture !== undefined)
+          if (output?.picture !== undefined && output.frames > 0)
             lines.push(playCommand(output.name, output.picture, fps));
           return { lines, fields: checker === undefined ? {} : { verified: checker.verified } };
         },

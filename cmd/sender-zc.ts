@@ -47,7 +47,13 @@ export const senderZc = defineTool({
     const openShare = () =>
       openShared(values.share, {
         open: (memory, allocator) =>
-          openSource(values.device, { ...values, memory, allocator, heap: DEFAULT_HEAP }),
+          openSource(values.device, {
+            ...values,
+            memory,
+            allocator,
+            heap: DEFAULT_HEAP,
+            queueAtStart: memory === "mmap", // a virtio-media driver exports them before
+          }),
         domain: values.domid,
         region: values.region,
         local: address.kind === "unix",
@@ -69,7 +75,7 @@ export const senderZc = defineTool({
         },
         summary: () => ({
           lines: [
-            `${counts.returned} frames came back, ${counts.overdue} of all not in ${values["ack-timeout"]} ms`,
+            `${counts.returned} frames came back, ${counts.overdue} took longer than ${values["ack-timeout"]} ms`,
           ],
           fields: { ...counts },
         }),

@@ -37,6 +37,11 @@ export const tools: readonly ToolRow[] = [
     load: async () => (await import("./receiver-zc.ts")).receiverZc as unknown as Tool,
   },
   {
+    name: "receiver_zc_sdl",
+    summary: "show a sender's frames from where they are",
+    load: async () => (await import("./receiver-zc-sdl.ts")).receiverZcSdl as unknown as Tool,
+  },
+  {
     name: "share",
     summary: "prepare the host file by which two guests share memory",
     unlinked: true,

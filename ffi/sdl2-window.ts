@@ -1,8 +1,9 @@
-// SDL's video subsystem, a window with its renderer, textures: each has one owner.
+// SDL's video subsystem, a window with its renderer: each has one owner.
 
 import { addressOf, cString } from "./libc.ts";
 import { textAt } from "./library.ts";
 import * as k from "./sdl2.ts";
+import { SdlTexture } from "./sdl2-texture.ts";
 import type { Struct } from "./struct.ts";
 
 /** A rectangle in SDL's form. */
@@ -26,6 +27,8 @@ export class SdlVideo implements Disposable {
   constructor() {
     const sdl = k.sdl();
     k.setHint("SDL_NO_SIGNAL_HANDLERS", "1"); // SIGINT stays the loop's
+    // Without it libwayland complains on stderr, though nobody asked for Wayland; nothing is there.
+    k.setUnsetVariable("XDG_RUNTIME_DIR", "/nonexistent");
     k.setHint("SDL_FRAMEBUFFER_ACCELERATION", "0"); // the software renderer writes to the window itself
     k.sdlMust(sdl.SDL_InitSubSystem(k.SDL_INIT_VIDEO), "SDL_InitSubSystem", "video");
     this.driver = textAt(sdl.SDL_GetCurrentVideoDriver());
@@ -43,12 +46,13 @@ export class SdlVideo implements Disposable {
     return k.sdl().SDL_PollEvent(this.#eventAt) === 1 ? this.#event : undefined;
   }
 
-  /** The part of a screen that a window may cover. */
+  /** The part of a screen that a window may cover; boundless where the window system does not say. */
   usable(display: number): Size {
     const rect = k.sdlRect.alloc();
     const r = k.sdl().SDL_GetDisplayUsableBounds(display, rect.$address);
     k.sdlMust(r, "SDL_GetDisplayUsableBounds", `display ${display}`);
-    return { width: rect.w, height: rect.h };
+    const known = rect.w > 0 && rect.h > 0;
+    return known ? { width: rect.w, height: rect.h } : { width: Infinity, height: Infinity };
   }
 
   /** Sets how YCbCr becomes RGB from now on: an SDL_YUV_CONVERSION_*. */
@@ -223,104 +227,11 @@ export class SdlWindow implements Disposable {
   }
 }
 
-/** Mesa's renderers without a GPU: SDL's own needs a fifth of their time. docs/decisions/0011-display-path.md */
+/** Mesa's renderers without a GPU: SDL's own needs a fifth of their time. docs/decisions/0011-without-a-gpu.md */
 const softwareGl = /llvmpipe|softpipe|swrast/i;
 
 /** An accelerated renderer, or 0. */
 function createAccelerated(window: number, vsync: boolean): number {
   const flags = (k.SDL_RENDERER_ACCELERATED | (vsync ? k.SDL_RENDERER_PRESENTVSYNC : 0)) >>> 0;
   return k.sdl().SDL_CreateRenderer(window, -1, flags);
-}
-
-const accesses = {
-  streaming: k.SDL_TEXTUREACCESS_STREAMING,
-  target: k.SDL_TEXTUREACCESS_TARGET,
-} as const;
-
-/** A texture of a window's renderer. Its window must outlive it. */
-export class SdlTexture implements Disposable, Size {
-  readonly width: number;
-  readonly height: number;
-  /** Distance of two rows while it is locked, bytes; of the first plane. */
-  pitch = 0;
-  readonly #handle: number;
-  readonly #locked = k.lockResult.alloc();
-  readonly #lockedAt = this.#locked.$address;
-  #address = 0;
-  #open = true;
-
-  /** A texture of one of SDL's pixel formats. Throws CallError: every renderer has a largest size. */
-  constructor(
-    window: SdlWindow,
-    format: number,
-    { width, height }: Size,
-    access: keyof typeof accesses = "streaming",
-  ) {
-    const handle = k
-      .sdl()
-      .SDL_CreateTexture(window.handle, format, accesses[access], width, height);
-    this.#handle = k.sdlMade(handle, "SDL_CreateTexture", `${width}x${height}`);
-    this.width = width;
-    this.height = height;
-  }
-
-  get handle(): number {
-    if (!this.#open) throw new Error("the texture is gone");
-    return this.#handle;
-  }
-
-  /** Blends with what is under it by its alpha, in whole pixels. */
-  overlay(): this {
-    k.sdl().SDL_SetTextureBlendMode(this.handle, k.SDL_BLENDMODE_BLEND);
-    return this.smooth(false);
-  }
-
-  /** Scales smoothly, or in whole pixels. */
-  smooth(on: boolean): this {
-    const mode = on ? k.SDL_ScaleModeLinear : k.SDL_ScaleModeNearest;
-    k.sdl().SDL_SetTextureScaleMode(this.handle, mode);
-    return this;
-  }
-
-  /** Address of its memory, for writing only, until `unlock`; the same one while it stays locked. Throws CallError. */
-  lock(): number {
-    if (this.#address !== 0) return this.#address;
-    const r = k.sdl().SDL_LockTexture(this.handle, 0, this.#lockedAt, this.#lockedAt + 8);
-    k.sdlMust(r, "SDL_LockTexture", `${this.width}x${this.height}`);
-    this.pitch = this.#locked.pitch;
-    this.#address = this.#locked.pixels;
-    return this.#address;
-  }
-
-  /** Hands what was written to the renderer. */
-  unlock(): void {
-    if (this.#address === 0) return;
-    this.#address = 0;
-    k.sdl().SDL_UnlockTexture(this.handle);
-  }
-
-  /** Copies a picture in: an address and a row length for each plane (one, two or three). Throws CallError. */
-  update(planes: readonly { readonly address: number; readonly pitch: number }[]): void {
-    this.unlock();
-    const sdl = k.sdl();
-    const [y, u, v] = planes;
-    if (y === undefined) throw new RangeError("a picture has planes");
-    const handle = this.handle;
-    if (u === undefined) {
-      k.sdlMust(sdl.SDL_UpdateTexture(handle, 0, y.address, y.pitch), "SDL_UpdateTexture", "");
-    } else if (v === undefined) {
-      const r = sdl.SDL_UpdateNVTexture(handle, 0, y.address, y.pitch, u.address, u.pitch);
-      k.sdlMust(r, "SDL_UpdateNVTexture", "");
-    } else {
-      const rest = [u.address, u.pitch, v.address, v.pitch] as const;
-      const r = sdl.SDL_UpdateYUVTexture(handle, 0, y.address, y.pitch, ...rest);
-      k.sdlMust(r, "SDL_UpdateYUVTexture", "");
-    }
-  }
-
-  [Symbol.dispose](): void {
-    if (!this.#open) return;
-    this.#open = false;
-    k.sdl().SDL_DestroyTexture(this.#handle);
-  }
 }

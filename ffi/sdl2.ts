@@ -13,6 +13,7 @@ const address = FFIType.i64_fast;
 const none = FFIType.void;
 
 const signatures = {
+  SDL_ConvertPixels: { args: [int, int, u, at, int, u, at, int], returns: int },
   SDL_CreateRenderer: { args: [at, int, u], returns: address },
   SDL_CreateTexture: { args: [at, u, int, int, int], returns: address },
   SDL_CreateWindow: { args: [at, int, int, int, int, u], returns: address },
@@ -48,6 +49,7 @@ const signatures = {
   SDL_SetWindowPosition: { args: [at, int, int], returns: none },
   SDL_SetWindowSize: { args: [at, int, int], returns: none },
   SDL_SetWindowTitle: { args: [at, at], returns: none },
+  SDL_setenv: { args: [at, at, int], returns: int },
   SDL_SetYUVConversionMode: { args: [int], returns: none },
   SDL_ShowWindow: { args: [at], returns: none },
   SDL_ShowCursor: { args: [int], returns: int },
@@ -150,4 +152,10 @@ export function sdlMade(pointer: number, call: string, object: string): number {
 export function setHint(name: string, value: string): void {
   const [n, v] = [cString(name), cString(value)];
   sdl().SDL_SetHint(addressOf(n), addressOf(v));
+}
+
+/** Sets a variable of the C library's environment that is not set; the runtime's `process.env` is another one. */
+export function setUnsetVariable(name: string, value: string): void {
+  const [n, v] = [cString(name), cString(value)];
+  sdl().SDL_setenv(addressOf(n), addressOf(v), 0);
 }

@@ -11,7 +11,7 @@ const directory = join(projectDir, "test/bench");
 /** Every bench there is: the modules of test/bench that export one. */
 async function benches(): Promise<Bench[]> {
   const modules = readdirSync(directory).filter(
-    (name) => /^[a-z-]+\.ts$/.test(name) && !name.endsWith("-side.ts") && name !== "bench.ts",
+    (name) => /^[a-z-]+\.ts$/.test(name) && !name.endsWith("-side.ts"),
   );
   const found = await Promise.all(
     modules.map((name) => import(join(directory, name)) as Promise<{ bench?: Bench }>),

@@ -1,7 +1,7 @@
 // `bun run build`: dist/framepass, a link and a manual page per tool. `bun run build TOOL`: that tool alone. `bun run build --all`:
 // the executables for the four Linux targets, with SHA256SUMS.
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ToolRow } from "../cmd/tools.ts";
 import { ensureNpm, projectDir } from "./ensure.ts";
@@ -19,11 +19,15 @@ function commit(): string {
   return `${head.stdout.toString().trim()}${changed ? "-changed" : ""}`;
 }
 
+/** Where `path` is made before it takes its place: others may be running, or making, the same file now. */
+const besides = (path: string) => `${path}.${process.pid}`;
+
 /**
  * Compiles `entry` to `outfile`. An executable must not let the directory it is started in have a say:
  * everything Bun would load from there by itself is switched off.
  */
 function compile(entry: string, outfile: string, target: string, cross: boolean): void {
+  const fresh = besides(outfile);
   const build = Bun.spawnSync(
     [
       process.execPath,
@@ -39,12 +43,13 @@ function compile(entry: string, outfile: string, target: string, cross: boolean)
       `FRAMEPASS_COMMIT=${JSON.stringify(commit())}`,
       "--define",
       `FRAMEPASS_TARGET=${JSON.stringify(target)}`,
-      `--outfile=${outfile}`,
+      `--outfile=${fresh}`,
     ],
     { cwd: projectDir, stdin: "ignore", timeout: 300_000 },
   );
-  if (build.exitCode === 0) return;
-  throw new Error(`building ${entry} for ${target}: ${build.stderr.toString().trim()}`);
+  if (build.exitCode !== 0)
+    throw new Error(`building ${entry} for ${target}: ${build.stderr.toString().trim()}`);
+  renameSync(fresh, outfile);
 }
 
 const hostTarget = `linux-${process.arch}`;
@@ -55,8 +60,9 @@ async function buildAll(): Promise<void> {
   compile("cmd/framepass.ts", join(dist, "framepass"), hostTarget, false);
   const links = tools.filter(({ unlinked }) => unlinked !== true).map(({ name }) => name);
   for (const name of links) {
-    rmSync(join(dist, name), { force: true });
-    symlinkSync("framepass", join(dist, name));
+    const link = join(dist, name);
+    symlinkSync("framepass", besides(link));
+    renameSync(besides(link), link);
   }
   console.log(`dist/framepass, and links to it: ${links.join(", ")}`);
   await writeManuals(tools);
@@ -84,7 +90,6 @@ async function buildTool(word: string): Promise<number> {
     return 2;
   }
   const outfile = join(dist, tool.name);
-  rmSync(outfile, { force: true }); // it may be a link to dist/framepass, which must not be overwritten
   compile(`cmd/${tool.name.replaceAll("_", "-")}.ts`, outfile, hostTarget, false);
   console.log(`dist/${tool.name}`);
   return 0;

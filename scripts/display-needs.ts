@@ -3,7 +3,8 @@
 import type { DebianNeed } from "./ensure.ts";
 
 const triplet = process.arch === "x64" ? "x86_64-linux-gnu" : "aarch64-linux-gnu";
-const library = (file: string) => `/usr/lib/${triplet}/${file}`;
+/** Where Debian keeps a shared library. */
+export const library = (file: string) => `/usr/lib/${triplet}/${file}`;
 
 export const displayNeeds: readonly DebianNeed[] = [
   { package: "xvfb", provides: "Xvfb" },

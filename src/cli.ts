@@ -2,7 +2,7 @@
 // options.ts, because citty takes unknown ones, surplus words and missing values; citty renders the help.
 import { stripVTControlCharacters } from "node:util";
 import type { ArgsDef } from "citty";
-import { exitCodes, exitStatus, isExpected, UsageError } from "./errors.ts";
+import { exitCodes, exitStatus, isExpected, UnavailableError, UsageError } from "./errors.ts";
 import { log, logDefect, logLevels, setUpLog } from "./log.ts";
 import { Loop } from "./loop.ts";
 import {
@@ -92,6 +92,8 @@ async function runTool<O extends Options, P extends Operands>(
   } catch (error) {
     endStatus();
     if (error instanceof UsageError) log.error(`${error.message}; see ${tool.name} --help`);
+    else if (error instanceof UnavailableError)
+      log.fatal(error.message); // no error of ours
     else if (isExpected(error)) log.error(error.message);
     else logDefect(error);
     return exitStatus(error);

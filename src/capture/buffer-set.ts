@@ -21,6 +21,8 @@ export interface BufferOptions {
   readonly openHeap?: (path: string) => Allocator;
   /** Where the buffers are to be, with V4L2_MEMORY_USERPTR; sources without a device have theirs there too. */
   readonly allocator?: Allocator | undefined;
+  /** Queue the buffers when the stream starts, not before: they are to be exported first. */
+  readonly queueAtStart?: boolean | undefined;
 }
 
 /** The memory types by V4L2's number, as error texts spell them. */
@@ -49,7 +51,7 @@ export interface BufferSet extends Disposable {
   readonly queued: boolean[];
 }
 
-/** Makes the buffers and queues them. Throws Refused (DMABUF, USERPTR) or UnavailableError. */
+/** Makes the buffers and queues them, unless that is for later. Throws Refused (DMABUF, USERPTR) or UnavailableError. */
 export function makeBuffers(
   device: VideoDevice,
   agreed: Negotiated,
@@ -78,7 +80,8 @@ export function makeBuffers(
   const sizes = agreed.planes.map((plane) => plane.sizeimage);
   const memory = owned.use(takeMemory(queue, count, { sizes, needs: cut.needs }, options));
   const pieces = memory.buffers.map((planes) => piecesOf(cut, planes));
-  for (let index = 0; index < count; index++) {
+  const queued = new Array<boolean>(count).fill(options.queueAtStart !== true);
+  for (let index = 0; queued[index] === true; index++) {
     const r = memory.queue(index);
     if (r < 0) throw refuse("VIDIOC_QBUF", r);
   }
@@ -87,7 +90,7 @@ export function makeBuffers(
     queue,
     memory,
     pieces,
-    queued: new Array<boolean>(count).fill(true),
+    queued,
     [Symbol.dispose]: () => release.dispose(),
   };
 }

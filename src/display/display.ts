@@ -15,7 +15,7 @@ import { startVideo } from "./driver.ts";
 import { Figures, Rate } from "./figures.ts";
 import { loaderFor } from "./loader.ts";
 import { checkSnapshotDir, conversionFor, type DisplayOptions } from "./options.ts";
-import { isSharp, place, windowSize } from "./placement.ts";
+import { covers, isSharp, place, windowSize } from "./placement.ts";
 import { Showing, type ShownCounts } from "./showing.ts";
 import { writeSnapshot } from "./snapshot.ts";
 
@@ -89,7 +89,7 @@ export class Display implements Disposable {
     const showing = new Showing(this.#loop, {
       window,
       picture,
-      loader,
+      loader: (window.accelerated ? undefined : loader.onCpu?.()) ?? loader,
       smooth: !isSharp(this.#options.scale),
       counts: this.counts,
       latency: this.latency,
@@ -132,15 +132,17 @@ export class Display implements Disposable {
       if (!there.fullscreen) there.resize(windowSize(picture, this.#video.usable(there.display)));
       return there;
     }
-    const { fullscreen, "no-vsync": noVsync } = this.#options;
+    const { "no-vsync": noVsync } = this.#options;
+    const fullscreen = this.#options.fullscreen || this.#bare; // a smaller one would sit in a corner
     const size = windowSize(picture, this.#video.usable(0));
-    // Without a window system there is nothing but OpenGL; and a renderer asked for by name is kept.
-    const emulation = this.#bare || process.env.SDL_RENDER_DRIVER !== undefined;
+    // Only X11 can be drawn to without OpenGL; and a renderer asked for by name is kept.
+    const { driver } = this.#video;
+    const emulation = driver !== "x11" || process.env.SDL_RENDER_DRIVER !== undefined;
     // SDL's desktop OpenGL renderer draws no textures on DRM alone; SDL_RENDER_DRIVER wins over this.
     if (this.#bare) sdl.setHint("SDL_RENDER_DRIVER", "opengles2");
     const window = this.#makeWindow(size, { fullscreen, vsync: !noVsync, emulation });
     this.#window = window;
-    if (window.fullscreen || this.#bare) this.#video.showCursor(false);
+    if (window.fullscreen) this.#video.showCursor(false);
     const on = window.accelerated ? `on ${window.gl || "a GPU"}` : "on the CPU";
     const sync = window.vsync ? `vsync at ${window.refreshRate} Hz` : "no vsync";
     log.info(
@@ -183,8 +185,10 @@ export class Display implements Disposable {
     if (window === undefined || !window.visible) return;
     const texture = this.#showing?.texture;
     if (texture !== undefined) {
-      window.clear(0, 0, 0);
-      place(this.#rect, this.#options.scale, texture, window.size);
+      const { size } = window;
+      place(this.#rect, this.#options.scale, texture, size);
+      // On the CPU a clear costs a fifth of a frame; a GPU would rather have it.
+      if (window.accelerated || !covers(this.#rect, size)) window.clear(0, 0, 0);
       window.draw(texture, this.#rect);
       this.#figures?.draw(window);
     } else if (this.#card !== undefined) this.#card.draw(window);
@@ -229,9 +233,9 @@ export class Display implements Disposable {
 
   #toggleFullscreen(): void {
     const window = this.#window;
-    if (window === undefined) return;
+    if (window === undefined || this.#bare) return;
     window.fullscreen = !window.fullscreen;
-    this.#video.showCursor(!window.fullscreen && !this.#bare);
+    this.#video.showCursor(!window.fullscreen);
   }
 
   [Symbol.dispose](): void {

@@ -1,7 +1,8 @@
 // How the bytes of a frame become a texture: as they are, where SDL has a texture for the format, or decoded.
 import { addressOf } from "../../ffi/libc.ts";
 import { SDL_PIXELFORMAT_RGB888 } from "../../ffi/sdl2.ts";
-import type { SdlTexture, Size } from "../../ffi/sdl2-window.ts";
+import type { SdlTexture } from "../../ffi/sdl2-texture.ts";
+import type { Size } from "../../ffi/sdl2-window.ts";
 import { JpegDecoder } from "../../ffi/turbojpeg.ts";
 import { ProtocolError } from "../errors.ts";
 import { formats, fourccName, type PixelFormat, pixelFormat } from "../format/formats.ts";
@@ -17,6 +18,8 @@ export interface Loader extends Disposable {
   accepts(bytes: number): boolean;
   /** Brings a picture into a texture; false when it is damaged. Throws CallError. */
   load(texture: SdlTexture, address: number, bytes: number): boolean;
+  /** What does it with less work where the renderer has no GPU, if anything does. */
+  onCpu?(): Loader | undefined;
 }
 
 /** Compressed formats that can be shown: what decodes them. */
@@ -61,6 +64,7 @@ interface MutablePlane {
 class RawLoader implements Loader {
   readonly texture: number;
   readonly exact: Loader["exact"];
+  readonly #even: boolean;
   readonly #layout: readonly PlaneLayout[];
   readonly #tight: number;
   /** Planes of the picture, in memory order and in SDL's order (Y, U, V). */
@@ -85,7 +89,8 @@ class RawLoader implements Loader {
     // SDL rounds the chroma of odd sizes in its own ways: those are copied plane by plane.
     const even = this.#layout.length === 1 || (width % 2 === 0 && height % 2 === 0);
     const rowBytes = this.#layout[0]?.rowBytes ?? 0;
-    this.exact = even && format.model !== "grey" ? { bytes: this.#tight, rowBytes } : undefined;
+    this.#even = even && format.model !== "grey";
+    this.exact = this.#even ? { bytes: this.#tight, rowBytes } : undefined;
   }
 
   accepts(bytes: number): boolean {
@@ -93,9 +98,7 @@ class RawLoader implements Loader {
   }
 
   load(texture: SdlTexture, address: number, bytes: number): boolean {
-    // A sender that leaves its driver's padding at the end of each row does so in proportion in all planes.
-    const padded = this.#layout.every(({ rowBytes }) => (rowBytes * bytes) % this.#tight === 0);
-    const stretch = padded ? bytes / this.#tight : 1;
+    const stretch = stretchOf(this.#layout, this.#tight, bytes);
     let at = address;
     for (let i = 0; i < this.#planes.length; i++) {
       const plane = this.#planes[i];
@@ -109,7 +112,49 @@ class RawLoader implements Loader {
     return true;
   }
 
+  onCpu(): Loader | undefined {
+    if (this.texture === SDL_PIXELFORMAT_RGB888 || !this.#even) return undefined;
+    return new ConvertingLoader(this.texture, this.#layout, this.#tight);
+  }
+
   [Symbol.dispose](): void {}
+}
+
+/**
+ * Rows converted once, to the pixels that windows have. SDL would copy a picture first, and its textures for YCbCr
+ * have pixels of another kind than windows, so that each is converted twice: docs/decisions/0011-without-a-gpu.md.
+ */
+class ConvertingLoader implements Loader {
+  readonly texture = SDL_PIXELFORMAT_RGB888;
+  readonly exact = undefined;
+  readonly #from: number;
+  readonly #layout: readonly PlaneLayout[];
+  readonly #tight: number;
+
+  constructor(from: number, layout: readonly PlaneLayout[], tight: number) {
+    this.#from = from;
+    this.#layout = layout;
+    this.#tight = tight;
+  }
+
+  accepts(bytes: number): boolean {
+    return bytes >= this.#tight;
+  }
+
+  load(texture: SdlTexture, address: number, bytes: number): boolean {
+    const rowBytes = this.#layout[0]?.rowBytes ?? 0;
+    const pitch = rowBytes * stretchOf(this.#layout, this.#tight, bytes);
+    texture.convert(this.#from, address, pitch);
+    return true;
+  }
+
+  [Symbol.dispose](): void {}
+}
+
+/** How much longer than tight rows are: padding that a driver leaves at their end is in proportion in all planes. */
+function stretchOf(layout: readonly PlaneLayout[], tight: number, bytes: number): number {
+  const whole = layout.every(({ rowBytes }) => (rowBytes * bytes) % tight === 0);
+  return whole ? bytes / tight : 1;
 }
 
 function jpegLoader(): Loader {

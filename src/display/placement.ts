@@ -27,6 +27,11 @@ export function place(rect: Rect, mode: ScaleMode, picture: Size, window: Size):
   rect.y = Math.round((window.height - rect.h) / 2);
 }
 
+/** Whether a picture at `rect` leaves nothing of the window to be seen. */
+export function covers({ x, y, w, h }: Rect, window: Size): boolean {
+  return x <= 0 && y <= 0 && x + w >= window.width && y + h >= window.height;
+}
+
 /** The size to open a window with: the picture's, or what of its shape fits on the screen. */
 export function windowSize(picture: Size, screen: Size): Size {
   const scale = Math.min(1, screen.width / picture.width, screen.height / picture.height);

@@ -1,7 +1,8 @@
 // One stream in a window: three textures, of which one is shown, one waits to be shown and one is received into.
 // The newest complete frame is shown at the end of a loop turn; what it replaces unseen is counted.
 
-import { SdlTexture, type SdlWindow } from "../../ffi/sdl2-window.ts";
+import { SdlTexture } from "../../ffi/sdl2-texture.ts";
+import type { SdlWindow } from "../../ffi/sdl2-window.ts";
 import type { Picture } from "../format/layout.ts";
 import type { Histogram } from "../histogram.ts";
 import type { Deferred, Loop } from "../loop.ts";

@@ -1,7 +1,8 @@
 // The picture on the screen as a PNG file.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { SdlTexture, SdlWindow } from "../../ffi/sdl2-window.ts";
+import type { SdlTexture } from "../../ffi/sdl2-texture.ts";
+import type { SdlWindow } from "../../ffi/sdl2-window.ts";
 import { encodeRgb } from "../output/png.ts";
 
 /** Writes the picture of `texture`, in its own size, into the folder; the file's name. Throws CallError or a file system error. */

@@ -2,7 +2,8 @@
 
 import { addressOf } from "../../ffi/libc.ts";
 import { SDL_PIXELFORMAT_ARGB8888 } from "../../ffi/sdl2.ts";
-import { type Rect, SdlTexture, type SdlWindow, type Size } from "../../ffi/sdl2-window.ts";
+import { SdlTexture } from "../../ffi/sdl2-texture.ts";
+import type { Rect, SdlWindow, Size } from "../../ffi/sdl2-window.ts";
 import { GLYPH_HEIGHT, GLYPH_WIDTH, glyphOf } from "./font.ts";
 
 const MARGIN = 3;

@@ -44,12 +44,30 @@ export class Canvas {
       const top = Math.ceil(y / component.down);
       const bottom = Math.ceil(Math.min(this.height, y + height) / component.down);
       const value = values[c] ?? 0;
+      const { bits } = component;
       for (let row = top; row < bottom; row++) {
         let at = plane.offset + row * plane.rowBytes + component.offset + left * component.step;
-        for (let column = left; column < right; column++, at += component.step)
-          this.bytes[at] = value;
+        if (bits !== undefined) {
+          for (let column = left; column < right; column++, at += component.step)
+            this.#setBits(at, bits, value);
+        } else {
+          for (let column = left; column < right; column++, at += component.step)
+            this.bytes[at] = value;
+        }
       }
     }
+  }
+
+  #wordAt(at: number): number {
+    return (this.bytes[at] ?? 0) | ((this.bytes[at + 1] ?? 0) << 8);
+  }
+
+  #setBits(at: number, { shift, count }: { shift: number; count: number }, value: number): void {
+    const most = (1 << count) - 1;
+    const word =
+      (this.#wordAt(at) & ~(most << shift)) | (Math.round((value * most) / 255) << shift);
+    this.bytes[at] = word;
+    this.bytes[at + 1] = word >> 8;
   }
 
   /** The colour of a pixel. */
@@ -58,9 +76,11 @@ export class Canvas {
       const plane = this.#planes[component.plane];
       if (plane === undefined) return 0;
       const row = plane.offset + Math.floor(y / component.down) * plane.rowBytes;
-      return (
-        this.bytes[row + component.offset + Math.floor(x / component.across) * component.step] ?? 0
-      );
+      const at = row + component.offset + Math.floor(x / component.across) * component.step;
+      if (component.bits === undefined) return this.bytes[at] ?? 0;
+      const { shift, count } = component.bits;
+      const most = (1 << count) - 1;
+      return Math.round((((this.#wordAt(at) >> shift) & most) * 255) / most);
     });
     const [a = 0, b = 0, c = 0] = values;
     if (this.format.model === "rgb") return [a, b, c];

@@ -18,6 +18,8 @@ export interface Component {
   /** Pixels one sample stands for. */
   readonly across: number;
   readonly down: number;
+  /** Which bits it has of the little-endian 16-bit word there; without this, the whole byte. */
+  readonly bits?: { readonly shift: number; readonly count: number };
 }
 
 export interface PixelFormat {
@@ -69,6 +71,10 @@ const rgb = (bytes: number, r: number, g: number, b: number) => ({
   planes: [{ bytes, across: 1, down: 1 }],
   components: [at(0, r, bytes), at(0, g, bytes), at(0, b, bytes)],
 });
+const bits = (shift: number, count: number): Component => ({
+  ...at(0, 0, 2),
+  bits: { shift, count },
+});
 
 export const formats: readonly PixelFormat[] = [
   { name: "YUYV", ...packed(0, 1, 3), ffmpeg: "yuyv422", sdl: fourcc("YUY2") },
@@ -84,6 +90,14 @@ export const formats: readonly PixelFormat[] = [
   { name: "RGB3", ...rgb(3, 0, 1, 2), ffmpeg: "rgb24", sdl: 0x1710_1803 },
   { name: "BGR3", ...rgb(3, 2, 1, 0), ffmpeg: "bgr24", sdl: 0x1740_1803 },
   { name: "XR24", ...rgb(4, 2, 1, 0), ffmpeg: "bgr0", sdl: 0x1616_1804 },
+  {
+    name: "RGBP",
+    model: "rgb",
+    planes: [{ bytes: 2, across: 1, down: 1 }],
+    components: [bits(11, 5), bits(5, 6), bits(0, 5)],
+    ffmpeg: "rgb565le",
+    sdl: 0x1515_1002,
+  },
   {
     name: "GREY",
     model: "grey",

@@ -249,6 +249,8 @@ const rows: readonly Command[] = [
     run(device, q, request) {
       const stream = device.stream(q.stream_id);
       const { size, fields } = s.setControl;
+      // The only control without a value; encoders have it.
+      if (q.control === s.control.FORCE_KEYFRAME) throw new VideoError("ERR_UNSUPPORTED_CONTROL");
       if (request.bytes.length < size) throw new VideoError("ERR_INVALID_PARAMETER");
       const view = new DataView(request.bytes.buffer, request.bytes.byteOffset);
       const value = view.getUint32(fields.value.offset, true);

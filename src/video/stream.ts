@@ -227,12 +227,13 @@ export class Stream implements StreamClient, Disposable {
       for (const resource of side.resources.values()) {
         const before = resource.contiguous;
         resource.resolve(memory);
-        const taken = resource.queued && !side.waiting.includes(resource);
-        moved ||= taken && resource.contiguous !== before;
+        moved ||= resource.contiguous !== before;
       }
       // Hardware that works on guest memory itself knows the old places.
-      if (moved && this.#session.zeroCopy(queue)) {
+      if (!moved) this.#session.forgetPlaces(queue);
+      else if (this.#session.zeroCopy(queue)) {
         this.#step(() => this.#session.clear(queue));
+        this.#step(() => this.#session.release(queue));
         for (const resource of side.resources.values())
           if (!side.waiting.includes(resource)) this.#giveBack(resource, BUFFER_ERR);
       }

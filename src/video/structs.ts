@@ -37,7 +37,7 @@ export const response = {
 } as const;
 
 /** Controls by number; profile and level depend on the coded format. */
-export const control = { BITRATE: 1, PROFILE: 2, LEVEL: 3 } as const;
+export const control = { BITRATE: 1, PROFILE: 2, LEVEL: 3, FORCE_KEYFRAME: 4 } as const;
 
 const define = <const F extends Fields>(name: string, size: number, fields: F) =>
   struct(name, size, { type: u32(0), stream_id: u32(4), ...fields }, "little");

@@ -13,6 +13,7 @@ import { Inbox } from "./inbox.ts";
 import { checkHello, FRAME_MAGIC, hello, type StreamInfo } from "./messages.ts";
 import { Outbox } from "./outbox.ts";
 import type { ReceptionEnd } from "./reception.ts";
+import { sendAtOnce } from "./same-host.ts";
 import type { OpenView, ViewTarget } from "./view-target.ts";
 import {
   checkHandle,
@@ -97,6 +98,7 @@ class Borrowing implements Disposable {
   constructor(loop: Loop, socket: Fd, options: BorrowOptions) {
     this.#socket = socket;
     this.#options = options;
+    sendAtOnce(socket);
     this.#end = loop.promise<ReceptionEnd>();
     this.#ack.magic = FRAME_MAGIC;
     this.#watch = this.#watches.use(

@@ -1,6 +1,15 @@
-// Connections that stay on this machine: they share our clock, and their sockets want other buffers.
+// What kind of connection this is: those that stay on this machine share our clock and want other buffers, and small
+// messages want to go at once.
 import type { Fd } from "../../ffi/fd.ts";
-import { AF_INET, AF_INET6, AF_UNIX, SO_SNDBUF, SOL_SOCKET } from "../../ffi/linux/socket.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  AF_UNIX,
+  IPPROTO_TCP,
+  SO_SNDBUF,
+  SOL_SOCKET,
+  TCP_NODELAY,
+} from "../../ffi/linux/socket.ts";
 import { localAddress, peerAddress, setOption } from "../../ffi/socket.ts";
 
 /** Whether both ends of a connection are on this host. */
@@ -18,8 +27,20 @@ export function isSameHost(socket: Fd): boolean {
  */
 export function tuneSending(socket: Fd): void {
   if (!isSameHost(socket)) return;
-  const { family } = peerAddress(socket);
-  if (family === AF_INET || family === AF_INET6)
-    setOption(socket, SOL_SOCKET, SO_SNDBUF, 256 * 1024);
-  else if (family === AF_UNIX) setOption(socket, SOL_SOCKET, SO_SNDBUF, 1024 * 1024);
+  if (isTcp(socket)) setOption(socket, SOL_SOCKET, SO_SNDBUF, 256 * 1024);
+  else if (peerAddress(socket).family === AF_UNIX)
+    setOption(socket, SOL_SOCKET, SO_SNDBUF, 1024 * 1024);
+}
+
+/**
+ * Messages of a few bytes leave when they are written: otherwise TCP keeps the second until the first was
+ * acknowledged, and lending several frames at a time gains nothing.
+ */
+export function sendAtOnce(socket: Fd): void {
+  if (isTcp(socket)) setOption(socket, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
+function isTcp(socket: Fd): boolean {
+  const { family } = localAddress(socket);
+  return family === AF_INET || family === AF_INET6;
 }

@@ -9,6 +9,7 @@ import { parseAddress } from "../../src/wire/address.ts";
 import { MemoryTarget } from "../../src/wire/memory-target.ts";
 import { runReceiver } from "../../src/wire/receiver.ts";
 import { runSender } from "../../src/wire/sender.ts";
+import { Meter } from "./meter.ts";
 
 const [side, port, width, height, frames] = process.argv
   .slice(2)
@@ -19,32 +20,14 @@ const quiet = { stats: 0, json: false };
 setUpLog(side, "error");
 using loop = new Loop();
 
-let startedMs = 0;
-let cpuBefore = process.cpuUsage();
-let heapBefore = 0;
-let seen = 0;
-/** After a tenth of the frames every code path has been compiled and every buffer made: counting starts there. */
-const warmUp = Math.ceil(frames / 10);
-
-function count(): void {
-  seen += 1;
-  if (seen !== warmUp) return;
-  heapBefore = heapBytes();
-  cpuBefore = process.cpuUsage();
-  startedMs = performance.now();
-}
-
-function heapBytes(): number {
-  Bun.gc(true);
-  return process.memoryUsage().heapUsed;
-}
+const meter = new Meter(frames);
 
 if (side === "send") {
   const picture = { width, height, pixelformat: fourcc("YUYV"), sizeimage: width * height * 2 };
   const prepare = (buffers: readonly { mapping: { bytes: Uint8Array } }[]) => {
     for (const { mapping } of buffers) mapping.bytes.fill(0x80);
     return () => {
-      count();
+      meter.count();
       return picture.sizeimage;
     };
   };
@@ -70,7 +53,7 @@ if (side === "send") {
     return {
       begin: (header) => target.begin(header),
       complete: (header) => {
-        count();
+        meter.count();
         return target.complete(header);
       },
       [Symbol.dispose]: () => target[Symbol.dispose](),
@@ -93,14 +76,4 @@ if (side === "send") {
     ),
   );
 }
-const seconds = (performance.now() - startedMs) / 1000;
-const { user, system } = process.cpuUsage(cpuBefore);
-console.log(
-  JSON.stringify({
-    frames: seen - warmUp,
-    seconds,
-    cpuSeconds: (user + system) / 1e6,
-    rssMib: Math.round(process.resourceUsage().maxRSS / 1024),
-    heapGrowth: heapBytes() - heapBefore,
-  }),
-);
+meter.report();

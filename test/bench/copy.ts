@@ -3,6 +3,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Bench, freePort, median, table } from "./bench.ts";
+import type { Side } from "./meter.ts";
+import { type Pair, runPair } from "./pair.ts";
 
 const sizes = [
   { width: 640, height: 480, frames: 5000 },
@@ -12,36 +14,11 @@ const sizes = [
 const ROUNDS = 7;
 const HEAP_FRAMES = 100_000;
 
-interface Side {
-  readonly frames: number;
-  readonly seconds: number;
-  readonly cpuSeconds: number;
-  readonly rssMib: number;
-  readonly heapGrowth?: number;
-}
-
-interface Pair {
-  readonly send: Side;
-  readonly receive: Side;
-}
-
-/** Starts a receiving side, then a sending side, and collects what both report. */
-async function runPair(
-  command: (side: "send" | "receive", port: number) => string[],
-): Promise<Pair> {
+/** A pair on a free port. */
+const onPort = (command: (side: "send" | "receive", port: number) => string[]): Promise<Pair> => {
   const port = freePort();
-  const options = { stdout: "pipe", stderr: "pipe", stdin: "ignore", timeout: 120_000 } as const;
-  const receiver = Bun.spawn(command("receive", port), options);
-  const reader = receiver.stderr.getReader();
-  const first = await reader.read();
-  if (!new TextDecoder().decode(first.value).includes("listening"))
-    throw new Error("the receiver did not start");
-  const sender = Bun.spawn(command("send", port), options);
-  const report = async (child: typeof sender): Promise<Side> =>
-    JSON.parse(await new Response(child.stdout).text());
-  const [send, receive] = await Promise.all([report(sender), report(receiver)]);
-  return { send, receive };
-}
+  return runPair({ send: command("send", port), receive: command("receive", port) });
+};
 
 async function latency(width: number, height: number): Promise<{ p50: number; p99: number }> {
   const port = String(freePort());
@@ -122,7 +99,7 @@ async function measure(program: string): Promise<boolean> {
     const bytes = width * height * 2;
     const pairs: { c: Pair; ours: Pair }[] = [];
     for (let round = 0; round < ROUNDS; round++) {
-      const c = await runPair((what, port) => [
+      const c = await onPort((what, port) => [
         program,
         what,
         String(port),
@@ -130,7 +107,7 @@ async function measure(program: string): Promise<boolean> {
         String(frames),
       ]);
       const words = (what: string, port: number) => [what, port, width, height, frames].map(String);
-      const ours = await runPair((what, port) => [process.execPath, side, ...words(what, port)]);
+      const ours = await onPort((what, port) => [process.execPath, side, ...words(what, port)]);
       pairs.push({ c, ours });
     }
     const rate = ({ receive }: Pair) => (receive.frames * bytes) / receive.seconds / 1e6;
@@ -170,7 +147,7 @@ async function measure(program: string): Promise<boolean> {
     ],
     rows,
   );
-  const heap = await runPair((what, port) => [
+  const heap = await onPort((what, port) => [
     process.execPath,
     side,
     what,

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import * as fc from "fast-check";
 import { sdlRect } from "../../ffi/sdl2.ts";
-import { place, type scaleModes, windowSize } from "../../src/display/placement.ts";
+import { covers, place, type scaleModes, windowSize } from "../../src/display/placement.ts";
 
 const rect = sdlRect.alloc();
 const placed = (...[mode, picture, window]: [(typeof scaleModes)[number], Size, Size]) => {
@@ -27,8 +27,11 @@ test("fit lies inside the window and touches it, fill covers it, and both keep t
   const side = fc.integer({ min: 1, max: 16_384 });
   fc.assert(
     fc.property(side, side, side, side, (pw, ph, ww, wh) => {
+      placed("fill", of(pw, ph), of(ww, wh));
+      expect(covers(rect, of(ww, wh))).toBe(true);
       const [fx = 0, fy = 0, fw = 0, fh = 0] = placed("fit", of(pw, ph), of(ww, wh));
       expect(fw <= ww && fh <= wh && (fw === ww || fh === wh)).toBe(true);
+      expect(covers(rect, of(ww, wh))).toBe(fw === ww && fh === wh);
       expect(Math.abs(fx * 2 + fw - ww)).toBeLessThanOrEqual(1);
       expect(Math.abs(fy * 2 + fh - wh)).toBeLessThanOrEqual(1);
       const [, , lw = 0, lh = 0] = placed("fill", of(pw, ph), of(ww, wh));

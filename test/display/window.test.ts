@@ -1,10 +1,11 @@
 // receiver_sdl as its users see it: the pictures in its window, under a screen in memory. What this cannot show
-// is a real GPU, a screen's refresh and full screen, which takes a window manager; the guest lab has a virtio-gpu.
+// is a real GPU, a screen's refresh and what full screen looks like; the guest lab has a virtio-gpu.
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decode } from "fast-png";
+import { library } from "../../scripts/display-needs.ts";
 import { openTestSource } from "../../src/capture/testsrc.ts";
 import { CARD_GROUND } from "../../src/display/card.ts";
 import { Canvas } from "../../src/format/canvas.ts";
@@ -18,7 +19,7 @@ import { until } from "../support/until.ts";
 import type { Shot, X11, XWindow } from "../support/x11.ts";
 import { Xvfb } from "../support/xvfb.ts";
 
-const KEY = { escape: 9, q: 24, s: 39 } as const; // X key codes of a PC keyboard
+const KEY = { escape: 9, q: 24, s: 39, f: 41 } as const; // X key codes of a PC keyboard
 let screen: Xvfb;
 let x: X11;
 const work = mkdtempSync(join(tmpdir(), "framepass-display-"));
@@ -33,15 +34,40 @@ afterAll(async () => {
 });
 
 /** Variables that choose where SDL draws; those not named are unset. */
-const drawOn = (variables: Record<string, string>) => ({
-  env: { DISPLAY: undefined, WAYLAND_DISPLAY: undefined, SDL_VIDEODRIVER: undefined, ...variables },
+const drawOn = (variables: Record<string, string | undefined>) => ({
+  env: {
+    DISPLAY: undefined,
+    WAYLAND_DISPLAY: undefined,
+    SDL_VIDEODRIVER: undefined,
+    XDG_RUNTIME_DIR: undefined,
+    ...variables,
+  },
 });
 
+/** A process that is ended with its scope. */
+class Child implements AsyncDisposable {
+  readonly #process: Bun.Subprocess;
+  constructor(process: Bun.Subprocess) {
+    this.#process = process;
+  }
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#process.kill();
+    await this.#process.exited;
+  }
+}
+
+type Receiver = Tool & { readonly port: string };
+
 /** A receiver_sdl that listens. */
-async function receive(...words: string[]): Promise<Tool & { readonly port: string }> {
+const receive = (...words: string[]): Promise<Receiver> => receiveOn({}, ...words);
+
+async function receiveOn(
+  variables: Record<string, string | undefined>,
+  ...words: string[]
+): Promise<Receiver> {
   const port = freePort();
   const where = ["-l", "127.0.0.1", "-p", port];
-  const on = drawOn({ DISPLAY: screen.display });
+  const on = drawOn({ DISPLAY: screen.display, ...variables });
   const tool = await Tool.start("receiver_sdl", [...where, ...words], on);
   await tool.says("listening on");
   return Object.assign(tool, { port });
@@ -131,6 +157,57 @@ test("every format in every size shows its bars, one sender after the other", as
     expect(openDescriptors(receiver.pid)).toBeLessThanOrEqual(descriptors + 4); // staging buffers
   }
 }, 60_000);
+
+// Where Mesa is there: the textures of a GPU's renderer, which take rows as they are, drawn on the CPU all the same.
+const mesa = existsSync(library("dri/swrast_dri.so"));
+test.skipIf(!mesa)(
+  "the same through OpenGL",
+  async () => {
+    await using receiver = await receiveOn({ SDL_RENDER_DRIVER: "opengl" }, "--keep");
+    const { port } = receiver;
+    const cases = onScreen.map((format) => ({ format, width: 640, height: 480 }));
+    for (const format of ["YUYV", "NV12", "YU12", "RGB3"])
+      cases.push({ format, width: 366, height: 250 });
+    for (const { format, width, height } of cases) {
+      await using _sender = await send(port, format, width, height);
+      await seen(await windowOf(width, height), (shot) => {
+        const wrong = wrongBars(shot, format === "GREY");
+        return wrong && `${format} ${width}x${height}: ${wrong}`;
+      });
+    }
+    await said(receiver, /opengl renderer on /);
+  },
+  60_000,
+);
+
+test.skipIf(!mesa || Bun.which("weston") === null)(
+  "a Wayland window, in full screen",
+  async () => {
+    const runtime = mkdtempSync(join(work, "wayland-"));
+    const size = ["--width=700", "--height=500"];
+    await using _weston = new Child(
+      Bun.spawn(["weston", "--backend=x11-backend.so", "--socket=test", "--use-pixman", ...size], {
+        env: { ...process.env, DISPLAY: screen.display, XDG_RUNTIME_DIR: runtime },
+        stdin: "ignore",
+        stdout: "ignore",
+        stderr: "ignore",
+        timeout: 30_000,
+      }),
+    );
+    const output = await windowOf(700, 500);
+    await until("the socket", 4000, () => (existsSync(join(runtime, "test")) ? true : undefined));
+    const wayland = {
+      SDL_VIDEODRIVER: "wayland",
+      WAYLAND_DISPLAY: "test",
+      XDG_RUNTIME_DIR: runtime,
+    };
+    await using receiver = await receiveOn({ DISPLAY: undefined, ...wayland }, "--fullscreen");
+    await using _sender = await send(receiver.port, "YUYV", 700, 500);
+    await seen(output, (shot) => wrongBars(shot, false));
+    await said(receiver, /video driver wayland/);
+  },
+  60_000,
+);
 
 test("the title says tool, size, format and rate", async () => {
   await using receiver = await receive();
@@ -273,6 +350,37 @@ test.each(["q", "escape"] as const)(
   },
 );
 
+test("key f asks the window manager for full screen, and again for the window", async () => {
+  x.hearManagerMessages();
+  await using _receiver = await receive("--keep");
+  const { id } = await windowOf(640, 480);
+  const asked = async (what: readonly string[]) =>
+    until(`${what}`, 4000, async () =>
+      (await x.stateRequests(id)).join() === what.join() ? true : undefined,
+    );
+  await x.press(id, KEY.f);
+  await asked(["add full screen"]);
+  await x.press(id, KEY.f);
+  await asked(["add full screen", "remove full screen"]);
+});
+
+test.each([
+  ["auto", 240, [236, 77, 44]], // BT.601, limited range
+  ["auto", 720, [250, 91, 40]], // BT.709
+  ["bt601", 720, [236, 77, 44]],
+  ["bt709", 240, [250, 91, 40]],
+  ["bt601-full", 240, [221, 82, 53]],
+] as const)("--colour %s for %i lines: matrix and range", async (colour, height, rgb) => {
+  const width = 320;
+  const frame = new Uint8Array(width * height * 2);
+  for (let at = 0; at < frame.length; at += 4) frame.set([120, 90, 120, 200], at); // Y Cb Y Cr
+  await using receiver = await receive("--colour", colour);
+  const { port } = receiver;
+  using sender = await rawSender(port, "YUYV", width, height, frame.length);
+  await sender.frame(frame);
+  await seen(await windowOf(width, height), (shot) => difference(shot.at(100, 100), rgb));
+});
+
 test("with --keep a card waits for a sender, again when one has died, and the next is shown", async () => {
   const isCard = (shot: Shot) => {
     const [cornerWrong] = [difference(shot.at(5, 5), CARD_GROUND)];
@@ -371,7 +479,9 @@ test("without a screen SDL's silent fallback is an error that says what was trie
   await using none = await start({});
   const { status, stderr } = await none.ended();
   expect(status).toBe(3);
-  expect(stderr).toMatch(/error: .*tried x11, .*set DISPLAY or WAYLAND_DISPLAY/);
+  expect(stderr).toMatch(
+    /^receiver_sdl: no display: .*tried x11, .*set DISPLAY or WAYLAND_DISPLAY.*\n$/,
+  );
   await using wrong = await start({ SDL_VIDEODRIVER: "x11" });
   const named = await wrong.ended();
   expect(named.status).toBe(3);

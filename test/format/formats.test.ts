@@ -29,6 +29,7 @@ const documented = [
   { name: "RGB3", code: 0x33424752, rows: [1920, 1923], bytes: [921_600, 921_117] },
   { name: "BGR3", code: 0x33524742, rows: [1920, 1923], bytes: [921_600, 921_117] },
   { name: "XR24", code: 0x34325258, rows: [2560, 2564], bytes: [1_228_800, 1_228_156] },
+  { name: "RGBP", code: 0x50424752, rows: [1280, 1282], bytes: [614_400, 614_078] },
   { name: "GREY", code: 0x59455247, rows: [640, 641], bytes: [307_200, 307_039] },
 ] as const;
 const sizes = [
@@ -56,7 +57,7 @@ test.each(documented)(
 );
 
 test.each(formats)(
-  "$name: planes follow each other, and no two components share a byte",
+  "$name: planes follow each other, and no two components share a bit",
   (format) => {
     const sides = fc.integer({ min: 1, max: 24 });
     fc.assert(
@@ -70,16 +71,20 @@ test.each(formats)(
         expect(pictureBytes(format, width, height)).toBe(end);
         const owner = new Uint8Array(end);
         for (const [c, component] of format.components.entries()) {
-          const { plane, offset, step, across, down } = component;
+          const { plane, offset, step, across, down, bits } = component;
+          const mask = bits === undefined ? 0xff : ((1 << bits.count) - 1) << bits.shift;
           const layout = planes[plane];
           if (layout === undefined) throw new Error(`component ${c} has no plane`);
           for (let row = 0; row < Math.ceil(height / down); row++) {
             for (let column = 0; column < Math.ceil(width / across); column++) {
               const within = offset + column * step;
-              expect(within).toBeLessThan(layout.rowBytes);
               const at = layout.offset + row * layout.rowBytes + within;
-              expect(owner[at]).toBe(0);
-              owner[at] = c + 1;
+              for (const [i, part] of [mask & 0xff, mask >> 8].entries()) {
+                if (part === 0) continue;
+                expect(within + i).toBeLessThan(layout.rowBytes);
+                expect((owner[at + i] ?? 0) & part).toBe(0);
+                owner[at + i] = (owner[at + i] ?? 0) | part;
+              }
             }
           }
         }

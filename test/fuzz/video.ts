@@ -4,7 +4,7 @@ import { commands } from "../../src/video/commands.ts";
 import * as s from "../../src/video/structs.ts";
 import { fwhtFrame } from "../support/fwht.ts";
 import type { Random } from "../support/random.ts";
-import { BASE, Driver, type Sent } from "../support/video-driver.ts";
+import { BASE, type LocalDriver, localDriver, type Sent } from "../support/video-driver.ts";
 import { defineTarget } from "./target.ts";
 
 const MEMORY = 256 * 1024;
@@ -12,8 +12,8 @@ const SECOND = 0x9000_0000n;
 const rows = [...commands.values()];
 
 /** One device for all cases of a run; each begins with a reset. */
-function freshDriver(): Driver {
-  return new Driver(openNull(), { memoryBytes: MEMORY, eventBuffers: 0 });
+function freshDriver(): LocalDriver {
+  return localDriver(openNull(), { memoryBytes: MEMORY, eventBuffers: 0 });
 }
 
 function checkOnce(sent: readonly Sent[]): void {
@@ -72,7 +72,7 @@ export const videoBodies = defineTarget<Body>({
   },
 });
 
-function sendBodies(driver: Driver, script: readonly Body[]): void {
+function sendBodies(driver: LocalDriver, script: readonly Body[]): void {
   driver.answered.length = 0;
   driver.start();
   driver.create(1);
@@ -159,7 +159,7 @@ export const videoSequences = defineTarget<Step>({
   },
 });
 
-function play(driver: Driver, clips: readonly Uint8Array[], script: readonly Step[]): void {
+function play(driver: LocalDriver, clips: readonly Uint8Array[], script: readonly Step[]): void {
   const { device } = driver;
   device.reset();
   driver.answered.length = 0;

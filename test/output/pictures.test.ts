@@ -116,8 +116,9 @@ test("a shell takes the file name as one word, and ffplay as a file, whatever it
 });
 
 test("every row's first component can be found in a picture of one pixel", () => {
-  for (const { name } of formats) {
+  for (const { name, components } of formats) {
     const format = pixelFormatNamed(name);
+    if (components.some(({ bits }) => bits !== undefined)) continue; // a byte is no component there
     if (format === undefined) throw new Error(name);
     const canvas = new Canvas(new Uint8Array(pictureBytes(format, 1, 1)).fill(128), format, 1, 1);
     expect(canvas.colourAt(0, 0).every((value) => value > 100 && value < 160)).toBe(true);

@@ -24,6 +24,7 @@ const wish = {
   memory: "mmap",
   buffers: 4,
   heap: "",
+  queueAtStart: true,
 } as const;
 
 const open = (device: FakeVirtioMedia, domain = 5): SharedSource =>
@@ -58,8 +59,10 @@ test.each([4000, 512] as const)(
         }
         expect(xen.exported.size).toBe(0);
         const last = (name: string) => camera.calls.lastIndexOf(name);
-        expect(last("VIDIOC_VIRTIO_MEDIA_EXPORT_BUFFER")).toBeLessThan(last("VIDIOC_STREAMON"));
-        expect(last("VIDIOC_VIRTIO_MEDIA_IMPORT_BUFFER")).toBeLessThan(last("VIDIOC_STREAMON"));
+        const queuing = camera.calls.indexOf("VIDIOC_QBUF");
+        expect(last("VIDIOC_VIRTIO_MEDIA_EXPORT_BUFFER")).toBeLessThan(queuing);
+        expect(last("VIDIOC_VIRTIO_MEDIA_IMPORT_BUFFER")).toBeLessThan(queuing);
+        expect(queuing).toBeLessThan(last("VIDIOC_STREAMON"));
         expect(last("VIDIOC_STREAMOFF")).toBeLessThan(
           camera.calls.indexOf("VIDIOC_VIRTIO_MEDIA_RELEASE_HANDLE"),
         );

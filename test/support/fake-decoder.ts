@@ -24,6 +24,10 @@ export interface FakeOptions {
   /** Coded fourcc. */
   readonly coded?: string;
   readonly raw?: readonly string[];
+  /** Controls by their ids; values can be set. */
+  readonly controls?: Map<number, number>;
+  /** Entries that menu controls have. */
+  readonly menus?: ReadonlyMap<number, readonly number[]>;
 }
 
 interface Buffer {
@@ -51,6 +55,7 @@ interface Queue {
 
 const HEADER = 44;
 const BUFFER_AREA = 4 * 1024 * 1024;
+const pages = (bytes: number) => Math.ceil(bytes / 4096) * 4096;
 
 /** All contexts of one fake device. */
 export class FakeDecoder {
@@ -58,6 +63,8 @@ export class FakeDecoder {
   readonly contexts: FakeContext[] = [];
   /** Copies and pointers seen at QBUF of pictures. */
   readonly calls = new Map<string, number>();
+  /** How often user pointers were looked up: a buffer that comes back with the address it had costs nothing. */
+  pins = 0;
   constructor(options: FakeOptions = {}) {
     this.options = options;
   }
@@ -129,7 +136,12 @@ export class FakeContext implements VideoDevice {
       done: [],
     });
     this.#in = queue(v.V4L2_BUF_TYPE_VIDEO_OUTPUT, owner.options.coded ?? "FWHT");
-    this.#out = queue(v.V4L2_BUF_TYPE_VIDEO_CAPTURE, "YU12");
+    this.#out = queue(v.V4L2_BUF_TYPE_VIDEO_CAPTURE, this.#favourite);
+  }
+
+  get #favourite(): string {
+    const { raw = [] } = this.#owner.options;
+    return raw[0] ?? "YU12";
   }
 
   get fd(): number {
@@ -183,7 +195,8 @@ export class FakeContext implements VideoDevice {
       queue.height = clamp(q["fmt.pix.height"]);
       if (queue === this.#out) {
         const { raw = ["YU12", "YV12", "NV12"] } = this.#owner.options;
-        queue.format = raw.find((name) => fourcc(name) === q["fmt.pix.pixelformat"]) ?? "YU12";
+        const wanted = raw.find((name) => fourcc(name) === q["fmt.pix.pixelformat"]);
+        queue.format = wanted ?? this.#favourite;
       }
       return this.#format(q, queue);
     },
@@ -194,10 +207,19 @@ export class FakeContext implements VideoDevice {
       return 0;
     },
     VIDIOC_G_CTRL: (q: Struct<typeof v.v4l2Control.fields>) => {
-      if (q.id !== v.V4L2_CID_MIN_BUFFERS_FOR_CAPTURE) return -errno.EINVAL;
-      q.value = 2;
+      const value = this.#owner.options.controls?.get(q.id);
+      if (value === undefined && q.id !== v.V4L2_CID_MIN_BUFFERS_FOR_CAPTURE) return -errno.EINVAL;
+      q.value = value ?? 2;
       return 0;
     },
+    VIDIOC_S_CTRL: (q: Struct<typeof v.v4l2Control.fields>) => {
+      const { controls } = this.#owner.options;
+      if (controls?.has(q.id) !== true) return -errno.EINVAL;
+      controls.set(q.id, q.value);
+      return 0;
+    },
+    VIDIOC_QUERYMENU: (q: Struct<typeof v.v4l2Querymenu.fields>) =>
+      this.#owner.options.menus?.get(q.id)?.includes(q.index) === true ? 0 : -errno.EINVAL,
     VIDIOC_SUBSCRIBE_EVENT: () => 0,
     VIDIOC_DQEVENT: (q: Struct<typeof v.v4l2Event.fields>) => {
       if (this.#events === 0) return -errno.ENOENT;
@@ -211,7 +233,7 @@ export class FakeContext implements VideoDevice {
       if (q.memory === v.V4L2_MEMORY_USERPTR && !this.#owner.options.userPointers)
         return -errno.EINVAL;
       if (queue.streaming) return -errno.EBUSY;
-      const size = Math.ceil(this.#size(queue) / 4096) * 4096;
+      const size = this.#planeSizes(queue).reduce((sum, each) => sum + pages(each), 0);
       const base = queue === this.#in ? 0 : BUFFER_AREA;
       queue.memory = q.memory;
       q.count = Math.min(q.count, q.memory === 1 ? Math.floor(BUFFER_AREA / size) : 32);
@@ -237,15 +259,25 @@ export class FakeContext implements VideoDevice {
         q.length = buffer.length;
         q["m.offset"] = buffer.offset;
       } else {
-        plane.length = buffer.length;
-        plane["m.mem_offset"] = buffer.offset;
+        let { offset } = buffer;
+        for (const [i, size] of this.#planeSizes(this.#queue(q.type)).entries()) {
+          const each = this.#plane(q, i);
+          if (each === undefined) return -errno.EINVAL;
+          each.length = pages(size);
+          each["m.mem_offset"] = offset;
+          offset += pages(size);
+        }
       }
       return 0;
     },
     VIDIOC_QBUF: (q: Struct<typeof v.v4l2Buffer.fields>) => this.#queueBuffer(q),
     VIDIOC_DQBUF: (q: Struct<typeof v.v4l2Buffer.fields>) => this.#dequeueBuffer(q),
     VIDIOC_STREAMON: (q: { value: number }) => {
-      this.#queue(q.value).streaming = true;
+      const queue = this.#queue(q.value);
+      // As vicodec: buffers are looked at before the queue counts as streaming, so a header is announced once more after
+      // each STREAMOFF, even when pictures stream, and no last picture follows.
+      if (queue === this.#in && !queue.streaming) this.#announceFirst();
+      queue.streaming = true;
       this.#work();
       return 0;
     },
@@ -288,9 +320,15 @@ export class FakeContext implements VideoDevice {
   #size(queue: Queue): number {
     return queue.width * queue.height * (queue === this.#in ? 3 : 1.5);
   }
-  #plane(q: Struct<typeof v.v4l2Buffer.fields>) {
-    if (!this.#owner.options.multiplanar) return undefined;
-    return v.v4l2Plane.over(viewOf(q["m.planes"], v.v4l2Plane.size));
+  /** Bytes of each memory plane. */
+  #planeSizes(queue: Queue): number[] {
+    const { width, height, format } = queue;
+    if (queue !== this.#out || format !== "NM12") return [this.#size(queue)];
+    return [width * height, (width * height) / 2];
+  }
+  #plane(q: Struct<typeof v.v4l2Buffer.fields>, i = 0) {
+    if (!this.#owner.options.multiplanar || i >= q.length) return undefined;
+    return v.v4l2Plane.over(viewOf(q["m.planes"] + i * v.v4l2Plane.size, v.v4l2Plane.size));
   }
   #format(q: Struct<typeof v.v4l2Format.fields>, queue: Queue): number {
     q["fmt.pix.width"] = queue.width;
@@ -298,10 +336,13 @@ export class FakeContext implements VideoDevice {
     q["fmt.pix.pixelformat"] = fourcc(queue.format);
     const stride = queue === this.#in ? 0 : queue.width;
     if (this.#owner.options.multiplanar) {
-      q["fmt.pix_mp.num_planes"] = 1;
-      const plane = v.v4l2PlanePixFormat.over(q.$bytes, 28);
-      plane.sizeimage = this.#size(queue);
-      plane.bytesperline = stride;
+      const sizes = this.#planeSizes(queue);
+      q["fmt.pix_mp.num_planes"] = sizes.length;
+      for (const [i, size] of sizes.entries()) {
+        const plane = v.v4l2PlanePixFormat.over(q.$bytes, 28 + i * v.v4l2PlanePixFormat.size);
+        plane.sizeimage = size;
+        plane.bytesperline = stride;
+      }
     } else {
       q["fmt.pix.sizeimage"] = this.#size(queue);
       q["fmt.pix.bytesperline"] = stride;
@@ -317,7 +358,9 @@ export class FakeContext implements VideoDevice {
     const plane = this.#plane(q);
     if (queue.memory === v.V4L2_MEMORY_USERPTR) {
       if (this.#owner.options.refusesPointers) return -errno.EFAULT;
-      buffer.address = plane?.["m.userptr"] ?? q["m.userptr"];
+      const address = plane?.["m.userptr"] ?? q["m.userptr"];
+      if (address !== buffer.address) this.#owner.pins++;
+      buffer.address = address;
       buffer.length = plane?.length ?? q.length;
       if (buffer.length < this.#size(queue)) return -errno.EINVAL;
     }
@@ -357,6 +400,12 @@ export class FakeContext implements VideoDevice {
     const plane = this.#plane(q);
     if (plane === undefined) q.bytesused = buffer.bytesused;
     else plane.bytesused = buffer.bytesused;
+    const second = queue === this.#out ? this.#planeSizes(queue)[1] : undefined;
+    if (second !== undefined && plane !== undefined && buffer.bytesused > 0) {
+      plane.bytesused = buffer.bytesused - second;
+      const chroma = this.#plane(q, 1);
+      if (chroma !== undefined) chroma.bytesused = second;
+    }
     if (queue === this.#out && (buffer.flags & v.V4L2_BUF_FLAG_LAST) !== 0)
       this.#lastDequeued = true;
     return 0;
@@ -401,13 +450,7 @@ export class FakeContext implements VideoDevice {
     if (!this.#in.streaming) return;
     while (!this.#changed) {
       const frame = this.#frame();
-      const header = this.#carry.length >= HEADER;
-      if (header && !this.#known && !this.#out.streaming) {
-        const view = new DataView(this.#carry.buffer);
-        this.#announce(view.getUint32(12), view.getUint32(16));
-        this.#known = true;
-        return;
-      }
+      if (!this.#out.streaming && this.#announceFirst()) return;
       if (!this.#out.streaming || this.#stopped) return;
       const [target] = this.#out.queued;
       if (frame === undefined) {
@@ -427,7 +470,9 @@ export class FakeContext implements VideoDevice {
       const bytes = this.#bytes(this.#out, target);
       const length = this.#size(this.#out);
       const broken = frame.body === 0xee;
-      for (let i = 0; i < length && !broken; i++) bytes[i] = frame.body + i;
+      const [luma = 0] = this.#planeSizes(this.#out);
+      const gap = luma < length ? pages(luma) - luma : 0;
+      for (let i = 0; i < length && !broken; i++) bytes[i < luma ? i : i + gap] = frame.body + i;
       const last = this.#draining && this.#frame() === undefined ? v.V4L2_BUF_FLAG_LAST : 0;
       this.#finish(target, broken ? 0 : length, last | (broken ? v.V4L2_BUF_FLAG_ERROR : 0));
     }
@@ -447,8 +492,17 @@ export class FakeContext implements VideoDevice {
   #announce(width: number, height: number): void {
     this.#out.width = width;
     this.#out.height = height;
-    this.#out.format = "YU12"; // its favourite, whatever was asked for
+    this.#out.format = this.#favourite; // whatever was asked for
     this.#events++;
+  }
+
+  /** The header of a stream that begins; whether there was one that had not been announced. */
+  #announceFirst(): boolean {
+    if (this.#known || this.#carry.length < HEADER) return false;
+    const view = new DataView(this.#carry.buffer);
+    this.#announce(view.getUint32(12), view.getUint32(16));
+    this.#known = true;
+    return true;
   }
 
   /** What poll() would say, and the handler's call if it says anything it was asked for. */

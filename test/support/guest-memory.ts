@@ -19,8 +19,18 @@ export class TestMemory implements GuestMemory, Disposable {
   #regions: readonly { readonly region: Region; readonly mapping: Mapping; readonly fd: Fd }[] = [];
   readonly #fds: { readonly fd: Fd; readonly region: Region }[] = [];
 
+  #free: bigint;
+
   constructor(regions: readonly Region[]) {
     this.replace(regions);
+    this.#free = regions[0]?.address ?? 0n;
+  }
+
+  /** Memory of the first region nobody has yet, whole pages. */
+  allocate(bytes: number): bigint {
+    const at = this.#free;
+    this.#free += BigInt(Math.ceil(bytes / 4096) * 4096);
+    return at;
   }
 
   /** A new table; regions that were in an old one have their old bytes, in a new mapping. */

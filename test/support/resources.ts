@@ -12,6 +12,12 @@ export function mappingsOf(name: string): number {
   return lines.filter((line) => line.includes(name)).length;
 }
 
+/** Mappings of frames that a process has. */
+export function mappedFrames(pid: number): number {
+  const lines = readFileSync(`/proc/${pid}/maps`, "utf8").split("\n");
+  return lines.filter((line) => /memfd:framepass|\/dmabuf:/.test(line)).length;
+}
+
 /** Runs `action` and says how many descriptors and mappings named `name` it left behind. */
 export async function leftBehind(
   name: string,

@@ -7,6 +7,8 @@ import * as s from "../../src/video/structs.ts";
 import type { Request, VirtioDevice } from "../../src/virtio/device.ts";
 import { TestMemory } from "./guest-memory.ts";
 
+let lastOrder = 0;
+
 /** A request of this driver and what became of it. */
 export class Sent implements Request {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -15,19 +17,22 @@ export class Sent implements Request {
   reply: Uint8Array<ArrayBuffer> | undefined;
   /** How often it was answered. */
   answers = 0;
-  readonly #log: Sent[];
-  constructor(bytes: Uint8Array<ArrayBuffer>, room: number, log: Sent[]) {
+  /** Grows from answer to answer. */
+  order = 0;
+  readonly #told: (sent: Sent) => void;
+  constructor(bytes: Uint8Array<ArrayBuffer>, room: number, told: (sent: Sent) => void) {
     this.bytes = bytes;
     this.room = room;
-    this.#log = log;
+    this.#told = told;
   }
   answer(bytes: Uint8Array): void {
     this.answers++;
     if (this.answers > 1) return;
+    this.order = ++lastOrder;
     const cut = new Uint8Array(new ArrayBuffer(Math.min(bytes.length, this.room)));
     cut.set(bytes.subarray(0, cut.length));
     this.reply = cut;
-    this.#log.push(this);
+    this.#told(this);
   }
   get held(): boolean {
     return this.answers === 0;
@@ -57,49 +62,55 @@ export class Sent implements Request {
 }
 
 const ALL_FEATURES = s.F_RESOURCE_GUEST_PAGES | s.F_RESOURCE_NON_CONTIG;
-export const BASE = 0x1000_0000n;
 /** The most an answer can be, and what drivers offer. */
 const ROOM = 4096;
+export const BASE = 0x1000_0000n;
 
-export class Driver implements Disposable {
-  readonly device: VirtioDevice;
-  readonly memory: TestMemory;
-  readonly loop = new Loop();
-  readonly #watcher: Pick<Loop, "watch">;
+/** Guest memory as the driver has it. */
+export interface DriverMemory extends Disposable {
+  /** Sets memory aside that nobody has yet, from a page boundary on. */
+  allocate(bytes: number): bigint;
+  /** The bytes there; the range must be in one region. */
+  bytes(address: bigint, length: number): Uint8Array<ArrayBuffer>;
+}
+
+/** The device, here or at the other end of a connection. */
+export interface DriverDevice extends Disposable {
+  request(queue: number, request: Request): void;
+}
+
+export type Params = Struct<typeof s.extParams.fields>;
+
+/** The parameters in the answer to GET_PARAMS, of either dialect. */
+export function paramsOf(sent: Sent): Params {
+  const full = s.extParams.alloc();
+  full.$bytes.set(sent.reply ?? []);
+  return full;
+}
+
+export class Driver<D extends DriverDevice = DriverDevice, M extends DriverMemory = DriverMemory>
+  implements Disposable
+{
+  readonly device: D;
+  readonly memory: M;
+  readonly loop: Loop;
   /** Everything answered, in order. */
   readonly answered: Sent[] = [];
   readonly events: Sent[] = [];
-  #free: bigint;
+  /** Long runs need no list of all answers. */
+  keepAnswers = true;
 
-  constructor(
-    backend: CodecBackend,
-    {
-      maxStreams = 16,
-      features = ALL_FEATURES,
-      eventBuffers = 32,
-      memoryBytes = 8 * 1024 * 1024,
-      configSize = 44 as 12 | 44,
-      watcher = undefined as Pick<Loop, "watch"> | undefined,
-    } = {},
-  ) {
-    this.device = createVideoDevice({ backend, maxStreams, configSize });
-    this.#watcher = watcher ?? this.loop;
-    this.memory = new TestMemory([{ address: BASE, length: memoryBytes }]);
-    this.#free = BASE;
-    this.start(features);
-    for (let i = 0; i < eventBuffers; i++) this.postEvent();
-  }
-
-  start(features = ALL_FEATURES): void {
-    this.device.start({
-      loop: this.#watcher as Loop,
-      memory: this.memory,
-      ackedFeatures: features,
-    });
+  /** Takes over all three. */
+  constructor({ device, memory, loop }: { device: D; memory: M; loop: Loop }) {
+    this.device = device;
+    this.memory = memory;
+    this.loop = loop;
   }
 
   postEvent(room = 8): Sent {
-    const request = new Sent(new Uint8Array(new ArrayBuffer(0)), room, this.events);
+    const request = new Sent(new Uint8Array(new ArrayBuffer(0)), room, (sent) => {
+      this.events.push(sent);
+    });
     this.device.request(1, request);
     return request;
   }
@@ -113,7 +124,9 @@ export class Driver implements Disposable {
   }
 
   raw(bytes: Uint8Array<ArrayBuffer>, room = ROOM): Sent {
-    const request = new Sent(bytes, room, this.answered);
+    const request = new Sent(bytes, room, (sent) => {
+      if (this.keepAnswers) this.answered.push(sent);
+    });
     this.device.request(0, request);
     return request;
   }
@@ -154,9 +167,7 @@ export class Driver implements Disposable {
 
   /** Guest memory nobody has yet. */
   allocate(bytes: number): bigint {
-    const at = this.#free;
-    this.#free += BigInt(Math.ceil(bytes / 4096) * 4096);
-    return at;
+    return this.memory.allocate(bytes);
   }
 
   /** RESOURCE_CREATE; `planes` are the entries of each plane. */
@@ -211,13 +222,14 @@ export class Driver implements Disposable {
       q.queue_type = queue;
     });
   }
-  params(stream: number, queue: number, ext = true): Struct<typeof s.extParams.fields> {
-    const sent = this.command(ext ? 0x10d : 0x108, stream, s.queueCommand, (q) => {
+  getParams(stream: number, queue: number, ext = true): Sent {
+    return this.command(ext ? 0x10d : 0x108, stream, s.queueCommand, (q) => {
       q.queue_type = queue;
     });
-    const full = s.extParams.alloc();
-    full.$bytes.set(sent.reply ?? []);
-    return full;
+  }
+  /** The same where the answer comes at once. */
+  params(stream: number, queue: number, ext = true): Params {
+    return paramsOf(this.getParams(stream, queue, ext));
   }
   setParams(
     stream: number,
@@ -259,4 +271,32 @@ export class Driver implements Disposable {
     this.memory[Symbol.dispose]();
     this.loop[Symbol.dispose]();
   }
+}
+
+/** A driver right at a device in this process, without rings: answers are there when the device gives them. */
+export type LocalDriver = Driver<VirtioDevice, TestMemory> & {
+  /** The driver comes, or comes back after a reset. */
+  start(features?: bigint): void;
+};
+
+export function localDriver(
+  backend: CodecBackend,
+  {
+    maxStreams = 16,
+    features = ALL_FEATURES,
+    eventBuffers = 32,
+    memoryBytes = 8 * 1024 * 1024,
+    configSize = 44 as 12 | 44,
+    watcher = undefined as Pick<Loop, "watch"> | undefined,
+  } = {},
+): LocalDriver {
+  const loop = new Loop();
+  const memory = new TestMemory([{ address: BASE, length: memoryBytes }]);
+  const device = createVideoDevice({ backend, maxStreams, configSize });
+  const start = (ackedFeatures = features) =>
+    device.start({ loop: (watcher ?? loop) as Loop, memory, ackedFeatures });
+  const driver = Object.assign(new Driver({ device, memory, loop }), { start });
+  start();
+  for (let i = 0; i < eventBuffers; i++) driver.postEvent();
+  return driver;
 }

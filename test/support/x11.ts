@@ -15,13 +15,23 @@ export interface XWindow {
   readonly height: number;
 }
 
+/** What a client asks of the window manager: a message and the words in it. */
+export interface ManagerMessage {
+  readonly window: number;
+  readonly type: number;
+  readonly words: readonly number[];
+}
+
 const REPLY = 1;
 const ERROR = 0;
+const CLIENT_MESSAGE = 33;
+const SENT = 0x80;
 
 export class X11 implements Disposable {
   readonly root: number;
   readonly #socket: Socket<undefined>;
   readonly #incoming: Incoming;
+  readonly #messages: ManagerMessage[] = [];
 
   private constructor(socket: Socket<undefined>, incoming: Incoming, setup: DataView) {
     this.#socket = socket;
@@ -69,6 +79,7 @@ export class X11 implements Disposable {
         if (head.getUint8(10) !== opcode) continue;
         throw new Error(`X error ${head.getUint8(1)} for request ${opcode}`);
       }
+      if (head.getUint8(0) === (CLIENT_MESSAGE | SENT)) this.#note(head);
       if (head.getUint8(0) !== REPLY) continue; // an event
       return { head, rest: await this.#incoming.take(head.getUint32(4, true) * 4) };
     }
@@ -147,6 +158,29 @@ export class X11 implements Disposable {
       event[1] = keyCode;
       this.#send(xtest, 2, event);
     }
+  }
+
+  /** From now on hears what clients ask of the window manager, of which this screen has none. */
+  hearManagerMessages(): void {
+    const SUBSTRUCTURE_NOTIFY = 0x8_0000;
+    this.#send(2, 0, [...u32(this.root), ...u32(0x800), ...u32(SUBSTRUCTURE_NOTIFY)]);
+  }
+
+  /** What a window has asked of the window manager about its state, "add full screen". */
+  async stateRequests(id: number): Promise<string[]> {
+    const state = await this.#atom("_NET_WM_STATE");
+    const fullscreen = await this.#atom("_NET_WM_STATE_FULLSCREEN");
+    return this.#messages
+      .filter(
+        ({ window, type, words }) => window === id && type === state && words[1] === fullscreen,
+      )
+      .map(({ words }) => `${["remove", "add", "toggle"][words[0] ?? 0]} full screen`);
+  }
+
+  #note(event: DataView): void {
+    const words = [12, 16, 20].map((at) => event.getUint32(at, true));
+    const [window, type] = [event.getUint32(4, true), event.getUint32(8, true)];
+    this.#messages.push({ window, type, words });
   }
 
   async #atom(name: string): Promise<number> {

@@ -4,7 +4,7 @@ import type { Fields, StructType } from "../../ffi/struct.ts";
 import { openNull } from "../../src/video/codec/null.ts";
 import { commands } from "../../src/video/commands.ts";
 import * as s from "../../src/video/structs.ts";
-import { BASE, Driver } from "../support/video-driver.ts";
+import { BASE, type LocalDriver, localDriver, type Sent } from "../support/video-driver.ts";
 
 const rows = [...commands.values()];
 const INVALID_OPERATION = 0x300;
@@ -15,8 +15,8 @@ const INVALID_PARAMETER = 0x304;
 const UNSUPPORTED_CONTROL = 0x305;
 
 /** A device with stream 1, four input resources 1 to 4 and four output resources 11 to 14. */
-function prepared(options = {}): Driver {
-  const driver = new Driver(openNull(), options);
+function prepared(options = {}): LocalDriver {
+  const driver = localDriver(openNull(), options);
   driver.create(1);
   driver.setParams(1, s.INPUT, { format: 0x1006, width: 64, height: 64 });
   for (let i = 1; i <= 4; i++) driver.simple(1, s.INPUT, i, 4096);
@@ -161,7 +161,7 @@ function both0(type: number) {
 }
 
 test("capability bytes are those of the draft's table, for both queues", () => {
-  using driver = new Driver(openNull());
+  using driver = localDriver(openNull());
   const input = driver.capability(s.INPUT);
   const range = [16, 4096, 1, 0, 16, 2160, 1, 0];
   const words = (sent: typeof input) => [
@@ -174,19 +174,19 @@ test("capability bytes are those of the draft's table, for both queues", () => {
 });
 
 test("the config space is 44 bytes with a name, or the draft's 12", () => {
-  using named = new Driver(openNull());
+  using named = localDriver(openNull());
   const long = named.device.config();
   expect(long.length).toBe(44);
   const c = s.config.over(long);
   expect([c.version, c.max_caps_length, c.max_resp_length]).toEqual([0, 4096, 4096]);
   expect(c.device_name).toBe("framepass null decoder");
-  using short = new Driver(openNull(), { configSize: 12 });
+  using short = localDriver(openNull(), { configSize: 12 });
   expect([...short.device.config()]).toEqual([...long.subarray(0, 12)]);
   expect([named.device.deviceId, named.device.queues, named.device.features]).toEqual([31, 2, 3n]);
 });
 
 test("STREAM_CREATE: used numbers, unknown formats and memory types, and too many streams are refused", () => {
-  using driver = new Driver(openNull(), { maxStreams: 3 });
+  using driver = localDriver(openNull(), { maxStreams: 3 });
   expect(driver.create(1).code).toBe(0x200);
   expect(driver.create(1).code).toBe(INVALID_STREAM);
   for (const format of [0, 3, 0x1002, 0x1007, 0xffff_ffff])
@@ -266,7 +266,7 @@ test("RESOURCE_CREATE: 64 resources a queue, numbers used anew, not while queued
 });
 
 test("RESOURCE_CREATE: without NON_CONTIG there is one entry a plane", () => {
-  using driver = new Driver(openNull(), { features: s.F_RESOURCE_GUEST_PAGES });
+  using driver = localDriver(openNull(), { features: s.F_RESOURCE_GUEST_PAGES });
   driver.create(1);
   const e = (n: number) => ({ address: BASE + BigInt(n * 4096), length: 4096 });
   expect(driver.resource(1, s.INPUT, 1, [[e(0), e(1)]]).code).toBe(INVALID_PARAMETER);
@@ -276,7 +276,7 @@ test("RESOURCE_CREATE: without NON_CONTIG there is one entry a plane", () => {
 
 test("RESOURCE_QUEUE: counts, sizes and numbers out of range are refused with the ERR flag", () => {
   using driver = prepared();
-  const refused = (sent: ReturnType<Driver["queue"]>, code: number) => {
+  const refused = (sent: Sent, code: number) => {
     expect([sent.code, sent.reply?.length, sent.flags, sent.size]).toEqual([code, 24, 1, 0]);
   };
   refused(driver.queue(1, s.INPUT, 5), INVALID_RESOURCE);
@@ -317,7 +317,7 @@ test("SET_PARAMS: absurd sizes are clamped, format 0 keeps the format, unknown o
 });
 
 test("both dialects tell the same parameters; only the EXT one has the memory type", () => {
-  using driver = new Driver(openNull());
+  using driver = localDriver(openNull());
   driver.create(1, { inMem: 1, outMem: 1 });
   const plain = driver.params(1, s.INPUT, false).$bytes.slice(8);
   const ext = driver.params(1, s.INPUT);
@@ -329,7 +329,7 @@ test("both dialects tell the same parameters; only the EXT one has the memory ty
 });
 
 test("before any bitstream both queues have complete parameters", () => {
-  using driver = new Driver(openNull());
+  using driver = localDriver(openNull());
   driver.create(1);
   for (const queue of [s.INPUT, s.OUTPUT]) {
     const p = driver.params(1, queue);
@@ -343,7 +343,7 @@ test("before any bitstream both queues have complete parameters", () => {
 });
 
 test("a stream made for virtio objects takes pages once SET_PARAMS_EXT says so", () => {
-  using driver = new Driver(openNull());
+  using driver = localDriver(openNull());
   driver.create(1, { inMem: 1, outMem: 1 });
   const one = [[{ address: BASE, length: 4096 }]];
   expect(driver.resource(1, s.INPUT, 1, one).code).toBe(INVALID_PARAMETER);

@@ -3,13 +3,13 @@ import { expect, test } from "bun:test";
 import { openNull } from "../../src/video/codec/null.ts";
 import * as s from "../../src/video/structs.ts";
 import { fwhtFrame } from "../support/fwht.ts";
-import { BASE, Driver } from "../support/video-driver.ts";
+import { BASE, type LocalDriver, localDriver } from "../support/video-driver.ts";
 
 const PICTURE = (64 * 64 * 3) / 2;
 
 /** Stream 1 at 64x64, inputs 1 to 8 of 4096 bytes, outputs 11 to 18; `known`: past the first resolution event. */
 function prepared({ known = true, eventBuffers = 32, outputBytes = 8192 } = {}) {
-  const driver = new Driver(openNull(), { eventBuffers });
+  const driver = localDriver(openNull(), { eventBuffers });
   driver.create(1);
   driver.setParams(1, s.INPUT, { format: 0x1006, width: 64, height: 64 });
   const inputs = [1, 2, 3, 4, 5, 6, 7, 8].map((id) => driver.simple(1, s.INPUT, id, 4096));
@@ -24,8 +24,9 @@ function prepared({ known = true, eventBuffers = 32, outputBytes = 8192 } = {}) 
   }
   return { driver, inputs, outputs, [Symbol.dispose]: () => driver[Symbol.dispose]() };
 }
-const input = (driver: Driver, id: number, ts: bigint) => driver.queue(1, s.INPUT, id, [100], ts);
-const output = (driver: Driver, id: number) => driver.queue(1, s.OUTPUT, id);
+const input = (driver: LocalDriver, id: number, ts: bigint) =>
+  driver.queue(1, s.INPUT, id, [100], ts);
+const output = (driver: LocalDriver, id: number) => driver.queue(1, s.OUTPUT, id);
 
 test("a picture comes out for every bitstream buffer, with its time and without a drain", () => {
   using p = prepared();
@@ -96,26 +97,33 @@ test("a picture buffer that is too small goes back with the ERR flag, the pictur
   expect([large.flags, large.timestamp, large.size]).toEqual([0, 9n, PICTURE]);
 });
 
-test("a picture crosses 700 entries in any order, and bytes beside them stay", () => {
-  using p = prepared();
-  const { driver } = p;
-  const piece = 9; // bytes, so that entries begin and end anywhere
-  const at = driver.allocate(700 * 16);
-  const entries = Array.from({ length: 700 }, (_, i) => ({
-    address: at + BigInt(((i * 263) % 700) * 16),
-    length: piece,
-  }));
-  driver.resource(1, s.OUTPUT, 30, [entries]);
-  driver.queue(1, s.OUTPUT, 30);
-  input(driver, 1, 5n);
-  const bytes = driver.memory.bytes(at, 700 * 16);
-  const order = entries.map(({ address }) => Number(address - at));
-  for (const [i, start] of order.entries())
-    for (let k = 0; k < 16; k++) {
-      const painted = k < piece && i * piece + k < PICTURE;
-      if (bytes[start + k] !== (painted ? 0x80 : 0)) throw new Error(`byte ${start + k}`);
-    }
-});
+test.each([
+  [700, 263, 9],
+  [6200, 1009, 1],
+])(
+  "a picture crosses %d entries in any order, and bytes beside them stay",
+  (count, stride, piece) => {
+    using p = prepared();
+    const { driver } = p;
+    const at = driver.allocate(count * 16);
+    // A few bytes each, so that entries begin and end anywhere.
+    const entries = Array.from({ length: count }, (_, i) => ({
+      address: at + BigInt(((i * stride) % count) * 16),
+      length: piece,
+    }));
+    driver.resource(1, s.OUTPUT, 30, [entries]);
+    const sent = driver.queue(1, s.OUTPUT, 30);
+    input(driver, 1, 5n);
+    expect([sent.timestamp, sent.size, sent.flags]).toEqual([5n, PICTURE, 0]);
+    const bytes = driver.memory.bytes(at, count * 16);
+    const order = entries.map(({ address }) => Number(address - at));
+    for (const [i, start] of order.entries())
+      for (let k = 0; k < 16; k++) {
+        const painted = k < piece && i * piece + k < PICTURE;
+        if (bytes[start + k] !== (painted ? 0x80 : 0)) throw new Error(`byte ${start + k}`);
+      }
+  },
+);
 
 test("planes of their own get the colour planes, also when they are larger than needed", () => {
   using p = prepared();
@@ -307,7 +315,7 @@ test("events wait for buffers, once per stream; too small a buffer goes back emp
 });
 
 test("several streams go their own ways", () => {
-  using driver = new Driver(openNull());
+  using driver = localDriver(openNull());
   for (const stream of [1, 2, 3, 4]) {
     driver.create(stream);
     driver.setParams(stream, s.INPUT, { width: 16 * stream, height: 16 });
@@ -355,7 +363,7 @@ test("after a reset nothing of before is answered or written", () => {
 });
 
 test("memory that is taken away: queued buffers in it go back with ERR, others go on in the new mapping", () => {
-  using driver = new Driver(openNull(), { memoryBytes: 1 << 20 });
+  using driver = localDriver(openNull(), { memoryBytes: 1 << 20 });
   const second = { address: 0x8000_0000n, length: 1 << 20 };
   const first = { address: BASE, length: 1 << 20 };
   driver.memory.replace([first, second]);

@@ -4,10 +4,12 @@ import { openSync } from "node:fs";
 import { sendWithDescriptors } from "../../ffi/descriptors.ts";
 import { F_SEAL_GROW, Fd } from "../../ffi/fd.ts";
 import { addressOf } from "../../ffi/libc.ts";
-import { finishSending } from "../../ffi/socket.ts";
+import { IPPROTO_TCP, TCP_NODELAY } from "../../ffi/linux/socket.ts";
+import { accept, finishSending, getOption, listenOn, startConnect } from "../../ffi/socket.ts";
 import { fourcc } from "../../src/format/formats.ts";
-import type { Loop } from "../../src/loop.ts";
+import { Loop } from "../../src/loop.ts";
 import { importDescriptors } from "../../src/share/fd.ts";
+import { parseAddress, resolveUnless } from "../../src/wire/address.ts";
 import { FRAME_MAGIC, hello, makeHello } from "../../src/wire/messages.ts";
 import {
   handleMessage,
@@ -26,6 +28,7 @@ import {
   sharedTestSource,
   takeAll,
 } from "../support/streams.ts";
+import { freePort } from "../support/tool.ts";
 
 const memfd = "memfd:framepass";
 const never = new AbortController().signal;
@@ -309,3 +312,22 @@ test("a receiver that is gone before the hello ends the attempt with a reason", 
     far.close();
     expect(await failure(lend(loop, near, source, { frames: 5 }))).toMatch(/closed|EPIPE/);
   }));
+
+test("over TCP small messages do not wait for each other", async () => {
+  using loop = new Loop();
+  const [address] = await resolveUnless(
+    loop,
+    parseAddress("address", "127.0.0.1", Number(freePort())),
+    never,
+  );
+  if (address === undefined) throw new Error("no address");
+  using listener = listenOn(address);
+  using near = startConnect(address);
+  using far = accept(listener)?.socket ?? Fd.memory("none", 1);
+  using source = sharedTestSource();
+  const reading = borrow(loop, far, [], { frames: 1 }).catch(() => undefined);
+  const lending = lend(loop, near, source, { frames: 1 }).catch(() => undefined);
+  for (const socket of [near, far]) expect(getOption(socket, IPPROTO_TCP, TCP_NODELAY)).toBe(1);
+  await loop.run(reading.finally(() => far.close()));
+  await loop.run(lending);
+});

@@ -24,6 +24,9 @@ export class BitstreamQueue implements Disposable {
   /** USERPTR was refused when it came to a buffer. */
   #mustCopy = false;
   #bytes = 0;
+  /** Buffers the decoder was given, and those whose bytes were copied for it. */
+  handed = 0;
+  copied = 0;
 
   constructor(device: VideoDevice, type: number, client: StreamClient) {
     this.#queue = new M2mQueue(device, type);
@@ -55,11 +58,10 @@ export class BitstreamQueue implements Disposable {
   feed(format: M2mFormat): void {
     while (this.#client.inputsWaiting > 0) {
       if (this.#queue.count === 0) this.#make(format);
-      const index = this.#queue.free();
-      if (index < 0) return;
+      if (this.#queue.free() < 0) return;
       const resource = this.#client.takeInput();
       if (resource === undefined) return;
-      this.#hand(index, resource, format);
+      this.#hand(resource, format);
       this.#queue.start();
     }
   }
@@ -71,11 +73,12 @@ export class BitstreamQueue implements Disposable {
     makeBuffers(this.#queue, { name: "bitstream", share, count: BUFFERS, planes: 1 });
   }
 
-  #hand(index: number, resource: Resource, format: M2mFormat): void {
+  #hand(resource: Resource, format: M2mFormat): void {
     const { size } = resource;
     const key = ++this.#key;
     this.#stamps[key % STAMPS] = resource.timestamp;
-    const address = resource.contiguous ?? 0;
+    const address = this.#queue.userPointers ? (resource.contiguous ?? 0) : 0;
+    const index = this.#queue.free(address);
     let r = -errno.EINVAL;
     if (this.#queue.userPointers) {
       if (canShare(resource, this.#bytes))
@@ -85,7 +88,7 @@ export class BitstreamQueue implements Disposable {
         this.#queue.release();
         this.#mustCopy = true;
         this.#make(format);
-        this.#hand(this.#queue.free(), resource, format);
+        this.#hand(resource, format);
         return;
       }
     } else if (this.#copy(index, resource)) r = this.#queue.queue(index, size, key);
@@ -95,6 +98,8 @@ export class BitstreamQueue implements Disposable {
     }
     if (r < 0) throw new SysError("VIDIOC_QBUF", this.#queue.device.path, -r);
     this.#owners[index] = resource;
+    this.handed++;
+    if (address === 0) this.copied++;
   }
 
   /** Gathers the bitstream into the driver's buffer; false when it does not fit or its memory is gone. */
@@ -120,6 +125,11 @@ export class BitstreamQueue implements Disposable {
       this.#owners[index] = undefined;
       if (owner !== undefined) this.#client.inputDone(owner, this.#queue.error);
     }
+  }
+
+  /** The memory table changed. */
+  forgetPlaces(): void {
+    this.#queue.forgetPlaces();
   }
 
   /** Drops what the decoder has not read: a seek. */

@@ -101,6 +101,8 @@ export interface CodecSession extends Disposable {
   release(queue: QueueType): void;
   /** Whether the codec works on the resources' own memory. */
   zeroCopy(queue: QueueType): boolean;
+  /** The memory table changed, but no resource of that queue moved: host addresses of others may be used anew. */
+  forgetPlaces(queue: QueueType): void;
   /** Stops calling the stream and writing pictures, until `resume`. */
   pause(): void;
   resume(): void;

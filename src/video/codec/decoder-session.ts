@@ -5,6 +5,7 @@ import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI } from "../../../ffi/ep
 import { errno, SysError } from "../../../ffi/errno.ts";
 import * as v from "../../../ffi/linux/videodev2.ts";
 import type { VideoDevice } from "../../capture/device.ts";
+import { log } from "../../log.ts";
 import type { Watch } from "../../loop.ts";
 import type { DeviceLoop } from "../../virtio/device.ts";
 import { INPUT, OUTPUT, type QueueType } from "../structs.ts";
@@ -85,6 +86,10 @@ export class DecoderSession implements CodecSession {
     return (queue === INPUT ? this.#bitstream : this.#pictures).zeroCopy;
   }
 
+  forgetPlaces(queue: QueueType): void {
+    (queue === INPUT ? this.#bitstream : this.#pictures).forgetPlaces();
+  }
+
   pump(): void {
     if (this.#disposed || this.#paused) return;
     this.#feed();
@@ -118,9 +123,13 @@ export class DecoderSession implements CodecSession {
     } else this.#goOn();
   }
 
+  /**
+   * Never before the bitstream: a decoder that sees a header while only pictures stream announces them anew and may go
+   * back to its favourite format without another word.
+   */
   #startPictures(): void {
-    const can = this.#known && !this.#changing && !this.#pictures.streaming;
-    if (can && this.#client.outputsWaiting > 0) this.#pictures.start();
+    if (!this.#known || this.#changing || !this.#bitstream.streaming) return;
+    if (!this.#pictures.streaming && this.#client.outputsWaiting > 0) this.#pictures.start();
   }
 
   /** The old pictures are all out: the new ones need buffers of their own. */
@@ -180,11 +189,9 @@ export class DecoderSession implements CodecSession {
     const before = this.#params.tell(OUTPUT);
     const first = !this.#known;
     this.#known = true;
+    this.#pictures.release(); // with buffers there is no going back to the format that was agreed
     this.#params.refresh();
-    if (first || !this.#params.sameAs(before)) {
-      this.#pictures.release();
-      this.#client.resolutionChanged(!first);
-    }
+    if (first || !this.#params.sameAs(before)) this.#client.resolutionChanged(!first);
     return true;
   }
 
@@ -194,7 +201,6 @@ export class DecoderSession implements CodecSession {
       if ((events & EPOLLHUP) !== 0) throw new SysError("poll", this.#device.path, errno.ENODEV);
       if ((events & EPOLLPRI) !== 0) this.#takeEvents();
       if ((events & (EPOLLOUT | EPOLLERR)) !== 0) this.#bitstream.collect();
-      if ((events & (EPOLLIN | EPOLLERR)) !== 0) this.#pictures.collect();
     } catch (error) {
       if (!(error instanceof SysError)) throw error;
       this.#client.failed(error.message);
@@ -216,10 +222,8 @@ export class DecoderSession implements CodecSession {
 
   clear(queue: QueueType): void {
     if (this.#disposed) return;
-    if (queue === INPUT) {
-      this.#bitstream.stop();
-      return;
-    }
+    if (queue === INPUT) this.#bitstream.stop();
+    // A seek drops pictures, too: both queues have to start anew, bitstream first.
     const wasChanging = this.#changing;
     this.#pictures.stop();
     this.#drain = "none"; // STREAMOFF of pictures ends a drain: it is asked for again
@@ -244,6 +248,13 @@ export class DecoderSession implements CodecSession {
   [Symbol.dispose](): void {
     if (this.#disposed) return;
     this.#disposed = true;
+    const { handed: pictures, copied } = this.#pictures;
+    const { handed: buffers, copied: gathered } = this.#bitstream;
+    log
+      .withTag("video")
+      .debug(
+        `${this.#device.path}: ${pictures} pictures, ${copied} copied; ${buffers} buffers of bitstream, ${gathered} copied`,
+      );
     this.#watch[Symbol.dispose]();
     this.#bitstream[Symbol.dispose]();
     this.#pictures[Symbol.dispose]();

@@ -23,9 +23,15 @@ export class M2mQueue implements Disposable {
   #planeCount = 1;
   #mappings: Mapping[][] = [];
   #queued: boolean[] = [];
+  // USERPTR: the kernel keeps the pages of the address a buffer had last, and looks them up only for another one.
+  #addresses: number[] = [];
+  /** That address may stand for other memory now. */
+  #stale: boolean[] = [];
   /** Buffers with the driver. */
   queuedCount = 0;
   streaming = false;
+  /** What people have been told about its buffers. */
+  told = "";
 
   constructor(device: VideoDevice, type: number) {
     this.device = device;
@@ -68,6 +74,8 @@ export class M2mQueue implements Disposable {
     this.#memory = memory;
     this.#planeCount = planeCount;
     this.#queued = new Array<boolean>(request.count).fill(false);
+    this.#addresses = new Array<number>(request.count).fill(0);
+    this.#stale = new Array<boolean>(request.count).fill(false);
     this.queuedCount = 0;
   }
 
@@ -90,10 +98,29 @@ export class M2mQueue implements Disposable {
     return this.#mappings[index]?.[plane];
   }
 
-  /** A buffer the driver does not have; -1 when it has them all. */
-  free(): number {
-    return this.#queued.indexOf(false);
+  /**
+   * A buffer the driver does not have; -1 when it has them all. For a user pointer `address` the one that had it last,
+   * which costs nothing; otherwise one that had none.
+   */
+  free(address = 0): number {
+    let found = -1;
+    for (let i = 0; i < this.#queued.length; i++) {
+      if (this.#queued[i] === true) continue;
+      const known = this.#addresses[i] ?? 0;
+      if (address !== 0 && known === address) {
+        if (this.#stale[i] === true) continue; // the kernel would take the pages of before
+        return i;
+      }
+      if (found < 0 || (known === 0 && this.#addresses[found] !== 0)) found = i;
+    }
+    return found;
   }
+
+  /** Addresses that no queued buffer has may stand for other memory from now on. */
+  forgetPlaces(): void {
+    for (let i = 0; i < this.#stale.length; i++) if (!this.isQueued(i)) this.#stale[i] = true;
+  }
+
   isQueued(index: number): boolean {
     return this.#queued[index] ?? false;
   }
@@ -123,6 +150,10 @@ export class M2mQueue implements Disposable {
     }
     const r = this.device.ioctl(v.VIDIOC_QBUF, buffer);
     if (r >= 0) {
+      if (address !== 0) {
+        this.#addresses[index] = address;
+        this.#stale[index] = false;
+      }
       this.#queued[index] = true;
       this.queuedCount++;
     }

@@ -130,6 +130,8 @@ class NullSession implements CodecSession {
     return false;
   }
 
+  forgetPlaces(): void {}
+
   pump(): void {
     while (!this.#disposed && this.#step());
     if (this.#client.draining && this.#input === undefined && this.#pictures.length === 0) {

@@ -36,6 +36,9 @@ export class PictureQueue implements Disposable {
   #colour: DecoderParams["colour"] = [];
   #bytes = 0;
   #memoryPlanes = 1;
+  /** Pictures handed over, and those that were copied for it. */
+  handed = 0;
+  copied = 0;
 
   constructor(device: VideoDevice, type: number, client: StreamClient, params: DecoderParams) {
     this.#queue = new M2mQueue(device, type);
@@ -106,12 +109,12 @@ export class PictureQueue implements Disposable {
   /** USERPTR: gives the decoder every resource that may be used. */
   #share(): void {
     while (!this.sawLast && this.#client.outputsWaiting > 0) {
-      const index = this.#queue.free();
-      if (index < 0) return;
+      if (this.#queue.free() < 0) return;
       const resource = this.#client.takeOutput(this.#bytes);
       if (resource === undefined) return;
       const shared = canShare(resource, this.#bytes);
       const address = resource.contiguous ?? 0;
+      const index = this.#queue.free(address);
       const r = shared ? this.#queue.queue(index, 0, 0, address, resource.length) : -errno.EINVAL;
       if (r >= 0) {
         this.#owners[index] = resource;
@@ -168,9 +171,20 @@ export class PictureQueue implements Disposable {
 
   /** Hands finished pictures over, oldest first, as long as there are resources for them. Throws SysError. */
   deliver(bitstream: BitstreamQueue): void {
-    this.collect();
-    if (this.#queue.userPointers) this.#deliverShared(bitstream);
-    else this.#deliverCopies(bitstream);
+    do {
+      this.collect();
+      if (this.#queue.userPointers) this.#deliverShared(bitstream);
+      else this.#deliverCopies(bitstream);
+      // Some decoders work inside QBUF: what a new buffer has brought is there at once.
+    } while (this.#queue.streaming && this.#refill());
+  }
+
+  /** Gives the decoder what it can have; whether that was anything. Throws SysError. */
+  #refill(): boolean {
+    const before = this.#queue.queuedCount;
+    if (this.#queue.userPointers) this.#share();
+    else if (!this.sawLast) this.#queueAll();
+    return this.#queue.queuedCount > before;
   }
 
   #deliverShared(bitstream: BitstreamQueue): void {
@@ -180,9 +194,9 @@ export class PictureQueue implements Disposable {
       this.#owners[index] = undefined;
       if (owner === undefined || picture === undefined) continue;
       const bytes = Math.min(picture.used, this.#bytes);
+      this.handed++;
       this.#client.outputDone(owner, bitstream.stamp(picture.key), bytes, picture.failed);
     }
-    if (this.#queue.streaming) this.#share();
   }
 
   #deliverCopies(bitstream: BitstreamQueue): void {
@@ -195,13 +209,14 @@ export class PictureQueue implements Disposable {
       const bytes = Math.min(picture.used, this.#bytes);
       const copied = picture.failed || this.#copy(index, resource, picture);
       const failed = picture.failed || !copied;
+      this.handed++;
+      this.copied++;
       this.#client.outputDone(
         resource,
         bitstream.stamp(picture.key),
         this.#memoryPlanes > 1 ? this.#bytes : bytes,
         failed,
       );
-      if (this.#queue.streaming && !this.sawLast) this.#give(index);
     }
   }
 
@@ -237,12 +252,17 @@ export class PictureQueue implements Disposable {
   /** After the last picture of a drain, once the decoder was told to go on. Throws SysError. */
   goOn(): void {
     if (!this.#queue.streaming) return;
+    // Some drivers forget to forget the last buffer at START: asked now, before anything could come out and be lost.
+    const index = this.#queue.dequeue();
     this.sawLast = false;
-    if (!this.#queue.userPointers) this.#queueAll();
-    this.collect();
-    // Some drivers forget to forget the last buffer at START; then the queue has to be started anew.
-    if (this.sawLast) this.stop();
+    if (index >= 0) this.#took(index);
+    else if (index === -errno.EPIPE) this.stop();
     this.start();
+  }
+
+  /** The memory table changed. */
+  forgetPlaces(): void {
+    this.#queue.forgetPlaces();
   }
 
   /** Drops decoded pictures: a seek. */

@@ -11,7 +11,7 @@ export function canShare(resource: Resource, bytes: number): boolean {
 
 /**
  * Makes the buffers of a queue: USERPTR when `share` and the driver takes it, else `count` of the driver's own.
- * Says once what it chose. Throws SysError.
+ * Says once for a queue what was chosen. Throws SysError.
  */
 export function makeBuffers(
   queue: M2mQueue,
@@ -23,8 +23,11 @@ export function makeBuffers(
   },
 ): void {
   const { name, share, count, planes } = options;
-  const tell = (what: string) =>
+  const tell = (what: string) => {
+    if (what === queue.told) return; // buffers are made anew at every change
+    queue.told = what;
     log.withTag("video").debug(`${queue.device.path} ${name}: ${what}`);
+  };
   if (share) {
     try {
       queue.makeUserPointers(MAX_BUFFERS);

@@ -87,6 +87,10 @@ export class DriverQueue implements Disposable {
   get usedIndex(): number {
     return this.#used.getUint16(2, true);
   }
+  /** The used index up to which chains have been taken back. */
+  get takenIndex(): number {
+    return this.#usedIndex;
+  }
   get usedFlags(): number {
     return this.#used.getUint16(0, true);
   }

@@ -1,89 +1,23 @@
 // The V4L2 decoder back-end on a fake memory-to-memory device: both APIs, both memory types, and drivers with quirks.
 import { describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
+import { EPOLLIN, EPOLLOUT, EPOLLPRI } from "../../../ffi/epoll.ts";
 import { errno } from "../../../ffi/errno.ts";
 import { decoderOn, openV4l2Decoder } from "../../../src/video/codec/v4l2-decoder.ts";
 import * as s from "../../../src/video/structs.ts";
+import {
+  feed,
+  frame,
+  H,
+  PICTURE,
+  readParams,
+  rig,
+  shown,
+  W,
+  want,
+} from "../../support/decoder-rig.ts";
 import { FakeDecoder, type FakeOptions } from "../../support/fake-decoder.ts";
-import { fwhtFrame } from "../../support/fwht.ts";
-import { Driver, type Sent } from "../../support/video-driver.ts";
-
-const W = 64;
-const H = 48;
-const PICTURE = (W * H * 3) / 2;
-const BITSTREAM = W * H * 3;
-
-interface Rig extends Disposable {
-  readonly driver: Driver;
-  readonly fake: FakeDecoder;
-  readonly inputs: bigint[];
-  readonly outputs: bigint[];
-}
-
-/** Stream 1 with inputs 1 to 4 and outputs 11 to 16 of a page-rounded size; nothing queued. */
-function rig(options: FakeOptions = {}, { pieces = 1 } = {}): Rig {
-  const fake = new FakeDecoder(options);
-  const backend = decoderOn(fake.open(), () => fake.open());
-  const driver = new Driver(backend, { watcher: fake.watcher });
-  driver.create(1);
-  driver.setParams(1, s.OUTPUT, { format: 4, width: W, height: H });
-  driver.setParams(1, s.INPUT, { format: 0x1006, width: W, height: H });
-  const make = (queue: number, id: number, bytes: number) => {
-    const length = Math.ceil(bytes / 4096) * 4096;
-    const at = driver.allocate(length + 4096 * pieces);
-    const each = length / pieces;
-    // Pieces with gaps between them are not one stretch of memory.
-    const entries = Array.from({ length: pieces }, (_, i) => ({
-      address: at + BigInt(i * (each + (pieces > 1 ? 64 : 0))),
-      length: each,
-    }));
-    driver.resource(1, queue, id, [entries]);
-    return at;
-  };
-  const inputs = [1, 2, 3, 4].map((id) => make(s.INPUT, id, BITSTREAM));
-  const outputs = [11, 12, 13, 14, 15, 16].map((id) => make(s.OUTPUT, id, PICTURE));
-  return {
-    driver,
-    fake,
-    inputs,
-    outputs,
-    [Symbol.dispose]() {
-      driver[Symbol.dispose]();
-      backend[Symbol.dispose]();
-    },
-  };
-}
-
-function frame(value: number, width = W, height = H, body = 50): Uint8Array<ArrayBuffer> {
-  const bytes = fwhtFrame(width, height, body);
-  bytes.fill(value, 44);
-  return bytes;
-}
-
-/** Writes the bitstream into input `id` and queues it. */
-function feed(r: Rig, id: number, bytes: Uint8Array, ts: bigint): Sent {
-  const at = r.inputs[id - 1] ?? 0n;
-  r.driver.memory.bytes(at, bytes.length).set(bytes);
-  const sent = r.driver.queue(1, s.INPUT, id, [bytes.length], ts);
-  r.fake.settle();
-  return sent;
-}
-function want(r: Rig, id: number): Sent {
-  const sent = r.driver.queue(1, s.OUTPUT, id);
-  r.fake.settle();
-  return sent;
-}
-function readParams(r: Rig) {
-  r.driver.params(1, s.INPUT);
-  const params = r.driver.params(1, s.OUTPUT);
-  r.fake.settle();
-  return params;
-}
-function shown(r: Rig, id: number): number[] {
-  const bytes = r.driver.memory.bytes(r.outputs[id - 11] ?? 0n, PICTURE);
-  const ok = bytes.every((byte, i) => byte === (((bytes[0] ?? 0) + i) & 0xff));
-  return ok ? [bytes[0] ?? -1] : [-1];
-}
+import { localDriver } from "../../support/video-driver.ts";
 
 const variants: [string, FakeOptions][] = [
   ["single-planar, MMAP", {}],
@@ -92,6 +26,7 @@ const variants: [string, FakeOptions][] = [
   ["multi-planar, USERPTR", { userPointers: true, multiplanar: true }],
   ["USERPTR refused at QBUF", { userPointers: true, refusesPointers: true }],
   ["START forgotten", { forgetsStart: true }],
+  ["START forgotten, USERPTR", { forgetsStart: true, userPointers: true }],
 ];
 
 describe.each(variants)("%s", (_, options) => {
@@ -198,6 +133,52 @@ describe.each(variants)("%s", (_, options) => {
       r.driver.clear(1, s.OUTPUT);
     }
     expect(r.driver.eventList.length).toBe(1);
+  });
+
+  test.each([
+    ["both queues", [s.OUTPUT, s.INPUT]],
+    ["bitstream only", [s.INPUT]],
+  ])(
+    "seek, %s cleared, then a drain: the format stays, every picture comes, the drain ends",
+    (_, cleared) => {
+      using r = rig(options);
+      r.driver.setParams(1, s.OUTPUT, { format: 3, width: W, height: H });
+      feed(r, 1, Buffer.concat([frame(1), frame(2)]), 1n);
+      readParams(r);
+      want(r, 11);
+      want(r, 12);
+      for (const round of [1, 2]) {
+        for (const queue of cleared) r.driver.clear(1, queue);
+        const outs = [11, 12, 13, 14].map((id) => want(r, id));
+        feed(r, 1, Buffer.concat([frame(round), frame(5), frame(6)]), 5n);
+        const drain = r.driver.drain(1);
+        r.fake.settle();
+        expect([drain.code, readParams(r).format]).toEqual([0x200, 3]);
+        expect(outs.map(({ flags }) => flags)).toEqual([0, 0, 0, s.BUFFER_EOS]);
+        expect([11, 12, 13].flatMap((id) => shown(r, id))).toEqual([round, 5, 6]);
+      }
+      expect(r.driver.eventList.length).toBe(1);
+    },
+  );
+
+  test("a queue that has nothing to do, or gave its last picture, is not polled: it would answer for ever", () => {
+    using r = rig(options);
+    const watched = () => r.fake.contexts[1]?.watch?.events ?? -1;
+    expect(watched()).toBe(EPOLLPRI);
+    feed(r, 1, frame(1), 1n);
+    readParams(r);
+    want(r, 11);
+    want(r, 12);
+    expect(watched() & EPOLLOUT).toBe(0); // all bitstream was read
+    r.driver.drain(1);
+    r.fake.settle();
+    expect(watched()).toBe(EPOLLPRI);
+    feed(r, 1, frame(2), 2n);
+    for (const id of [13, 14, 15]) want(r, id);
+    expect(watched() & EPOLLIN).toBe(EPOLLIN);
+    r.driver.clear(1, s.OUTPUT);
+    r.driver.clear(1, s.INPUT);
+    expect(watched()).toBe(EPOLLPRI);
   });
 
   test("a cleared drain is cancelled, and what comes after it is decoded", () => {
@@ -401,7 +382,7 @@ test.each(["VIDIOC_DQBUF", "VIDIOC_STREAMON", "VIDIOC_QBUF", "VIDIOC_REQBUFS"])(
 test("a stream the host cannot open is out of memory, and the device goes on", () => {
   const fake = new FakeDecoder({ faults: new Map() });
   const backend = decoderOn(fake.open(), () => fake.open());
-  using driver = new Driver(backend, { watcher: fake.watcher });
+  using driver = localDriver(backend, { watcher: fake.watcher });
   fake.options.faults?.set("VIDIOC_SUBSCRIBE_EVENT", errno.EMFILE);
   expect(driver.create(1).code).toBe(0x301);
   fake.options.faults?.clear();

@@ -1,0 +1,109 @@
+// SDL's textures: locked and written to, copied into, or converted into.
+import * as k from "./sdl2.ts";
+import type { SdlWindow, Size } from "./sdl2-window.ts";
+
+const accesses = {
+  streaming: k.SDL_TEXTUREACCESS_STREAMING,
+  target: k.SDL_TEXTUREACCESS_TARGET,
+} as const;
+
+/** A texture of a window's renderer. Its window must outlive it. */
+export class SdlTexture implements Disposable, Size {
+  readonly width: number;
+  readonly height: number;
+  /** Its SDL_PixelFormatEnum. */
+  readonly format: number;
+  /** Distance of two rows while it is locked, bytes; of the first plane. */
+  pitch = 0;
+  readonly #handle: number;
+  readonly #locked = k.lockResult.alloc();
+  readonly #lockedAt = this.#locked.$address;
+  #address = 0;
+  #open = true;
+
+  /** A texture of one of SDL's pixel formats. Throws CallError: every renderer has a largest size. */
+  constructor(
+    window: SdlWindow,
+    format: number,
+    { width, height }: Size,
+    access: keyof typeof accesses = "streaming",
+  ) {
+    const handle = k
+      .sdl()
+      .SDL_CreateTexture(window.handle, format, accesses[access], width, height);
+    this.#handle = k.sdlMade(handle, "SDL_CreateTexture", `${width}x${height}`);
+    this.format = format;
+    this.width = width;
+    this.height = height;
+  }
+
+  get handle(): number {
+    if (!this.#open) throw new Error("the texture is gone");
+    return this.#handle;
+  }
+
+  /** Blends with what is under it by its alpha, in whole pixels. */
+  overlay(): this {
+    k.sdl().SDL_SetTextureBlendMode(this.handle, k.SDL_BLENDMODE_BLEND);
+    return this.smooth(false);
+  }
+
+  /** Scales smoothly, or in whole pixels. */
+  smooth(on: boolean): this {
+    const mode = on ? k.SDL_ScaleModeLinear : k.SDL_ScaleModeNearest;
+    k.sdl().SDL_SetTextureScaleMode(this.handle, mode);
+    return this;
+  }
+
+  /** Address of its memory, for writing only, until `unlock`; the same one while it stays locked. Throws CallError. */
+  lock(): number {
+    if (this.#address !== 0) return this.#address;
+    const r = k.sdl().SDL_LockTexture(this.handle, 0, this.#lockedAt, this.#lockedAt + 8);
+    k.sdlMust(r, "SDL_LockTexture", `${this.width}x${this.height}`);
+    this.pitch = this.#locked.pitch;
+    this.#address = this.#locked.pixels;
+    return this.#address;
+  }
+
+  /** Hands what was written to the renderer. */
+  unlock(): void {
+    if (this.#address === 0) return;
+    this.#address = 0;
+    k.sdl().SDL_UnlockTexture(this.handle);
+  }
+
+  /** Converts a picture in from another SDL_PixelFormatEnum; its planes follow each other. Throws CallError. */
+  convert(from: number, address: number, pitch: number): void {
+    const to = this.lock();
+    const { width, height, format } = this;
+    const sdl = k.sdl();
+    const r = sdl.SDL_ConvertPixels(width, height, from, address, pitch, format, to, this.pitch);
+    this.unlock();
+    k.sdlMust(r, "SDL_ConvertPixels", `${width}x${height}`);
+  }
+
+  /** Copies a picture in: an address and a row length for each plane (one, two or three). Throws CallError. */
+  update(planes: readonly { readonly address: number; readonly pitch: number }[]): void {
+    this.unlock();
+    const sdl = k.sdl();
+    const [y, u, v] = planes;
+    if (y === undefined) throw new RangeError("a picture has planes");
+    const handle = this.handle;
+    if (u === undefined) {
+      k.sdlMust(sdl.SDL_UpdateTexture(handle, 0, y.address, y.pitch), "SDL_UpdateTexture", "");
+    } else if (v === undefined) {
+      const r = sdl.SDL_UpdateNVTexture(handle, 0, y.address, y.pitch, u.address, u.pitch);
+      k.sdlMust(r, "SDL_UpdateNVTexture", "");
+    } else {
+      const rest = [u.address, u.pitch, v.address, v.pitch] as const;
+      const r = sdl.SDL_UpdateYUVTexture(handle, 0, y.address, y.pitch, ...rest);
+      k.sdlMust(r, "SDL_UpdateYUVTexture", "");
+    }
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.#open) return;
+    this.#open = false;
+    k.sdl().SDL_DestroyTexture(this.#handle);
+  }
+}

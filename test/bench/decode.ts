@@ -1,0 +1,181 @@
+// `bun run bench video`, decoding: through our back-end against v4l2-ctl on the same decoder, alternating, in one guest.
+import type { Job } from "../lab/agent.ts";
+import { Lab } from "../lab/lab.ts";
+import { type Clip, type Played, type Player, Vicodec } from "../lab/vicodec.ts";
+import { SETTLED } from "../support/clip-player.ts";
+import { type Bench, median, table } from "./bench.ts";
+
+/** Pictures, and how much of v4l2-ctl's rate must be left. 1088: the decoder's pictures are whole blocks of 16. */
+const sizes = [
+  { width: 640, height: 480, frames: 300, bar: 0.9 },
+  { width: 1920, height: 1088, frames: 50, bar: 0.95 },
+] as const;
+const ROUNDS = 5;
+/** Compiling what is run often takes both programs that long; v4l2-ctl comes compiled. */
+const WARM_UP = 3;
+const HEAP_ROUNDS = 4;
+const YU12 = 4;
+const TICK_MS = 10;
+/** Growth of less than this a picture is the collector's, not ours. */
+const HEAP_BYTES = 16;
+
+/** What a clip took: seconds in all, and milliseconds of processor time. */
+interface Cost {
+  readonly seconds: number;
+  readonly userMs: number;
+  readonly kernelMs: number;
+}
+
+const size = {
+  width: 0,
+  height: 0,
+  format: YU12,
+  chunk: "buffer",
+  pieces: 1,
+  mode: "drain",
+} as const;
+
+/** What a clip costs v4l2-ctl, its start included. */
+async function directly(codec: Vicodec, name: string, clip: Clip): Promise<Cost> {
+  const { stderr } = await codec.guest.run(
+    `time sh -c '${codec.directly(name, clip)} >/dev/null 2>&1'`,
+    { timeoutMs: 60_000 },
+  );
+  const seconds = (word: string) => {
+    const [, minutes, rest] = new RegExp(`${word}\\s+(\\d+)m ?([\\d.]+)s`).exec(stderr) ?? [];
+    return Number(minutes) * 60 + Number(rest);
+  };
+  return {
+    seconds: seconds("real"),
+    userMs: seconds("user") * 1000,
+    kernelMs: seconds("sys") * 1000,
+  };
+}
+
+/** Plays the clip once through our back-end. */
+async function through(player: Player, { width, height, frames }: Clip): Promise<Played> {
+  const [played] = await player.play({ ...size, clip: `/tmp/many${width}.fwht`, width, height });
+  if (played?.frames !== frames || played.errors > 0)
+    throw new Error(`${played?.frames} frames of ${frames}, ${played?.errors} errors`);
+  return played;
+}
+
+/** What a program in the guest has cost so far. */
+async function costOf(codec: Vicodec, job: { readonly id: string }): Promise<Cost> {
+  const stat = await codec.guest.ok(`cat /proc/$(cat /run/jobs/${job.id})/stat`);
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const ms = (at: number) => Number(fields[at]) * TICK_MS;
+  return { seconds: 0, userMs: ms(11), kernelMs: ms(12) };
+}
+
+function less(a: Cost, b: Cost): Cost {
+  return {
+    seconds: a.seconds - b.seconds,
+    userMs: a.userMs - b.userMs,
+    kernelMs: a.kernelMs - b.kernelMs,
+  };
+}
+
+interface Round {
+  /** Frames a second. */
+  readonly direct: number;
+  readonly ours: number;
+  /** Processor time per picture. */
+  readonly v4l2Ctl: Cost;
+  readonly backEnd: Cost;
+  readonly frontEnd: Cost;
+}
+
+async function round(codec: Vicodec, server: Job, player: Player, clip: Clip): Promise<Round> {
+  const { frames } = clip;
+  const counted = frames - SETTLED;
+  const few = await directly(codec, `few${clip.width}`, { ...clip, frames: SETTLED });
+  const direct = less(await directly(codec, `many${clip.width}`, clip), few);
+  const before = [await costOf(codec, server), await costOf(codec, player.job)] as const;
+  const { settled } = await through(player, clip);
+  const each = ({ seconds, userMs, kernelMs }: Cost, of: number) => ({
+    seconds,
+    userMs: userMs / of,
+    kernelMs: kernelMs / of,
+  });
+  return {
+    direct: counted / direct.seconds,
+    ours: counted / settled,
+    v4l2Ctl: each(direct, counted),
+    backEnd: each(less(await costOf(codec, server), before[0]), frames),
+    frontEnd: each(less(await costOf(codec, player.job), before[1]), frames),
+  };
+}
+
+/** Bytes that stay on the heap for each picture, of back-end and front-end in one process. */
+async function heapGrowth(codec: Vicodec, clip: Clip): Promise<number> {
+  const player = codec.player("own process");
+  for (let i = 0; i < WARM_UP; i++) await through(player, clip);
+  const { heap: before } = await through(player, clip);
+  let after = before;
+  for (let i = 0; i < HEAP_ROUNDS; i++) after = (await through(player, clip)).heap;
+  await player.end();
+  return (after - before) / (HEAP_ROUNDS * clip.frames);
+}
+
+async function measure(lab: Lab): Promise<boolean> {
+  await using codec = await Vicodec.boot(lab, "bench", false);
+  const server = await codec.serve("--log-level debug");
+  const player = codec.player();
+  const rows: string[][] = [];
+  let met = true;
+  for (const { width, height, frames, bar } of sizes) {
+    const clip = { width, height, frames };
+    await codec.encode(`many${width}`, clip);
+    await codec.encode(`few${width}`, { ...clip, frames: SETTLED });
+    for (let i = 0; i < WARM_UP; i++) await through(player, clip);
+    const rounds: Round[] = [];
+    for (let i = 0; i < ROUNDS; i++) rounds.push(await round(codec, server, player, clip));
+    const mid = (of: (round: Round) => number) => median(rounds.map(of));
+    const cost = (who: "v4l2Ctl" | "backEnd" | "frontEnd") =>
+      `${mid((r) => r[who].userMs).toFixed(1)} + ${mid((r) => r[who].kernelMs).toFixed(1)}`;
+    const ratio = mid(({ direct, ours }) => ours / direct);
+    met &&= ratio >= bar;
+    rows.push([
+      `${width}x${height}`,
+      mid(({ direct }) => direct).toFixed(1),
+      mid(({ ours }) => ours).toFixed(1),
+      `${ratio.toFixed(2)} (${bar.toFixed(2)})`,
+      cost("v4l2Ctl"),
+      cost("backEnd"),
+      cost("frontEnd"),
+    ]);
+  }
+  const heap = await heapGrowth(codec, { ...sizes[0] });
+  await player.end();
+  server.kill("TERM");
+  const { stderr } = await server.result;
+  table(
+    [
+      "FWHT, one guest, one CPU",
+      "v4l2-ctl fps",
+      "ours fps",
+      "ratio (bar)",
+      "v4l2-ctl CPU ms a picture, user + kernel",
+      "our back-end",
+      "front-end of the bench",
+    ],
+    rows,
+  );
+  const counts = [...stderr.matchAll(/(\d+) pictures, (\d+) copied; (\d+) .*, (\d+) copied/g)];
+  const sum = (of: number) => counts.reduce((all, count) => all + Number(count[of]), 0);
+  console.log(
+    `copies: ${sum(2)} of ${sum(1)} pictures, ${sum(4)} of ${sum(3)} buffers of bitstream`,
+  );
+  console.log(`JS heap growth, back-end and front-end: ${heap.toFixed(1)} bytes a picture`);
+  return met && sum(2) === 0 && Math.abs(heap) < HEAP_BYTES;
+}
+
+export const bench: Bench = {
+  name: "video",
+  title: "decoding through the back-end against v4l2-ctl on the same decoder, in a guest",
+  async run() {
+    await using lab = new Lab("bench");
+    return await measure(lab);
+  },
+};

@@ -1,0 +1,52 @@
+// What one side of a bench measures of itself, printed as JSON when it is done.
+
+/** One side's figures, without its start. */
+export interface Side {
+  readonly frames: number;
+  readonly seconds: number;
+  readonly cpuSeconds: number;
+  readonly rssMib: number;
+  readonly heapGrowth: number;
+}
+
+export class Meter {
+  /** After a tenth of the frames every code path has been compiled and every buffer made: counting starts there. */
+  readonly #warmUp: number;
+  #seen = 0;
+  #startedMs = 0;
+  #cpuBefore = process.cpuUsage();
+  #heapBefore = 0;
+
+  /** A run of so many frames. */
+  constructor(frames: number) {
+    this.#warmUp = Math.ceil(frames / 10);
+  }
+
+  /** A frame has passed. */
+  count(): void {
+    this.#seen += 1;
+    if (this.#seen !== this.#warmUp) return;
+    this.#heapBefore = heapBytes();
+    this.#cpuBefore = process.cpuUsage();
+    this.#startedMs = performance.now();
+  }
+
+  /** The last one has. */
+  report(): void {
+    const seconds = (performance.now() - this.#startedMs) / 1000;
+    const { user, system } = process.cpuUsage(this.#cpuBefore);
+    const side: Side = {
+      frames: this.#seen - this.#warmUp,
+      seconds,
+      cpuSeconds: (user + system) / 1e6,
+      rssMib: Math.round(process.resourceUsage().maxRSS / 1024),
+      heapGrowth: heapBytes() - this.#heapBefore,
+    };
+    console.log(JSON.stringify(side));
+  }
+}
+
+function heapBytes(): number {
+  Bun.gc(true);
+  return process.memoryUsage().heapUsed;
+}

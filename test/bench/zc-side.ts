@@ -1,0 +1,114 @@
+// One side of `bun run bench zc`: the zero-copy stream code of sender and receiver as the tools run it, with a source
+// that costs nothing. usage: bun zc-side.ts JSON
+import { PacedSource } from "../../src/capture/paced.ts";
+import { fourcc } from "../../src/format/formats.ts";
+import { setUpLog } from "../../src/log.ts";
+import { Loop } from "../../src/loop.ts";
+import { exportRegion, importRegion, RegionAllocator } from "../../src/share/dax.ts";
+import { exportDescriptors, importDescriptors } from "../../src/share/fd.ts";
+import { Shared } from "../../src/share/shared-source.ts";
+import { parseAddress } from "../../src/wire/address.ts";
+import { borrowFrames } from "../../src/wire/borrowing.ts";
+import { lendFrames } from "../../src/wire/lending.ts";
+import { serveSenders } from "../../src/wire/receiver.ts";
+import { feedReceiver } from "../../src/wire/sender.ts";
+import { ReadingView } from "../../src/wire/view-target.ts";
+import { Meter } from "./meter.ts";
+
+/** What a side is to do. */
+export interface ZcSide {
+  readonly side: "send" | "receive";
+  readonly share: "fd" | "dax";
+  readonly address: string;
+  readonly port?: number | undefined;
+  /** For dax: a memfd in place of the device. */
+  readonly region: string;
+  readonly width: number;
+  readonly height: number;
+  readonly frames: number;
+  readonly buffers: number;
+  readonly inFlight: number;
+  /** 0: as fast as buffers come back. */
+  readonly fps: number;
+}
+
+const wish = JSON.parse(process.argv[2] ?? "{}") as ZcSide;
+const address = parseAddress("address", wish.address, wish.port);
+const signal = new AbortController().signal;
+const quiet = { stats: 0, json: false };
+setUpLog(wish.side, "error");
+using loop = new Loop();
+const meter = new Meter(wish.frames);
+
+function openSource(): Shared {
+  const { width, height, buffers, fps } = wish;
+  const picture = { width, height, pixelformat: fourcc("YUYV"), sizeimage: width * height * 2 };
+  const prepare = (all: readonly { mapping: { bytes: Uint8Array } }[]) => {
+    for (const { mapping } of all) mapping.bytes.fill(0x80);
+    return () => {
+      meter.count();
+      return picture.sizeimage;
+    };
+  };
+  const source = { name: "bench", picture, buffers, fps, prepare };
+  if (wish.share === "fd") return new Shared(new PacedSource(source), exportDescriptors);
+  const allocator = new RegionAllocator(wish.region);
+  const placed = new PacedSource({ ...source, allocator });
+  return new Shared(placed, (of) => exportRegion(of, allocator), allocator);
+}
+
+async function send(): Promise<void> {
+  const { frames, inFlight } = wish;
+  const counts = { returned: 0, refused: 0, overdue: 0, late: 0 };
+  const options = { ackTimeoutMs: 2000, requeue: false, counts, inFlight };
+  await feedReceiver(
+    loop,
+    {
+      ...quiet,
+      openSource,
+      address,
+      connectTimeoutMs: 3000,
+      reconnect: true,
+      frames,
+      transmit: (on, socket, source, run, stop) =>
+        lendFrames(on, socket, source, { ...run, ...options }, stop),
+    },
+    signal,
+  );
+  if (counts.returned !== frames) throw new Error(`${counts.returned} of ${frames} came back`);
+}
+
+async function receive(): Promise<void> {
+  using importer = wish.share === "fd" ? importDescriptors() : importRegion(wish.region);
+  await serveSenders(
+    loop,
+    {
+      ...quiet,
+      address,
+      allowed: () => true,
+      keep: false,
+      listening: () => process.stderr.write("listening\n"),
+      receive: (on, socket, hooks, stop) =>
+        borrowFrames(
+          on,
+          socket,
+          {
+            maxFrame: 2 ** 26,
+            stallMs: 10_000,
+            importers: [importer],
+            openView: (stream, buffers, waiting) => new ReadingView(stream, buffers, waiting, {}),
+            started: hooks.started,
+            taken: (frame) => {
+              meter.count();
+              return hooks.taken(frame);
+            },
+          },
+          stop,
+        ),
+    },
+    signal,
+  );
+}
+
+await loop.run(wish.side === "send" ? send() : receive());
+meter.report();

@@ -1,0 +1,231 @@
+// `bun run bench zc`: lending frames against sending them (the copy flow) and against lending one at a time, as a
+// lock-step sender does; on this host and at a distance. The receivers touch no byte of a picture.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Fd } from "../../ffi/fd.ts";
+import { type Bench, freePort, median, table } from "./bench.ts";
+import type { Side } from "./meter.ts";
+import { type Pair, runPair, started } from "./pair.ts";
+import type { ZcSide } from "./zc-side.ts";
+
+const sizes = [
+  { width: 640, height: 480, copies: 3000 },
+  { width: 1920, height: 1080, copies: 500 },
+  { width: 3840, height: 2160, copies: 120 },
+] as const;
+const [small] = sizes;
+const LENT = 40_000;
+const BUFFERS = 8;
+const ROUNDS = 3;
+const DELAY_ROUNDS = 3;
+/** Round trips between the two programs, milliseconds. */
+const delaysMs = [0, 1, 5, 20] as const;
+const HEAP_FRAMES = 300_000;
+/** Long enough for the compiler to have done its work: a camera runs for hours. */
+const RATE = { fps: 60, frames: 1500, percent: 1.5 };
+
+interface Wish {
+  readonly width: number;
+  readonly height: number;
+  readonly frames: number;
+  readonly inFlight?: number;
+  readonly fps?: number;
+}
+
+/** The programs and places of a run. */
+interface Place {
+  readonly work: string;
+  readonly relay: string;
+  readonly region: string;
+}
+
+const zcSide = join(import.meta.dir, "zc-side.ts");
+const copySide = join(import.meta.dir, "copy-side.ts");
+
+/** Lends frames by one of the back-ends. A path of `port` to the receiver may lead through the relay. */
+function lend(
+  share: "fd" | "dax",
+  { work, region }: Place,
+  wish: Wish,
+  ports?: { readonly send: number; readonly receive: number },
+): Promise<Pair> {
+  const side = (what: "send" | "receive") => {
+    const words: ZcSide = {
+      side: what,
+      share,
+      address: share === "fd" ? `unix:${join(work, "socket")}` : "127.0.0.1",
+      port: share === "fd" ? undefined : ports?.[what],
+      region,
+      buffers: BUFFERS,
+      inFlight: BUFFERS - 1,
+      fps: 0,
+      ...wish,
+    };
+    return [process.execPath, zcSide, JSON.stringify(words)];
+  };
+  return runPair({ send: side("send"), receive: side("receive") });
+}
+
+function copy(wish: Wish, ports: { readonly send: number; readonly receive: number }) {
+  const { width, height, frames } = wish;
+  const side = (what: "send" | "receive") => [
+    process.execPath,
+    copySide,
+    ...[what, ports[what], width, height, frames].map(String),
+  ];
+  return runPair({ send: side("send"), receive: side("receive") });
+}
+
+const samePort = () => {
+  const port = freePort();
+  return { send: port, receive: port };
+};
+
+/** Runs `stream` with the relay between its two ports. */
+async function apart(
+  relay: string,
+  delayMs: number,
+  stream: (ports: { send: number; receive: number }) => Promise<Pair>,
+): Promise<Pair> {
+  if (delayMs === 0) return await stream(samePort());
+  const ports = { send: freePort(), receive: freePort() };
+  const words = [relay, String(ports.send), String(ports.receive), String(delayMs * 500)];
+  const options = { stdin: "ignore", stdout: "ignore", stderr: "pipe", timeout: 60_000 } as const;
+  const program = Bun.spawn(words, options);
+  await started(program);
+  try {
+    return await stream(ports);
+  } finally {
+    program.kill();
+    await program.exited;
+  }
+}
+
+const rate = ({ receive }: Pair) => receive.frames / receive.seconds;
+const us = (side: Side) => (side.cpuSeconds / side.frames) * 1e6;
+const both = ({ send, receive }: Pair) => us(send) + us(receive);
+
+/** Frames per second and CPU per frame by size, all ways in turn. */
+async function measureSizes(place: Place): Promise<boolean> {
+  const ways = ["copy flow", "fd, one at a time", "fd", "dax, one at a time", "dax"] as const;
+  const cost = new Map<string, number>();
+  const rows: string[][] = [];
+  for (const { copies, ...size } of sizes) {
+    const runs = new Map<string, Pair[]>(ways.map((way) => [way, []]));
+    for (let round = 0; round < ROUNDS; round++) {
+      const keep = (way: (typeof ways)[number], pair: Pair) => runs.get(way)?.push(pair);
+      const lent = { ...size, frames: LENT };
+      keep("copy flow", await copy({ ...size, frames: copies }, samePort()));
+      keep("fd, one at a time", await lend("fd", place, { ...lent, inFlight: 1 }));
+      keep("fd", await lend("fd", place, lent));
+      keep("dax, one at a time", await lend("dax", place, { ...lent, inFlight: 1 }, samePort()));
+      keep("dax", await lend("dax", place, lent, samePort()));
+    }
+    for (const [way, pairs] of runs) {
+      const mid = (value: (pair: Pair) => number) => median(pairs.map(value));
+      cost.set(`${way} ${size.width}`, mid(both));
+      const cpu = [mid(({ send }) => us(send)), mid(({ receive }) => us(receive))];
+      rows.push([
+        `${size.width}x${size.height}`,
+        way,
+        mid(rate).toFixed(0),
+        cpu.map((value) => value.toFixed(1)).join(" + "),
+      ]);
+    }
+  }
+  table(["YUYV", "way", "frames/s", "CPU us per frame, sender + receiver"], rows);
+  const ratios = ["fd", "dax"].map(
+    (way) => (cost.get(`${way} 3840`) ?? Number.NaN) / (cost.get(`${way} 640`) ?? Number.NaN),
+  );
+  const [fd = Number.NaN, dax = Number.NaN] = ratios;
+  console.log(
+    `CPU per frame of 3840x2160 against 640x480: fd ${fd.toFixed(2)}, dax ${dax.toFixed(2)} (bar: 1.30)`,
+  );
+  return ratios.every((ratio) => ratio <= 1.3);
+}
+
+/** Frames per second at a distance. */
+async function measureDelays(place: Place): Promise<boolean> {
+  const rows: string[][] = [];
+  let gainAt5 = 0;
+  for (const delayMs of delaysMs) {
+    const seconds = 1.5;
+    const perFlight = delayMs === 0 ? 20_000 : 1000 / (delayMs + 0.3);
+    const count = (inFlight: number) => Math.ceil(perFlight * Math.min(inFlight, 7) * seconds);
+    const results: Pair[][] = [[], [], []];
+    for (let round = 0; round < DELAY_ROUNDS; round++) {
+      for (const [i, inFlight] of [1, BUFFERS - 1].entries()) {
+        const wish = { ...small, frames: count(inFlight), inFlight };
+        const pair = await apart(place.relay, delayMs, (ports) => lend("dax", place, wish, ports));
+        results[i]?.push(pair);
+      }
+      const copies = { ...small, frames: 1200 };
+      results[2]?.push(await apart(place.relay, delayMs, (ports) => copy(copies, ports)));
+    }
+    const [alone = 0, together = 0, copied = 0] = results.map((pairs) => median(pairs.map(rate)));
+    if (delayMs === 5) gainAt5 = together / alone;
+    rows.push([
+      `${delayMs} ms`,
+      alone.toFixed(0),
+      together.toFixed(0),
+      (together / alone).toFixed(1),
+      copied.toFixed(0),
+    ]);
+  }
+  table(
+    [
+      "round trip",
+      "one at a time, frames/s",
+      `${BUFFERS} buffers, frames/s`,
+      "ratio",
+      "copy flow, frames/s",
+    ],
+    rows,
+  );
+  console.log(`gain at 5 ms: ${gainAt5.toFixed(1)} (bar: 5)`);
+  return gainAt5 >= 5;
+}
+
+/** What a camera's rate costs, and what the heap does. */
+async function measureIdle(place: Place): Promise<boolean> {
+  const { fps, frames, percent } = RATE;
+  let met = true;
+  for (const share of ["fd", "dax"] as const) {
+    const [, size] = sizes;
+    const pair = await lend(share, place, { ...size, frames, fps }, samePort());
+    const load = (side: "send" | "receive") => (100 * pair[side].cpuSeconds) / pair[side].seconds;
+    const [send, receive] = [load("send"), load("receive")];
+    console.log(
+      `${share}: 1920x1080 at ${fps} fps costs ${send.toFixed(2)} % + ${receive.toFixed(2)} % of a core (bar: ${percent} each)`,
+    );
+    met &&= send <= percent && receive <= percent;
+  }
+  const heap = await lend("fd", place, { width: 64, height: 48, frames: HEAP_FRAMES });
+  const grown = [heap.send, heap.receive].map(({ heapGrowth, frames: of }) => heapGrowth / of);
+  console.log(
+    `JS heap over ${heap.send.frames} frames: ${heap.send.heapGrowth} + ${heap.receive.heapGrowth} bytes, ${grown.map((value) => value.toFixed(2)).join(" + ")} a frame (bar: 0)`,
+  );
+  return met && grown.every((value) => value < 0.5);
+}
+
+async function run(): Promise<boolean> {
+  const work = mkdtempSync(join(tmpdir(), "framepass-bench-"));
+  const relay = join(work, "delay");
+  using region = Fd.memory("framepass-bench-region", 256 * 1024 * 1024);
+  try {
+    const build = Bun.spawnSync(["gcc", "-O2", "-o", relay, join(import.meta.dir, "delay.c")]);
+    if (build.exitCode !== 0) throw new Error(build.stderr.toString());
+    const place = { work, relay, region: `/proc/${process.pid}/fd/${region.number}` };
+    const met = [await measureSizes(place), await measureDelays(place), await measureIdle(place)];
+    return met.every((bar) => bar);
+  } finally {
+    rmSync(work, { recursive: true });
+  }
+}
+
+export const bench: Bench = {
+  name: "zc",
+  title: "the zero-copy flow against the copy flow and against one frame at a time",
+  run,
+};

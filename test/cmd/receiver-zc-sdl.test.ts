@@ -1,0 +1,113 @@
+// receiver_zc_sdl as its users see it, over descriptors, under a screen in memory: what is painted in the sender's
+// buffers is to be seen. What this cannot show is a screen's refresh: Xvfb has none.
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { wrongBars } from "../support/bars.ts";
+import { mappedFrames, openDescriptors } from "../support/resources.ts";
+import { records, TempDir, Tool } from "../support/tool.ts";
+import { until } from "../support/until.ts";
+import { Xvfb } from "../support/xvfb.ts";
+
+let screen: Xvfb;
+const work = new TempDir();
+const address = `unix:${work.file("socket")}`;
+
+beforeAll(async () => {
+  screen = await Xvfb.start();
+}, 120_000);
+afterAll(async () => {
+  await screen[Symbol.asyncDispose]();
+  work[Symbol.dispose]();
+});
+
+async function receive(...words: string[]): Promise<Tool> {
+  const env = { DISPLAY: screen.display, WAYLAND_DISPLAY: undefined, SDL_VIDEODRIVER: undefined };
+  const tool = await Tool.start("receiver_zc_sdl", ["-l", address, ...words], { env });
+  await tool.says("listening on");
+  return tool;
+}
+
+const send = (format: string, width: number, height: number, ...more: string[]) => {
+  const size = ["-f", format, "-W", String(width), "-H", String(height), "-r", "30"];
+  return Tool.start("sender_zc", [
+    "-d",
+    "testsrc",
+    ...size,
+    "-a",
+    address,
+    "--stats",
+    "0",
+    ...more,
+  ]);
+};
+
+/** Waits until a window of that size shows the bars. */
+async function showsBars(width: number, height: number, grey = false): Promise<void> {
+  let last: string | undefined = "no window";
+  await until(`bars in ${width}x${height}`, 10_000, async () => {
+    const windows = await screen.x.windows();
+    const window = windows.find((one) => one.width === width && one.height === height);
+    if (window === undefined) return undefined;
+    try {
+      last = wrongBars(await screen.x.shot(window.id), grey);
+    } catch (error) {
+      last = (error as Error).message; // its size changes just now
+    }
+    return last === undefined ? true : undefined;
+  }).catch((error: Error) => {
+    throw new Error(`${error.message}: ${last}`);
+  });
+}
+
+test("one sender after the other is shown from its own buffers, which are let go of afterwards", async () => {
+  await using receiver = await receive("--keep", "--verify", "--stats", "0");
+  let descriptors = 0;
+  for (const [format, width, height] of [
+    ["YUYV", 640, 480],
+    ["NV12", 1280, 720],
+    ["RGB3", 641, 361],
+    ["GREY", 320, 240],
+  ] as const) {
+    {
+      await using _sender = await send(format, width, height, "-b", "6");
+      await showsBars(width, height, format === "GREY");
+      expect(mappedFrames(receiver.pid)).toBe(6);
+    }
+    await until("the buffers to go", 5000, () => mappedFrames(receiver.pid) === 0 || undefined);
+    if (descriptors === 0) descriptors = openDescriptors(receiver.pid);
+    expect(openDescriptors(receiver.pid)).toBeLessThanOrEqual(descriptors);
+  }
+  receiver.signal("SIGINT");
+  expect((await receiver.ended()).status).toBe(130);
+}, 40_000);
+
+test("300 frames come back while they are shown, none of them late", async () => {
+  await using receiver = await receive("--verify", "--json");
+  await using sender = await send("YUYV", 640, 480, "-r", "100", "-n", "300", "--json");
+  const sent = records((await sender.ended()).stdout).at(-1);
+  const { status, stdout } = await receiver.ended();
+  expect(status).toBe(0);
+  expect(sent).toMatchObject({ frames: 300, returned: 300, refused: 0, overdue: 0, late: 0 });
+  const shown = records(stdout).at(-1);
+  expect(shown).toMatchObject({ reason: "done", verified: 300, not_showable: 0 });
+  expect(Number(shown?.shown) + Number(shown?.passed)).toBe(300);
+}, 30_000);
+
+test("closing the window ends it with status 0, and the sender with its frames home", async () => {
+  await using receiver = await receive();
+  await using sender = await send("YUYV", 320, 240);
+  await showsBars(320, 240);
+  const window = (await screen.x.windows()).find(({ width }) => width === 320);
+  await screen.x.close(window?.id ?? 0);
+  expect((await receiver.ended()).status).toBe(0);
+  const { status, lines } = await sender.ended();
+  expect(status).toBe(1);
+  expect(lines.at(-1)).toContain("the receiver closed the connection");
+}, 30_000);
+
+test("without a screen: one line, status 3", async () => {
+  const env = { DISPLAY: undefined, WAYLAND_DISPLAY: undefined, SDL_VIDEODRIVER: undefined };
+  await using tool = await Tool.start("receiver_zc_sdl", ["-l", address], { env });
+  const { status, lines } = await tool.ended();
+  expect(status).toBe(3);
+  expect(lines.at(-1)).toMatch(/^receiver_zc_sdl: no display: .*DISPLAY/);
+}, 20_000);

@@ -1,0 +1,117 @@
+// Runs in a guest of the lab, compiled: a vhost-user front-end with a virtio-video driver of the tests' in it, which decodes
+// FWHT clips through the back-end at a socket. What to play is told in files: BASE.1, then BASE.2 and so on, each a JSON
+// array of streams that run at the same time; a line of JSON answers each. An empty array ends it.
+// usage: video-player SOCKET|DEVICE BASE: with a device the back-end is in the same process, for its heap to be measured.
+import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
+import type { Fd } from "../../../ffi/fd.ts";
+import { unixAddress } from "../../../ffi/sockaddr.ts";
+import { socketPair, startConnect } from "../../../ffi/socket.ts";
+import { Loop } from "../../../src/loop.ts";
+import { Connection } from "../../../src/vhost/connection.ts";
+import { openV4l2Decoder } from "../../../src/video/codec/v4l2-decoder.ts";
+import { createVideoDevice } from "../../../src/video/device.ts";
+import { type ClipOptions, ClipPlayer } from "../../support/clip-player.ts";
+import { RemoteDevice } from "../../support/vhost/remote-device.ts";
+import { Driver } from "../../support/video-driver.ts";
+import type { Played, StreamWish } from "../vicodec.ts";
+
+const MIB = 1024 * 1024;
+/** As v4l2-ctl: a stream that nothing comes of for so long has ended. */
+const QUIET_MS = 300;
+const LIMIT_MS = 10_000;
+const EVENT_BUFFERS = 32;
+const POLL_MS = 20;
+
+const [where = "", base = ""] = process.argv.slice(2);
+using loop = new Loop();
+
+function result(player: ClipPlayer): Omit<Played, "heap"> {
+  const { stream, frames, errors, eos, changes, times } = player;
+  const seconds = (player.lastMs - player.firstMs) / 1000;
+  const settled = (player.lastMs - player.settledMs) / 1000;
+  return { stream, frames, errors, eos, changes, seconds, settled, times: times.map(String) };
+}
+
+/** What stays on the heap after everything that can go has gone. */
+function heapBytes(): number {
+  Bun.gc(true);
+  return process.memoryUsage().heapUsed;
+}
+
+/** A back-end in this process, on a device. */
+function serveHere(device: string, owned: DisposableStack): Fd {
+  const backend = owned.use(openV4l2Decoder(device));
+  const [ours, theirs] = socketPair();
+  owned.use(new Connection(loop, ours, () => createVideoDevice({ backend, maxStreams: 4 })));
+  return theirs;
+}
+
+async function run(): Promise<void> {
+  using owned = new DisposableStack();
+  const here = where.startsWith("/dev/");
+  const socket = here ? serveHere(where, owned) : startConnect(unixAddress(where));
+  using device = await RemoteDevice.connect(loop, socket, 256 * MIB);
+  const driver = new Driver({ device, memory: device.memory, loop });
+  driver.keepAnswers = false;
+  for (let n = 0; n < EVENT_BUFFERS; n++) driver.postEvent();
+  const { mark } = device;
+  for (let turn = 1; ; turn++) {
+    const wishes = await wanted(`${base}.${turn}`);
+    if (wishes.length === 0) break;
+    device.mark = mark;
+    for (const _ of driver.events.splice(0)) driver.postEvent();
+    const outs: number[] = [];
+    const players = wishes.map(({ clip, out, ...options }, i) => {
+      if (out !== undefined) outs.push(openSync(out, "w"));
+      const file = out === undefined ? undefined : outs.at(-1);
+      const whole: ClipOptions = { ...options, clip: readFileSync(clip), out: file };
+      return new ClipPlayer(driver, i + 1, whole);
+    });
+    await play(device, players);
+    for (const out of outs) closeSync(out);
+    const heap = here ? heapBytes() : 0;
+    console.log(JSON.stringify(players.map((player) => ({ ...result(player), heap }))));
+  }
+  if (!device.marginsIntact) throw new Error("something was written beside guest memory");
+}
+
+/** What is to be played next, once it is told. */
+async function wanted(path: string): Promise<readonly StreamWish[]> {
+  const { promise, resolve } = loop.promise<void>();
+  using _timer = loop.every(POLL_MS, () => {
+    if (existsSync(path)) resolve();
+  });
+  await promise;
+  return JSON.parse(readFileSync(path, "utf8")) as StreamWish[];
+}
+
+async function play(device: RemoteDevice, players: readonly ClipPlayer[]): Promise<void> {
+  const busyAt = players.map(() => performance.now());
+  const { promise, resolve, reject } = loop.promise<void>();
+  const turn = () => {
+    try {
+      for (const [i, player] of players.entries()) {
+        while (player.step()) busyAt[i] = performance.now();
+        if (player.done) continue;
+        const quietMs = performance.now() - (busyAt[i] ?? 0);
+        if (quietMs > QUIET_MS && player.endsByItself) player.finish();
+        if (quietMs > LIMIT_MS) throw new Error(`stream ${player.stream}: stuck, ${player}`);
+      }
+      if (players.every(({ done }) => done)) resolve();
+    } catch (error) {
+      reject(error);
+    }
+  };
+  device.onAnswers = turn;
+  using _idle = loop.every(50, turn);
+  turn();
+  await promise;
+  device.onAnswers = () => undefined;
+}
+
+try {
+  await loop.run(run());
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exit(1);
+}

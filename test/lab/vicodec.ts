@@ -1,0 +1,190 @@
+// A guest with the kernel's virtual codec, our back-end serving its decoder, and a front-end that plays clips through it.
+import { cpSync } from "node:fs";
+import { join } from "node:path";
+import type { ClipOptions } from "../support/clip-player.ts";
+import { buildProgram } from "./compiled.ts";
+import type { Guest } from "./guest.ts";
+import type { Lab } from "./lab.ts";
+import { vicodecModules } from "./modules.ts";
+
+/** A clip of moving pictures. vicodec takes 640x360 and up, multiples of 16. */
+export interface Clip {
+  readonly width: number;
+  readonly height: number;
+  readonly frames: number;
+}
+
+/** What is to be played: options of ClipPlayer, the files by their paths in the guest. */
+export interface StreamWish extends Omit<ClipOptions, "clip" | "out"> {
+  readonly clip: string;
+  readonly out?: string;
+}
+
+/** What the player says of a stream. */
+export interface Played {
+  readonly stream: number;
+  readonly frames: number;
+  readonly errors: number;
+  readonly eos: number;
+  readonly changes: number;
+  /** From the first bitstream to the last picture. */
+  readonly seconds: number;
+  /** From the picture number SETTLED to the last. */
+  readonly settled: number;
+  readonly times: readonly string[];
+  /** Bytes on the heap afterwards, where the back-end is in the player's process. */
+  readonly heap: number;
+}
+
+const socket = "/tmp/video.sock";
+const playMs = 60_000;
+
+export class Vicodec {
+  readonly guest: Guest;
+  readonly encoder: string;
+  readonly decoder: string;
+
+  private constructor(guest: Guest, encoder: string, decoder: string) {
+    this.guest = guest;
+    this.encoder = encoder;
+    this.decoder = decoder;
+  }
+
+  /** Boots a guest with vicodec loaded as asked and the player in it. */
+  static async boot(lab: Lab, name: string, multiplanar: boolean, cpus = 1): Promise<Vicodec> {
+    const modules = await vicodecModules();
+    const player = buildProgram("video-player");
+    const guest = await lab.boot({
+      name,
+      modules: [`${modules.get("vicodec")} multiplanar=${multiplanar ? 1 : 0}`],
+      memoryMib: 1536,
+      qemuArgs: ["-smp", String(cpus)],
+    });
+    cpSync(player, join(guest.share, "player"));
+    await guest.ok("cp player /tmp/player"); // a start from the share reads it all again
+    const node = (list: string) =>
+      guest.ok(
+        `for n in /dev/video*; do v4l2-ctl -d $n ${list} | grep -q "'FWHT'" && echo -n $n && break; done`,
+      );
+    return new Vicodec(guest, await node("--list-formats"), await node("--list-formats-out"));
+  }
+
+  /** Has the encoder make /tmp/NAME.fwht, unless `made` has it from another guest. */
+  async encode(name: string, clip: Clip, made?: Map<string, Uint8Array>): Promise<void> {
+    const { width, height } = clip;
+    const file = join(this.guest.share, `${name}.fwht`);
+    const known = made?.get(name);
+    if (known !== undefined) {
+      await Bun.write(file, known);
+      await this.guest.ok(`mv ${name}.fwht /tmp`);
+      return;
+    }
+    await Bun.write(join(this.guest.share, "in.yuv"), movingPicture(clip));
+    await this.guest.ok(
+      `v4l2-ctl -d ${this.encoder} --set-fmt-video-out=width=${width},height=${height},pixelformat=YU12 --stream-mmap --stream-out-mmap --stream-from=in.yuv --stream-to=/tmp/${name}.fwht
+       rm in.yuv; cp /tmp/${name}.fwht .`,
+      { timeoutMs: playMs },
+    );
+    made?.set(name, await Bun.file(file).bytes());
+  }
+
+  /** The command with which v4l2-ctl decodes /tmp/NAME.fwht. */
+  directly(name: string, { width, height }: Clip, format = "YU12", out = ""): string {
+    const size = `width=${width},height=${height}`;
+    return `v4l2-ctl -d ${this.decoder} --set-fmt-video-out=${size},pixelformat=FWHT --set-fmt-video=${size},pixelformat=${format} --stream-mmap --stream-out-mmap --stream-from=/tmp/${name}.fwht ${out}`;
+  }
+
+  /** Has v4l2-ctl decode /tmp/NAME.fwht to /tmp/OUT: what is wanted of us. */
+  async reference(name: string, clip: Clip, out: string, format = "YU12"): Promise<void> {
+    const bytes = (clip.width * clip.height * 3 * clip.frames) / 2;
+    await this.guest.ok(
+      `${this.directly(name, clip, format, `--stream-to=/tmp/${out}`)} >/dev/null 2>&1
+       test $(stat -c %s /tmp/${out}) = ${bytes} || { echo "$(stat -c %s /tmp/${out}) bytes, not ${bytes}"; exit 1; }`,
+      { timeoutMs: playMs },
+    );
+  }
+
+  /** Starts our back-end on the decoder, for one front-end after the other. */
+  async serve(options = ""): Promise<ReturnType<Guest["start"]>> {
+    const job = this.guest.start(
+      `exec framepass vhost-user-video -s ${socket} -b v4l2-decoder -d ${this.decoder} ${options}`,
+      { timeoutMs: 240_000 },
+    );
+    await this.guest.until(`test -S ${socket}`);
+    return job;
+  }
+
+  /** Ends the guest: two at a time would share the processors. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.guest[Symbol.asyncDispose]();
+  }
+
+  /** Starts a front-end that stays connected: to the back-end that serves, or to one in its own process. */
+  player(where: "served" | "own process" = "served"): Player {
+    return new Player(this.guest, where === "served" ? socket : this.decoder);
+  }
+}
+
+let players = 0;
+
+/** A front-end in the guest that plays what it is told, again and again. */
+export class Player {
+  readonly #guest: Guest;
+  readonly job: ReturnType<Guest["start"]>;
+  readonly #base = `/tmp/play${++players}`;
+  #turns = 0;
+
+  constructor(guest: Guest, where: string) {
+    this.#guest = guest;
+    this.job = guest.start(`exec /tmp/player ${where} ${this.#base}`, { timeoutMs: 240_000 });
+  }
+
+  async #tell(wishes: readonly StreamWish[]): Promise<void> {
+    const path = `${this.#base}.${++this.#turns}`;
+    await this.#guest.ok(`echo '${JSON.stringify(wishes)}' >/tmp/wish && mv /tmp/wish ${path}`);
+  }
+
+  /** Has it play, all of it at the same time. */
+  async play(...wishes: readonly StreamWish[]): Promise<readonly Played[]> {
+    await this.#tell(wishes);
+    const lateMs = performance.now() + playMs;
+    let ended = false;
+    this.job.result.finally(() => {
+      ended = true;
+    });
+    for (;;) {
+      const { stdout, stderr } = this.job.output();
+      const lines = stdout.split("\n");
+      const line = lines.length > this.#turns ? lines[this.#turns - 1] : undefined;
+      if (line !== undefined) return JSON.parse(line) as Played[];
+      if (ended || performance.now() > lateMs) throw new Error(`not played: ${stderr.trim()}`);
+      await Bun.sleep(20);
+    }
+  }
+
+  /** Ends it; throws unless it found nothing wrong. */
+  async end(): Promise<void> {
+    await this.#tell([]);
+    const { status, stderr } = await this.job.result;
+    if (status !== 0) throw new Error(`the player: ${stderr.trim()}`);
+  }
+}
+
+/** YU12 pictures of a gradient with a square that moves. */
+function movingPicture({ width, height, frames }: Clip): Uint8Array {
+  const size = (width * height * 3) / 2;
+  const all = new Uint8Array(size * frames);
+  const ground = new Uint8Array(size);
+  for (let i = 0; i < size; i++) ground[i] = ((i % width) + Math.floor(i / width)) & 0xff;
+  const side = 64;
+  for (let f = 0; f < frames; f++) {
+    all.set(ground, f * size);
+    const left = (f * 5) % (width - side);
+    const top = (f * 3) % (height - side);
+    for (let y = top; y < top + side; y++) {
+      const at = f * size + y * width + left;
+      all.fill(30 + (f % 200), at, at + side);
+    }
+  }
+  return all;
+}

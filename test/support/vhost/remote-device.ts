@@ -1,0 +1,148 @@
+// A device at the other end of a vhost-user connection, for tests: requests go through real rings in memory that both sides
+// map, answers come back when the device interrupts.
+import { EPOLLIN } from "../../../ffi/epoll.ts";
+import type { Fd } from "../../../ffi/fd.ts";
+import type { Loop, Watch } from "../../../src/loop.ts";
+import type { Request } from "../../../src/virtio/device.ts";
+import type { DriverDevice, DriverMemory } from "../video-driver.ts";
+import { DriverQueue } from "./driver.ts";
+import { FrontEnd } from "./front-end.ts";
+import { GuestRam } from "./guest-ram.ts";
+import { Hypervisor, monitor } from "./monitors.ts";
+
+/** Chains a queue can have in flight, each with memory of its own for the request and for the answer. */
+const QUEUE_SIZE = 128;
+const REQUEST_BYTES = 4096;
+const ROOM = 4096;
+const SLOT = REQUEST_BYTES + ROOM;
+
+interface Slot {
+  readonly at: number;
+  request: Request | undefined;
+}
+
+/** One queue with its slots. */
+class Lane implements Disposable {
+  readonly queue: DriverQueue;
+  readonly #ram: GuestRam;
+  readonly #watch: Watch;
+  readonly #free: Slot[];
+  /** By head. */
+  readonly #inFlight = new Map<number, Slot>();
+  readonly #answered: () => void;
+
+  constructor(loop: Loop, ram: GuestRam, answered: () => void) {
+    this.#ram = ram;
+    this.#answered = answered;
+    this.queue = new DriverQueue(loop, ram, 2 * QUEUE_SIZE);
+    const slots = ram.allocate(QUEUE_SIZE * SLOT, 4096);
+    this.#free = Array.from({ length: QUEUE_SIZE }, (_, i) => ({
+      at: slots + i * SLOT,
+      request: undefined,
+    }));
+    this.#watch = loop.watch(this.queue.call.fd, EPOLLIN, () => {
+      this.queue.call.clear();
+      this.take();
+    });
+  }
+
+  send(request: Request): void {
+    const slot = this.#free.pop();
+    if (slot === undefined) throw new Error("too many requests at once");
+    const { length } = request.bytes;
+    if (length > REQUEST_BYTES) throw new Error("a request that is too long for its slot");
+    slot.request = request;
+    const parts = [];
+    if (length > 0) {
+      this.#ram.bytes(slot.at, length).set(request.bytes);
+      parts.push({ at: slot.at, length, writable: false });
+    }
+    const room = Math.min(request.room, ROOM);
+    parts.push({ at: slot.at + REQUEST_BYTES, length: room, writable: true });
+    this.#inFlight.set(this.queue.add(parts), slot);
+    this.queue.notify();
+  }
+
+  /** Takes what has come back, and asks for an interrupt at the next. */
+  take(): void {
+    let any = false;
+    for (;;) {
+      const back = this.queue.takeUsed();
+      if (back.length === 0) break;
+      any = true;
+      for (const { head, length } of back) {
+        const slot = this.#inFlight.get(head);
+        if (slot === undefined) throw new Error(`head ${head} came back twice`);
+        this.#inFlight.delete(head);
+        this.#free.push(slot);
+        const { request } = slot;
+        slot.request = undefined;
+        request?.answer(this.#ram.bytes(slot.at + REQUEST_BYTES, length));
+      }
+      this.queue.setUsedEvent(this.queue.takenIndex);
+    }
+    if (any) this.#answered();
+  }
+
+  [Symbol.dispose](): void {
+    this.#watch[Symbol.dispose]();
+    this.queue[Symbol.dispose]();
+  }
+}
+
+export class RemoteDevice implements DriverDevice {
+  readonly memory: DriverMemory;
+  readonly frontEnd: FrontEnd;
+  /** Called once for all answers that came together. */
+  onAnswers: () => void = () => undefined;
+  readonly #owned: DisposableStack;
+  readonly #lanes: readonly Lane[];
+  readonly #ram: GuestRam;
+
+  private constructor(owned: DisposableStack, ram: GuestRam, frontEnd: FrontEnd, loop: Loop) {
+    this.#owned = owned;
+    this.#ram = ram;
+    this.frontEnd = frontEnd;
+    const answered = () => this.onAnswers();
+    this.#lanes = [0, 1].map(() => owned.use(new Lane(loop, ram, answered)));
+    this.memory = {
+      allocate: (bytes) => BigInt(ram.allocate(bytes, 4096)),
+      bytes: (address, length) => ram.bytes(Number(address), length),
+      [Symbol.dispose]: () => undefined,
+    };
+  }
+
+  /** Speaks to the back-end at `socket` as QEMU does, until both rings run. Takes the socket over. */
+  static async connect(loop: Loop, socket: Fd, memoryBytes: number): Promise<RemoteDevice> {
+    using owned = new DisposableStack();
+    const frontEnd = owned.use(new FrontEnd(loop, socket));
+    const ram = owned.use(new GuestRam([{ guest: 0, size: memoryBytes }]));
+    const device = new RemoteDevice(owned.move(), ram, frontEnd, loop);
+    const queues = device.#lanes.map(({ queue }) => queue);
+    const hypervisor = new Hypervisor(monitor("QEMU"), frontEnd, { ram, queues });
+    await hypervisor.realize();
+    await hypervisor.activate();
+    return device;
+  }
+
+  /** Whether nobody wrote beside guest memory. */
+  get marginsIntact(): boolean {
+    return this.#ram.marginsIntact;
+  }
+
+  /** Where allocation is; going back to it frees what came after. */
+  get mark(): number {
+    return this.#ram.mark;
+  }
+  set mark(value: number) {
+    this.#ram.mark = value;
+  }
+
+  request(queue: number, request: Request): void {
+    this.#lanes[queue]?.send(request);
+  }
+
+  [Symbol.dispose](): void {
+    this.#owned.dispose();
+  }
+}
