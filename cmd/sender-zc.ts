@@ -75,7 +75,7 @@ export const senderZc = defineTool({
         },
         summary: () => ({
           lines: [
-            `${counts.returned} frames came back, ${counts.overdue} of all not in ${values["ack-timeout"]} ms`,
+            `${counts.returned} frames came back, ${counts.overdue} took longer than ${values["ack-timeout"]} ms`,
           ],
           fields: { ...counts },
         }),

@@ -46,12 +46,13 @@ export class SdlVideo implements Disposable {
     return k.sdl().SDL_PollEvent(this.#eventAt) === 1 ? this.#event : undefined;
   }
 
-  /** The part of a screen that a window may cover. */
+  /** The part of a screen that a window may cover; boundless where the window system does not say. */
   usable(display: number): Size {
     const rect = k.sdlRect.alloc();
     const r = k.sdl().SDL_GetDisplayUsableBounds(display, rect.$address);
     k.sdlMust(r, "SDL_GetDisplayUsableBounds", `display ${display}`);
-    return { width: rect.w, height: rect.h };
+    const known = rect.w > 0 && rect.h > 0;
+    return known ? { width: rect.w, height: rect.h } : { width: Infinity, height: Infinity };
   }
 
   /** Sets how YCbCr becomes RGB from now on: an SDL_YUV_CONVERSION_*. */

@@ -132,15 +132,17 @@ export class Display implements Disposable {
       if (!there.fullscreen) there.resize(windowSize(picture, this.#video.usable(there.display)));
       return there;
     }
-    const { fullscreen, "no-vsync": noVsync } = this.#options;
+    const { "no-vsync": noVsync } = this.#options;
+    const fullscreen = this.#options.fullscreen || this.#bare; // a smaller one would sit in a corner
     const size = windowSize(picture, this.#video.usable(0));
-    // Without a window system there is nothing but OpenGL; and a renderer asked for by name is kept.
-    const emulation = this.#bare || process.env.SDL_RENDER_DRIVER !== undefined;
+    // Only X11 can be drawn to without OpenGL; and a renderer asked for by name is kept.
+    const { driver } = this.#video;
+    const emulation = driver !== "x11" || process.env.SDL_RENDER_DRIVER !== undefined;
     // SDL's desktop OpenGL renderer draws no textures on DRM alone; SDL_RENDER_DRIVER wins over this.
     if (this.#bare) sdl.setHint("SDL_RENDER_DRIVER", "opengles2");
     const window = this.#makeWindow(size, { fullscreen, vsync: !noVsync, emulation });
     this.#window = window;
-    if (window.fullscreen || this.#bare) this.#video.showCursor(false);
+    if (window.fullscreen) this.#video.showCursor(false);
     const on = window.accelerated ? `on ${window.gl || "a GPU"}` : "on the CPU";
     const sync = window.vsync ? `vsync at ${window.refreshRate} Hz` : "no vsync";
     log.info(
@@ -231,9 +233,9 @@ export class Display implements Disposable {
 
   #toggleFullscreen(): void {
     const window = this.#window;
-    if (window === undefined) return;
+    if (window === undefined || this.#bare) return;
     window.fullscreen = !window.fullscreen;
-    this.#video.showCursor(!window.fullscreen && !this.#bare);
+    this.#video.showCursor(!window.fullscreen);
   }
 
   [Symbol.dispose](): void {

@@ -14,6 +14,7 @@ export class CopyingSource implements Source {
   readonly fps: number | undefined;
   readonly frames: readonly Frame[];
   readonly memory: string;
+  readonly onDemand: boolean;
   readonly #inner: Source;
   readonly #buffers: readonly FrameBuffer[];
   readonly #owned = new DisposableStack();
@@ -29,6 +30,7 @@ export class CopyingSource implements Source {
     this.#buffers = buffers;
     this.name = inner.name;
     this.picture = inner.picture;
+    this.onDemand = inner.onDemand === true;
     this.fps = inner.fps;
     this.memory = `${inner.memory} copied to ${allocator.name}`;
     const lender = { giveBack: () => undefined };
@@ -53,6 +55,10 @@ export class CopyingSource implements Source {
   }
   stop(): void {
     this.#inner.stop();
+  }
+
+  urgent(): void {
+    this.#inner.urgent?.();
   }
 
   next(): Frame | undefined {

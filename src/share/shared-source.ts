@@ -12,6 +12,7 @@ export class Shared implements SharedSource {
   readonly fps: number | undefined;
   readonly frames: readonly Frame[];
   readonly memory: string;
+  readonly onDemand: boolean;
   readonly exporter: Exporter;
   readonly #source: Source;
   readonly #owned = new DisposableStack();
@@ -32,6 +33,7 @@ export class Shared implements SharedSource {
     this.fps = source.fps;
     this.frames = source.frames;
     this.memory = source.memory;
+    this.onDemand = source.onDemand === true;
     log.info(`${source.name}: frames are shared by ${this.exporter.name}`);
     this.#owned.use(owned.move());
   }
@@ -53,6 +55,9 @@ export class Shared implements SharedSource {
   }
   next(): Frame | undefined {
     return this.#source.next();
+  }
+  urgent(): void {
+    this.#source.urgent?.();
   }
   share(index: number): Fd {
     return this.#source.share(index);

@@ -15,6 +15,8 @@ export class Inbox {
   readonly #at: number;
   #taken = 0;
   #end = 0;
+  /** The last read left nothing behind. */
+  #drained = false;
 
   /** Messages of `size` bytes, called `name` in error texts, up to `count` at a time. */
   constructor(name: string, count: number, size: number) {
@@ -43,20 +45,27 @@ export class Inbox {
   }
 
   /**
-   * Reads what is there, once; whole messages have been taken before. Throws SysError, or ProtocolError when the
-   * peer closed in the middle of a message.
+   * Reads what is there, once; whole messages have been taken before. After a read that came back short it answers
+   * "nothing" without asking the kernel, once: the loop tells of what has come since, the end of the stream too.
+   * Throws SysError, or ProtocolError when the peer closed in the middle of a message.
    */
   fill(socket: Fd): Filled {
+    if (this.#drained) {
+      this.#drained = false;
+      return "nothing";
+    }
     if (this.#taken > 0) {
       this.#bytes.copyWithin(0, this.#taken, this.#end);
       this.#end -= this.#taken;
       this.#taken = 0;
     }
-    const r = receive(socket, this.#at + this.#end, this.#bytes.length - this.#end);
+    const room = this.#bytes.length - this.#end;
+    const r = receive(socket, this.#at + this.#end, room);
     if (r === -errno.EAGAIN || r === -errno.EINTR) return "nothing";
     if (r < 0) throw new SysError("recv", socket.name, -r);
     if (r > 0) {
       this.#end += r;
+      this.#drained = r < room;
       return "some";
     }
     if (this.#end === 0) return "closed";

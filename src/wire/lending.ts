@@ -88,6 +88,8 @@ class Lending implements Disposable {
   readonly #ack = zcAck.alloc();
   #sent = 0;
   #greeted = false;
+  /** The loop tells of new frames: nobody needs to look for them at other times. */
+  #watchingSource = false;
   #warned = false;
   #leaving: End | undefined;
   #finished = false;
@@ -129,7 +131,7 @@ class Lending implements Disposable {
         guarded((events) => this.#onSocket(events)),
       ),
     );
-    const period = Math.min(1000, Math.max(10, ackTimeoutMs / 4));
+    const period = Math.min(1000, Math.max(10, ackTimeoutMs / 2));
     this.#watches.use(loop.every(period, () => this.#guard(() => this.#checkOverdue())));
   }
 
@@ -168,8 +170,9 @@ class Lending implements Disposable {
   }
 
   #onSource(events: number): void {
+    if ((events & EPOLLPRI) !== 0) this.#source.urgent?.();
     const before = this.#sent;
-    this.#pump();
+    this.#pump(true);
     if ((events & (EPOLLERR | EPOLLHUP)) === 0 || this.#sent > before) return;
     throw new SourceEnded(`poll ${this.#source.name}: the device reports an error (POLLERR)`, true);
   }
@@ -179,21 +182,24 @@ class Lending implements Disposable {
     if (!this.#over) this.#pump();
   }
 
-  /** Lends frames for as long as there are some and the receiver has room, and sends what tells it so. */
-  #pump(): void {
+  /**
+   * Lends what the source has and the receiver has room for, and sends what tells it so. A camera's frames come one a
+   * turn: to ask it for another one costs as much as the loop's next turn.
+   */
+  #pump(hasFrame = !this.#watchingSource): void {
     if (!this.#greeted && !this.#greeting.flush(this.#socket)) {
-      this.#waitFor(EPOLLOUT, 0);
+      this.#waitFor(EPOLLOUT, false);
       return;
     }
     this.#greeted = true;
-    while (this.#mayLend()) {
+    for (let more = hasFrame; more && this.#mayLend(); more = this.#source.onDemand === true) {
       const frame = this.#source.next();
       if (frame === undefined) break;
       this.#lend(frame);
     }
     const flushed = this.#outbox.flush(this.#socket);
     if (this.#leaving !== undefined && flushed && this.#lent.count === 0) this.#closeOurSide();
-    this.#waitFor(flushed ? 0 : EPOLLOUT, this.#mayLend() ? EPOLLIN | EPOLLPRI : 0);
+    this.#waitFor(flushed ? 0 : EPOLLOUT, this.#mayLend());
   }
 
   #mayLend(): boolean {
@@ -277,10 +283,13 @@ class Lending implements Disposable {
     this.#pump();
   }
 
-  #waitFor(socketEvents: number, sourceEvents: number): void {
+  #waitFor(socketEvents: number, frames: boolean): void {
     if (this.#over) return;
+    this.#watchingSource = frames;
     this.#socketWatch.setEvents(socketEvents | EPOLLIN | EPOLLRDHUP);
-    this.#sourceWatch.setEvents(sourceEvents);
+    // Older kernels call a device that has no buffer at all an error.
+    const hasBuffers = this.#lent.count < this.#source.frames.length;
+    this.#sourceWatch.setEvents(frames ? EPOLLIN | EPOLLPRI : hasBuffers ? EPOLLPRI : 0);
   }
 
   /** Nobody holds a buffer of this connection any more, so all of them come home. */

@@ -1,11 +1,12 @@
 // Our half of `bun run bench display`: frames of YUYV in memory, shown in one of several ways.
-// usage: bun display-side.ts update|lock|stage|surface WIDTH HEIGHT FRAMES
+// usage: bun display-side.ts memory|socket|update|lock|surface WIDTH HEIGHT FRAMES
 import { FFIType } from "bun:ffi";
 import { copyMemory } from "../../ffi/copy.ts";
 import { addressOf, cString } from "../../ffi/libc.ts";
 import { openLibrary } from "../../ffi/library.ts";
-import { SDL_SONAME, SDL_WINDOWPOS_CENTERED, sdlEvent } from "../../ffi/sdl2.ts";
-import { SdlVideo } from "../../ffi/sdl2-window.ts";
+import { SDL_SONAME, SDL_WINDOWPOS_CENTERED, sdlEvent, sdlRect } from "../../ffi/sdl2.ts";
+import { SdlTexture } from "../../ffi/sdl2-texture.ts";
+import { SdlVideo, SdlWindow } from "../../ffi/sdl2-window.ts";
 import { Display } from "../../src/display/display.ts";
 import { fourcc } from "../../src/format/formats.ts";
 import { setUpLog } from "../../src/log.ts";
@@ -32,7 +33,7 @@ function receive(to: number, from: number): void {
     copyMemory(to + at, from + at, Math.min(PIECE, bytes - at));
 }
 
-/** Through the display module: `show` takes a frame from memory, `receiveInto` has it put into the texture. */
+/** Through the display module: frames that lie in memory, or that are received where it says. */
 function displayed(): (from: number, sequence: number) => void {
   const loop = owned.use(new Loop());
   const display = owned.use(
@@ -47,23 +48,35 @@ function displayed(): (from: number, sequence: number) => void {
   );
   const picture = { width, height, pixelformat: fourcc("YUYV"), sizeimage: bytes };
   const showing = owned.use(display.show(picture, bytes));
-  const own = memory().address;
   const header = { bytesused: bytes, sequence: 0 };
-  const show = (from: number, sequence: number) => {
-    header.sequence = sequence;
-    showing.show(from, header, undefined);
+  return (from, sequence) => {
+    if (way === "memory") {
+      header.sequence = sequence;
+      showing.show(from, header, undefined);
+    } else {
+      receive(showing.receiveInto(bytes), from);
+      showing.received(sequence, undefined);
+    }
     showing.presentPending();
   };
-  if (way === "update") return show;
-  if (way === "stage")
-    return (from, sequence) => {
-      receive(own, from);
-      show(own, sequence);
-    };
-  return (from, sequence) => {
-    receive(showing.receiveInto(bytes), from);
-    showing.received(sequence, undefined);
-    showing.presentPending();
+}
+
+/** One texture of the frames' own format, as SDL's documentation shows it. */
+function textured(): (from: number) => void {
+  const video = owned.use(new SdlVideo());
+  const want = { fullscreen: false, vsync: false, emulation: false };
+  const window = owned.use(new SdlWindow("bench", { width, height }, want));
+  const texture = owned.use(new SdlTexture(window, fourcc("YUY2"), { width, height }));
+  const all = sdlRect.alloc();
+  [all.w, all.h] = [width, height];
+  const plane = { address: memory().address, pitch: width * 2 };
+  return (from) => {
+    while (video.poll() !== undefined);
+    receive(way === "lock" ? texture.lock() : plane.address, from);
+    if (way === "lock") texture.unlock();
+    else texture.update([plane]);
+    window.draw(texture, all);
+    window.present();
   };
 }
 
@@ -100,7 +113,14 @@ function surface(): (from: number) => void {
   };
 }
 
-const show = way === "surface" ? surface() : displayed();
+const ways: Readonly<Record<string, () => (from: number, sequence: number) => void>> = {
+  memory: displayed,
+  socket: displayed,
+  update: textured,
+  lock: textured,
+  surface,
+};
+const show = (ways[way] ?? displayed)();
 const warmUp = Math.ceil(frames / 10);
 let startedMs = 0;
 let cpuBefore = process.cpuUsage();

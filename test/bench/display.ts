@@ -12,16 +12,17 @@ const sizes = [
   { width: 640, height: 480, frames: 3000 },
   { width: 1920, height: 1080, frames: 400 },
 ] as const;
-const ROUNDS = 7;
-/** Ours, and what each does with a frame that comes out of a socket or lies in memory. */
+const ROUNDS = 5;
+/** Ours. All but the first copy a frame once more, as out of a socket. */
 const ways = {
-  update: "SDL_UpdateTexture from memory",
-  lock: "into the locked texture",
-  stage: "into memory, then SDL_UpdateTexture",
-  surface: "into memory, then the window surface",
+  memory: "receiver_sdl, frames in memory (-e, zero copy)",
+  socket: "receiver_sdl, frames out of a socket",
+  update: "texture upload",
+  lock: "locked texture",
+  surface: "window surface",
 } as const;
-/** What the tools do: frames in memory of their own, frames out of a socket. */
-const chosen: readonly string[] = ["update", "lock"];
+/** What the tools do. */
+const chosen: readonly string[] = ["memory", "socket"];
 const LATENCY = { fps: 30, frames: 300, p50Ms: 5 };
 
 interface Result {
@@ -64,13 +65,12 @@ async function throughput(program: string, display: string): Promise<boolean> {
       median(results.map(({ seconds }) => frames / seconds)).toFixed(0),
       median(results.map(({ cpuSeconds }) => (cpuSeconds / frames) * 1000)).toFixed(2),
     ];
-    const rows = [[...row("C: SDL_UpdateTexture from memory", baseline), "1.00", "1.00"]];
+    const rows = [[...row("C: texture upload, frames in memory", baseline), "1.00", "1.00"]];
     for (const { way, results } of ours) {
       const pairs = results.map((result, i) => [result, baseline[i] ?? result] as const);
       const rate = median(pairs.map(([mine, c]) => c.seconds / mine.seconds));
       const cpu = median(pairs.map(([mine, c]) => mine.cpuSeconds / c.cpuSeconds));
-      const name = `ours: ${ways[way as keyof typeof ways]}`;
-      rows.push([...row(name, results), rate.toFixed(2), cpu.toFixed(2)]);
+      rows.push([...row(ways[way as keyof typeof ways], results), rate.toFixed(2), cpu.toFixed(2)]);
       if (chosen.includes(way)) met &&= rate >= 1;
     }
     table(

@@ -34,7 +34,7 @@ afterAll(async () => {
 });
 
 /** Variables that choose where SDL draws; those not named are unset. */
-const drawOn = (variables: Record<string, string>) => ({
+const drawOn = (variables: Record<string, string | undefined>) => ({
   env: {
     DISPLAY: undefined,
     WAYLAND_DISPLAY: undefined,
@@ -44,12 +44,27 @@ const drawOn = (variables: Record<string, string>) => ({
   },
 });
 
+/** A process that is ended with its scope. */
+class Child implements AsyncDisposable {
+  readonly #process: Bun.Subprocess;
+  constructor(process: Bun.Subprocess) {
+    this.#process = process;
+  }
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#process.kill();
+    await this.#process.exited;
+  }
+}
+
 type Receiver = Tool & { readonly port: string };
 
 /** A receiver_sdl that listens. */
 const receive = (...words: string[]): Promise<Receiver> => receiveOn({}, ...words);
 
-async function receiveOn(variables: Record<string, string>, ...words: string[]): Promise<Receiver> {
+async function receiveOn(
+  variables: Record<string, string | undefined>,
+  ...words: string[]
+): Promise<Receiver> {
   const port = freePort();
   const where = ["-l", "127.0.0.1", "-p", port];
   const on = drawOn({ DISPLAY: screen.display, ...variables });
@@ -161,6 +176,35 @@ test.skipIf(!mesa)(
       });
     }
     await said(receiver, /opengl renderer on /);
+  },
+  60_000,
+);
+
+test.skipIf(!mesa || Bun.which("weston") === null)(
+  "a Wayland window, in full screen",
+  async () => {
+    const runtime = mkdtempSync(join(work, "wayland-"));
+    const size = ["--width=700", "--height=500"];
+    await using _weston = new Child(
+      Bun.spawn(["weston", "--backend=x11-backend.so", "--socket=test", "--use-pixman", ...size], {
+        env: { ...process.env, DISPLAY: screen.display, XDG_RUNTIME_DIR: runtime },
+        stdin: "ignore",
+        stdout: "ignore",
+        stderr: "ignore",
+        timeout: 30_000,
+      }),
+    );
+    const output = await windowOf(700, 500);
+    await until("the socket", 4000, () => (existsSync(join(runtime, "test")) ? true : undefined));
+    const wayland = {
+      SDL_VIDEODRIVER: "wayland",
+      WAYLAND_DISPLAY: "test",
+      XDG_RUNTIME_DIR: runtime,
+    };
+    await using receiver = await receiveOn({ DISPLAY: undefined, ...wayland }, "--fullscreen");
+    await using _sender = await send(receiver.port, "YUYV", 700, 500);
+    await seen(output, (shot) => wrongBars(shot, false));
+    await said(receiver, /video driver wayland/);
   },
   60_000,
 );

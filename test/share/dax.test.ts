@@ -11,6 +11,8 @@ import { openCamera } from "../../src/capture/camera.ts";
 import { openTestSource } from "../../src/capture/testsrc.ts";
 import { ProtocolError, UnavailableError } from "../../src/errors.ts";
 import { fourcc } from "../../src/format/formats.ts";
+import { type Allocator, memfdAllocator } from "../../src/memory.ts";
+import { CopyingSource } from "../../src/share/copying.ts";
 import { importRegion } from "../../src/share/dax.ts";
 import { openImporters, openShared, type SendOptions } from "../../src/share/index.ts";
 import { createShareFile, infoBlock, qemuOptions } from "../../src/share/nvdimm.ts";
@@ -199,4 +201,22 @@ test("QEMU's options give the receiver's guest no way to write", () => {
   const { sender, receiver } = qemuOptions("/tmp/a,b", 4 * MiB);
   expect(sender).toContain("mem-path=/tmp/a,,b,size=4194304,share=on ");
   expect(receiver).toContain("share=on,readonly=on -device nvdimm,memdev=framepass,unarmed=on");
+});
+
+test("a shared source tells what its camera has to tell, copied or not", () => {
+  let told = 0;
+  const inner = (allocator?: Allocator) =>
+    Object.assign(openTestSource("testsrc", { ...wish, allocator }), {
+      urgent: () => {
+        told += 1;
+      },
+    });
+  using memory = region();
+  const options = { domain: undefined, region: pathOf(memory), local: true };
+  using direct = openShared("fd", { ...options, open: () => inner() });
+  using copied = new CopyingSource(inner(), memfdAllocator);
+  direct.urgent?.();
+  copied.urgent();
+  expect(told).toBe(2);
+  expect([direct.onDemand, copied.onDemand]).toEqual([true, true]);
 });

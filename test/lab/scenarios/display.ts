@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { CARD_GROUND } from "../../../src/display/card.ts";
 import { difference, type Pixels, wrongBars } from "../../support/bars.ts";
+import type { Job } from "../agent.ts";
 import type { Guest } from "../guest.ts";
 import type { Scenario } from "../lab.ts";
 
@@ -20,10 +21,10 @@ export const scenario: Scenario = {
     const [sender, viewer] = await lab.bootPair(
       {},
       {
-        modules: ["virtio-gpu"],
+        modules: ["virtio-gpu", "virtio_input", "evdev"],
         packages,
         memoryMib: 2048,
-        qemuArgs: ["-device", gpu],
+        qemuArgs: ["-device", gpu, "-device", "virtio-keyboard-pci"],
       },
     );
     await lab.check("without SDL one line says which package to install", async () => {
@@ -34,7 +35,7 @@ export const scenario: Scenario = {
     await viewer.until("test -e /dev/dri/card0", 20_000);
     const environment = "export SDL_VIDEODRIVER=kmsdrm;";
     const receiver = viewer.start(
-      `${environment} exec framepass receiver_sdl -p 5000 --keep --fullscreen --log-level debug`,
+      `${environment} exec framepass receiver_sdl -p 5000 --keep --log-level debug`,
       { timeoutMs: 180_000 },
     );
     await lab.check("the window opens on the virtio-gpu by kmsdrm", async () => {
@@ -52,29 +53,52 @@ export const scenario: Scenario = {
       ["XR24", 1280, 800],
     ] as const) {
       await lab.check(`${format} ${width}x${height}: the screen shows the bars`, async () => {
-        const size = `-f ${format} -W ${width} -H ${height}`;
-        const sending = sender.start(`framepass sender -d testsrc -a guest2 -p 5000 ${size} -r 5`, {
-          timeoutMs: 60_000,
-        });
-        let wrong: string | undefined = "nothing";
-        const area = fitted(width, height);
-        await until(async () => {
-          wrong = wrongBars(await screenOf(viewer), false, area);
-          return wrong === undefined;
-        }, 30_000).catch(() => {
-          throw new Error(`${wrong}; ${receiver.output().stderr.trim().split("\n").at(-1)}`);
-        });
+        const sending = send(sender, 5000, format, width, height);
+        await showsBars(viewer, width, height, receiver);
         sending.kill("TERM");
         await sending.result;
         await until(() => showsCard(viewer), 15_000); // or the next would pass by this picture
       });
     }
-    await lab.check("SIGTERM ends it with status 130", async () => {
-      receiver.kill("TERM");
-      return (await receiver.result).status === 130;
+    await lab.check("key q on the guest's keyboard ends it with status 0", async () => {
+      await viewer.monitor("sendkey q");
+      const { status, stderr } = await receiver.result;
+      if (status !== 0) throw new Error(`status ${status}: ${stderr.trim().split("\n").at(-1)}`);
+    });
+    await lab.check("-e: frames are shown out of a DMA heap's buffers", async () => {
+      const heap = viewer.start(
+        `${environment} exec framepass receiver_sdl -p 5001 -e /dev/dma_heap/system`,
+        { timeoutMs: 60_000 },
+      );
+      await viewer.until("netstat -ltn | grep -q ':5001 '", 30_000);
+      const sending = send(sender, 5001, "YUYV", 640, 480);
+      await showsBars(viewer, 640, 480, heap);
+      heap.kill("TERM");
+      if ((await heap.result).status !== 130) throw new Error("not stopped by SIGTERM");
+      await sending.result;
     });
   },
 };
+
+/** A sender of the test picture in one guest to the other. */
+function send(guest: Guest, port: number, format: string, width: number, height: number): Job {
+  const size = `-f ${format} -W ${width} -H ${height}`;
+  return guest.start(`framepass sender -d testsrc -a guest2 -p ${port} ${size} -r 5`, {
+    timeoutMs: 60_000,
+  });
+}
+
+/** Waits until the guest's screen has the bars; otherwise throws what is wrong, and what the tool said last. */
+async function showsBars(guest: Guest, width: number, height: number, tool: Job): Promise<void> {
+  let wrong: string | undefined = "nothing";
+  const area = fitted(width, height);
+  await until(async () => {
+    wrong = wrongBars(await screenOf(guest), false, area);
+    return wrong === undefined;
+  }, 30_000).catch(() => {
+    throw new Error(`${wrong}; ${tool.output().stderr.trim().split("\n").at(-1)}`);
+  });
+}
 
 /** Where a picture of that size is on the screen. */
 function fitted(width: number, height: number) {

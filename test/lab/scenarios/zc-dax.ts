@@ -4,15 +4,12 @@ import { join } from "node:path";
 import { ensureNpm, projectDir } from "../../../scripts/ensure.ts";
 import type { Guest } from "../guest.ts";
 import type { Lab, Scenario } from "../lab.ts";
+import { checkMoving, setMoving } from "../moving.ts";
 import { Scratch } from "../scratch.ts";
 import { Tool } from "../tool.ts";
 import { wanted } from "../wanted.ts";
 
 const frames = 300;
-const row = 640 * 2;
-const frameBytes = row * 480;
-/** vivid's "move left": so many pixels of its 640 a frame. */
-const stepBytes = 4 * 2;
 const limitMs = 2000;
 const dax = ["libnvdimm", "nfit", "nd_btt", "nd_pmem", "dax_pmem", "device_dax"];
 const region = "--share dax --region /dev/dax0.0";
@@ -97,14 +94,8 @@ async function startReceiver(guest: Guest, more = ""): Promise<Tool> {
   return receiver;
 }
 
-/** The pattern moves, so that a frame that was not written anew cannot pass for the next one. */
 async function checkCamera(first: Guest, second: Guest): Promise<void> {
-  await first.ok(
-    `v4l2-ctl -d0 --set-ctrl=osd_text_mode=2
-     v4l2-ctl -d0 --set-fmt-video=width=640,height=480,pixelformat=YUYV \
-       --stream-mmap --stream-count=1 --stream-to=still
-     v4l2-ctl -d0 --set-ctrl=horizontal_movement=1`,
-  );
+  await setMoving(first, 0);
   const receiver = await startReceiver(second, "-o received");
   const sender = await new Tool(first, `${send} -n ${frames}`).end();
   const { status, started, stopped } = await receiver.end();
@@ -114,32 +105,7 @@ async function checkCamera(first: Guest, second: Guest): Promise<void> {
   wanted("picture", `${started.width}x${started.height} ${started.format}`, "640x480 YUYV");
   wanted("frames that came back", sender.stopped.returned, frames);
   wanted("frames received", stopped.frames, frames);
-  const still = Buffer.from(await Bun.file(join(first.share, "still")).bytes());
-  const received = Buffer.from(await Bun.file(join(second.share, "received")).bytes());
-  wanted("bytes in the file", received.length, frames * frameBytes);
-  let last = -1;
-  for (let i = 0; i < frames; i++) {
-    const frame = received.subarray(i * frameBytes, (i + 1) * frameBytes);
-    const by = movedBy(frame, still);
-    if (by === undefined) throw new Error(`frame ${i} is not the camera's`);
-    if (by === last) throw new Error(`frame ${i} is the one before it once more`);
-    last = by;
-  }
-}
-
-/** By how many bytes the rows of a picture are turned against another's; undefined: it is another picture. */
-function movedBy(picture: Buffer, still: Buffer): number | undefined {
-  for (let by = 0; by < row; by += stepBytes) if (isMoved(picture, still, by)) return by;
-  return undefined;
-}
-
-function isMoved(picture: Buffer, still: Buffer, by: number): boolean {
-  for (let at = 0; at < frameBytes; at += row) {
-    const [from, to] = [at + by, at + row];
-    if (picture.compare(still, from, to, at, to - by) !== 0) return false;
-    if (by > 0 && picture.compare(still, at, from, to - by, to) !== 0) return false;
-  }
-  return true;
+  checkMoving(join(second.share, "received"), join(first.share, "still"), frames);
 }
 
 /** What the receiver's kernel counts while a stream of so many frames passes, both directions together. */

@@ -1,0 +1,51 @@
+// vivid's moving pattern: a frame that was not written anew cannot pass for the next one.
+import { readFileSync } from "node:fs";
+import type { Guest } from "./guest.ts";
+
+const row = 640 * 2;
+const frameBytes = row * 480;
+/** "Move left": so many pixels of vivid's 640 a frame. */
+const stepBytes = 4 * 2;
+
+/** Captures one picture of 640x480 YUYV to /share/still, then sets the pattern of /dev/videoN moving. */
+export async function setMoving(guest: Guest, device: number): Promise<void> {
+  const control = `v4l2-ctl -d${device}`;
+  await guest.ok(
+    `${control} --set-ctrl=osd_text_mode=2
+     ${control} --set-fmt-video=width=640,height=480,pixelformat=YUYV \\
+       --stream-mmap --stream-count=1 --stream-to=still
+     ${control} --set-ctrl=horizontal_movement=1`,
+  );
+}
+
+/** Throws unless a file holds `count` pictures, each the still one turned, and none the one before it. */
+export function checkMoving(receivedPath: string, stillPath: string, count: number): void {
+  const still = readFileSync(stillPath);
+  const received = readFileSync(receivedPath);
+  if (still.length !== frameBytes) throw new Error(`the still picture has ${still.length} bytes`);
+  if (still.every((byte) => byte === still[0])) throw new Error("the camera shows nothing");
+  if (received.length !== count * frameBytes)
+    throw new Error(`${received.length} bytes arrived, must be ${count * frameBytes}`);
+  let last = -1;
+  for (let i = 0; i < count; i++) {
+    const by = movedBy(received.subarray(i * frameBytes, (i + 1) * frameBytes), still);
+    if (by === undefined) throw new Error(`frame ${i} is not the camera's`);
+    if (by === last) throw new Error(`frame ${i} is the one before it once more`);
+    last = by;
+  }
+}
+
+/** By how many bytes the rows of a picture are turned against another's; undefined: it is another picture. */
+function movedBy(picture: Buffer, still: Buffer): number | undefined {
+  for (let by = 0; by < row; by += stepBytes) if (isMoved(picture, still, by)) return by;
+  return undefined;
+}
+
+function isMoved(picture: Buffer, still: Buffer, by: number): boolean {
+  for (let at = 0; at < frameBytes; at += row) {
+    const [from, to] = [at + by, at + row];
+    if (picture.compare(still, from, to, at, to - by) !== 0) return false;
+    if (by > 0 && picture.compare(still, at, from, to - by, to) !== 0) return false;
+  }
+  return true;
+}
