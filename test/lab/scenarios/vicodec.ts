@@ -71,7 +71,6 @@ async function decode(
   await check("300 frames are byte-identical, their times equal to the nanosecond", async () => {
     const played = await player.play(wish("long", { chunk: "frame" }));
     timesOf(good(played, { frames: 300, eos: 1, changes: 1 }));
-    console.log(played[0]?.seconds, played[0]?.settled);
     await same("long.ref");
   });
   await check("frames cut anywhere come out without a drain", async () => {
