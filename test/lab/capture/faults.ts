@@ -169,10 +169,9 @@ export async function checkFaults(lab: Lab, guest: Guest): Promise<void> {
   });
 }
 
-/** Whether the last line, and no other, is an error with that text, and none is a stack trace. */
+/** Whether the last line, and no other, says what failed, with that text, and none is a stack trace. */
 function oneError(lines: readonly string[], text: string): boolean {
-  const errors = lines.filter((line) => line.includes("error:"));
-  const last = lines.at(-1) ?? "";
+  const failures = lines.filter((line) => line.includes("error:") || line.includes(text));
   const traced = lines.some((line) => /^\s+at /.test(line));
-  return errors.length === 1 && last === errors[0] && last.includes(text) && !traced;
+  return failures.length === 1 && failures[0] === lines.at(-1) && !traced;
 }
