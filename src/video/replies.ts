@@ -16,6 +16,9 @@ import {
 const header = cmdHeader.alloc();
 const queuedAnswer = queuedResponse.alloc();
 const value = controlResponse.alloc();
+/** The parameters in both dialects, one over the other: the EXT one only has more at its end. */
+const extAnswer = extParams.alloc();
+const plainAnswer = plainParams.over(extAnswer.$bytes);
 
 /** An answer that is its header: success, or an error. */
 export function answerCode(request: Request, stream: number, code: number): void {
@@ -69,9 +72,7 @@ export function answerParams(
   params: QueueParams,
   resourceType: number | undefined,
 ): void {
-  const kind = resourceType === undefined ? plainParams : extParams;
-  const bytes = new Uint8Array(new ArrayBuffer(kind.size));
-  const p = plainParams.over(bytes);
+  const p = plainAnswer;
   p.type = response.OK_GET_PARAMS;
   p.stream_id = stream;
   p.queue_type = queue;
@@ -88,8 +89,12 @@ export function answerParams(
   p.num_planes = 1;
   p["plane_formats[0].plane_size"] = params.planeSize;
   p["plane_formats[0].stride"] = params.stride;
-  if (resourceType !== undefined) extParams.over(bytes).resource_type = resourceType;
-  request.answer(bytes);
+  if (resourceType === undefined) {
+    request.answer(plainAnswer.$bytes);
+    return;
+  }
+  extAnswer.resource_type = resourceType;
+  request.answer(extAnswer.$bytes);
 }
 
 /** The values a control can have. */

@@ -23,6 +23,8 @@ export interface GuestAccess {
 const MAX_READABLE = 1 << 20;
 /** Writable bytes that count: no answer is longer. */
 const MAX_ROOM = 1 << 16;
+/** Requests up to this length are read into memory that is kept. */
+const USUAL_REQUEST = 4096;
 /** Descriptors of an indirect table, whatever the size of the queue. */
 const MAX_INDIRECT = 1024;
 
@@ -34,6 +36,7 @@ export class BadChain extends Error {
 /** A chain that was taken apart: what it says, and where the answer goes. */
 export interface Chain {
   readonly head: number;
+  /** Holds until the next chain is walked. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly room: number;
   /** Guest address and length of each writable part, in turn, up to `room` bytes. */
@@ -54,6 +57,9 @@ export class ChainWalker {
   readonly #indirect: boolean;
   readonly #table = new Uint8Array(new ArrayBuffer(MAX_INDIRECT * DESC_SIZE));
   readonly #tableView = new DataView(this.#table.buffer);
+  readonly #request = new ArrayBuffer(USUAL_REQUEST);
+  /** A view of it for each length that has come. */
+  readonly #views = new Map<number, Uint8Array<ArrayBuffer>>();
   /** Readable parts of the chain being walked: address, length, address, length. */
   #readable: number[] = [];
   #writable: number[] = [];
@@ -142,7 +148,7 @@ export class ChainWalker {
 
   #copyRequest(memory: GuestAccess): Uint8Array<ArrayBuffer> {
     if (this.#readableBytes === 0) return empty;
-    const bytes = new Uint8Array(new ArrayBuffer(this.#readableBytes));
+    const bytes = this.#memoryFor(this.#readableBytes);
     let done = 0;
     for (let i = 0; i < this.#readable.length; i += 2) {
       const length = this.#readable[i + 1] ?? 0;
@@ -150,6 +156,15 @@ export class ChainWalker {
       done += length;
     }
     return bytes;
+  }
+
+  #memoryFor(length: number): Uint8Array<ArrayBuffer> {
+    if (length > USUAL_REQUEST) return new Uint8Array(new ArrayBuffer(length));
+    const known = this.#views.get(length);
+    if (known !== undefined) return known;
+    const view = new Uint8Array(this.#request, 0, length);
+    this.#views.set(length, view);
+    return view;
   }
 }
 

@@ -44,7 +44,7 @@ export class EchoDevice implements VirtioDevice {
     }
     const [what = ECHO] = request.bytes;
     if (what === THROW && this.#throws) throw new Error("the device has a defect");
-    if (what === HOLD) this.held.push({ request, bytes: request.bytes });
+    if (what === HOLD) this.held.push({ request, bytes: request.bytes.slice() });
     else request.answer(request.bytes);
   }
   /** Answers the held requests, newest first, each with what it said. */

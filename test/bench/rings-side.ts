@@ -1,0 +1,49 @@
+// The back-end of `bun run bench video`, rings: what vhost-user-video runs, for one front-end, with a look at the heap.
+// usage: bun rings-side.ts SOCKET COMMANDS
+import { setUpLog } from "../../src/log.ts";
+import { Loop } from "../../src/loop.ts";
+import { serve } from "../../src/vhost/server.ts";
+import { openNull } from "../../src/video/codec/null.ts";
+import { createVideoDevice } from "../../src/video/device.ts";
+import { parseAddress } from "../../src/wire/address.ts";
+import { Listener } from "../../src/wire/listener.ts";
+
+const [path = "", commands = "0"] = process.argv.slice(2);
+const signal = new AbortController().signal;
+setUpLog("rings", "error");
+using loop = new Loop();
+using codec = openNull();
+
+const heapBytes = () => {
+  Bun.gc(true);
+  return process.memoryUsage().heapUsed;
+};
+let requests = 0;
+let before = 0;
+
+await loop.run(
+  (async () => {
+    const address = parseAddress("socket", `unix:${path}`, undefined);
+    using listener = await Listener.open(loop, address, () => true, signal);
+    process.stderr.write("listening\n");
+    await serve(
+      loop,
+      {
+        next: async () => (await listener?.next(signal))?.socket,
+        makeDevice: () => createVideoDevice({ backend: codec, maxStreams: 16 }),
+        once: true,
+        onFrontEnd(counts) {
+          // After a tenth every path has been compiled: counting starts there.
+          const timer = loop.every(20, () => {
+            requests = counts.requests;
+            if (requests < Number(commands) / 10) return;
+            if (before === 0) before = heapBytes();
+          });
+          signal.addEventListener("abort", () => timer[Symbol.dispose]());
+        },
+      },
+      signal,
+    );
+  })(),
+);
+console.log(JSON.stringify({ requests, heapGrowth: heapBytes() - before }));
