@@ -68,11 +68,6 @@ async function decode(
   const server = await codec.serve("--log-level debug");
   const player = codec.player();
 
-  await check("300 frames are byte-identical, their times equal to the nanosecond", async () => {
-    const played = await player.play(wish("long", { chunk: "frame" }));
-    timesOf(good(played, { frames: 300, eos: 1, changes: 1 }));
-    await same("long.ref");
-  });
   await check("frames cut anywhere come out without a drain", async () => {
     const played = await player.play(wish("short", { mode: "plain", chunk: 10_007 }));
     good(played, { frames: 30, eos: 0 });
@@ -109,6 +104,11 @@ async function decode(
       await same(i % 2 === 0 ? "short.ref" : "nv12.ref", `out${i}`);
     }
   });
+  await check("300 frames are byte-identical, their times equal to the nanosecond", async () => {
+    const played = await player.play(wish("long", { chunk: "frame" }));
+    timesOf(good(played, { frames: 300, eos: 1, changes: 1 }));
+    await same("long.ref");
+  });
   await check("the counters say which buffers were copied", async () => {
     await player.end();
     server.kill("TERM");
@@ -117,7 +117,7 @@ async function decode(
     const counts = [...stderr.matchAll(/(\d+) pictures, (\d+) copied; (\d+) .*, (\d+) copied/g)];
     wanted("streams", counts.length, 10);
     for (const [i, [line, pictures, copied, , gathered]] of counts.entries()) {
-      const scattered = i === 2;
+      const scattered = i === 1;
       if (scattered ? copied !== pictures : copied !== "0" || gathered !== "0")
         throw new Error(`stream ${i + 1}: ${line}`);
     }
