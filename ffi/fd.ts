@@ -128,6 +128,15 @@ export function truncate(fd: number, size: number): number {
   return result(libc.ftruncate(fd, size));
 }
 
+/**
+ * Makes a file `size` bytes long with room for all of them; 0 or a negative errno. Where the file system cannot
+ * promise room the file is only made that long.
+ */
+export function reserve(fd: number, size: number): number {
+  const r = result(libc.fallocate(fd, 0, 0, size));
+  return r === -errno.EOPNOTSUPP ? truncate(fd, size) : r;
+}
+
 /** The seals of a memfd; a negative errno (EINVAL) for anything that cannot be sealed. */
 export function sealsOf(fd: number): number {
   return result(libc.fcntl(fd, F_GET_SEALS, 0));

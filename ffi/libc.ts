@@ -35,6 +35,7 @@ const signatures = {
   epoll_ctl: { args: [i32, i32, i32, address], returns: i32 },
   epoll_wait: { args: [i32, address, i32, i32], returns: i32 },
   eventfd: { args: [u32, i32], returns: i32 },
+  fallocate: { args: [i32, i32, long, long], returns: i32 },
   fcntl: { args: [i32, i32, long], returns: i32 },
   ftruncate: { args: [i32, long], returns: i32 },
   getpagesize: { args: [], returns: i32 },

@@ -148,7 +148,7 @@ export function openShared(choice: ShareName, options: SendOptions): SharedSourc
 /** What takes the sender's handles; "auto" is whatever this host and the command line allow. Throws UnavailableError or UsageError. */
 export function openImporters(choice: ShareName, options: ReceiveOptions): readonly Importer[] {
   const chosen = ways.find(({ name }) => name === choice);
-  if (chosen !== undefined) return [chosen.receive(options)];
+  if (chosen !== undefined) return tell([chosen.receive(options)]);
   using owned = new DisposableStack();
   const importers: Importer[] = [];
   if (options.region !== undefined) importers.push(owned.use(importRegion(options.region)));
@@ -159,5 +159,10 @@ export function openImporters(choice: ShareName, options: ReceiveOptions): reado
     if (!(error instanceof UnavailableError) || importers.length === 0) throw error;
   }
   owned.move();
+  return tell(importers);
+}
+
+function tell(importers: readonly Importer[]): readonly Importer[] {
+  log.info(`takes frames by ${importers.map(({ name }) => name).join(" or ")}`);
   return importers;
 }

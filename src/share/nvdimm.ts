@@ -1,8 +1,8 @@
 // The host file two guests share as a persistent-memory device. An info block at byte 4096 makes a guest's kernel show
 // it as /dev/dax0.0 without any tool: drivers/nvdimm/pfn.h of the kernel, struct nd_pfn_sb, mode "device dax".
-import { ftruncateSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { must } from "../../ffi/errno.ts";
-import { Fd, O_CREAT, O_EXCL, O_RDWR, pwriteAt } from "../../ffi/fd.ts";
+import { Fd, O_CREAT, O_EXCL, O_RDWR, pwriteAt, reserve } from "../../ffi/fd.ts";
 import { addressOf } from "../../ffi/libc.ts";
 import { bytes, n64, struct, u16, u32, u64, words } from "../../ffi/struct.ts";
 import { needed } from "../errors.ts";
@@ -68,20 +68,27 @@ function fletcher64(of: { readonly length: number; get(index: number): number })
   return ((high & 0xffff_ffffn) << 32n) | BigInt(low);
 }
 
-/** Makes the file at `path`; one that is there already is left alone. Throws UnavailableError. */
+/**
+ * Makes the file at `path` with all its room: a guest that touches a page the disk has no room for ends with its
+ * monitor. A file that is there already is left alone, one that fails is removed. Throws UnavailableError.
+ */
 export function createShareFile(path: string, size: number): void {
   using fd = needed(
     () => Fd.open(path, O_RDWR | O_CREAT | O_EXCL, 0o600),
     ({ code }) => (code === "EEXIST" ? "remove it first, or choose another name" : ""),
   );
-  ftruncateSync(fd.number, size);
+  using unfinished = new DisposableStack();
+  unfinished.defer(() => rmSync(path));
   const uuid = crypto.getRandomValues(new Uint8Array(16));
   const block = makeInfoBlock(size, uuid).$bytes;
   needed(
-    () => must(pwriteAt(fd.number, addressOf(block), block.length, BLOCK_OFFSET), "pwrite", path),
-    () => "choose a place with more room",
+    () => {
+      must(reserve(fd.number, size), "fallocate", path);
+      must(pwriteAt(fd.number, addressOf(block), block.length, BLOCK_OFFSET), "pwrite", path);
+    },
+    () => "choose a place with more room, or a smaller --size",
   );
-  fd.close();
+  unfinished.move();
 }
 
 /** QEMU's options for the guest that sends and the guest that receives, one argument list each. */

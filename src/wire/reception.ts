@@ -29,6 +29,8 @@ export interface ReceptionOptions {
 
 /** Calls of recv in one turn of the loop before others have theirs. */
 const BURST = 256;
+/** And no longer than this, when what becomes of a frame takes its time: signals, keys and timers wait meanwhile. */
+const BURST_MS = 20;
 
 /** How a reception ended without error. */
 export type ReceptionEnd = "closed" | "enough" | "stopped";
@@ -115,6 +117,7 @@ class Reception implements Disposable {
   }
 
   #onReadable(): void {
+    const untilMs = performance.now() + BURST_MS;
     for (let i = 0; i < BURST && !this.#paused && !this.#over; i++) {
       const r = receive(this.#socket, this.#at, this.#left);
       if (r === -errno.EAGAIN) return;
@@ -128,6 +131,7 @@ class Reception implements Disposable {
       this.#left -= r;
       // A payload of no bytes is done at once: nothing more may ever arrive to wake us.
       while (this.#left === 0 && !this.#paused && !this.#over) this.#partDone();
+      if (performance.now() >= untilMs) return;
     }
   }
 

@@ -2,7 +2,13 @@
 import { rings } from "./rings.ts";
 import { socket } from "./socket.ts";
 import type { Target } from "./target.ts";
-import { videoBodies, videoSequences } from "./video.ts";
+import { decoderSequences, videoBodies, videoSequences } from "./video.ts";
 
 /** The slowest first. */
-export const targets: readonly Target[] = [videoSequences, rings, socket, videoBodies];
+export const targets: readonly Target[] = [
+  decoderSequences,
+  videoSequences,
+  rings,
+  socket,
+  videoBodies,
+];

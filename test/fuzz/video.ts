@@ -1,7 +1,10 @@
 // Fuzzing of the virtio-video device: command bodies, and sequences of valid commands.
+
 import { openNull } from "../../src/video/codec/null.ts";
+import { decoderOn } from "../../src/video/codec/v4l2-decoder.ts";
 import { commands } from "../../src/video/commands.ts";
 import * as s from "../../src/video/structs.ts";
+import { FakeDecoder, type FakeOptions } from "../support/fake-decoder.ts";
 import { fwhtFrame } from "../support/fwht.ts";
 import type { Random } from "../support/random.ts";
 import { BASE, type LocalDriver, localDriver, type Sent } from "../support/video-driver.ts";
@@ -104,6 +107,7 @@ type Step =
     }
   | { readonly op: "clear" | "destroyAll" | "get"; readonly stream: number; readonly queue: number }
   | { readonly op: "set"; readonly stream: number; readonly queue: number; readonly n: number }
+  | { readonly op: "decoder"; readonly n: number }
   | { readonly op: "event" | "pause" | "resume" | "reset" | "unplug" | "plug" };
 
 function step(random: Random): Step {
@@ -136,18 +140,23 @@ const sizes = [
 const first = { address: BASE, length: MEMORY };
 const second = { address: SECOND, length: MEMORY };
 
-/** Valid commands in any order: everything is answered once, and clear, destroy and drain keep their promises. */
-export const videoSequences = defineTarget<Step>({
-  name: "sequences",
-  title: "valid commands in random order",
-  script: (random) => [
+/** A stream with resources, then anything. */
+function sequence(random: Random): Step[] {
+  return [
     { op: "create", stream: 1 },
     ...[1, 2, 3].flatMap((id) => [
       { op: "resource" as const, stream: 1, queue: s.INPUT, id, n: id },
       { op: "resource" as const, stream: 1, queue: s.OUTPUT, id, n: 7 },
     ]),
     ...Array.from({ length: 6 + random.below(16) }, () => step(random)),
-  ],
+  ];
+}
+
+/** Valid commands in any order: everything is answered once, and clear, destroy and drain keep their promises. */
+export const videoSequences = defineTarget<Step>({
+  name: "sequences",
+  title: "valid commands in random order",
+  script: sequence,
   open() {
     const driver = freshDriver();
     driver.memory.replace([first, second]);
@@ -159,7 +168,73 @@ export const videoSequences = defineTarget<Step>({
   },
 });
 
-function play(driver: LocalDriver, clips: readonly Uint8Array[], script: readonly Step[]): void {
+/** Kinds of V4L2 decoders. */
+const decoders: readonly FakeOptions[] = [
+  {},
+  { multiplanar: true },
+  { userPointers: true },
+  { userPointers: true, multiplanar: true, forgetsStart: true },
+  { userPointers: true, refusesPointers: true },
+  { multiplanar: true, raw: ["NM12"], forgetsStart: true },
+];
+
+/** The same with the V4L2 back-end, on decoders of all kinds: it must neither spin nor keep anything open. */
+export const decoderSequences = defineTarget<Step>({
+  name: "decoder",
+  title: "valid commands in random order, decoded by fake V4L2 devices",
+  script(random) {
+    const on = (queue: number) => ({ stream: 1, queue });
+    const [create, ...rest] = sequence(random);
+    const resources = rest.slice(0, 6);
+    return [
+      { op: "decoder", n: random.below(decoders.length) },
+      ...(create === undefined ? [] : [create]),
+      ...(random.chance(2) ? [{ op: "set" as const, ...on(s.INPUT), n: 0 }] : []),
+      { op: "event" },
+      { op: "event" },
+      ...resources,
+      { op: "queue", ...on(s.INPUT), id: 1, n: 2 * random.below(3) },
+      { op: "get", ...on(s.OUTPUT) },
+      { op: "queue", ...on(s.OUTPUT), id: 1, n: 0 },
+      // Most of what follows is about the stream that has begun.
+      ...[...rest.slice(6), ...Array.from({ length: 8 }, () => step(random))].map((one) =>
+        "stream" in one && !random.chance(4) ? { ...one, stream: 1 } : one,
+      ),
+    ];
+  },
+  open() {
+    const owned = new DisposableStack();
+    const clips = sizes.map(([w, h]) => Buffer.concat([fwhtFrame(w, h, 20), fwhtFrame(w, h, 0)]));
+    const kinds = decoders.map((options) => {
+      const fake = new FakeDecoder(options);
+      const backend = owned.use(decoderOn(fake.open(), () => fake.open()));
+      const memory = { memoryBytes: MEMORY, eventBuffers: 0 };
+      const driver = owned.use(localDriver(backend, { ...memory, watcher: fake.watcher }));
+      driver.memory.replace([first, second]);
+      return { fake, driver };
+    });
+    return {
+      attempt(script) {
+        const chosen = script.find((one) => one.op === "decoder");
+        const kind = kinds[chosen?.n ?? 0];
+        if (kind === undefined) throw new Error("no such decoder");
+        const { fake, driver } = kind;
+        play(driver, clips, script, () => fake.settle());
+        if (fake.contexts.filter(({ closed }) => !closed).length !== 1)
+          throw new Error("a decoder was left open");
+        fake.contexts.length = 1;
+      },
+      [Symbol.dispose]: () => owned.dispose(),
+    };
+  },
+});
+
+function play(
+  driver: LocalDriver,
+  clips: readonly Uint8Array[],
+  script: readonly Step[],
+  settle: () => void = () => undefined,
+): void {
   const { device } = driver;
   device.reset();
   driver.answered.length = 0;
@@ -197,7 +272,7 @@ function play(driver: LocalDriver, clips: readonly Uint8Array[], script: readonl
       case "resource": {
         const base = one.n % 3 === 2 ? SECOND : BASE;
         const address = base + BigInt(one.queue === s.INPUT ? one.id * 1000 : 16_384 * one.id);
-        const half = one.queue === s.INPUT ? 250 : 1 + one.n * 2000;
+        const half = one.queue === s.INPUT ? 400 : 1 + one.n * 2000;
         driver.resource(one.stream, one.queue, one.id, [
           [
             { address, length: half },
@@ -239,6 +314,8 @@ function play(driver: LocalDriver, clips: readonly Uint8Array[], script: readonl
         driver.setParams(one.stream, one.queue, { width, height });
         break;
       }
+      case "decoder":
+        break;
       case "event":
         all.push(driver.postEvent());
         break;
@@ -265,6 +342,7 @@ function play(driver: LocalDriver, clips: readonly Uint8Array[], script: readonl
         device.memoryChanged(driver.memory);
         break;
     }
+    settle();
     if (held.length > 40) held = held.filter(({ sent }) => sent.held);
   }
   if (paused) device.resume();

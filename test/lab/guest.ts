@@ -162,8 +162,11 @@ export async function bootGuest(options: GuestOptions = {}): Promise<Guest> {
   });
   const scratch = new Scratch();
   const dir = scratch.path;
+  const loaded = new Set<string>();
   const load = modules.flatMap((line) => {
-    const files = initramfs.order.get(firstWord(line)) ?? [];
+    const all = initramfs.order.get(firstWord(line)) ?? [];
+    const files = all.filter((file) => !loaded.has(file)); // several may need the same one
+    for (const file of files) loaded.add(file);
     const params = line.slice(firstWord(line).length);
     return files.map((file, at) => `/modules/${file}${at === files.length - 1 ? params : ""}\n`);
   });

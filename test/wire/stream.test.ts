@@ -305,6 +305,44 @@ test("stopping lets the frame under way leave, so that the receiver sees a clean
   });
 });
 
+test("frames that take their time leave signals and timers theirs", async () => {
+  await onLoop(async (loop) => {
+    const [a, b] = socketPair();
+    using to = b;
+    const feeding = feed(loop, a, [
+      head,
+      ...Array.from({ length: 12 }, () => [header, payload]).flat(),
+    ]);
+    await feeding; // all of it waits in the socket
+    let since = 0;
+    let most = 0;
+    using _timer = loop.every(1, () => {
+      since = 0;
+    });
+    let frames = 0;
+    await receiveStream(
+      loop,
+      to,
+      {
+        maxFrame: 1_000_000,
+        stallMs: 2000,
+        openTarget: (stream, waiting) =>
+          new MemoryTarget(stream, { allocator: memfdAllocator }, waiting),
+        started: () => undefined,
+        taken: () => {
+          Bun.sleepSync(15); // a slow screen
+          most = Math.max(most, ++since);
+          frames += 1;
+          return true;
+        },
+      },
+      never,
+    );
+    expect(frames).toBe(12);
+    expect(most).toBeLessThanOrEqual(3);
+  });
+});
+
 test("20,000 random byte streams cost their sender the connection and nothing else", async () => {
   const left = await leftBehind("framepass", async () => {
     const part = fc.oneof(

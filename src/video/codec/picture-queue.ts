@@ -171,20 +171,25 @@ export class PictureQueue implements Disposable {
 
   /** Hands finished pictures over, oldest first, as long as there are resources for them. Throws SysError. */
   deliver(bitstream: BitstreamQueue): void {
+    // Some decoders work inside QBUF: what a new buffer has brought is there at once.
     do {
+      if (this.#queue.streaming) this.#refill();
       this.collect();
-      if (this.#queue.userPointers) this.#deliverShared(bitstream);
-      else this.#deliverCopies(bitstream);
-      // Some decoders work inside QBUF: what a new buffer has brought is there at once.
-    } while (this.#queue.streaming && this.#refill());
+    } while (this.#handOver(bitstream) > 0);
   }
 
-  /** Gives the decoder what it can have; whether that was anything. Throws SysError. */
-  #refill(): boolean {
-    const before = this.#queue.queuedCount;
+  /** Gives the decoder what it can have. Throws SysError. */
+  #refill(): void {
     if (this.#queue.userPointers) this.#share();
     else if (!this.sawLast) this.#queueAll();
-    return this.#queue.queuedCount > before;
+  }
+
+  /** How many were handed over. */
+  #handOver(bitstream: BitstreamQueue): number {
+    const before = this.handed;
+    if (this.#queue.userPointers) this.#deliverShared(bitstream);
+    else this.#deliverCopies(bitstream);
+    return this.handed - before;
   }
 
   #deliverShared(bitstream: BitstreamQueue): void {

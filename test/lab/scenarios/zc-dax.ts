@@ -46,14 +46,11 @@ export const scenario: Scenario = {
     await lab.check(
       "a frame costs at most 100 bytes of TCP payload, both ways together",
       async () => {
-        const few = await payload(first, second, 60);
-        const many = await payload(first, second, 60 + frames);
-        const perFrame = (many.payload - few.payload) / frames;
-        const withHeaders = (many.ip - few.ip) / frames;
+        const { perFrame, withHeaders } = await traffic(first, second);
         process.stdout.write(
           `  ${perFrame.toFixed(1)} bytes of payload a frame, ${withHeaders.toFixed(0)} with TCP and IP headers\n`,
         );
-        return perFrame >= 72 && perFrame <= 100;
+        return perFrame > 65 && perFrame <= 100; // 72, give or take what the counters are late
       },
     );
     await recovery(lab, first, second);
@@ -108,16 +105,22 @@ async function checkCamera(first: Guest, second: Guest): Promise<void> {
   checkMoving(join(second.share, "received"), join(first.share, "still"), frames);
 }
 
-/** What the receiver's kernel counts while a stream of so many frames passes, both directions together. */
-async function payload(first: Guest, second: Guest, count: number) {
-  const before = await octets(second);
+/** Bytes a frame, as the receiver's kernel counts them in the middle of a stream, both directions together. */
+async function traffic(first: Guest, second: Guest) {
   const receiver = await startReceiver(second);
-  await new Tool(first, `${send} -n ${count}`).end();
-  wanted("frames", (await receiver.end()).stopped.frames, count);
-  const after = await octets(second);
-  const ip = after.bytes - before.bytes;
+  const sender = new Tool(first, send);
+  await receiver.moves(30);
+  const before = { ...(await octets(second)), frames: receiver.frames() };
+  await receiver.moves(before.frames + frames);
+  const after = { ...(await octets(second)), frames: receiver.frames() };
+  sender.kill("INT");
+  await sender.end();
+  await receiver.end();
+  const count = after.frames - before.frames;
+  const bytes = after.bytes - before.bytes;
   // Each segment has 20 bytes of IP header and 32 of TCP header, time stamps included.
-  return { ip, payload: ip - 52 * (after.segments - before.segments) };
+  const headers = 52 * (after.segments - before.segments);
+  return { perFrame: (bytes - headers) / count, withHeaders: bytes / count };
 }
 
 /** Bytes of IP packets and TCP segments so far: IpExt of /proc/net/netstat, Tcp of /proc/net/snmp. */

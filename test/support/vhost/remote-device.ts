@@ -30,6 +30,9 @@ class Lane implements Disposable {
   /** By head. */
   readonly #inFlight = new Map<number, Slot>();
   readonly #answered: () => void;
+  /** What follows from answers is told with one kick. */
+  #taking = false;
+  #kickLater = false;
 
   constructor(loop: Loop, ram: GuestRam, answered: () => void) {
     this.#ram = ram;
@@ -60,12 +63,14 @@ class Lane implements Disposable {
     const room = Math.min(request.room, ROOM);
     parts.push({ at: slot.at + REQUEST_BYTES, length: room, writable: true });
     this.#inFlight.set(this.queue.add(parts), slot);
-    this.queue.notify();
+    if (this.#taking) this.#kickLater = true;
+    else this.queue.notify();
   }
 
   /** Takes what has come back, and asks for an interrupt at the next. */
   take(): void {
     let any = false;
+    this.#taking = true;
     for (;;) {
       const back = this.queue.takeUsed();
       if (back.length === 0) break;
@@ -82,6 +87,9 @@ class Lane implements Disposable {
       this.queue.setUsedEvent(this.queue.takenIndex);
     }
     if (any) this.#answered();
+    this.#taking = false;
+    if (this.#kickLater) this.queue.notify();
+    this.#kickLater = false;
   }
 
   [Symbol.dispose](): void {

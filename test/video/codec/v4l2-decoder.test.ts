@@ -422,3 +422,25 @@ test("a path that is missing, a file or a folder is refused and not touched", as
   expect(() => openV4l2Decoder("/tmp")).toThrow(/not a device/);
   expect(() => openV4l2Decoder("/dev/null")).toThrow(/ENOTTY.*not a video device/);
 });
+
+test("absurd sizes are clamped by the device, format 0 keeps the format, and nothing changes under a running queue", () => {
+  using r = rig();
+  const most = 0xffff_ffff;
+  for (const queue of [s.INPUT, s.OUTPUT]) {
+    expect(r.driver.setParams(1, queue, { width: most, height: most }).code).toBe(0x200);
+    const p = r.driver.params(1, queue);
+    expect([p.frame_width, p.frame_height, p.format !== 0]).toEqual([2048, 2048, true]);
+  }
+  r.driver.setParams(1, s.OUTPUT, { format: 3, width: W, height: H });
+  r.driver.setParams(1, s.INPUT, { width: W, height: H });
+  feed(r, 1, frame(1), 1n);
+  readParams(r);
+  const outs = [want(r, 11), want(r, 12)];
+  expect(r.driver.setParams(1, s.OUTPUT, { format: 4, width: 128, height: 128 }).code).toBe(0x200);
+  expect(readParams(r).format).toBe(3);
+  feed(r, 2, frame(2), 2n);
+  expect(outs.map(({ timestamp, size }) => [timestamp, size])).toEqual([
+    [1n, PICTURE],
+    [2n, PICTURE],
+  ]);
+});
