@@ -101,7 +101,7 @@ test("closing the window ends it with status 0, and the sender with its frames h
   expect((await receiver.ended()).status).toBe(0);
   const { status, lines } = await sender.ended();
   expect(status).toBe(1);
-  expect(lines.at(-1)).toContain("the receiver closed the connection");
+  expect(lines.at(-1)).toMatch(/the receiver closed the connection|EPIPE|ECONNRESET/);
 }, 30_000);
 
 test("without a screen: one line, status 3", async () => {
