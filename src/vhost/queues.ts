@@ -2,13 +2,14 @@
 // a ring means. Whether a stop was a pause or the end of the driver shows only when the rings start again.
 import type { Loop } from "../loop.ts";
 import { BadChain, type Chain } from "../virtio/chain.ts";
-import type { DeviceLoop, Request, VirtioDevice } from "../virtio/device.ts";
+import type { DeviceLoop, VirtioDevice } from "../virtio/device.ts";
 import { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC } from "../virtio/features.ts";
 import { RingError, type Rings, SplitQueue } from "../virtio/split-queue.ts";
 import type { InflightRegion } from "./inflight.ts";
 import type { MemoryTable } from "./memory.ts";
 import { Refused } from "./refused.ts";
 import { Ring } from "./ring.ts";
+import { guarded, RingRequest } from "./ring-request.ts";
 
 /** Chains taken before other descriptors of the loop get their turn. */
 const TURN = 64;
@@ -37,8 +38,6 @@ export interface QueueCounts {
   interrupts: number;
   malformed: number;
 }
-
-const none: Uint8Array<ArrayBuffer> = new Uint8Array(new ArrayBuffer(0));
 
 export class Queues implements Disposable {
   readonly rings: readonly Ring[];
@@ -308,46 +307,5 @@ export class Queues implements Disposable {
     for (const ring of this.rings) ring[Symbol.dispose]();
     this.device[Symbol.dispose]();
     this.inflight?.[Symbol.dispose]();
-  }
-}
-
-/** `loop` for a device: what its handlers throw goes to `failed` and not through the loop. */
-function guarded(loop: Loop, failed: (error: unknown) => void): DeviceLoop {
-  const safely =
-    <A extends unknown[]>(handler: (...args: A) => void) =>
-    (...args: A) => {
-      try {
-        handler(...args);
-      } catch (error) {
-        failed(error);
-      }
-    };
-  return {
-    watch: (fd, events, handler) => loop.watch(fd, events, safely(handler)),
-    every: (periodMs, handler) => loop.every(periodMs, safely(handler)),
-    after: (delayMs, handler) => loop.after(delayMs, safely(handler)),
-  };
-}
-
-/** A request as a device sees it. */
-class RingRequest implements Request {
-  bytes: Uint8Array<ArrayBuffer>;
-  readonly room: number;
-  readonly #life: number;
-  #done: ((life: number, answer: Uint8Array) => void) | undefined;
-  constructor(chain: Chain, life: number, done: (life: number, answer: Uint8Array) => void) {
-    this.bytes = chain.bytes;
-    this.room = chain.room;
-    this.#life = life;
-    this.#done = done;
-  }
-  answer(bytes: Uint8Array): void {
-    const done = this.#done;
-    this.#done = undefined;
-    done?.(this.#life, bytes);
-  }
-  /** The request's bytes are not needed once the device has seen it. */
-  forgetBytes(): void {
-    this.bytes = none;
   }
 }

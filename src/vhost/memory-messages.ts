@@ -1,0 +1,78 @@
+// Messages about the memory table, and about logging what is written, which is not offered.
+
+import { MAX_REGIONS, type RegionRow } from "./memory.ts";
+import { type Message, type MessageRow, wordOf } from "./message.ts";
+import * as p from "./payloads.ts";
+import { Refused } from "./refused.ts";
+
+function regionRows({ bytes }: Message): RegionRow[] {
+  const { count } = p.regions.over(bytes);
+  // One front-end always sends room for two: more bytes than regions are fine.
+  if (count > MAX_REGIONS || bytes.length < p.regions.size + count * p.region.size) {
+    throw new Refused(`${count} memory regions in ${bytes.length} bytes`);
+  }
+  return Array.from({ length: count }, (_, i) => {
+    const { guest, size, user, offset } = p.region.over(bytes, p.regions.size + i * p.region.size);
+    return { guest, size, user, offset };
+  });
+}
+
+function oneRegion({ bytes }: Message): RegionRow {
+  const { guest, size, user, offset } = p.singleRegion.over(bytes);
+  return { guest, size, user, offset };
+}
+
+/** Their rows. */
+export const memoryMessages: readonly MessageRow[] = [
+  {
+    request: 5,
+    name: "SET_MEM_TABLE",
+    size: { from: p.regions.size },
+    fds: MAX_REGIONS,
+    run(session, message) {
+      const rows = regionRows(message);
+      session.memory.replace(rows, message.fds.splice(0), () => session.queues.memoryChanged());
+      return undefined;
+    },
+  },
+  // Logging is not offered; what some send all the same is taken and closed.
+  { request: 6, name: "SET_LOG_BASE", size: 16, fds: 1 },
+  { request: 7, name: "SET_LOG_FD", size: 0, fds: 1, run: () => undefined },
+  {
+    request: 36,
+    name: "GET_MAX_MEM_SLOTS",
+    size: 0,
+    needs: "CONFIGURE_MEM_SLOTS",
+    answers: true,
+    run: () => wordOf(BigInt(MAX_REGIONS)),
+  },
+  {
+    request: 37,
+    name: "ADD_MEM_REG",
+    size: 40,
+    fds: 1,
+    needs: "CONFIGURE_MEM_SLOTS",
+    run(session, message) {
+      const fd = message.fds.shift();
+      if (fd === undefined) throw new Refused("no descriptor came along");
+      session.memory.add(oneRegion(message), fd, () => session.queues.memoryChanged());
+      return undefined;
+    },
+  },
+  {
+    request: 38,
+    name: "REM_MEM_REG",
+    size: 40,
+    fds: 1, // some send one along
+    needs: "CONFIGURE_MEM_SLOTS",
+    run(session, message) {
+      const row = oneRegion(message);
+      for (const ring of session.queues.rings) {
+        const within = ring.touches((at, length) => session.memory.holds(row, at, length));
+        if (ring.started && within) throw new Refused(`vring ${ring.index} runs in that memory`);
+      }
+      session.memory.remove(row, () => session.queues.memoryChanged());
+      return undefined;
+    },
+  },
+];

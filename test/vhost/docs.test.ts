@@ -1,0 +1,32 @@
+// docs/vhost-user.md says which test shows what: those tests exist.
+import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+const read = (path: string) => readFileSync(join(import.meta.dir, "../..", path), "utf8");
+
+test("every test that docs/vhost-user.md names is there", () => {
+  const rows = read("docs/vhost-user.md").split("\n");
+  const missing: string[] = [];
+  let names = 0;
+  for (const row of rows.filter((line) => line.startsWith("|"))) {
+    for (const part of row.split(/[;|]/)) {
+      const [, file] =
+        /(?:^|\s)(test\/[a-z/-]+[a-z0-9-]+|messages|memory|rings|monitors): "/.exec(part) ?? [];
+      if (file === undefined) continue;
+      const source = read(`${file.includes("/") ? file : `test/vhost/${file}`}.test.ts`);
+      for (const [, quoted = ""] of part.matchAll(/"([^"]+)"/g)) {
+        names += 1;
+        const pieces = quoted.split("...").map((piece) => piece.trim());
+        if (!pieces.every((piece) => source.includes(piece))) missing.push(`${file}: ${quoted}`);
+      }
+    }
+  }
+  expect(missing).toEqual([]);
+  expect(names).toBeGreaterThan(40);
+});
+
+test("every defect of its table has a test", () => {
+  const source = read("test/vhost/known-defects.test.ts");
+  for (let number = 1; number <= 31; number++) expect(source).toContain(`defect ${number}:`);
+});
