@@ -27,6 +27,12 @@ export interface Summary {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
+/** Two summaries as one. */
+export const joined = (first: Summary, second: Summary): Summary => ({
+  lines: [...first.lines, ...second.lines],
+  fields: { ...first.fields, ...second.fields },
+});
+
 /** Totals that somebody else counts, asked for when a line is due. */
 export type Counters = () => { readonly drops: number; readonly errors: number };
 

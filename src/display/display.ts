@@ -10,6 +10,7 @@ import type { Picture } from "../format/layout.ts";
 import { Histogram } from "../histogram.ts";
 import { log } from "../log.ts";
 import type { Loop } from "../loop.ts";
+import type { Summary } from "../stats.ts";
 import { CARD_SIZE, Card } from "./card.ts";
 import { startVideo } from "./driver.ts";
 import { Figures, Rate } from "./figures.ts";
@@ -102,15 +103,13 @@ export class Display implements Disposable {
   }
 
   /** Lines and fields for a tool's summary. */
-  summary(verified?: number): { lines: string[]; fields: Record<string, unknown> } {
+  summary(): Summary {
     const { shown, passed, damaged } = this.counts;
     const p99 = this.presenting.percentileMs(99) ?? 0;
     const unshown = `${passed} passed by a newer one, ${damaged} not showable`;
     const lines = [`shown ${shown} frames, ${unshown}; presenting took p99 ${p99.toFixed(1)} ms`];
-    if (verified !== undefined) lines.unshift(`verified ${verified} frames`);
     const ms = Math.round(p99 * 1000) / 1000;
-    const fields = { shown, passed, not_showable: damaged, present_p99_ms: ms };
-    return { lines, fields: verified === undefined ? fields : { verified, ...fields } };
+    return { lines, fields: { shown, passed, not_showable: damaged, present_p99_ms: ms } };
   }
 
   /** Whether there is a screen, but no window system. */

@@ -33,7 +33,7 @@ export interface ServeOptions extends StatsOptions {
   readonly keep: boolean;
   readonly receive: Receive;
   /** Done once the address is ours and before it is announced: opens what a failed start must not touch. */
-  readonly prepare?: () => Promise<void>;
+  readonly prepare?: (signal: AbortSignal) => Promise<void>;
   /** Told where it listens. */
   readonly listening?: (name: string) => void;
   /** Lines and fields for the summary, asked for at the end. */
@@ -69,7 +69,7 @@ export async function serveSenders(
 ): Promise<ReceptionEnd> {
   using listener = await Listener.open(loop, options.address, options.allowed, signal);
   if (listener !== undefined) {
-    await options.prepare?.();
+    await options.prepare?.(signal);
     log.info(`listening on ${listener.name}`);
     options.listening?.(listener.name);
   }

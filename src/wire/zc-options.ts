@@ -19,7 +19,7 @@ export const shareOptions = <const C extends readonly string[]>(choices: C) =>
     },
   }) as const satisfies Options;
 
-/** Of what the receiver's side consists. */
+/** Where the receiver has its handles from. */
 export const borrowOptions = {
   device: {
     short: "d",
@@ -27,20 +27,5 @@ export const borrowOptions = {
     default: "/dev/video0",
     value: "PATH",
     help: "virtio-media node that takes the handles, for --share virtio-media",
-  },
-  frames: {
-    short: "n",
-    type: "integer",
-    min: 1,
-    max: Number.MAX_SAFE_INTEGER,
-    help: "end after so many frames",
-  },
-  "max-frame": {
-    type: "integer",
-    min: 1,
-    max: 0xffff_ffff,
-    default: 67_108_864,
-    value: "BYTES",
-    help: "largest frame a sender may announce",
   },
 } as const satisfies Options;

@@ -58,6 +58,7 @@ export class Vicodec {
       name,
       modules: [`${modules.get("vicodec")} multiplanar=${multiplanar ? 1 : 0}`],
       memoryMib: 1536,
+      packages: ["diffutils"], // busybox compares byte by byte: ten seconds for a clip
       qemuArgs: ["-smp", String(cpus)],
     });
     cpSync(player, join(guest.share, "player"));

@@ -56,7 +56,7 @@ async function decode(
   });
   /** Whether the references one after the other are what came out. */
   const same = (references: string, out = "out") =>
-    guest.ok(`cd /tmp; cat ${references} | cmp - ${out}`);
+    guest.ok(`cd /tmp; cat ${references} | /usr/bin/cmp - ${out}`);
 
   await check("v4l2-ctl decodes the clips, for comparison", async () => {
     for (const [name, clip] of Object.entries(clips)) {
@@ -85,7 +85,7 @@ async function decode(
   await check("seek, then all of it from the beginning", async () => {
     const played = await player.play(wish("short", { chunk: "frame", mode: "seek" }));
     timesOf(good(played, { frames: 30, eos: 1 }));
-    await guest.ok("tail -c $(stat -c %s /tmp/short.ref) /tmp/out | cmp - /tmp/short.ref");
+    await guest.ok("tail -c $(stat -c %s /tmp/short.ref) /tmp/out | /usr/bin/cmp - /tmp/short.ref");
   });
   await check("other resolutions in mid-stream, with a drain pending", async () => {
     await guest.ok("cd /tmp; cat short.fwht large.fwht short.fwht >mixed.fwht");
