@@ -5,7 +5,7 @@ import { Epoll } from "../ffi/epoll.ts";
 /** A signal wakes the wait only if the kernel hands it to this thread; otherwise it is seen this much later. */
 const LONGEST_WAIT_MS = 100;
 /** While there is work the runtime gets a turn this often, for signals and its own business. */
-const YIELD_EVERY_MS = 5;
+const YIELD_EVERY_MS = 50;
 
 /** Something that can be taken back: a watched descriptor, a timer. */
 export interface Watch extends Disposable {

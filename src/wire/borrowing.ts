@@ -9,6 +9,7 @@ import { receive } from "../../ffi/socket.ts";
 import { ProtocolError } from "../errors.ts";
 import type { Loop, Watch } from "../loop.ts";
 import type { Borrowed, Handle, Importer } from "../sharing.ts";
+import { Course, untilEnded } from "./course.ts";
 import { Inbox } from "./inbox.ts";
 import { checkHello, FRAME_MAGIC, hello, type StreamInfo } from "./messages.ts";
 import { Outbox } from "./outbox.ts";
@@ -54,14 +55,7 @@ export async function borrowFrames(
   signal: AbortSignal,
 ): Promise<ReceptionEnd> {
   using borrowing = new Borrowing(loop, socket, options);
-  const stop = () => borrowing.stop();
-  signal.addEventListener("abort", stop, { once: true });
-  if (signal.aborted) stop();
-  try {
-    return await borrowing.ended;
-  } finally {
-    signal.removeEventListener("abort", stop);
-  }
+  return await untilEnded(borrowing, signal);
 }
 
 interface Held {
@@ -73,7 +67,7 @@ interface Held {
 class Borrowing implements Disposable {
   readonly #socket: Fd;
   readonly #options: BorrowOptions;
-  readonly #end;
+  readonly #course: Course<ReceptionEnd>;
   readonly #watches = new DisposableStack();
   readonly #buffers = new DisposableStack();
   readonly #passed: Fd[] = [];
@@ -91,7 +85,6 @@ class Borrowing implements Disposable {
   #view: ViewTarget | undefined;
   #got = 0; // bytes of the hello or handle that is coming in
   #paused = false;
-  #over = false;
   #progress = -1;
   #progressMs = performance.now();
 
@@ -99,45 +92,35 @@ class Borrowing implements Disposable {
     this.#socket = socket;
     this.#options = options;
     sendAtOnce(socket);
-    this.#end = loop.promise<ReceptionEnd>();
+    this.#course = new Course(loop);
     this.#ack.magic = FRAME_MAGIC;
     this.#watch = this.#watches.use(
-      loop.watch(socket.number, EPOLLIN, () => this.#guard(() => this.#onSocket())),
+      loop.watch(
+        socket.number,
+        EPOLLIN,
+        this.#course.handler(() => this.#onSocket()),
+      ),
     );
-    this.#watches.use(loop.every(1000, () => this.#guard(() => this.#checkStall())));
+    this.#watches.use(
+      loop.every(
+        1000,
+        this.#course.handler(() => this.#checkStall()),
+      ),
+    );
   }
 
   /** Settles when it is over. */
   get ended(): Promise<ReceptionEnd> {
-    return this.#end.promise;
+    return this.#course.ended;
   }
 
   stop(): void {
-    this.#finish("stopped");
-  }
-
-  #finish(how: ReceptionEnd): void {
-    this.#over = true;
-    this.#end.resolve(how);
-  }
-
-  #guard(action: () => void): void {
-    if (this.#over) return;
-    try {
-      action();
-    } catch (error) {
-      this.#fail(error);
-    }
-  }
-
-  #fail(error: unknown): void {
-    this.#over = true;
-    this.#end.reject(error);
+    this.#course.finish("stopped");
   }
 
   #onSocket(): void {
-    while (this.#view === undefined && !this.#over) if (!this.#greet()) return;
-    if (!this.#over) this.#readFrames();
+    while (this.#view === undefined && !this.#course.over) if (!this.#greet()) return;
+    if (!this.#course.over) this.#readFrames();
   }
 
   /** Takes in what is there of the hello and the handles; whether there may be more. */
@@ -185,8 +168,8 @@ class Borrowing implements Disposable {
     this.#held.push({ ...wordsOf(handle.id), most });
     if (this.#held.length < stream.bufferCount) return;
     const waiting = {
-      ready: () => this.#guard(() => this.#resume()),
-      failed: (error: unknown) => this.#fail(error),
+      ready: () => this.#course.run(() => this.#resume()),
+      failed: (error: unknown) => this.#course.fail(error),
     };
     this.#view = this.#buffers.use(this.#options.openView(stream, this.#borrowed, waiting));
     this.#options.started(stream);
@@ -203,7 +186,7 @@ class Borrowing implements Disposable {
   }
 
   #readFrames(): void {
-    for (let i = 0; i < BURST && !this.#paused && !this.#over; i++) {
+    for (let i = 0; i < BURST && !this.#paused && !this.#course.over; i++) {
       if (!this.#outbox.takes(zcAck.size)) break;
       if (this.#inbox.take(this.#frame.$bytes)) {
         this.#read();
@@ -211,9 +194,9 @@ class Borrowing implements Disposable {
       }
       const filled = this.#inbox.fill(this.#socket);
       if (filled === "nothing") break;
-      if (filled === "closed") this.#finish("closed");
+      if (filled === "closed") this.#course.finish("closed");
     }
-    if (!this.#over) this.#watchSocket();
+    if (!this.#course.over) this.#watchSocket();
   }
 
   /** Another turn is due while there are whole frames left, when acknowledgements wait, or when more comes in. */
@@ -255,14 +238,14 @@ class Borrowing implements Disposable {
     this.#ack.sequence_low = sequence_low;
     this.#outbox.push(this.#ack.$bytes);
     this.#outbox.flush(this.#socket);
-    if (!this.#options.taken(this.#frame)) this.#finish("enough");
+    if (!this.#options.taken(this.#frame)) this.#course.finish("enough");
   }
 
   #resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
     this.#acknowledge();
-    if (!this.#over) this.#watchSocket();
+    if (!this.#course.over) this.#watchSocket();
   }
 
   #checkStall(): void {
@@ -281,7 +264,7 @@ class Borrowing implements Disposable {
 
   /** Unmaps everything, so that the sender, who sees the connection close after it, has its buffers to itself. */
   [Symbol.dispose](): void {
-    this.#over = true;
+    this.#course.drop();
     this.#watches.dispose();
     for (const fd of this.#passed.splice(0)) fd[Symbol.dispose]();
     this.#buffers.dispose();

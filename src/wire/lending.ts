@@ -9,6 +9,7 @@ import { log } from "../log.ts";
 import type { Loop, Watch } from "../loop.ts";
 import type { SharedSource } from "../sharing.ts";
 import { addLatency, type StreamStats, stampedUs } from "../stats.ts";
+import { Course, untilEnded } from "./course.ts";
 import { Greeting } from "./greeting.ts";
 import { Inbox } from "./inbox.ts";
 import { LentBuffers } from "./lent-buffers.ts";
@@ -59,14 +60,7 @@ export async function lendFrames(
   signal: AbortSignal,
 ): Promise<End> {
   using lending = new Lending(loop, socket, source, options);
-  const stop = () => lending.farewell("stopped");
-  signal.addEventListener("abort", stop, { once: true });
-  if (signal.aborted) stop();
-  try {
-    return await lending.ended;
-  } finally {
-    signal.removeEventListener("abort", stop);
-  }
+  return await untilEnded(lending, signal);
 }
 
 class Lending implements Disposable {
@@ -74,7 +68,7 @@ class Lending implements Disposable {
   readonly #socket: Fd;
   readonly #source: SharedSource;
   readonly #options: LendOptions;
-  readonly #end;
+  readonly #course: Course<End>;
   readonly #watches = new DisposableStack();
   readonly #socketWatch: Watch;
   readonly #sourceWatch: Watch;
@@ -93,7 +87,6 @@ class Lending implements Disposable {
   #warned = false;
   #leaving: End | undefined;
   #finished = false;
-  #over = false;
 
   constructor(loop: Loop, socket: Fd, source: SharedSource, options: LendOptions) {
     this.#loop = loop;
@@ -101,7 +94,7 @@ class Lending implements Disposable {
     this.#source = source;
     sendAtOnce(socket);
     this.#options = options;
-    this.#end = loop.promise<End>();
+    this.#course = new Course(loop);
     const { length } = source.frames;
     const ids = source.exporter.handles.map(({ id }) => id);
     this.#greeting = new Greeting(source);
@@ -114,36 +107,39 @@ class Lending implements Disposable {
     this.#outbox = new Outbox(2 * length, zcFrame.size);
     this.#inbox = new Inbox("ack", 2 * length, zcAck.size);
     this.#frame.magic = FRAME_MAGIC;
-    const guarded = (action: (events: number) => void) => (events: number) =>
-      this.#guard(() => action(events));
     const { ackTimeoutMs } = options;
     this.#sourceWatch = this.#watches.use(
       loop.watch(
         source.fd,
         0,
-        guarded((events) => this.#onSource(events)),
+        this.#course.handler((events) => this.#onSource(events)),
       ),
     );
     this.#socketWatch = this.#watches.use(
       loop.watch(
         socket.number,
         EPOLLOUT | EPOLLIN | EPOLLRDHUP,
-        guarded((events) => this.#onSocket(events)),
+        this.#course.handler((events) => this.#onSocket(events)),
       ),
     );
     const period = Math.min(1000, Math.max(10, ackTimeoutMs / 2));
-    this.#watches.use(loop.every(period, () => this.#guard(() => this.#checkOverdue())));
+    this.#watches.use(
+      loop.every(
+        period,
+        this.#course.handler(() => this.#checkOverdue()),
+      ),
+    );
   }
 
   /** Settles when it is over. */
   get ended(): Promise<End> {
-    return this.#end.promise;
+    return this.#course.ended;
   }
 
   /** Lends nothing more; the receiver has a moment to hand back what it holds, and to close. */
-  farewell(how: End): void {
-    this.#leave(how);
-    this.#guard(() => this.#pump());
+  stop(): void {
+    this.#leave("stopped");
+    this.#course.run(() => this.#pump());
   }
 
   #leave(how: End): void {
@@ -153,20 +149,9 @@ class Lending implements Disposable {
   }
 
   #finish(): void {
-    if (this.#over) return;
-    this.#over = true;
+    if (this.#course.over) return;
     finishSending(this.#socket);
-    this.#end.resolve(this.#leaving ?? "done");
-  }
-
-  #guard(action: () => void): void {
-    if (this.#over) return;
-    try {
-      action();
-    } catch (error) {
-      this.#over = true;
-      this.#end.reject(error);
-    }
+    this.#course.finish(this.#leaving ?? "done");
   }
 
   #onSource(events: number): void {
@@ -179,7 +164,7 @@ class Lending implements Disposable {
 
   #onSocket(events: number): void {
     if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) !== 0) this.#readAcks();
-    if (!this.#over) this.#pump();
+    if (!this.#course.over) this.#pump();
   }
 
   /**
@@ -284,7 +269,7 @@ class Lending implements Disposable {
   }
 
   #waitFor(socketEvents: number, frames: boolean): void {
-    if (this.#over) return;
+    if (this.#course.over) return;
     this.#watchingSource = frames;
     this.#socketWatch.setEvents(socketEvents | EPOLLIN | EPOLLRDHUP);
     // Older kernels call a device that has no buffer at all an error.
@@ -294,7 +279,7 @@ class Lending implements Disposable {
 
   /** Nobody holds a buffer of this connection any more, so all of them come home. */
   [Symbol.dispose](): void {
-    this.#over = true;
+    this.#course.drop();
     this.#watches.dispose();
     this.#source.stop(); // a frame that comes home now is not queued: its device may be gone
     for (let frame = this.#lent.takeAny(); frame; frame = this.#lent.takeAny()) {

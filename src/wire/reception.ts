@@ -6,6 +6,7 @@ import type { Fd } from "../../ffi/fd.ts";
 import { receive } from "../../ffi/socket.ts";
 import { ProtocolError } from "../errors.ts";
 import type { Loop, Watch } from "../loop.ts";
+import { Course, untilEnded } from "./course.ts";
 import {
   checkFrameHeader,
   checkHello,
@@ -46,14 +47,7 @@ export async function receiveStream(
   signal: AbortSignal,
 ): Promise<ReceptionEnd> {
   using reception = new Reception(loop, socket, options);
-  const stop = () => reception.stop();
-  signal.addEventListener("abort", stop, { once: true });
-  if (signal.aborted) stop();
-  try {
-    return await reception.ended;
-  } finally {
-    signal.removeEventListener("abort", stop);
-  }
+  return await untilEnded(reception, signal);
 }
 
 type Part = "hello" | "frame" | "payload";
@@ -61,7 +55,7 @@ type Part = "hello" | "frame" | "payload";
 class Reception implements Disposable {
   readonly #socket: Fd;
   readonly #options: ReceptionOptions;
-  readonly #end;
+  readonly #course: Course<ReceptionEnd>;
   readonly #watches = new DisposableStack();
   readonly #watch: Watch;
   readonly #hello = hello.alloc();
@@ -76,49 +70,38 @@ class Reception implements Disposable {
   #progressMs = performance.now();
   #progressLeft = 0;
   #paused = false;
-  #over = false;
 
   constructor(loop: Loop, socket: Fd, options: ReceptionOptions) {
     this.#socket = socket;
     this.#options = options;
-    this.#end = loop.promise<ReceptionEnd>();
+    this.#course = new Course(loop);
     this.#watch = this.#watches.use(
-      loop.watch(socket.number, EPOLLIN, () => this.#guard(() => this.#onReadable())),
+      loop.watch(
+        socket.number,
+        EPOLLIN,
+        this.#course.handler(() => this.#onReadable()),
+      ),
     );
-    this.#watches.use(loop.every(1000, () => this.#guard(() => this.#checkStall())));
+    this.#watches.use(
+      loop.every(
+        1000,
+        this.#course.handler(() => this.#checkStall()),
+      ),
+    );
   }
 
   /** Settles when the reception is over. */
   get ended(): Promise<ReceptionEnd> {
-    return this.#end.promise;
+    return this.#course.ended;
   }
 
   stop(): void {
-    this.#finish("stopped");
-  }
-
-  #finish(how: ReceptionEnd): void {
-    this.#over = true;
-    this.#end.resolve(how);
-  }
-
-  #guard(action: () => void): void {
-    if (this.#over) return;
-    try {
-      action();
-    } catch (error) {
-      this.#fail(error);
-    }
-  }
-
-  #fail(error: unknown): void {
-    this.#over = true;
-    this.#end.reject(error);
+    this.#course.finish("stopped");
   }
 
   #onReadable(): void {
     const untilMs = performance.now() + BURST_MS;
-    for (let i = 0; i < BURST && !this.#paused && !this.#over; i++) {
+    for (let i = 0; i < BURST && !this.#paused && !this.#course.over; i++) {
       const r = receive(this.#socket, this.#at, this.#left);
       if (r === -errno.EAGAIN) return;
       if (r === -errno.EINTR) continue;
@@ -130,7 +113,7 @@ class Reception implements Disposable {
       this.#at += r;
       this.#left -= r;
       // A payload of no bytes is done at once: nothing more may ever arrive to wake us.
-      while (this.#left === 0 && !this.#paused && !this.#over) this.#partDone();
+      while (this.#left === 0 && !this.#paused && !this.#course.over) this.#partDone();
       if (performance.now() >= untilMs) return;
     }
   }
@@ -138,7 +121,7 @@ class Reception implements Disposable {
   /** The sender closed: fine between two frames, an error in the middle of something. */
   #closed(): void {
     if (this.#part === "frame" && this.#left === this.#size) {
-      this.#finish("closed");
+      this.#course.finish("closed");
       return;
     }
     const got = this.#size - this.#left;
@@ -152,8 +135,8 @@ class Reception implements Disposable {
       case "hello": {
         this.#stream = checkHello(this.#hello, this.#options.maxFrame);
         const waiting = {
-          ready: () => this.#guard(() => this.#resume()),
-          failed: (error: unknown) => this.#fail(error),
+          ready: () => this.#course.run(() => this.#resume()),
+          failed: (error: unknown) => this.#course.fail(error),
         };
         this.#target = this.#watches.use(this.#options.openTarget(this.#stream, waiting));
         this.#options.started(this.#stream);
@@ -183,7 +166,7 @@ class Reception implements Disposable {
 
   #frameTaken(): void {
     this.#expectHeader();
-    if (!this.#options.taken(this.#header)) this.#finish("enough");
+    if (!this.#options.taken(this.#header)) this.#course.finish("enough");
   }
 
   #expectHeader(): void {
@@ -213,7 +196,7 @@ class Reception implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#over = true;
+    this.#course.drop();
     this.#watches.dispose();
   }
 }

@@ -11,6 +11,7 @@ import type { Frame } from "../frame.ts";
 import type { Loop, Watch } from "../loop.ts";
 import { newest, type Source } from "../source.ts";
 import type { StreamStats } from "../stats.ts";
+import { Course, untilEnded } from "./course.ts";
 import { FRAME_MAGIC, type FrameHeader, frameHeader, hello, makeHello } from "./messages.ts";
 
 export interface TransmitOptions {
@@ -48,14 +49,7 @@ export async function transmit(
   signal: AbortSignal,
 ): Promise<"done" | "stopped"> {
   using transmission = new Transmission(loop, socket, source, options);
-  const stop = () => transmission.stop();
-  signal.addEventListener("abort", stop, { once: true });
-  if (signal.aborted) stop();
-  try {
-    return await transmission.ended;
-  } finally {
-    signal.removeEventListener("abort", stop);
-  }
+  return await untilEnded(transmission, signal);
 }
 
 class Transmission implements Disposable {
@@ -67,7 +61,7 @@ class Transmission implements Disposable {
   readonly #slots: readonly Slot[];
   readonly #hello: Gather;
   readonly #helloMessage;
-  readonly #end;
+  readonly #course: Course<"done" | "stopped">;
   readonly #watches = new DisposableStack();
   readonly #socketWatch: Watch;
   readonly #sourceWatch: Watch;
@@ -80,7 +74,6 @@ class Transmission implements Disposable {
   #progressLeft = 0;
   #progressMs = performance.now();
   #stopping = false;
-  #over = false;
   readonly #scratch = new Uint8Array(new ArrayBuffer(16));
 
   constructor(loop: Loop, socket: Fd, source: Source, options: TransmitOptions) {
@@ -89,7 +82,7 @@ class Transmission implements Disposable {
     this.#source = source;
     this.#options = options;
     this.#live = options.latest && !source.onDemand;
-    this.#end = loop.promise<"done" | "stopped">();
+    this.#course = new Course(loop);
     this.#slots = source.frames.map((frame) => {
       const header = frameHeader.alloc();
       header.magic = FRAME_MAGIC;
@@ -104,27 +97,27 @@ class Transmission implements Disposable {
       loop.watch(
         source.fd,
         0,
-        this.#guard((e) => this.#onSource(e)),
+        this.#course.handler((events) => this.#onSource(events)),
       ),
     );
     this.#socketWatch = this.#watches.use(
       loop.watch(
         socket.number,
         EPOLLOUT | EPOLLIN | EPOLLRDHUP,
-        this.#guard((e) => this.#onSocket(e)),
+        this.#course.handler((events) => this.#onSocket(events)),
       ),
     );
     this.#watches.use(
       loop.every(
         1000,
-        this.#guard(() => this.#checkStall()),
+        this.#course.handler(() => this.#checkStall()),
       ),
     );
   }
 
   /** Settles when the transmission is over. */
   get ended(): Promise<"done" | "stopped"> {
-    return this.#end.promise;
+    return this.#course.ended;
   }
 
   /** No more frames; the one under way may still leave, so that the receiver sees a clean end. */
@@ -134,22 +127,9 @@ class Transmission implements Disposable {
     else this.#watches.use(this.#loop.after(LAST_FRAME_MS, () => this.#finish("stopped")));
   }
 
-  #guard<A extends unknown[]>(action: (...args: A) => void): (...args: A) => void {
-    return (...args) => {
-      if (this.#over) return;
-      try {
-        action(...args);
-      } catch (error) {
-        this.#over = true;
-        this.#end.reject(error);
-      }
-    };
-  }
-
   #finish(how: "done" | "stopped"): void {
-    this.#over = true;
     finishSending(this.#socket);
-    this.#end.resolve(how);
+    this.#course.finish(how);
   }
 
   #onSource(events: number): void {
@@ -177,7 +157,7 @@ class Transmission implements Disposable {
       }
       if (typeof sent === "number") throw new SysError("send", this.#socket.name, -sent);
       if (this.#frame !== undefined) this.#sent(this.#frame);
-      if (this.#over) return;
+      if (this.#course.over) return;
       const next = this.#take();
       if (next === undefined) break;
       this.#begin(next);
@@ -258,7 +238,7 @@ class Transmission implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#over = true;
+    this.#course.drop();
     this.#watches.dispose();
     this.#frame?.[Symbol.dispose]();
     this.#frame = undefined;

@@ -10,16 +10,16 @@ export interface Side {
 }
 
 export class Meter {
-  /** After a tenth of the frames every code path has been compiled and every buffer made: counting starts there. */
+  /** By then every code path has been compiled and every buffer made: counting starts there. */
   readonly #warmUp: number;
   #seen = 0;
   #startedMs = 0;
   #cpuBefore = process.cpuUsage();
   #heapBefore = 0;
 
-  /** A run of so many frames. */
-  constructor(frames: number) {
-    this.#warmUp = Math.ceil(frames / 10);
+  /** A run of so many frames, without the first `warmUp`. */
+  constructor(frames: number, warmUp = Math.ceil(frames / 10)) {
+    this.#warmUp = warmUp;
   }
 
   /** A frame has passed. */

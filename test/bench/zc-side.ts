@@ -38,7 +38,8 @@ const signal = new AbortController().signal;
 const quiet = { stats: 0, json: false };
 setUpLog(wish.side, "error");
 using loop = new Loop();
-const meter = new Meter(wish.frames);
+// At a camera's rate it takes half a minute until the runtime has compiled what a frame needs.
+const meter = new Meter(wish.frames, wish.fps > 0 ? wish.frames / 2 : undefined);
 
 function openSource(): Shared {
   const { width, height, buffers, fps } = wish;

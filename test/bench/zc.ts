@@ -23,7 +23,7 @@ const DELAY_ROUNDS = 3;
 const delaysMs = [0, 1, 5, 20] as const;
 const HEAP_FRAMES = 300_000;
 /** Long enough for the compiler to have done its work: a camera runs for hours. */
-const RATE = { fps: 60, frames: 1500, percent: 1.5 };
+const RATE = { fps: 60, frames: 2400, percent: 1.5 };
 
 interface Wish {
   readonly width: number;
