@@ -34,6 +34,8 @@ function compile(entry: string, outfile: string, target: string, cross: boolean)
       "build",
       entry,
       "--compile",
+      "--bytecode", // the executable starts in half the time
+      "--format=esm", // bytecode as CommonJS breaks citty and consola
       ...(cross ? [`--target=bun-${target}`] : []),
       "--no-compile-autoload-dotenv",
       "--no-compile-autoload-bunfig",
