@@ -6,7 +6,8 @@ import { inetAddress } from "../../ffi/sockaddr.ts";
 import { listenOn, startConnect } from "../../ffi/socket.ts";
 import { freePort, listening, run, TempDir, Tool, within } from "../support/tool.ts";
 
-const small = ["-d", "testsrc", "-W", "64", "-H", "48", "-r", "200", "-n", "5"];
+const endless = ["-d", "testsrc", "-W", "64", "-H", "48", "-r", "200"];
+const small = [...endless, "-n", "5"];
 
 /** Sends five verified pictures from one address to the other. */
 async function passes(listen: string[], to: string[]): Promise<void> {
@@ -56,7 +57,7 @@ test.skipIf(!hasVsock)("pictures pass over vsock, where the host has vsock_loopb
 test("--allow lets in who is listed and refuses the rest, who may try in vain and harm nobody", async () => {
   const refusing = await listening(["--allow", "10.0.0.0/8", "--allow", "::1"]);
   await using _ = refusing;
-  const refused = await run("sender", [...small, "-a", "127.0.0.1", "-p", refusing.port]);
+  const refused = await run("sender", [...endless, "-a", "127.0.0.1", "-p", refusing.port]);
   expect(refused.status).toBe(1);
   await refusing.says("is not in --allow, refused");
   refusing.signal("SIGTERM");
@@ -73,7 +74,7 @@ test.skipIf(!hasIpv6)("--allow knows an IPv4 sender when it comes in by ::", asy
   await passes(["-l", "::", "-p", one, "--allow", "127.0.0.1/32"], ["-a", "127.0.0.1", "-p", one]);
   await using refusing = await Tool.start("receiver", ["-l", "::", "-p", two, "--allow", "::1"]);
   await refusing.says("listening on");
-  expect((await run("sender", [...small, "-a", "127.0.0.1", "-p", two])).status).toBe(1);
+  expect((await run("sender", [...endless, "-a", "127.0.0.1", "-p", two])).status).toBe(1);
   await refusing.says("127.0.0.1:");
   await refusing.says("is not in --allow, refused");
 });
