@@ -1,16 +1,14 @@
 // receiver_zc_sdl: what receiver_zc does, with the pictures in a window. A frame is handed back as soon as it is in a
 // texture: the screen's refresh holds no buffer of the camera's.
-import { openVideoDevice } from "../src/capture/device.ts";
 import { defineTool, runMain } from "../src/cli.ts";
 import { Display } from "../src/display/display.ts";
 import { displayOptions } from "../src/display/options.ts";
-import { openImporters } from "../src/share/index.ts";
 import { joined } from "../src/stats.ts";
 import { borrowFrames } from "../src/wire/borrowing.ts";
 import { serveSenders } from "../src/wire/receiver.ts";
 import { readReceiving } from "../src/wire/receiving.ts";
 import { type OpenView, ReadingView } from "../src/wire/view-target.ts";
-import { receiverZc } from "./receiver-zc.ts";
+import { importersFor, receiverZc } from "./receiver-zc.ts";
 
 export const receiverZcSdl = defineTool({
   name: "receiver_zc_sdl",
@@ -20,12 +18,7 @@ export const receiverZcSdl = defineTool({
     const { "max-frame": maxFrame } = values;
     using owned = new DisposableStack();
     const { address, serving, consumer } = readReceiving(values, loop, owned);
-    const importers = openImporters(values.share, {
-      openDevice: () => openVideoDevice(values.device),
-      region: values.region,
-      local: address.kind === "unix",
-    });
-    for (const importer of importers) owned.use(importer);
+    const importers = importersFor(values, address, owned);
     const display = owned.use(new Display("receiver_zc_sdl", loop, values));
     const ending = AbortSignal.any([signal, display.closed]);
     const end = await serveSenders(

@@ -1,12 +1,29 @@
 // receiver_zc: reads a sender's frames where the sender's camera put them, and hands them back.
 import { openVideoDevice } from "../src/capture/device.ts";
 import { defineTool, runMain } from "../src/cli.ts";
-import { openImporters, shareNames } from "../src/share/index.ts";
+import { openImporters, type ShareName, shareNames } from "../src/share/index.ts";
+import type { Importer } from "../src/sharing.ts";
+import type { Address } from "../src/wire/address.ts";
 import { borrowFrames } from "../src/wire/borrowing.ts";
 import { serveSenders } from "../src/wire/receiver.ts";
 import { readReceiving, receivingOptions } from "../src/wire/receiving.ts";
 import { ReadingView } from "../src/wire/view-target.ts";
 import { borrowOptions, shareOptions } from "../src/wire/zc-options.ts";
+
+/** What takes the sender's handles, as the options have it; belongs to `owned`. Throws UnavailableError or UsageError. */
+export function importersFor(
+  { share, device, region }: { share: ShareName; device: string; region: string | undefined },
+  address: Address,
+  owned: DisposableStack,
+): readonly Importer[] {
+  const importers = openImporters(share, {
+    openDevice: () => openVideoDevice(device),
+    region,
+    local: address.kind === "unix",
+  });
+  for (const importer of importers) owned.use(importer);
+  return importers;
+}
 
 export const receiverZc = defineTool({
   name: "receiver_zc",
@@ -15,12 +32,7 @@ export const receiverZc = defineTool({
   async run(values, { loop, signal }) {
     using owned = new DisposableStack();
     const { address, serving, consumer } = readReceiving(values, loop, owned);
-    const importers = openImporters(values.share, {
-      openDevice: () => openVideoDevice(values.device),
-      region: values.region,
-      local: address.kind === "unix",
-    });
-    for (const importer of importers) owned.use(importer);
+    const importers = importersFor(values, address, owned);
     const end = await serveSenders(
       loop,
       {

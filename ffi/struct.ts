@@ -76,11 +76,6 @@ export const u64 = scalar<bigint>(
   (v, at, le) => v.getBigUint64(at, le),
   (v, at, x, le) => v.setBigUint64(at, x, le),
 );
-export const i64 = scalar<bigint>(
-  8,
-  (v, at, le) => v.getBigInt64(at, le),
-  (v, at, x, le) => v.setBigInt64(at, x, le),
-);
 /**
  * 64 unsigned bits as a plain number, for values read per frame: exact up to 2^53, rounded (and so still
  * out of any range) above. Writing takes whole numbers from 0 to 2^53.

@@ -82,7 +82,7 @@ test("one sender after the other is shown from its own buffers, which are let go
   expect((await receiver.ended()).status).toBe(130);
 }, 40_000);
 
-test("300 frames come back while they are shown, each once", async () => {
+test("300 frames come back while they are shown, none of them late", async () => {
   await using receiver = await receive("--verify", "--json");
   await using sender = await send(
     "YUYV",
@@ -100,6 +100,7 @@ test("300 frames come back while they are shown, each once", async () => {
   const { status, stdout } = await receiver.ended();
   expect(status).toBe(0);
   expect(sent).toMatchObject({ frames: 300, returned: 300, refused: 0, overdue: 0, late: 0 });
+  expect(Number(sent?.latency_p99_ms)).toBeLessThan(200); // but for the first, which waits for the window
   const shown = records(stdout).at(-1);
   expect(shown).toMatchObject({ reason: "done", verified: 300, not_showable: 0 });
   expect(Number(shown?.shown) + Number(shown?.passed)).toBe(300);
