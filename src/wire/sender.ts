@@ -1,7 +1,7 @@
 // The sender: a source, a connection, and what to do when either is lost.
 import { SysError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
-import { ProtocolError, SourceEnded, UnavailableError } from "../errors.ts";
+import { advised, ProtocolError, SourceEnded, UnavailableError } from "../errors.ts";
 import { fourccName } from "../format/formats.ts";
 import { log } from "../log.ts";
 import type { Loop } from "../loop.ts";
@@ -95,6 +95,10 @@ export async function feedReceiver<S extends Source>(
       };
       const { frames = Number.POSITIVE_INFINITY } = options;
       return await options.transmit(loop, socket, source, { frames, stats, passed }, signal);
+    } catch (error) {
+      const lost = error instanceof SysError && error.object === socket.name;
+      if (!lost || options.reconnect) throw error;
+      throw advised(error, "the receiver has gone; --reconnect waits for its return");
     } finally {
       source.stop();
       stats.streaming = false;
