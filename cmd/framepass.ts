@@ -1,8 +1,8 @@
 // The one executable: picks a tool by the name it was called with, or by its first word.
 import { basename } from "node:path";
-import { runMain } from "../src/cli.ts";
+import { runMain } from "../src/cli/tool.ts";
+import { versionLine } from "../src/cli/version.ts";
 import { exitCodes } from "../src/errors.ts";
-import { versionLine } from "../src/version.ts";
 import { findTool, tools } from "./tools.ts";
 
 const called = findTool(basename(process.argv0));

@@ -1,14 +1,15 @@
 // receiver_sdl: what receiver does, with the pictures in a window.
-import { defineTool, runMain } from "../src/cli.ts";
+
+import { joined } from "../src/cli/stats.ts";
+import { defineTool, runMain } from "../src/cli/tool.ts";
 import { Display } from "../src/display/display.ts";
-import { displayOptions } from "../src/display/options.ts";
-import { type Allocator, receiveAllocator } from "../src/memory.ts";
-import { joined } from "../src/stats.ts";
-import { MemoryTarget } from "../src/wire/memory-target.ts";
-import type { FrameHeader } from "../src/wire/messages.ts";
-import { runReceiver } from "../src/wire/receiver.ts";
-import { readReceiving } from "../src/wire/receiving.ts";
-import type { OpenTarget } from "../src/wire/target.ts";
+import { displayOptions } from "../src/display/display-options.ts";
+import { type Allocator, receiveAllocator } from "../src/frame/memory.ts";
+import { MemoryTarget } from "../src/stream/copy/memory-target.ts";
+import type { FrameHeader } from "../src/stream/copy/messages.ts";
+import type { OpenTarget } from "../src/stream/copy/target.ts";
+import { readReceiving } from "../src/stream/receiver-options.ts";
+import { runReceiver } from "../src/stream/serve.ts";
 import { receiver } from "./receiver.ts";
 
 export const receiverSdl = defineTool({

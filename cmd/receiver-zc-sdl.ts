@@ -1,13 +1,14 @@
 // receiver_zc_sdl: what receiver_zc does, with the pictures in a window. A frame is handed back as soon as it is in a
 // texture: the screen's refresh holds no buffer of the camera's.
-import { defineTool, runMain } from "../src/cli.ts";
+
+import { joined } from "../src/cli/stats.ts";
+import { defineTool, runMain } from "../src/cli/tool.ts";
 import { Display } from "../src/display/display.ts";
-import { displayOptions } from "../src/display/options.ts";
-import { joined } from "../src/stats.ts";
-import { borrowFrames } from "../src/wire/borrowing.ts";
-import { serveSenders } from "../src/wire/receiver.ts";
-import { readReceiving } from "../src/wire/receiving.ts";
-import { type OpenView, ReadingView } from "../src/wire/view-target.ts";
+import { displayOptions } from "../src/display/display-options.ts";
+import { readReceiving } from "../src/stream/receiver-options.ts";
+import { serveSenders } from "../src/stream/serve.ts";
+import { borrowFrames } from "../src/stream/zero-copy/borrow.ts";
+import { type OpenView, ReadingView } from "../src/stream/zero-copy/view-target.ts";
 import { importersFor, receiverZc } from "./receiver-zc.ts";
 
 export const receiverZcSdl = defineTool({

@@ -1,14 +1,15 @@
 // receiver_zc: reads a sender's frames where the sender's camera put them, and hands them back.
-import { openVideoDevice } from "../src/capture/device.ts";
-import { defineTool, runMain } from "../src/cli.ts";
+
+import { defineTool, runMain } from "../src/cli/tool.ts";
+import type { Importer } from "../src/frame/sharing.ts";
 import { openImporters, type ShareName, shareNames } from "../src/share/index.ts";
-import type { Importer } from "../src/sharing.ts";
-import type { Address } from "../src/wire/address.ts";
-import { borrowFrames } from "../src/wire/borrowing.ts";
-import { serveSenders } from "../src/wire/receiver.ts";
-import { readReceiving, receivingOptions } from "../src/wire/receiving.ts";
-import { ReadingView } from "../src/wire/view-target.ts";
-import { borrowOptions, shareOptions } from "../src/wire/zc-options.ts";
+import { readReceiving, receivingOptions } from "../src/stream/receiver-options.ts";
+import { serveSenders } from "../src/stream/serve.ts";
+import type { Address } from "../src/stream/socket/address.ts";
+import { borrowFrames } from "../src/stream/zero-copy/borrow.ts";
+import { borrowOptions, shareOptions } from "../src/stream/zero-copy/share-options.ts";
+import { ReadingView } from "../src/stream/zero-copy/view-target.ts";
+import { openVideoDevice } from "../src/v4l2/device.ts";
 
 /** What takes the sender's handles, as the options have it; belongs to `owned`. Throws UnavailableError or UsageError. */
 export function importersFor(

@@ -1,9 +1,9 @@
 // receiver: takes frames into shared memory, and from there to a file, a pipe or a check.
-import { defineTool, runMain } from "../src/cli.ts";
-import { type Allocator, DEFAULT_HEAP, receiveAllocator } from "../src/memory.ts";
-import { MemoryTarget } from "../src/wire/memory-target.ts";
-import { runReceiver } from "../src/wire/receiver.ts";
-import { readReceiving, receivingOptions } from "../src/wire/receiving.ts";
+import { defineTool, runMain } from "../src/cli/tool.ts";
+import { type Allocator, DEFAULT_HEAP, receiveAllocator } from "../src/frame/memory.ts";
+import { MemoryTarget } from "../src/stream/copy/memory-target.ts";
+import { readReceiving, receivingOptions } from "../src/stream/receiver-options.ts";
+import { runReceiver } from "../src/stream/serve.ts";
 
 export const receiver = defineTool({
   name: "receiver",

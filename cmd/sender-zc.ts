@@ -1,14 +1,15 @@
 // sender_zc: captures and lends the frames to a receiver, which reads them where the camera put them.
+
+import { captureOptions } from "../src/capture/capture-options.ts";
 import { openSource } from "../src/capture/open.ts";
-import { captureOptions } from "../src/capture/options.ts";
-import { defineTool, runMain } from "../src/cli.ts";
-import { DEFAULT_HEAP } from "../src/memory.ts";
+import { defineTool, runMain } from "../src/cli/tool.ts";
+import { DEFAULT_HEAP } from "../src/frame/memory.ts";
 import { openShared, shareNames } from "../src/share/index.ts";
-import { parseAddress } from "../src/wire/address.ts";
-import { type LendCounts, lendFrames } from "../src/wire/lending.ts";
-import { addressOptions, statsOptions } from "../src/wire/options.ts";
-import { feedReceiver } from "../src/wire/sender.ts";
-import { shareOptions } from "../src/wire/zc-options.ts";
+import { feedReceiver } from "../src/stream/feed.ts";
+import { parseAddress } from "../src/stream/socket/address.ts";
+import { addressOptions, statsOptions } from "../src/stream/stream-options.ts";
+import { type LendCounts, lendFrames } from "../src/stream/zero-copy/lend.ts";
+import { shareOptions } from "../src/stream/zero-copy/share-options.ts";
 
 export const senderZc = defineTool({
   name: "sender_zc",

@@ -1,12 +1,12 @@
 // sender: captures and sends over TCP, a Unix socket or vsock.
 import { memoryTypes } from "../src/capture/camera.ts";
+import { captureOptions } from "../src/capture/capture-options.ts";
 import { openSource } from "../src/capture/open.ts";
-import { captureOptions } from "../src/capture/options.ts";
-import { defineTool, runMain } from "../src/cli.ts";
-import { DEFAULT_HEAP } from "../src/memory.ts";
-import { parseAddress } from "../src/wire/address.ts";
-import { addressOptions, statsOptions } from "../src/wire/options.ts";
-import { runSender } from "../src/wire/sender.ts";
+import { defineTool, runMain } from "../src/cli/tool.ts";
+import { DEFAULT_HEAP } from "../src/frame/memory.ts";
+import { runSender } from "../src/stream/feed.ts";
+import { parseAddress } from "../src/stream/socket/address.ts";
+import { addressOptions, statsOptions } from "../src/stream/stream-options.ts";
 
 export const sender = defineTool({
   name: "sender",

@@ -1,6 +1,6 @@
 // share: prepares the host file by which two guests share frame memory (--share dax).
 import { resolve } from "node:path";
-import { defineTool, runMain } from "../src/cli.ts";
+import { defineTool, runMain } from "../src/cli/tool.ts";
 import { UsageError } from "../src/errors.ts";
 import { createShareFile, LEAST_FILE, qemuOptions } from "../src/share/nvdimm.ts";
 import { REGION_UNIT } from "../src/share/region.ts";

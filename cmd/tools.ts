@@ -1,5 +1,5 @@
 // The tools in the executable, a row each; they are loaded only when called. The build makes a link and a manual page per row.
-import type { Tool } from "../src/cli.ts";
+import type { Tool } from "../src/cli/tool.ts";
 
 export interface ToolRow {
   /** As users spell it; as a subcommand `-` may stand for `_`. */

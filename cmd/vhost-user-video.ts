@@ -1,18 +1,18 @@
 // vhost-user-video: serves a virtio-video decoder to a virtual machine monitor.
 import type { Fd } from "../ffi/fd.ts";
 import { inheritedSocket } from "../ffi/socket.ts";
-import { defineTool, runMain } from "../src/cli.ts";
+import { log } from "../src/cli/log.ts";
+import { defineTool, runMain } from "../src/cli/tool.ts";
 import { needed, UsageError } from "../src/errors.ts";
-import { log } from "../src/log.ts";
 import type { Loop } from "../src/loop.ts";
+import { parseAddress } from "../src/stream/socket/address.ts";
+import { Listener } from "../src/stream/socket/listener.ts";
+import { statsOptions } from "../src/stream/stream-options.ts";
 import { writeOut } from "../src/vhost/capabilities.ts";
 import { RingStats } from "../src/vhost/ring-stats.ts";
 import { serve } from "../src/vhost/server.ts";
 import { codecNames, openCodec } from "../src/video/codec/index.ts";
-import { createVideoDevice } from "../src/video/device.ts";
-import { parseAddress } from "../src/wire/address.ts";
-import { Listener } from "../src/wire/listener.ts";
-import { statsOptions } from "../src/wire/options.ts";
+import { createVideoDevice } from "../src/video/video-device.ts";
 
 const LARGEST_FD = 0x7fff_ffff;
 

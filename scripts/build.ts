@@ -72,7 +72,7 @@ async function buildAll(): Promise<void> {
 
 /** Writes a manual page per tool, where `man -M dist/man` finds them. */
 async function writeManuals(tools: readonly ToolRow[]): Promise<void> {
-  const { manPage } = await import("../src/man.ts");
+  const { manPage } = await import("../src/cli/man.ts");
   const section = join(dist, "man", "man1");
   mkdirSync(section, { recursive: true });
   for (const row of tools) {

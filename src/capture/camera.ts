@@ -3,12 +3,12 @@ import { errno, SysError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { int } from "../../ffi/ioctl.ts";
 import * as v from "../../ffi/linux/videodev2.ts";
+import { log } from "../cli/log.ts";
 import { MemoryRefused, SourceEnded, UnavailableError, UsageError } from "../errors.ts";
-import { Frame } from "../frame.ts";
-import { log } from "../log.ts";
-import type { Source } from "../source.ts";
-import { type BufferOptions, type BufferSet, makeBuffers, Refused } from "./buffer-set.ts";
-import { deviceAdvice, type VideoDevice } from "./device.ts";
+import { Frame } from "../frame/frame.ts";
+import type { Source } from "../frame/source.ts";
+import { type BufferOptions, type BufferSet, makeBuffers, Refused } from "../v4l2/buffer-set.ts";
+import { deviceAdvice, type VideoDevice } from "../v4l2/device.ts";
 import { type CaptureWish, type Negotiated, negotiate } from "./negotiate.ts";
 import { type Cut, cutPicture } from "./pieces.ts";
 

@@ -5,7 +5,7 @@ import * as v from "../../ffi/linux/videodev2.ts";
 import type { Fields, Struct } from "../../ffi/struct.ts";
 import { needed, UnavailableError } from "../errors.ts";
 import { fourcc, fourccName } from "../format/formats.ts";
-import { deviceAdvice, type VideoDevice } from "./device.ts";
+import { deviceAdvice, type VideoDevice } from "../v4l2/device.ts";
 
 export interface CaptureWish {
   readonly width: number;

@@ -1,8 +1,8 @@
 // From --device to a source: the built-in one, a recording, or a camera.
 import { statSync } from "node:fs";
-import type { Source } from "../source.ts";
+import type { Source } from "../frame/source.ts";
+import { openVideoDevice } from "../v4l2/device.ts";
 import { type CameraOptions, openCamera } from "./camera.ts";
-import { openVideoDevice } from "./device.ts";
 import { openRecording } from "./recording.ts";
 import { openTestSource } from "./testsrc.ts";
 

@@ -6,10 +6,10 @@ import { Signal, Ticker } from "../../ffi/epoll.ts";
 import { Fd } from "../../ffi/fd.ts";
 import { V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC } from "../../ffi/linux/videodev2.ts";
 import { UnavailableError } from "../errors.ts";
-import type { Picture } from "../format/layout.ts";
-import { Frame } from "../frame.ts";
-import { type Allocator, type FrameBuffer, memfdAllocator } from "../memory.ts";
-import type { Source } from "../source.ts";
+import type { Picture } from "../format/picture-layout.ts";
+import { Frame } from "../frame/frame.ts";
+import { type Allocator, type FrameBuffer, memfdAllocator } from "../frame/memory.ts";
+import type { Source } from "../frame/source.ts";
 
 /** Fills a buffer with picture `sequence`; how many bytes it has. */
 export type Fill = (index: number, sequence: number) => number;

@@ -9,7 +9,7 @@ import {
   type PlaneShape,
   pixelFormat,
 } from "../format/formats.ts";
-import { layoutOf, type Picture, pictureBytes } from "../format/layout.ts";
+import { layoutOf, type Picture, pictureBytes } from "../format/picture-layout.ts";
 import type { Negotiated } from "./negotiate.ts";
 
 /** A stretch of a memory plane. */

@@ -4,12 +4,12 @@ import { statSync } from "node:fs";
 import { must } from "../../ffi/errno.ts";
 import { Fd, O_RDONLY, preadAt } from "../../ffi/fd.ts";
 import { addressOf } from "../../ffi/libc.ts";
+import { log } from "../cli/log.ts";
 import { needed, SourceEnded, UnavailableError, UsageError } from "../errors.ts";
 import { formats, fourcc, pixelFormatNamed } from "../format/formats.ts";
-import { pictureBytes } from "../format/layout.ts";
-import { log } from "../log.ts";
-import type { Allocator } from "../memory.ts";
-import type { Source } from "../source.ts";
+import { pictureBytes } from "../format/picture-layout.ts";
+import type { Allocator } from "../frame/memory.ts";
+import type { Source } from "../frame/source.ts";
 import type { CaptureWish } from "./negotiate.ts";
 import { type Fill, PacedSource } from "./paced.ts";
 

@@ -3,10 +3,10 @@ import { UsageError } from "../errors.ts";
 import { Canvas } from "../format/canvas.ts";
 import type { Rgb } from "../format/colour.ts";
 import { formats, fourcc, pixelFormatNamed } from "../format/formats.ts";
-import { pictureBytes } from "../format/layout.ts";
+import { pictureBytes } from "../format/picture-layout.ts";
 import { STAMP_BYTES, StampedBuffer } from "../format/stamp.ts";
-import type { Allocator, FrameBuffer } from "../memory.ts";
-import type { Source } from "../source.ts";
+import type { Allocator, FrameBuffer } from "../frame/memory.ts";
+import type { Source } from "../frame/source.ts";
 import type { CaptureWish } from "./negotiate.ts";
 import { type Fill, PacedSource } from "./paced.ts";
 

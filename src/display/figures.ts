@@ -1,7 +1,7 @@
 // The figures in the picture: rate, drops, latency, brought up to date once a second.
 import { sdlRect } from "../../ffi/sdl2.ts";
 import type { SdlWindow } from "../../ffi/sdl2-window.ts";
-import type { Histogram } from "../histogram.ts";
+import type { Histogram } from "../cli/histogram.ts";
 import type { ShownCounts } from "./showing.ts";
 import { TextBlock } from "./text.ts";
 

@@ -6,7 +6,7 @@ import type { Size } from "../../ffi/sdl2-window.ts";
 import { JpegDecoder } from "../../ffi/turbojpeg.ts";
 import { ProtocolError } from "../errors.ts";
 import { formats, fourccName, type PixelFormat, pixelFormat } from "../format/formats.ts";
-import { layoutOf, type Picture, type PlaneLayout } from "../format/layout.ts";
+import { layoutOf, type Picture, type PlaneLayout } from "../format/picture-layout.ts";
 import { needLibrary } from "./driver.ts";
 
 export interface Loader extends Disposable {

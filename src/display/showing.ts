@@ -3,11 +3,11 @@
 
 import { SdlTexture } from "../../ffi/sdl2-texture.ts";
 import type { SdlWindow } from "../../ffi/sdl2-window.ts";
-import type { Picture } from "../format/layout.ts";
-import type { Histogram } from "../histogram.ts";
+import type { Histogram } from "../cli/histogram.ts";
+import { addLatency } from "../cli/stats.ts";
+import type { Picture } from "../format/picture-layout.ts";
+import { type FrameBuffer, memfdAllocator } from "../frame/memory.ts";
 import type { Deferred, Loop } from "../loop.ts";
-import { type FrameBuffer, memfdAllocator } from "../memory.ts";
-import { addLatency } from "../stats.ts";
 import type { Loader } from "./loader.ts";
 
 interface Slot {

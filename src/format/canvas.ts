@@ -1,7 +1,7 @@
 // Drawing into and reading from pictures of any format in the table, through its component rows.
 import { matrixFor, type Rgb, toRgb, toYuv } from "./colour.ts";
 import type { PixelFormat } from "./formats.ts";
-import { layoutOf, type PlaneLayout } from "./layout.ts";
+import { layoutOf, type PlaneLayout } from "./picture-layout.ts";
 
 export class Canvas {
   readonly bytes: Uint8Array;

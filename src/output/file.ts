@@ -5,12 +5,12 @@ import { errno, SysError } from "../../ffi/errno.ts";
 import { Fd, O_CREAT, O_NONBLOCK, O_TRUNC, O_WRONLY, pwriteAt, truncate } from "../../ffi/fd.ts";
 import { Gather, type Piece, type Sent } from "../../ffi/gather.ts";
 import { addressOf } from "../../ffi/libc.ts";
+import { log } from "../cli/log.ts";
+import { canStall, ownStdout } from "../cli/stdout.ts";
 import { advised, needed, ProtocolError } from "../errors.ts";
 import { fourccName, pixelFormat } from "../format/formats.ts";
-import { type Picture, pictureBytes } from "../format/layout.ts";
-import { log } from "../log.ts";
+import { type Picture, pictureBytes } from "../format/picture-layout.ts";
 import type { Loop } from "../loop.ts";
-import { canStall, ownStdout } from "../stdout.ts";
 import { y4mFrameMark, y4mHeader } from "./y4m.ts";
 
 const NO_READER = "ENXIO";

@@ -1,6 +1,6 @@
 // The command that plays what was written.
 import { pixelFormat } from "../format/formats.ts";
-import type { Picture } from "../format/layout.ts";
+import type { Picture } from "../format/picture-layout.ts";
 
 /** A ready-made ffplay command line for frames of that kind in the file `name`. */
 export function playCommand(name: string, picture: Picture, fps: number): string {

@@ -1,5 +1,5 @@
 // YUV4MPEG2 headers. https://wiki.multimedia.cx/index.php/YUV4MPEG2
-import type { Picture } from "../format/layout.ts";
+import type { Picture } from "../format/picture-layout.ts";
 
 /** What stands before each picture. */
 export const y4mFrameMark = new Uint8Array(new TextEncoder().encode("FRAME\n").slice().buffer);

@@ -3,10 +3,10 @@
 import { Fd } from "../../ffi/fd.ts";
 import { copyMemory } from "../../ffi/mapping.ts";
 import { UnavailableError } from "../errors.ts";
-import type { Picture } from "../format/layout.ts";
-import { Frame } from "../frame.ts";
-import { type Allocator, type FrameBuffer, WRITE } from "../memory.ts";
-import type { Source } from "../source.ts";
+import type { Picture } from "../format/picture-layout.ts";
+import { Frame } from "../frame/frame.ts";
+import { type Allocator, type FrameBuffer, WRITE } from "../frame/memory.ts";
+import type { Source } from "../frame/source.ts";
 
 export class CopyingSource implements Source {
   readonly name: string;

@@ -2,9 +2,9 @@
 // its buffers there (V4L2_MEMORY_USERPTR), the receiver reads them there.
 import { type Mapping, type Memory, pageSize } from "../../ffi/mapping.ts";
 import { ProtocolError, UnavailableError } from "../errors.ts";
-import { type Allocator, type FrameBuffer, partOf } from "../memory.ts";
-import type { Borrowed, Exporter, Handle, Importer, SharedStream } from "../sharing.ts";
-import type { Source } from "../source.ts";
+import { type Allocator, type FrameBuffer, partOf } from "../frame/memory.ts";
+import type { Borrowed, Exporter, Handle, Importer, SharedStream } from "../frame/sharing.ts";
+import type { Source } from "../frame/source.ts";
 import {
   checkHeader,
   HEADER_BYTES,

@@ -1,9 +1,9 @@
 // Sharing between programs on one kernel: the buffers' descriptors travel with their handles over a Unix socket.
 import { endOf, F_SEAL_SHRINK, type Fd, sealsOf } from "../../ffi/fd.ts";
 import { needed, ProtocolError } from "../errors.ts";
-import type { Exporter, Importer } from "../sharing.ts";
-import type { Source } from "../source.ts";
-import { borrow, isDmaBuf } from "./borrow.ts";
+import type { Exporter, Importer } from "../frame/sharing.ts";
+import type { Source } from "../frame/source.ts";
+import { borrow, isDmaBuf } from "./mapped-descriptor.ts";
 
 /** Takes a descriptor of every buffer of `source`. Throws UnavailableError where a buffer has none to give. */
 export function exportDescriptors(source: Source): Exporter {

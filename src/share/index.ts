@@ -1,10 +1,10 @@
 // The ways to share frame memory, a row each, and how --share auto chooses among them.
 import type { IoctlDevice } from "../../ffi/ioctl.ts";
+import { log } from "../cli/log.ts";
 import { MemoryRefused, UnavailableError, UsageError } from "../errors.ts";
-import { log } from "../log.ts";
-import { type Allocator, memfdAllocator } from "../memory.ts";
-import type { Importer, SharedSource } from "../sharing.ts";
-import type { Source } from "../source.ts";
+import { type Allocator, memfdAllocator } from "../frame/memory.ts";
+import type { Importer, SharedSource } from "../frame/sharing.ts";
+import type { Source } from "../frame/source.ts";
 import { CopyingSource } from "./copying.ts";
 import { exportRegion, importRegion, RegionAllocator } from "./dax.ts";
 import { exportDescriptors, importDescriptors } from "./fd.ts";

@@ -5,7 +5,7 @@ import { endOf, F_SEAL_SHRINK, Fd, O_RDONLY, O_RDWR, sealsOf } from "../../ffi/f
 import { Mapping, PROT_READ, PROT_WRITE } from "../../ffi/mapping.ts";
 import { n64, type Struct, struct, u32, u64 } from "../../ffi/struct.ts";
 import { needed, ProtocolError, UnavailableError } from "../errors.ts";
-import type { SharedStream } from "../sharing.ts";
+import type { SharedStream } from "../frame/sharing.ts";
 
 /** Devdax mappings come in units of this. */
 export const REGION_UNIT = 2 * 1024 * 1024;

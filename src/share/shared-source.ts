@@ -1,10 +1,10 @@
 // A source and what makes its buffers reachable for a peer, in one.
 import type { Fd } from "../../ffi/fd.ts";
-import type { Picture } from "../format/layout.ts";
-import type { Frame } from "../frame.ts";
-import { log } from "../log.ts";
-import type { Exporter, SharedSource } from "../sharing.ts";
-import type { Source } from "../source.ts";
+import { log } from "../cli/log.ts";
+import type { Picture } from "../format/picture-layout.ts";
+import type { Frame } from "../frame/frame.ts";
+import type { Exporter, SharedSource } from "../frame/sharing.ts";
+import type { Source } from "../frame/source.ts";
 
 export class Shared implements SharedSource {
   readonly name: string;

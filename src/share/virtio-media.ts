@@ -7,11 +7,11 @@ import { V4L2_BUF_TYPE_VIDEO_CAPTURE } from "../../ffi/linux/videodev2.ts";
 import * as k from "../../ffi/linux/virtio-media.ts";
 import { pageSize } from "../../ffi/mapping.ts";
 import type { Fields, Struct } from "../../ffi/struct.ts";
+import { log } from "../cli/log.ts";
 import { needed, ProtocolError, UnavailableError } from "../errors.ts";
-import { log } from "../log.ts";
-import type { Exporter, Handle, Importer } from "../sharing.ts";
-import type { Source } from "../source.ts";
-import { borrow } from "./borrow.ts";
+import type { Exporter, Handle, Importer } from "../frame/sharing.ts";
+import type { Source } from "../frame/source.ts";
+import { borrow } from "./mapped-descriptor.ts";
 
 /** Xen keeps the numbers from 32,752 on for itself: xen/include/public/xen.h, DOMID_FIRST_RESERVED. */
 const LAST_DOMAIN = 32_751;

@@ -1,5 +1,5 @@
 // What --print-capabilities says: vhost-user, "Backend program conventions".
-import type { Outcome } from "../cli.ts";
+import type { Outcome } from "../cli/tool.ts";
 
 /** The document for management software; `features` are the back-ends that can be chosen. */
 export function capabilities(features: readonly string[]): string {

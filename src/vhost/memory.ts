@@ -4,7 +4,7 @@ import { SysError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { SharedRegion, UnfitFile } from "../../ffi/shared-region.ts";
 import type { GuestAccess } from "../virtio/chain.ts";
-import type { GuestMemory, Span } from "../virtio/device.ts";
+import type { GuestMemory, Span } from "../virtio/virtio-device.ts";
 import { Refused } from "./refused.ts";
 
 /** Regions we take; what GET_MAX_MEM_SLOTS says. */

@@ -2,9 +2,9 @@
 // a ring means. Whether a stop was a pause or the end of the driver shows only when the rings start again.
 import type { Loop } from "../loop.ts";
 import { BadChain, type Chain } from "../virtio/chain.ts";
-import type { DeviceLoop, VirtioDevice } from "../virtio/device.ts";
 import { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC } from "../virtio/features.ts";
 import { RingError, type Rings, SplitQueue } from "../virtio/split-queue.ts";
+import type { DeviceLoop, VirtioDevice } from "../virtio/virtio-device.ts";
 import type { InflightRegion } from "./inflight.ts";
 import type { MemoryTable } from "./memory.ts";
 import { Refused } from "./refused.ts";

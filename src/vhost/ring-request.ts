@@ -1,7 +1,7 @@
 // What the rings hand to a device: requests that are answered once, and a loop whose handlers may throw.
 import type { Loop } from "../loop.ts";
 import type { Chain } from "../virtio/chain.ts";
-import type { DeviceLoop, Request } from "../virtio/device.ts";
+import type { DeviceLoop, Request } from "../virtio/virtio-device.ts";
 
 const none: Uint8Array<ArrayBuffer> = new Uint8Array(new ArrayBuffer(0));
 

@@ -1,5 +1,5 @@
 // What a running back-end tells: requests, answers and interrupts, per interval and at the end.
-import { log } from "../log.ts";
+import { log } from "../cli/log.ts";
 import type { Loop } from "../loop.ts";
 import type { QueueCounts } from "./queues.ts";
 

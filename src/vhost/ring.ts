@@ -5,7 +5,7 @@ import { SysError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { Notifier, takeNotice } from "../../ffi/notifier.ts";
 import type { Loop, Watch } from "../loop.ts";
-import { type Area, areas, MAX_QUEUE_SIZE } from "../virtio/layout.ts";
+import { type Area, areas, MAX_QUEUE_SIZE } from "../virtio/ring-layout.ts";
 import type { Rings, SplitQueue } from "../virtio/split-queue.ts";
 import type { MemoryTable } from "./memory.ts";
 import { Refused } from "./refused.ts";

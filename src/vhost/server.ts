@@ -1,6 +1,6 @@
 // Front-ends one after the other: each has a connection and a device of its own, and whatever it does, the next is served.
 import type { Fd } from "../../ffi/fd.ts";
-import { log } from "../log.ts";
+import { log } from "../cli/log.ts";
 import type { Loop } from "../loop.ts";
 import { Connection } from "./connection.ts";
 import type { MakeDevice, QueueCounts } from "./queues.ts";

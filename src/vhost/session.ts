@@ -1,7 +1,7 @@
 // What a front-end has told us: features, memory, rings. One session per connection; nothing of it reaches the next one.
 import type { Loop } from "../loop.ts";
-import type { VirtioDevice } from "../virtio/device.ts";
 import { ringFeatures, VIRTIO_F_VERSION_1 } from "../virtio/features.ts";
+import type { VirtioDevice } from "../virtio/virtio-device.ts";
 import {
   offeredProtocolFeatures,
   type ProtocolFeature,

@@ -2,9 +2,8 @@
 // the EXT pair is from the AOSP header. A row throws VideoError to refuse; dispatch and length check are device.ts'.
 import { SysError } from "../../ffi/errno.ts";
 import type { Fields, Struct, StructType } from "../../ffi/struct.ts";
-import { log } from "../log.ts";
-import type { Request } from "../virtio/device.ts";
-import type { VideoDevice } from "./device.ts";
+import { log } from "../cli/log.ts";
+import type { Request } from "../virtio/virtio-device.ts";
 import { VideoError } from "./error.ts";
 import { videoFormat } from "./formats.ts";
 import {
@@ -18,6 +17,7 @@ import {
 import { createResource, setDataSizes } from "./resource-requests.ts";
 import { Stream } from "./stream.ts";
 import * as s from "./structs.ts";
+import type { VideoDevice } from "./video-device.ts";
 
 export interface Command {
   readonly type: number;

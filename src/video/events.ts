@@ -1,5 +1,5 @@
 // The event queue: buffers the driver posts, events that wait for one. An event of a kind waits once per stream.
-import type { Request } from "../virtio/device.ts";
+import type { Request } from "../virtio/virtio-device.ts";
 import { event } from "./structs.ts";
 
 interface Pending {

@@ -1,5 +1,5 @@
 // Answers to commands, each written into memory that is kept: nothing is made per command.
-import type { Request } from "../virtio/device.ts";
+import type { Request } from "../virtio/virtio-device.ts";
 import type { QueueParams } from "./codec/codec.ts";
 import {
   BUFFER_ERR,

@@ -1,7 +1,7 @@
 // A resource: guest memory that the driver has described once and queues again and again. Its places in host memory
 // are looked up at creation and again when the memory table changes, never per frame.
 import { copyMemory } from "../../ffi/copy.ts";
-import type { GuestMemory, Request, Span } from "../virtio/device.ts";
+import type { GuestMemory, Request, Span } from "../virtio/virtio-device.ts";
 import { VideoError } from "./error.ts";
 import { MAX_PLANES } from "./structs.ts";
 

@@ -1,8 +1,8 @@
 // A stream: the driver's resources, the commands that are held until the decoder is done, and the order in which
 // they are answered. Draft v3, "Device operation", as real drivers need it: docs/virtio-video.md.
 import { SysError } from "../../ffi/errno.ts";
-import { log } from "../log.ts";
-import type { GuestMemory, Request } from "../virtio/device.ts";
+import { log } from "../cli/log.ts";
+import type { GuestMemory, Request } from "../virtio/virtio-device.ts";
 import type { CodecSession, ParamsWish, QueueParams, StreamClient } from "./codec/codec.ts";
 import { VideoError } from "./error.ts";
 import type { Events } from "./events.ts";

@@ -8,7 +8,7 @@ import {
   VIRTQ_DESC_F_INDIRECT,
   VIRTQ_DESC_F_NEXT,
   VIRTQ_DESC_F_WRITE,
-} from "./layout.ts";
+} from "./ring-layout.ts";
 
 /** Guest memory by address, for the queue: a range that is not all there is neither read nor written. */
 export interface GuestAccess {

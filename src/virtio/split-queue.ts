@@ -1,7 +1,7 @@
 // A split virtqueue from the device's side: VIRTIO 1.2, 2.7. Indices by Atomics, which are the barriers too: they are
 // sequentially consistent, so a store of ours is seen before a later load of the driver's fields.
 import { BadChain, type Chain, ChainWalker, type GuestAccess } from "./chain.ts";
-import { VIRTQ_AVAIL_F_NO_INTERRUPT } from "./layout.ts";
+import { VIRTQ_AVAIL_F_NO_INTERRUPT } from "./ring-layout.ts";
 
 /** The driver broke the rules of the ring itself: nothing on it can be believed any more. */
 export class RingError extends Error {

@@ -1,14 +1,14 @@
 // One side of our half of `bun run bench copy`: the stream code of sender and receiver as the tools run it, with
 // a source that costs nothing. usage: bun copy-side.ts send|receive PORT WIDTH HEIGHT FRAMES
 import { PacedSource } from "../../src/capture/paced.ts";
+import { setUpLog } from "../../src/cli/log.ts";
 import { fourcc } from "../../src/format/formats.ts";
-import { setUpLog } from "../../src/log.ts";
+import { memfdAllocator } from "../../src/frame/memory.ts";
 import { Loop } from "../../src/loop.ts";
-import { memfdAllocator } from "../../src/memory.ts";
-import { parseAddress } from "../../src/wire/address.ts";
-import { MemoryTarget } from "../../src/wire/memory-target.ts";
-import { runReceiver } from "../../src/wire/receiver.ts";
-import { runSender } from "../../src/wire/sender.ts";
+import { MemoryTarget } from "../../src/stream/copy/memory-target.ts";
+import { runSender } from "../../src/stream/feed.ts";
+import { runReceiver } from "../../src/stream/serve.ts";
+import { parseAddress } from "../../src/stream/socket/address.ts";
 import { Meter } from "./meter.ts";
 
 const [side, port, width, height, frames] = process.argv

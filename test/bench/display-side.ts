@@ -7,11 +7,11 @@ import { openLibrary } from "../../ffi/library.ts";
 import { SDL_SONAME, SDL_WINDOWPOS_CENTERED, sdlEvent, sdlRect } from "../../ffi/sdl2.ts";
 import { SdlTexture } from "../../ffi/sdl2-texture.ts";
 import { SdlVideo, SdlWindow } from "../../ffi/sdl2-window.ts";
+import { setUpLog } from "../../src/cli/log.ts";
 import { Display } from "../../src/display/display.ts";
 import { fourcc } from "../../src/format/formats.ts";
-import { setUpLog } from "../../src/log.ts";
+import { memfdAllocator } from "../../src/frame/memory.ts";
 import { Loop } from "../../src/loop.ts";
-import { memfdAllocator } from "../../src/memory.ts";
 
 const [way, width, height, frames] = process.argv
   .slice(2)

@@ -1,12 +1,12 @@
 // The back-end of `bun run bench video`, rings: what vhost-user-video runs, for one front-end, with a look at the heap.
 // usage: bun rings-side.ts SOCKET COMMANDS
-import { setUpLog } from "../../src/log.ts";
+import { setUpLog } from "../../src/cli/log.ts";
 import { Loop } from "../../src/loop.ts";
+import { parseAddress } from "../../src/stream/socket/address.ts";
+import { Listener } from "../../src/stream/socket/listener.ts";
 import { serve } from "../../src/vhost/server.ts";
 import { openNull } from "../../src/video/codec/null.ts";
-import { createVideoDevice } from "../../src/video/device.ts";
-import { parseAddress } from "../../src/wire/address.ts";
-import { Listener } from "../../src/wire/listener.ts";
+import { createVideoDevice } from "../../src/video/video-device.ts";
 
 const [path = "", commands = "0"] = process.argv.slice(2);
 const signal = new AbortController().signal;

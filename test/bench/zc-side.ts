@@ -1,18 +1,18 @@
 // One side of `bun run bench zc`: the zero-copy stream code of sender and receiver as the tools run it, with a source
 // that costs nothing. usage: bun zc-side.ts JSON
 import { PacedSource } from "../../src/capture/paced.ts";
+import { setUpLog } from "../../src/cli/log.ts";
 import { fourcc } from "../../src/format/formats.ts";
-import { setUpLog } from "../../src/log.ts";
 import { Loop } from "../../src/loop.ts";
 import { exportRegion, importRegion, RegionAllocator } from "../../src/share/dax.ts";
 import { exportDescriptors, importDescriptors } from "../../src/share/fd.ts";
 import { Shared } from "../../src/share/shared-source.ts";
-import { parseAddress } from "../../src/wire/address.ts";
-import { borrowFrames } from "../../src/wire/borrowing.ts";
-import { lendFrames } from "../../src/wire/lending.ts";
-import { serveSenders } from "../../src/wire/receiver.ts";
-import { feedReceiver } from "../../src/wire/sender.ts";
-import { ReadingView } from "../../src/wire/view-target.ts";
+import { feedReceiver } from "../../src/stream/feed.ts";
+import { serveSenders } from "../../src/stream/serve.ts";
+import { parseAddress } from "../../src/stream/socket/address.ts";
+import { borrowFrames } from "../../src/stream/zero-copy/borrow.ts";
+import { lendFrames } from "../../src/stream/zero-copy/lend.ts";
+import { ReadingView } from "../../src/stream/zero-copy/view-target.ts";
 import { Meter } from "./meter.ts";
 
 /** What a side is to do. */

@@ -6,7 +6,7 @@ import { viewOf } from "../../ffi/libc.ts";
 import * as v from "../../ffi/linux/videodev2.ts";
 import { openCamera } from "../../src/capture/camera.ts";
 import { isExpected } from "../../src/errors.ts";
-import type { Source } from "../../src/source.ts";
+import type { Source } from "../../src/frame/source.ts";
 import { quiet, wish } from "../support/camera-options.ts";
 import { FakeCamera } from "../support/fake-camera.ts";
 import { leftBehind, nothing } from "../support/resources.ts";

@@ -2,9 +2,9 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openVideoDevice } from "../../src/capture/device.ts";
 import { openSource } from "../../src/capture/open.ts";
 import { exitStatus, UnavailableError } from "../../src/errors.ts";
+import { openVideoDevice } from "../../src/v4l2/device.ts";
 import { quiet, wish } from "../support/camera-options.ts";
 import { leftBehind, nothing } from "../support/resources.ts";
 

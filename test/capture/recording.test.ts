@@ -4,11 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { openRecording } from "../../src/capture/recording.ts";
+import { log } from "../../src/cli/log.ts";
 import { SourceEnded, UnavailableError, UsageError } from "../../src/errors.ts";
 import { fourcc } from "../../src/format/formats.ts";
-import { log } from "../../src/log.ts";
+import type { Source } from "../../src/frame/source.ts";
 import { y4mFrameMark, y4mHeader } from "../../src/output/y4m.ts";
-import type { Source } from "../../src/source.ts";
 import { described, quiet, sentBytes } from "../support/camera-options.ts";
 import { leftBehind, nothing } from "../support/resources.ts";
 

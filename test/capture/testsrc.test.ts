@@ -6,10 +6,10 @@ import { UsageError } from "../../src/errors.ts";
 import { Canvas } from "../../src/format/canvas.ts";
 import { matrixFor, type Rgb, toRgb, toYuv } from "../../src/format/colour.ts";
 import { formats, fourcc } from "../../src/format/formats.ts";
-import { pictureBytes } from "../../src/format/layout.ts";
+import { pictureBytes } from "../../src/format/picture-layout.ts";
 import { StampChecker, StampedBuffer } from "../../src/format/stamp.ts";
+import type { Source } from "../../src/frame/source.ts";
 import { Loop } from "../../src/loop.ts";
-import type { Source } from "../../src/source.ts";
 import { described } from "../support/camera-options.ts";
 import { leftBehind, nothing } from "../support/resources.ts";
 

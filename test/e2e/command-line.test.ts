@@ -7,8 +7,8 @@ import { sender } from "../../cmd/sender.ts";
 import { tools } from "../../cmd/tools.ts";
 import { version } from "../../package.json";
 import { projectDir } from "../../scripts/ensure.ts";
+import type { Options } from "../../src/cli/options.ts";
 import { exitCodes } from "../../src/errors.ts";
-import type { Options } from "../../src/options.ts";
 import { built, dist, freePort, run, TempDir, Tool } from "../support/tool.ts";
 
 const rows: { name: string; options: Options; enough: string[] }[] = [

@@ -9,7 +9,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { DEFAULT_HEAP } from "../../src/memory.ts";
+import { DEFAULT_HEAP } from "../../src/frame/memory.ts";
 import { painted, same, type Wish, wishWords } from "../support/painted.ts";
 import { built, dist, freePort, listening, run, TempDir, Tool } from "../support/tool.ts";
 

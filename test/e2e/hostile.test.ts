@@ -1,14 +1,14 @@
 // Peers that break the protocol, at every point of it: each gets one line that names field, value and limit.
 import { expect, test } from "bun:test";
 import { createServer } from "node:net";
+import { setUpLog } from "../../src/cli/log.ts";
 import { ProtocolError } from "../../src/errors.ts";
 import { STAMP_BYTES, StampedBuffer } from "../../src/format/stamp.ts";
-import { setUpLog } from "../../src/log.ts";
+import { memfdAllocator } from "../../src/frame/memory.ts";
 import { Loop } from "../../src/loop.ts";
-import { memfdAllocator } from "../../src/memory.ts";
-import { parseAddress } from "../../src/wire/address.ts";
-import { MemoryTarget } from "../../src/wire/memory-target.ts";
-import { runReceiver } from "../../src/wire/receiver.ts";
+import { MemoryTarget } from "../../src/stream/copy/memory-target.ts";
+import { runReceiver } from "../../src/stream/serve.ts";
+import { parseAddress } from "../../src/stream/socket/address.ts";
 import { frameBytes, helloBytes, RawSender } from "../support/peer.ts";
 import { openDescriptors } from "../support/resources.ts";
 import { freePort, listening, run, toLoopback, within } from "../support/tool.ts";

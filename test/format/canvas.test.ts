@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { Canvas } from "../../src/format/canvas.ts";
 import { matrixFor, type Rgb, toRgb, toYuv } from "../../src/format/colour.ts";
 import { formats, type PixelFormat, pixelFormatNamed } from "../../src/format/formats.ts";
-import { pictureBytes } from "../../src/format/layout.ts";
+import { pictureBytes } from "../../src/format/picture-layout.ts";
 
 /** Limited range has fewer steps than RGB, five bits still fewer: what comes back is off by this much at most. */
 const tolerance = ({ components }: PixelFormat) =>

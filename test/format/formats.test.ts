@@ -8,7 +8,7 @@ import {
   pixelFormat,
   pixelFormatNamed,
 } from "../../src/format/formats.ts";
-import { layoutOf, pictureBytes } from "../../src/format/layout.ts";
+import { layoutOf, pictureBytes } from "../../src/format/picture-layout.ts";
 
 /**
  * The kernel's documentation (userspace-api/media/v4l, "Image Formats") for 640x480 and 641x479 pixels: numbers

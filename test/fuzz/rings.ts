@@ -8,13 +8,13 @@ import { Refused } from "../../src/vhost/refused.ts";
 import type { Ring } from "../../src/vhost/ring.ts";
 import type { CodecBackend } from "../../src/video/codec/codec.ts";
 import { openNull } from "../../src/video/codec/null.ts";
-import { createVideoDevice } from "../../src/video/device.ts";
+import { createVideoDevice } from "../../src/video/video-device.ts";
 import {
   ringFeatures,
   VIRTIO_F_EVENT_IDX,
   VIRTIO_F_INDIRECT_DESC,
 } from "../../src/virtio/features.ts";
-import { areas } from "../../src/virtio/layout.ts";
+import { areas } from "../../src/virtio/ring-layout.ts";
 import type { SplitQueue } from "../../src/virtio/split-queue.ts";
 import type { Random } from "../support/random.ts";
 import { EchoDevice } from "../support/vhost/echo-device.ts";

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { decode } from "fast-png";
 import { Canvas } from "../../src/format/canvas.ts";
 import { formats, fourcc, pixelFormatNamed } from "../../src/format/formats.ts";
-import { pictureBytes } from "../../src/format/layout.ts";
+import { pictureBytes } from "../../src/format/picture-layout.ts";
 import { playCommand } from "../../src/output/play.ts";
 import { encodePng } from "../../src/output/png.ts";
 import { y4mFrameMark, y4mHeader } from "../../src/output/y4m.ts";

@@ -11,7 +11,7 @@ import { openCamera } from "../../src/capture/camera.ts";
 import { openTestSource } from "../../src/capture/testsrc.ts";
 import { ProtocolError, UnavailableError } from "../../src/errors.ts";
 import { fourcc } from "../../src/format/formats.ts";
-import { type Allocator, memfdAllocator } from "../../src/memory.ts";
+import { type Allocator, memfdAllocator } from "../../src/frame/memory.ts";
 import { CopyingSource } from "../../src/share/copying.ts";
 import { importRegion } from "../../src/share/dax.ts";
 import { openImporters, openShared, type SendOptions } from "../../src/share/index.ts";

@@ -3,11 +3,11 @@ import { afterAll, beforeAll } from "bun:test";
 import { Fd } from "../../ffi/fd.ts";
 import { viewOf } from "../../ffi/libc.ts";
 import type { CameraOptions } from "../../src/capture/camera.ts";
+import { log } from "../../src/cli/log.ts";
 import { fourccName } from "../../src/format/formats.ts";
-import type { Picture } from "../../src/format/layout.ts";
-import type { Frame } from "../../src/frame.ts";
-import { log } from "../../src/log.ts";
-import { type Allocator, OwnBuffer } from "../../src/memory.ts";
+import type { Picture } from "../../src/format/picture-layout.ts";
+import type { Frame } from "../../src/frame/frame.ts";
+import { type Allocator, OwnBuffer } from "../../src/frame/memory.ts";
 import { patternByte } from "./fake-camera.ts";
 
 /** What the fake heap's memory is called in /proc/self/maps. */

@@ -9,9 +9,9 @@ import { addressOf, viewOf } from "../../ffi/libc.ts";
 import * as v from "../../ffi/linux/videodev2.ts";
 import { Mapping } from "../../ffi/mapping.ts";
 import type { Fields, Struct } from "../../ffi/struct.ts";
-import type { VideoDevice } from "../../src/capture/device.ts";
 import { pixelFormat } from "../../src/format/formats.ts";
-import { layoutOf } from "../../src/format/layout.ts";
+import { layoutOf } from "../../src/format/picture-layout.ts";
+import type { VideoDevice } from "../../src/v4l2/device.ts";
 import { mappingsOf } from "./resources.ts";
 
 const PAGE = 4096;

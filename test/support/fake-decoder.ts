@@ -8,9 +8,9 @@ import { viewOf } from "../../ffi/libc.ts";
 import * as v from "../../ffi/linux/videodev2.ts";
 import { Mapping } from "../../ffi/mapping.ts";
 import type { Fields, Struct } from "../../ffi/struct.ts";
-import type { VideoDevice } from "../../src/capture/device.ts";
 import { fourcc } from "../../src/format/formats.ts";
 import type { Loop } from "../../src/loop.ts";
+import type { VideoDevice } from "../../src/v4l2/device.ts";
 
 export interface FakeOptions {
   readonly multiplanar?: boolean;

@@ -8,8 +8,8 @@ import * as v from "../../ffi/linux/videodev2.ts";
 import * as k from "../../ffi/linux/virtio-media.ts";
 import { Mapping, pageSize } from "../../ffi/mapping.ts";
 import type { Fields, Struct } from "../../ffi/struct.ts";
-import type { VideoDevice } from "../../src/capture/device.ts";
 import { StampedBuffer } from "../../src/format/stamp.ts";
+import type { VideoDevice } from "../../src/v4l2/device.ts";
 
 type Of<T extends Ioctl<Fields>> = T extends Ioctl<infer F> ? Struct<F> : never;
 

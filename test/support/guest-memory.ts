@@ -1,7 +1,7 @@
 // Guest memory for tests: one or more regions on a memfd, between guards that nobody may touch.
 import { Fd } from "../../ffi/fd.ts";
 import { Mapping } from "../../ffi/mapping.ts";
-import type { GuestMemory, Span } from "../../src/virtio/device.ts";
+import type { GuestMemory, Span } from "../../src/virtio/virtio-device.ts";
 
 /** Bytes before and after each region that nobody may change. */
 const GUARD = 16_384;

@@ -1,4 +1,4 @@
-// The other side of a connection, written from the protocol note alone (messages of src/wire/messages.ts, byte by
+// The other side of a connection, written from the protocol note alone (messages of src/stream/copy/messages.ts, byte by
 // byte) and with the runtime's sockets: what the project's own code gets wrong on both sides shows here.
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { within } from "./tool.ts";

@@ -2,9 +2,9 @@
 import type { Fields, Struct, StructType } from "../../ffi/struct.ts";
 import { Loop } from "../../src/loop.ts";
 import type { CodecBackend } from "../../src/video/codec/codec.ts";
-import { createVideoDevice } from "../../src/video/device.ts";
 import * as s from "../../src/video/structs.ts";
-import type { Request, VirtioDevice } from "../../src/virtio/device.ts";
+import { createVideoDevice } from "../../src/video/video-device.ts";
+import type { Request, VirtioDevice } from "../../src/virtio/virtio-device.ts";
 import { TestMemory } from "./guest-memory.ts";
 
 let lastOrder = 0;

@@ -2,7 +2,7 @@
 import { expect, spyOn, test } from "bun:test";
 import { Signal } from "../../ffi/epoll.ts";
 import { Fd } from "../../ffi/fd.ts";
-import { log } from "../../src/log.ts";
+import { log } from "../../src/cli/log.ts";
 import { messageRows } from "../../src/vhost/messages.ts";
 import { openDescriptors } from "../support/resources.ts";
 import { payload } from "../support/vhost/front-end.ts";

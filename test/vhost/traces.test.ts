@@ -3,7 +3,7 @@
 import { expect, test } from "bun:test";
 import type { Loop } from "../../src/loop.ts";
 import { openNull } from "../../src/video/codec/null.ts";
-import { createVideoDevice } from "../../src/video/device.ts";
+import { createVideoDevice } from "../../src/video/video-device.ts";
 import { fwhtFrame } from "../support/fwht.ts";
 import type { DriverQueue } from "../support/vhost/driver.ts";
 import { Hypervisor, monitor } from "../support/vhost/monitors.ts";

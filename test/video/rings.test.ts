@@ -4,7 +4,7 @@ import { socketPair } from "../../ffi/socket.ts";
 import { Loop } from "../../src/loop.ts";
 import { Connection } from "../../src/vhost/connection.ts";
 import { openNull } from "../../src/video/codec/null.ts";
-import { createVideoDevice } from "../../src/video/device.ts";
+import { createVideoDevice } from "../../src/video/video-device.ts";
 import { type ClipOptions, ClipPlayer, timeOf } from "../support/clip-player.ts";
 import { fwhtFrame } from "../support/fwht.ts";
 import { RemoteDevice } from "../support/vhost/remote-device.ts";

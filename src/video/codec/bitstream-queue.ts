@@ -1,11 +1,11 @@
 // The bitstream side of a decoder: the driver's INPUT resources into the V4L2 OUTPUT queue.
 import { errno, SysError } from "../../../ffi/errno.ts";
-import type { VideoDevice } from "../../capture/device.ts";
+import type { VideoDevice } from "../../v4l2/device.ts";
+import type { M2mFormat } from "../../v4l2/format.ts";
+import { M2mQueue } from "../../v4l2/m2m-queue.ts";
 import type { Resource } from "../resource.ts";
 import { INPUT } from "../structs.ts";
 import type { StreamClient } from "./codec.ts";
-import type { M2mFormat } from "./m2m-format.ts";
-import { M2mQueue } from "./m2m-queue.ts";
 import { canShare, makeBuffers } from "./zero-copy.ts";
 
 /** Buffers of the driver's own: enough to keep a decoder busy. */

@@ -1,6 +1,6 @@
 // What a codec back-end and the streams of the device are to each other. The stream keeps the driver's resources,
 // answers its commands and decides when buffers may be used; the session decodes.
-import type { DeviceLoop } from "../../virtio/device.ts";
+import type { DeviceLoop } from "../../virtio/virtio-device.ts";
 import type { Resource } from "../resource.ts";
 import type { QueueType } from "../structs.ts";
 

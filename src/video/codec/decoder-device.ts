@@ -6,12 +6,12 @@ import { Fd, O_NONBLOCK, O_RDWR } from "../../../ffi/fd.ts";
 import { ioctl } from "../../../ffi/ioctl.ts";
 import * as v from "../../../ffi/linux/videodev2.ts";
 import { Mapping } from "../../../ffi/mapping.ts";
-import type { VideoDevice } from "../../capture/device.ts";
 import { needed, UnavailableError } from "../../errors.ts";
 import { fourccName } from "../../format/formats.ts";
+import type { VideoDevice } from "../../v4l2/device.ts";
+import { type Api, multiPlanar, setFormat, singlePlanar } from "../../v4l2/format.ts";
 import { type VideoFormat, videoFormatOf } from "../formats.ts";
 import type { Capabilities, FormatCapability, FrameSizes } from "./codec.ts";
-import { type Api, multiPlanar, setFormat, singlePlanar } from "./m2m-format.ts";
 
 export interface DecoderDevice {
   readonly card: string;

@@ -1,16 +1,16 @@
 // The parameters of a decoder's two queues: V4L2's formats told in virtio-video's words, and set from them.
 import { SysError } from "../../../ffi/errno.ts";
 import * as v from "../../../ffi/linux/videodev2.ts";
-import type { VideoDevice } from "../../capture/device.ts";
+import type { VideoDevice } from "../../v4l2/device.ts";
+import { getFormat, type M2mFormat, setFormat, visible } from "../../v4l2/format.ts";
+import { MAX_BUFFERS } from "../../v4l2/m2m-queue.ts";
+import { colourPlanes } from "../colour-planes.ts";
 import { type VideoFormat, videoFormat, videoFormatOf } from "../formats.ts";
-import { colourPlanes } from "../layout.ts";
 import type { Plane } from "../resource.ts";
 import { INPUT, type QueueType } from "../structs.ts";
 import type { ParamsWish, QueueParams } from "./codec.ts";
 import type { DecoderDevice } from "./decoder-device.ts";
 import { readV4l2 } from "./m2m-controls.ts";
-import { getFormat, type M2mFormat, setFormat, visible } from "./m2m-format.ts";
-import { MAX_BUFFERS } from "./m2m-queue.ts";
 
 const DEFAULT_WIDTH = 1280;
 const DEFAULT_HEIGHT = 720;

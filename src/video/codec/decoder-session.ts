@@ -4,10 +4,10 @@
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI } from "../../../ffi/epoll.ts";
 import { errno, SysError } from "../../../ffi/errno.ts";
 import * as v from "../../../ffi/linux/videodev2.ts";
-import type { VideoDevice } from "../../capture/device.ts";
-import { log } from "../../log.ts";
+import { log } from "../../cli/log.ts";
 import type { Watch } from "../../loop.ts";
-import type { DeviceLoop } from "../../virtio/device.ts";
+import type { VideoDevice } from "../../v4l2/device.ts";
+import type { DeviceLoop } from "../../virtio/virtio-device.ts";
 import { INPUT, OUTPUT, type QueueType } from "../structs.ts";
 import { BitstreamQueue } from "./bitstream-queue.ts";
 import type { CodecSession, ParamsWish, QueueParams, StreamClient } from "./codec.ts";

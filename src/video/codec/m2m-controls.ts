@@ -1,7 +1,7 @@
 // Controls of decoders: virtio-video numbers and values against those of V4L2. Profiles and levels are menus in V4L2
 // and numbered anew in virtio-video.
 import * as v from "../../../ffi/linux/videodev2.ts";
-import type { VideoDevice } from "../../capture/device.ts";
+import type { VideoDevice } from "../../v4l2/device.ts";
 import { control } from "../structs.ts";
 
 /** V4L2 value to virtio-video value, by position; undefined has no counterpart. */

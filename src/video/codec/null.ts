@@ -1,8 +1,8 @@
 // A codec without a codec: real parameters, real order, grey pictures. It lets a guest's driver be bound and tested on
 // any host. One picture for each FWHT frame of the bitstream, or for each buffer whose bytes are no FWHT.
 import { addressOf } from "../../../ffi/libc.ts";
+import { colourPlanes, planesBytes } from "../colour-planes.ts";
 import { FWHT, NV12, videoFormat, YUV420 } from "../formats.ts";
-import { colourPlanes, planesBytes } from "../layout.ts";
 import type { Plane, Resource } from "../resource.ts";
 import { INPUT, OUTPUT, type QueueType } from "../structs.ts";
 import type {

@@ -1,13 +1,13 @@
 // The picture side of a decoder: the V4L2 CAPTURE queue into the driver's OUTPUT resources. Pictures that come before
 // there is a resource for them wait in their V4L2 buffers.
 import { errno, SysError } from "../../../ffi/errno.ts";
-import type { VideoDevice } from "../../capture/device.ts";
+import type { VideoDevice } from "../../v4l2/device.ts";
+import { M2mQueue, MAX_BUFFERS } from "../../v4l2/m2m-queue.ts";
 import type { Resource } from "../resource.ts";
 import { OUTPUT } from "../structs.ts";
 import type { BitstreamQueue } from "./bitstream-queue.ts";
 import type { StreamClient } from "./codec.ts";
 import type { DecoderParams } from "./decoder-params.ts";
-import { M2mQueue, MAX_BUFFERS } from "./m2m-queue.ts";
 import { canShare, makeBuffers } from "./zero-copy.ts";
 
 /** Buffers beyond what the decoder needs for itself, so that it goes on while one is copied. */

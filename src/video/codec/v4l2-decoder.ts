@@ -1,7 +1,7 @@
 // The codec that decodes with a V4L2 stateful decoder; each stream is an open file of its own.
 
-import type { VideoDevice } from "../../capture/device.ts";
-import { log } from "../../log.ts";
+import { log } from "../../cli/log.ts";
+import type { VideoDevice } from "../../v4l2/device.ts";
 import type { CodecBackend } from "./codec.ts";
 import { examine, openCheckedNode, openDecoderNode } from "./decoder-device.ts";
 import { DecoderSession } from "./decoder-session.ts";

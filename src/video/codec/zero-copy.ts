@@ -1,8 +1,8 @@
 // The choice between USERPTR, where the decoder works on guest memory itself, and MMAP with one copy.
 import { SysError } from "../../../ffi/errno.ts";
-import { log } from "../../log.ts";
+import { log } from "../../cli/log.ts";
+import { type M2mQueue, MAX_BUFFERS } from "../../v4l2/m2m-queue.ts";
 import type { Resource } from "../resource.ts";
-import { type M2mQueue, MAX_BUFFERS } from "./m2m-queue.ts";
 
 /** Whether a queue that needs `bytes` per buffer could work on that resource's memory as it is. */
 export function canShare(resource: Resource, bytes: number): boolean {

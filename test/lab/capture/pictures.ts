@@ -3,7 +3,7 @@
 
 import { join } from "node:path";
 import { pixelFormatNamed } from "../../../src/format/formats.ts";
-import { layoutOf } from "../../../src/format/layout.ts";
+import { layoutOf } from "../../../src/format/picture-layout.ts";
 import type { Guest } from "../guest.ts";
 import type { Lab } from "../lab.ts";
 import { startReceiver, Tool } from "../tool.ts";

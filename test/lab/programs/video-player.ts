@@ -9,7 +9,7 @@ import { socketPair, startConnect } from "../../../ffi/socket.ts";
 import { Loop } from "../../../src/loop.ts";
 import { Connection } from "../../../src/vhost/connection.ts";
 import { openV4l2Decoder } from "../../../src/video/codec/v4l2-decoder.ts";
-import { createVideoDevice } from "../../../src/video/device.ts";
+import { createVideoDevice } from "../../../src/video/video-device.ts";
 import { type ClipOptions, ClipPlayer } from "../../support/clip-player.ts";
 import { RemoteDevice } from "../../support/vhost/remote-device.ts";
 import { Driver } from "../../support/video-driver.ts";

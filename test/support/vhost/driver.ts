@@ -1,7 +1,7 @@
 // The driver's side of a split virtqueue in guest memory, for tests: VIRTIO 1.2, 2.7. Every field can be written wrong.
 import { EPOLLIN, Signal } from "../../../ffi/epoll.ts";
 import type { Loop } from "../../../src/loop.ts";
-import { areas } from "../../../src/virtio/layout.ts";
+import { areas } from "../../../src/virtio/ring-layout.ts";
 import type { GuestRam } from "./guest-ram.ts";
 
 const NEXT = 1;

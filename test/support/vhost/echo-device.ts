@@ -1,5 +1,10 @@
 // A virtio device for tests of the transport: it answers with what it was told, at once or when the test says so.
-import type { DeviceHost, GuestMemory, Request, VirtioDevice } from "../../../src/virtio/device.ts";
+import type {
+  DeviceHost,
+  GuestMemory,
+  Request,
+  VirtioDevice,
+} from "../../../src/virtio/virtio-device.ts";
 
 /** What a request's first byte makes the device do. */
 export const ECHO = 0;

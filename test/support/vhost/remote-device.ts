@@ -3,7 +3,7 @@
 import { EPOLLIN } from "../../../ffi/epoll.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import type { Loop, Watch } from "../../../src/loop.ts";
-import type { Request } from "../../../src/virtio/device.ts";
+import type { Request } from "../../../src/virtio/virtio-device.ts";
 import type { DriverDevice, DriverMemory } from "../video-driver.ts";
 import { DriverQueue } from "./driver.ts";
 import { FrontEnd } from "./front-end.ts";

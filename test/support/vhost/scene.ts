@@ -1,10 +1,10 @@
 // A back-end and a front-end in one process, joined by a socket pair, on one loop.
 import { socketPair } from "../../../ffi/socket.ts";
-import { log } from "../../../src/log.ts";
+import { log } from "../../../src/cli/log.ts";
 import { Loop } from "../../../src/loop.ts";
 import { Connection } from "../../../src/vhost/connection.ts";
 import type { MakeDevice } from "../../../src/vhost/queues.ts";
-import type { VirtioDevice } from "../../../src/virtio/device.ts";
+import type { VirtioDevice } from "../../../src/virtio/virtio-device.ts";
 import { DriverQueue, type Part, type Used } from "./driver.ts";
 import { EchoDevice } from "./echo-device.ts";
 import { FrontEnd } from "./front-end.ts";

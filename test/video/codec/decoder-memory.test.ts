@@ -1,7 +1,7 @@
 // Where pictures and bitstream lie for a V4L2 decoder: in guest memory itself, or in buffers of the driver's, in one plane
 // or in several.
 import { expect, test } from "bun:test";
-import { log } from "../../../src/log.ts";
+import { log } from "../../../src/cli/log.ts";
 import * as s from "../../../src/video/structs.ts";
 import {
   BITSTREAM,

@@ -1,0 +1,38 @@
+// Option rows for what is captured and how, which several tools share.
+import type { Options } from "../cli/options.ts";
+
+/** What to capture. */
+export const captureOptions = {
+  device: {
+    short: "d",
+    type: "text",
+    default: "/dev/video0",
+    value: "PATH",
+    help: "V4L2 node, raw or .y4m recording, testsrc, testsrc:bars or testsrc:gradient",
+  },
+  width: { short: "W", type: "integer", min: 1, max: 16384, default: 640, help: "pixels" },
+  height: { short: "H", type: "integer", min: 1, max: 16384, default: 480, help: "pixels" },
+  format: {
+    short: "f",
+    type: "text",
+    pattern: [/^[ -~]{1,4}$/, "1 to 4 characters"],
+    default: "YUYV",
+    value: "FOURCC",
+    help: "pixel format, as v4l2-ctl --list-formats names it",
+  },
+  buffers: { short: "b", type: "integer", min: 1, max: 64, default: 4, help: "capture buffers" },
+  frames: {
+    short: "n",
+    type: "integer",
+    min: 1,
+    max: Number.MAX_SAFE_INTEGER,
+    help: "end after so many frames",
+  },
+  fps: {
+    short: "r",
+    type: "number",
+    min: 0,
+    max: 1000,
+    help: "frames per second; 0, testsrc only: as fast as it goes",
+  },
+} as const satisfies Options;

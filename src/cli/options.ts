@@ -1,0 +1,225 @@
+// Command line options as rows: parsing, range checks, help and tests derive from them.
+import { parseArgs } from "node:util";
+import { UsageError } from "../errors.ts";
+
+interface Common {
+  /** One letter; never h or v. */
+  readonly short?: string;
+  /** For --help: what it is, in a few words. */
+  readonly help: string;
+  /** What stands for the value in help texts. */
+  readonly value?: string;
+}
+
+export type Option = Common &
+  (
+    | {
+        readonly type: "text";
+        /** What the value has to look like, and in words. */
+        readonly pattern?: readonly [RegExp, string];
+        readonly default?: string;
+        readonly required?: true;
+      }
+    | {
+        readonly type: "integer" | "number";
+        readonly min: number;
+        readonly max: number;
+        readonly default?: number;
+        readonly required?: true;
+      }
+    | {
+        /** Bytes; written plain or with K, M or G behind it, powers of 1024. */
+        readonly type: "size";
+        readonly min: number;
+        readonly max: number;
+        readonly default?: number;
+        readonly required?: true;
+      }
+    | { readonly type: "choice"; readonly choices: readonly string[]; readonly default: string }
+    | { readonly type: "flag" }
+    | { readonly type: "list" }
+  );
+
+export type Options = Readonly<Record<string, Option>>;
+
+/** Words without a dash, in their order; all are required. */
+export type Operand = Pick<Common, "help" | "value"> &
+  (
+    | { readonly type: "text"; readonly required: true }
+    | {
+        readonly type: "choice";
+        readonly choices: readonly string[];
+        readonly default: string;
+        readonly required: true;
+      }
+  );
+export type Operands = Readonly<Record<string, Operand>>;
+
+type Value<O extends Option> = O extends { type: "flag" }
+  ? boolean
+  : O extends { type: "list" }
+    ? string[]
+    : O extends { type: "choice"; choices: readonly (infer C)[] }
+      ? C
+      :
+          | (O extends { type: "text" } ? string : number)
+          | (O extends { default: unknown } | { required: true } ? never : undefined);
+
+/** What the command line said, by long name; `given` are the options that were really there. */
+export type Values<O extends Options> = { readonly [K in keyof O]: Value<O[K]> } & {
+  readonly given: ReadonlySet<keyof O>;
+};
+
+/** What stands for the value of an option in texts: "PATH". */
+export const valueText = (option: Option) => option.value ?? option.type.toUpperCase();
+
+/** How an option is spelled in texts: "-W, --width". */
+export const spelled = (name: string, option: Common) =>
+  option.short === undefined ? `--${name}` : `-${option.short}, --${name}`;
+
+/**
+ * Reads `argv` by the table, and the words that are no options by `operands`. Throws UsageError for anything that is
+ * not in them, out of range or missing.
+ */
+export function parseOptions<
+  const O extends Options,
+  const P extends Operands = Record<never, never>,
+>(options: O, argv: readonly string[], operands?: P): Values<O & P> {
+  const { raw, words } = readWords(options, argv);
+  const values: Record<string, unknown> = readOperands(operands ?? {}, words);
+  for (const [name, option] of Object.entries(options)) {
+    const given = raw[name];
+    if (given === undefined && "required" in option) {
+      throw new UsageError(`${spelled(name, option)} is required${rangeText(option)}`);
+    }
+    values[name] = convert(name, option, given);
+  }
+  const given = new Set(Object.keys(raw));
+  return { ...values, given } as unknown as Values<O & P>;
+}
+
+function readOperands(operands: Operands, words: readonly string[]): Record<string, unknown> {
+  const rows = Object.entries(operands);
+  const surplus = words[rows.length];
+  if (surplus !== undefined) throw new UsageError(`unexpected word "${surplus}"`);
+  const values: Record<string, unknown> = {};
+  for (const [i, [name, operand]] of rows.entries()) {
+    const word = words[i];
+    const shown = operand.value ?? name;
+    if (word === undefined) throw new UsageError(`${shown} is missing${rangeText(operand)}`);
+    if (operand.type === "choice" && !operand.choices.includes(word)) {
+      throw new UsageError(`${shown} must be ${operand.choices.join(", ")}, got "${word}"`);
+    }
+    values[name] = word;
+  }
+  return values;
+}
+
+type Raw = Readonly<Record<string, string | true | readonly string[]>>;
+
+function readWords(
+  options: Options,
+  argv: readonly string[],
+): { readonly raw: Raw; readonly words: readonly string[] } {
+  const table = Object.fromEntries(
+    Object.entries(options).map(([name, { type, short }]) => [
+      name,
+      {
+        type: type === "flag" ? ("boolean" as const) : ("string" as const),
+        multiple: type === "list",
+        ...(short !== undefined && { short }),
+      },
+    ]),
+  );
+  const { tokens } = parseArgs({
+    args: [...argv],
+    options: table,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
+  const raw: Record<string, string | true | string[]> = {};
+  const words: string[] = [];
+  for (const token of tokens) {
+    if (token.kind === "option-terminator") continue;
+    if (token.kind === "positional") {
+      words.push(token.value);
+      continue;
+    }
+    const option = Object.hasOwn(options, token.name) ? options[token.name] : undefined;
+    if (option === undefined) throw new UsageError(`unknown option "${token.rawName}"`);
+    const value = checkValue(token.name, option, token);
+    if (option.type !== "list") raw[token.name] = value;
+    else raw[token.name] = [...((raw[token.name] as string[] | undefined) ?? []), String(value)];
+  }
+  return { raw, words };
+}
+
+/** The value a word on the command line brought; true for a flag. The next option is no value, "-1" and "-" are. */
+function checkValue(
+  name: string,
+  option: Option,
+  { value, inlineValue }: { value: string | undefined; inlineValue: boolean | undefined },
+): string | true {
+  if (option.type === "flag") {
+    if (value === undefined) return true;
+    throw new UsageError(`${spelled(name, option)} takes no value, got "${value}"`);
+  }
+  const isOption = inlineValue !== true && value !== undefined && /^-[^\d]/.test(value);
+  if (value !== undefined && value !== "" && !isOption) return value;
+  throw new UsageError(`${spelled(name, option)} needs a value${rangeText(option)}`);
+}
+
+function convert(name: string, option: Option, given: Raw[string] | undefined): unknown {
+  if (option.type === "flag") return given === true;
+  if (option.type === "list") return given ?? [];
+  if (given === undefined) return option.default;
+  const text = String(given);
+  if (option.type === "text") {
+    const [pattern, words] = option.pattern ?? [/^/, ""];
+    if (pattern.test(text)) return text;
+    throw new UsageError(`--${name} must be ${words}, got "${text}"`);
+  }
+  if (option.type === "choice") {
+    if (option.choices.includes(text)) return text;
+    throw new UsageError(`--${name} must be ${option.choices.join(", ")}, got "${text}"`);
+  }
+  if (option.type === "size") return convertSize(name, option, text);
+  const pattern = option.type === "integer" ? /^\d+$/ : /^\d+(\.\d+)?$/;
+  const number = Number(text);
+  if (pattern.test(text) && number >= option.min && number <= option.max) return number;
+  throw new UsageError(`--${name} must be ${option.min} to ${option.max}, got "${text}"`);
+}
+
+const units: Record<string, number> = { "": 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 };
+
+/** Bytes as people write them: with the largest unit that leaves a whole number. */
+export function sizeText(bytes: number): string {
+  const unit = ["G", "M", "K"].find((name) => bytes % (units[name] ?? 1) === 0);
+  return unit === undefined || bytes === 0 ? `${bytes}` : `${bytes / (units[unit] ?? 1)}${unit}`;
+}
+
+function convertSize(name: string, option: { min: number; max: number }, text: string): number {
+  const [, digits, unit = ""] = /^(\d+)([KMG]?)$/.exec(text) ?? [];
+  const bytes = Number(digits) * (units[unit] ?? 1);
+  if (bytes >= option.min && bytes <= option.max) return bytes;
+  const range = `${sizeText(option.min)} to ${sizeText(option.max)}`;
+  throw new UsageError(`--${name} must be ${range}, got "${text}"`);
+}
+
+/** The default in words; nothing where there is none. */
+export function defaultText(option: Option | Operand): string {
+  if (!("default" in option) || option.default === undefined) return "";
+  return option.type === "size" ? sizeText(option.default) : String(option.default);
+}
+
+/** The allowed range in words, for error texts and help. */
+export function rangeText(option: Option | Operand): string {
+  if (option.type === "size") return ` (${sizeText(option.min)} to ${sizeText(option.max)})`;
+  if (option.type === "integer" || option.type === "number") {
+    return option.max === Number.MAX_SAFE_INTEGER
+      ? ` (from ${option.min})`
+      : ` (${option.min} to ${option.max})`;
+  }
+  return option.type === "choice" ? ` (${option.choices.join(", ")})` : "";
+}

@@ -1,0 +1,144 @@
+// A tool from the outside: options, help, one line for a failure, exit status. Options are read strictly by
+// options.ts, because citty takes unknown ones, surplus words and missing values; citty renders the help.
+import { stripVTControlCharacters } from "node:util";
+import type { ArgsDef } from "citty";
+import { exitCodes, exitStatus, isExpected, UnavailableError, UsageError } from "../errors.ts";
+import { Loop } from "../loop.ts";
+import { log, logDefect, logLevels, setUpLog } from "./log.ts";
+import {
+  defaultText,
+  type Operand,
+  type Operands,
+  type Options,
+  parseOptions,
+  rangeText,
+  type Values,
+  valueText,
+} from "./options.ts";
+import { printOut } from "./stdout.ts";
+import { endStatus } from "./terminal.ts";
+import { versionLine } from "./version.ts";
+
+/** What a tool's `run` gets besides its options. */
+export interface Context {
+  readonly loop: Loop;
+  /** Aborts on SIGINT and SIGTERM: stop the stream, let go of everything, return "stopped". */
+  readonly signal: AbortSignal;
+}
+
+/** How a tool ended: all was done, or a signal stopped it. */
+export type Outcome = "done" | "stopped";
+
+export interface Tool<O extends Options = Options, P extends Operands = Operands> {
+  /** As users call it: "receiver_sdl". */
+  readonly name: string;
+  readonly summary: string;
+  readonly options: O;
+  /** Words without a dash, in their order; without these rows there may be none. */
+  readonly operands?: P;
+  run(values: Values<O & P>, context: Context): Promise<Outcome>;
+}
+
+/** Options every tool has. */
+const common = {
+  "log-level": {
+    type: "choice",
+    choices: logLevels,
+    default: "info",
+    help: "how much is said on stderr",
+  },
+  help: { short: "h", type: "flag", help: "show this text" },
+  version: { short: "V", type: "flag", help: "show version, commit and target" },
+} as const satisfies Options;
+
+/** The options of a tool as users have them: its own and those of every tool. */
+export const optionsOf = (tool: Pick<Tool, "options">): Options => ({ ...tool.options, ...common });
+
+/** Defines a tool; `run` sees its options with their types. */
+export function defineTool<
+  const O extends Options,
+  const P extends Operands = Record<never, never>,
+>(tool: Tool<O, P>): Tool<O, P> {
+  return tool;
+}
+
+/** Runs a tool with the words after its name and ends the process with its status. */
+export async function runMain<O extends Options, P extends Operands>(
+  tool: Tool<O, P>,
+  argv: readonly string[] = process.argv.slice(2),
+): Promise<never> {
+  setUpLog(tool.name, "info");
+  const status = await runTool(tool, argv);
+  endStatus();
+  process.exit(status);
+}
+
+async function runTool<O extends Options, P extends Operands>(
+  tool: Tool<O, P>,
+  argv: readonly string[],
+): Promise<number> {
+  try {
+    // Asking for help or version wins over anything that may be missing.
+    const asked = ["--help", "-h", "--version", "-V"].find((word) => argv.includes(word));
+    if (asked !== undefined) {
+      await printOut(/^--?h/.test(asked) ? await helpText(tool) : versionLine());
+      return exitCodes.done.status;
+    }
+    const options = { ...tool.options, ...common };
+    const values = parseOptions(options, argv, tool.operands);
+    setUpLog(tool.name, values["log-level"]);
+    const outcome = await runStoppable(tool, values as unknown as Values<O & P>);
+    return exitCodes[outcome].status;
+  } catch (error) {
+    endStatus();
+    if (error instanceof UsageError) log.error(`${error.message}; see ${tool.name} --help`);
+    else if (error instanceof UnavailableError)
+      log.fatal(error.message); // no error of ours
+    else if (isExpected(error)) log.error(error.message);
+    else logDefect(error);
+    return exitStatus(error);
+  }
+}
+
+async function runStoppable<O extends Options, P extends Operands>(
+  tool: Tool<O, P>,
+  values: Values<O & P>,
+): Promise<Outcome> {
+  using loop = new Loop();
+  const stop = new AbortController();
+  const onSignal = () => stop.abort();
+  process.on("SIGINT", onSignal);
+  process.on("SIGTERM", onSignal);
+  return await loop.run(tool.run(values, { loop, signal: stop.signal }));
+}
+
+async function helpText<O extends Options, P extends Operands>(tool: Tool<O, P>): Promise<string> {
+  const { renderUsage } = await import("citty");
+  const options = optionsOf(tool);
+  const args: ArgsDef = {};
+  for (const [name, operand] of Object.entries<Operand>(tool.operands ?? {})) {
+    const description = `${operand.help}${rangeText(operand)}`;
+    args[operand.value ?? name] = { type: "positional", description, required: true };
+  }
+  for (const [name, option] of Object.entries(options)) {
+    const about = {
+      description: `${option.help}${rangeText(option)}`,
+      ...(option.short !== undefined && { alias: option.short }),
+      ...("required" in option && { required: true }),
+    };
+    args[name] =
+      option.type === "flag"
+        ? { type: "boolean", ...about }
+        : {
+            type: "string",
+            valueHint: valueText(option),
+            ...about,
+            ...("default" in option && { default: defaultText(option) }),
+          };
+  }
+  const usage = await renderUsage({ meta: { name: tool.name, description: tool.summary }, args });
+  const codes = Object.values(exitCodes).map(({ status, meaning }) => `${status} ${meaning}`);
+  const plain = process.stdout.isTTY ? usage : stripVTControlCharacters(usage);
+  const trimmed = plain.replace(/ +$/gm, "").trimEnd();
+  return `${trimmed}\n\nEXIT STATUS  ${codes.join(", ")}`;
+}

@@ -1,0 +1,12 @@
+// What `--version` prints. The build puts commit and target in; run from source they are looked up.
+import { version } from "../../package.json";
+
+declare const FRAMEPASS_COMMIT: string | undefined;
+declare const FRAMEPASS_TARGET: string | undefined;
+
+/** One line: version, commit, target. */
+export function versionLine(): string {
+  const commit = typeof FRAMEPASS_COMMIT === "string" ? FRAMEPASS_COMMIT : "from source";
+  const target = typeof FRAMEPASS_TARGET === "string" ? FRAMEPASS_TARGET : `linux-${process.arch}`;
+  return `framepass ${version} (${commit}) ${target}`;
+}

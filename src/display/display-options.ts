@@ -1,0 +1,53 @@
+// Option rows of the tools with a window.
+import { statSync } from "node:fs";
+import * as sdl from "../../ffi/sdl2.ts";
+import type { Options, Values } from "../cli/options.ts";
+import { UsageError } from "../errors.ts";
+import { matrixNameFor } from "../format/colour.ts";
+import { scaleModes } from "./placement.ts";
+
+/** How YCbCr becomes RGB, by option value. SDL 2 cannot do BT.709 in full range. */
+const conversions = {
+  bt601: sdl.SDL_YUV_CONVERSION_BT601,
+  bt709: sdl.SDL_YUV_CONVERSION_BT709,
+  "bt601-full": sdl.SDL_YUV_CONVERSION_JPEG,
+} as const;
+
+/** What a window looks like and does. */
+export const displayOptions = {
+  fullscreen: { type: "flag", help: "start in full screen; key f changes it" },
+  scale: {
+    type: "choice",
+    choices: scaleModes,
+    default: "fit",
+    help: "how the picture fills the window",
+  },
+  colour: {
+    type: "choice",
+    choices: ["auto", ...Object.keys(conversions)],
+    default: "auto",
+    help: "matrix and range of YCbCr; auto: BT.601 up to 576 lines, BT.709 above, limited",
+  },
+  "no-vsync": { type: "flag", help: "do not wait for the screen's refresh" },
+  hud: { type: "flag", help: "draw rate, drops and latency in the picture" },
+  snapshot: {
+    type: "text",
+    value: "DIR",
+    help: "where key s writes the picture as PNG",
+  },
+} as const satisfies Options;
+
+export type DisplayOptions = Omit<Values<typeof displayOptions>, "given">;
+
+/** Throws UsageError when the folder for snapshots is none. */
+export function checkSnapshotDir(dir: string | undefined): void {
+  if (dir === undefined) return;
+  if (statSync(dir, { throwIfNoEntry: false })?.isDirectory()) return;
+  throw new UsageError(`--snapshot must be a folder that is there, got "${dir}"`);
+}
+
+/** The SDL_YUV_CONVERSION_* for pictures of so many lines. */
+export function conversionFor(option: string, height: number): number {
+  const name = option === "auto" ? matrixNameFor(height) : option;
+  return conversions[name as keyof typeof conversions];
+}

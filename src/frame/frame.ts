@@ -1,0 +1,52 @@
+// A frame on loan: whoever holds it may read its memory until it is disposed, then the memory goes back to
+// where it came from. One Frame per buffer, made at setup and lent again and again.
+import type { Piece } from "../../ffi/gather.ts";
+
+/** Where a frame's memory goes back to. */
+export interface Lender {
+  giveBack(frame: Frame): void;
+}
+
+export class Frame implements Disposable {
+  /** Number of the buffer this is. */
+  readonly index: number;
+  /** The picture's memory in the order it is sent; one piece where it is contiguous. */
+  readonly pieces: readonly Piece[];
+  /** Length of the picture when it fills its buffer: the sum of the pieces. */
+  readonly capacity: number;
+  /** Bytes of picture in this frame: at most `capacity`. */
+  bytesused = 0;
+  /** `v4l2_buffer.flags`. */
+  flags = 0;
+  sequence = 0;
+  /** CLOCK_MONOTONIC at the capture, seconds and microseconds. */
+  tsSec = 0;
+  tsUsec = 0;
+  readonly #lender: Lender;
+  #lent = false;
+
+  constructor(index: number, pieces: readonly Piece[], lender: Lender) {
+    this.index = index;
+    this.pieces = pieces;
+    this.capacity = pieces.reduce((sum, piece) => sum + piece.length, 0);
+    this.#lender = lender;
+  }
+
+  get lent(): boolean {
+    return this.#lent;
+  }
+
+  /** Marks the frame as handed out; the lender calls this and nobody else. */
+  lend(): this {
+    if (this.#lent) throw new Error(`buffer ${this.index} is lent already`);
+    this.#lent = true;
+    return this;
+  }
+
+  /** Gives the memory back. Twice is harmless. */
+  [Symbol.dispose](): void {
+    if (!this.#lent) return;
+    this.#lent = false;
+    this.#lender.giveBack(this);
+  }
+}

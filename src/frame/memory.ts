@@ -1,0 +1,125 @@
+// Memory for frames that other processes and devices can share: dma-bufs from a heap, or memfds.
+import { DmaHeap, syncDmaBuf } from "../../ffi/dma-heap.ts";
+import { must, SysError } from "../../ffi/errno.ts";
+import { Fd } from "../../ffi/fd.ts";
+import {
+  DMA_BUF_SYNC_END,
+  DMA_BUF_SYNC_READ,
+  DMA_BUF_SYNC_START,
+  DMA_BUF_SYNC_WRITE,
+} from "../../ffi/linux/dma-heap.ts";
+import { Mapping, type Memory } from "../../ffi/mapping.ts";
+import { log } from "../cli/log.ts";
+import { UnavailableError } from "../errors.ts";
+
+export const DEFAULT_HEAP = "/dev/dma_heap/system";
+export { DMA_BUF_SYNC_READ as READ, DMA_BUF_SYNC_WRITE as WRITE };
+
+/** A mapped buffer. CPU access to it stands between `begin` and `end`, which matter for dma-bufs only. */
+export interface FrameBuffer extends Disposable {
+  /** What the buffer is a mapping of; undefined where it is a part of something larger. */
+  readonly fd: Fd | undefined;
+  readonly mapping: Memory;
+  /** The CPU is about to READ, WRITE or both. Throws SysError. */
+  begin(access: number): void;
+  /** The CPU has done what `begin` announced. */
+  end(access: number): void;
+}
+
+/** A buffer with a descriptor of its own. */
+export class OwnBuffer implements FrameBuffer {
+  readonly fd: Fd;
+  readonly mapping: Mapping;
+  readonly #dmaBuf: boolean;
+
+  constructor(fd: Fd, length: number, dmaBuf: boolean) {
+    this.fd = fd;
+    this.#dmaBuf = dmaBuf;
+    try {
+      this.mapping = new Mapping(fd.number, length, fd.name);
+    } catch (error) {
+      fd[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  begin(access: number): void {
+    if (!this.#dmaBuf) return;
+    must(
+      syncDmaBuf(this.fd.number, access | DMA_BUF_SYNC_START),
+      "DMA_BUF_IOCTL_SYNC",
+      this.fd.name,
+    );
+  }
+
+  end(access: number): void {
+    if (!this.#dmaBuf) return;
+    must(syncDmaBuf(this.fd.number, access | DMA_BUF_SYNC_END), "DMA_BUF_IOCTL_SYNC", this.fd.name);
+  }
+
+  [Symbol.dispose](): void {
+    this.mapping[Symbol.dispose]();
+    this.fd[Symbol.dispose]();
+  }
+}
+
+/** A part of something larger that is mapped already, as a buffer; nothing goes when it goes. */
+export function partOf(mapping: Memory): FrameBuffer {
+  return {
+    fd: undefined,
+    mapping,
+    begin: () => undefined,
+    end: () => undefined,
+    [Symbol.dispose]: () => undefined,
+  };
+}
+
+/** Where frame buffers come from. */
+export interface Allocator extends Disposable {
+  /** "memfd", or the heap's path. */
+  readonly name: string;
+  /** Throws SysError, or UnavailableError where there is no room for it. */
+  allocate(length: number): FrameBuffer;
+}
+
+/** An allocator whose buffers have descriptors of their own. */
+interface OwnAllocator extends Allocator {
+  allocate(length: number): OwnBuffer;
+}
+
+/** Buffers from a DMA heap. Throws SysError when it cannot be opened. */
+export function heapAllocator(path: string): OwnAllocator {
+  const heap = new DmaHeap(path);
+  return {
+    name: path,
+    allocate: (length) => new OwnBuffer(heap.allocate(length), length, true),
+    [Symbol.dispose]: () => heap[Symbol.dispose](),
+  };
+}
+
+/** Ordinary memory, which can be shared with processes but not with devices. */
+export const memfdAllocator: OwnAllocator = {
+  name: "memfd",
+  allocate: (length) => new OwnBuffer(Fd.memory("framepass", length), length, false),
+  [Symbol.dispose]: () => undefined,
+};
+
+/**
+ * Where a receiver's buffers come from: the heap at `path`; when it is not there and nobody asked for it
+ * (`wanted` false), memfds and a warning. Throws UnavailableError.
+ */
+export function receiveAllocator(path: string, wanted: boolean): OwnAllocator {
+  try {
+    return heapAllocator(path);
+  } catch (error) {
+    if (!(error instanceof SysError)) throw error;
+    if (wanted) {
+      throw new UnavailableError(
+        `${error.message}; name a heap that is there with --heap, or leave it out`,
+        { cause: error },
+      );
+    }
+    log.warn(`${error.message}; receiving into memfd buffers, which devices cannot share`);
+    return memfdAllocator;
+  }
+}

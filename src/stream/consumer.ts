@@ -1,0 +1,82 @@
+// What a receiver does with a complete frame, wherever its memory is: check its stamp, show it, write it.
+import type { Gather } from "../../ffi/gather.ts";
+import type { Memory } from "../../ffi/mapping.ts";
+import { ProtocolError } from "../errors.ts";
+import { STAMP_BYTES, type StampChecker, StampedBuffer } from "../format/stamp.ts";
+import type { Output } from "../output/file.ts";
+import type { StreamInfo } from "./copy/messages.ts";
+import type { FrameFacts, Waiting } from "./copy/target.ts";
+
+export interface ConsumerOptions {
+  readonly output?: Output | undefined;
+  readonly checker?: StampChecker | undefined;
+  /** Shown each complete frame; the memory may be read during the call only. */
+  readonly watch?: ((memory: Memory, frame: FrameFacts) => void) | undefined;
+}
+
+/** A buffer with what reading it takes; made once per buffer. */
+export interface Readable {
+  readonly memory: Memory;
+  readonly gather: Gather | undefined;
+  readonly stamp: StampedBuffer | undefined;
+}
+
+export class Consumer {
+  readonly #options: ConsumerOptions;
+  readonly #waiting: Waiting;
+
+  /** A stream begins. Throws ProtocolError when its frames do not fit what the output holds already. */
+  constructor(stream: StreamInfo, options: ConsumerOptions, waiting: Waiting) {
+    this.#options = options;
+    this.#waiting = waiting;
+    options.output?.begin(stream);
+    options.checker?.restart();
+  }
+
+  /** Whether anybody looks at the bytes of a frame. */
+  get reads(): boolean {
+    const { output, checker, watch } = this.#options;
+    return output !== undefined || checker !== undefined || watch !== undefined;
+  }
+
+  readable(memory: Memory): Readable {
+    const { output, checker } = this.#options;
+    const { address, length, bytes } = memory;
+    const stamped = checker !== undefined && length > STAMP_BYTES;
+    return {
+      memory,
+      gather: output?.gatherFor({ address, length }),
+      stamp: stamped ? new StampedBuffer(bytes) : undefined,
+    };
+  }
+
+  /**
+   * Reads a frame. Answers false when a pipe is full: `done` is called later, and then
+   * `waiting.ready`. Throws SysError, or ProtocolError for a wrong frame.
+   */
+  take(readable: Readable, frame: FrameFacts, done: () => void): boolean {
+    const { output, watch } = this.#options;
+    this.#check(readable, frame);
+    watch?.(readable.memory, frame);
+    if (output === undefined || readable.gather === undefined) return true;
+    const { ready, failed } = this.#waiting;
+    const later = () => {
+      done();
+      ready();
+    };
+    return output.write(readable.gather, frame.bytesused, later, failed);
+  }
+
+  #check({ stamp }: Readable, { bytesused, sequence }: FrameFacts): void {
+    const { checker } = this.#options;
+    if (checker === undefined) return;
+    const wrong =
+      stamp === undefined
+        ? "wrong: no room for a stamp"
+        : checker.check(stamp, bytesused, sequence);
+    if (wrong === undefined) return;
+    throw new ProtocolError(
+      `--verify: frame ${checker.verified + 1}, sequence ${sequence}, is ${wrong}; ${checker.verified} before it are right`,
+    );
+  }
+}

@@ -1,0 +1,67 @@
+// Frames into buffers of our own, then to whoever wants them: a stamp check, a file.
+import { type Allocator, type FrameBuffer, READ, WRITE } from "../../frame/memory.ts";
+import { Consumer, type ConsumerOptions, type Readable } from "../consumer.ts";
+import type { FrameHeader, StreamInfo } from "./messages.ts";
+import type { Target, Waiting } from "./target.ts";
+
+export interface MemoryTargetOptions extends ConsumerOptions {
+  readonly allocator: Allocator;
+}
+
+interface Slot {
+  readonly buffer: FrameBuffer;
+  readonly readable: Readable;
+}
+
+/** `buffer_count` buffers of `sizeimage` bytes, as the sender has; each is made when a frame first needs it. */
+export class MemoryTarget implements Target {
+  readonly #stream: StreamInfo;
+  readonly #allocator: Allocator;
+  readonly #consumer: Consumer;
+  readonly #slots: (Slot | undefined)[];
+  readonly #owned = new DisposableStack();
+  #current: Slot | undefined;
+
+  constructor(stream: StreamInfo, options: MemoryTargetOptions, waiting: Waiting) {
+    this.#stream = stream;
+    this.#allocator = options.allocator;
+    this.#consumer = new Consumer(stream, options, waiting);
+    this.#slots = new Array(stream.bufferCount).fill(undefined);
+  }
+
+  begin(header: FrameHeader): number {
+    const index = header.index % this.#stream.bufferCount;
+    let slot = this.#slots[index];
+    if (slot === undefined) {
+      slot = this.#makeSlot();
+      this.#slots[index] = slot;
+    }
+    this.#current = slot;
+    slot.buffer.begin(WRITE);
+    return slot.buffer.mapping.address;
+  }
+
+  #makeSlot(): Slot {
+    const buffer = this.#owned.use(this.#allocator.allocate(this.#stream.sizeimage));
+    return { buffer, readable: this.#consumer.readable(buffer.mapping) };
+  }
+
+  complete(header: FrameHeader): boolean {
+    const slot = this.#current;
+    if (slot === undefined) throw new Error("a frame ended that never began");
+    slot.buffer.end(WRITE);
+    slot.buffer.begin(READ);
+    const taken = this.#consumer.take(slot.readable, header, this.#done);
+    if (taken) this.#done();
+    return taken;
+  }
+
+  readonly #done = (): void => {
+    this.#current?.buffer.end(READ);
+    this.#current = undefined;
+  };
+
+  [Symbol.dispose](): void {
+    this.#owned.dispose();
+  }
+}

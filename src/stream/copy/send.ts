@@ -1,0 +1,248 @@
+// One connection's worth of sending: hello, then a header and the frame's bytes for each frame, in one sendmsg
+// from where the camera put them. A frame is on loan until its last byte is gone.
+import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP } from "../../../ffi/epoll.ts";
+import { errno, SysError } from "../../../ffi/errno.ts";
+import type { Fd } from "../../../ffi/fd.ts";
+import { Gather } from "../../../ffi/gather.ts";
+import { addressOf } from "../../../ffi/libc.ts";
+import { finishSending, receive } from "../../../ffi/socket.ts";
+import type { StreamStats } from "../../cli/stats.ts";
+import { ProtocolError, SourceEnded } from "../../errors.ts";
+import type { Frame } from "../../frame/frame.ts";
+import { newest, type Source } from "../../frame/source.ts";
+import type { Loop, Watch } from "../../loop.ts";
+import { Course, untilEnded } from "../connection.ts";
+import { FRAME_MAGIC, type FrameHeader, frameHeader, hello, makeHello } from "./messages.ts";
+
+export interface TransmitOptions {
+  /** Send only the newest frame when several wait. */
+  readonly latest: boolean;
+  /** End after that many frames. */
+  readonly frames: number;
+  readonly stats: StreamStats;
+  /** Told of frames that `latest` passed over. */
+  readonly passed: (frames: number) => void;
+  /** A receiver that takes nothing of a message for so long is given up. */
+  readonly stallMs: number;
+}
+
+/** How long the frame under way may take to leave once a stop was asked for. */
+const LAST_FRAME_MS = 150;
+/** How long frames are sent in one turn of the loop before signals, timers and others have theirs. */
+const BURST_MS = 5;
+const SOURCE_EVENTS = EPOLLIN | EPOLLPRI;
+
+interface Slot {
+  readonly header: FrameHeader;
+  readonly gather: Gather;
+}
+
+/**
+ * Sends frames of `source`, which has been started, until there were enough ("done") or `signal` aborts
+ * ("stopped"). Throws SysError or ProtocolError when the receiver is gone, SourceEnded when the source is.
+ */
+export async function transmit(
+  loop: Loop,
+  socket: Fd,
+  source: Source,
+  options: TransmitOptions,
+  signal: AbortSignal,
+): Promise<"done" | "stopped"> {
+  using transmission = new Transmission(loop, socket, source, options);
+  return await untilEnded(transmission, signal);
+}
+
+class Transmission implements Disposable {
+  readonly #socket: Fd;
+  readonly #source: Source;
+  readonly #options: TransmitOptions;
+  /** Frames are taken while another is under way: a camera whose buffers are all full captures nothing new. */
+  readonly #live: boolean;
+  readonly #slots: readonly Slot[];
+  readonly #hello: Gather;
+  readonly #helloMessage;
+  readonly #course: Course<"done" | "stopped">;
+  readonly #watches = new DisposableStack();
+  readonly #socketWatch: Watch;
+  readonly #sourceWatch: Watch;
+  readonly #loop: Loop;
+  #sending: Gather;
+  #frame: Frame | undefined;
+  /** With `latest`: the newest frame that came while another was under way. */
+  #waiting: Frame | undefined;
+  #taken = 0;
+  #progressLeft = 0;
+  #progressMs = performance.now();
+  #stopping = false;
+  readonly #scratch = new Uint8Array(new ArrayBuffer(16));
+
+  constructor(loop: Loop, socket: Fd, source: Source, options: TransmitOptions) {
+    this.#loop = loop;
+    this.#socket = socket;
+    this.#source = source;
+    this.#options = options;
+    this.#live = options.latest && !source.onDemand;
+    this.#course = new Course(loop);
+    this.#slots = source.frames.map((frame) => {
+      const header = frameHeader.alloc();
+      header.magic = FRAME_MAGIC;
+      header.index = frame.index;
+      const pieces = [{ address: header.$address, length: frameHeader.size }, ...frame.pieces];
+      return { header, gather: new Gather(pieces) };
+    });
+    this.#helloMessage = makeHello(source.picture, source.frames.length);
+    this.#hello = new Gather([{ address: this.#helloMessage.$address, length: hello.size }]);
+    this.#sending = this.#hello;
+    this.#sourceWatch = this.#watches.use(
+      loop.watch(
+        source.fd,
+        0,
+        this.#course.handler((events) => this.#onSource(events)),
+      ),
+    );
+    this.#socketWatch = this.#watches.use(
+      loop.watch(
+        socket.number,
+        EPOLLOUT | EPOLLIN | EPOLLRDHUP,
+        this.#course.handler((events) => this.#onSocket(events)),
+      ),
+    );
+    this.#watches.use(
+      loop.every(
+        1000,
+        this.#course.handler(() => this.#checkStall()),
+      ),
+    );
+  }
+
+  /** Settles when the transmission is over. */
+  get ended(): Promise<"done" | "stopped"> {
+    return this.#course.ended;
+  }
+
+  /** No more frames; the one under way may still leave, so that the receiver sees a clean end. */
+  stop(): void {
+    this.#stopping = true;
+    if (this.#frame === undefined && this.#sending.left === 0) this.#finish("stopped");
+    else this.#watches.use(this.#loop.after(LAST_FRAME_MS, () => this.#finish("stopped")));
+  }
+
+  #finish(how: "done" | "stopped"): void {
+    finishSending(this.#socket);
+    this.#course.finish(how);
+  }
+
+  #onSource(events: number): void {
+    if ((events & EPOLLPRI) !== 0) this.#source.urgent?.();
+    const before = this.#taken;
+    if (this.#sending.left === 0) this.#pump();
+    else if (this.#live) this.#waiting = this.#take();
+    if ((events & (EPOLLERR | EPOLLHUP)) === 0 || this.#taken > before) return;
+    throw new SourceEnded(`poll ${this.#source.name}: the device reports an error (POLLERR)`, true);
+  }
+
+  #onSocket(events: number): void {
+    if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) !== 0) this.#checkPeer();
+    if ((events & EPOLLOUT) !== 0) this.#pump();
+  }
+
+  /** Sends what is under way, then frames for as long as there are some and the socket takes them. */
+  #pump(): void {
+    const untilMs = performance.now() + BURST_MS;
+    do {
+      const sent = this.#sending.send(this.#socket);
+      if (sent === "again") {
+        this.#waitFor(EPOLLOUT, this.#live ? SOURCE_EVENTS : EPOLLPRI);
+        return;
+      }
+      if (typeof sent === "number") throw new SysError("send", this.#socket.name, -sent);
+      if (this.#frame !== undefined) this.#sent(this.#frame);
+      if (this.#course.over) return;
+      const next = this.#take();
+      if (next === undefined) break;
+      this.#begin(next);
+    } while (performance.now() < untilMs);
+    if (this.#frame === undefined) this.#waitFor(0, SOURCE_EVENTS);
+    else this.#waitFor(EPOLLOUT, EPOLLPRI);
+  }
+
+  /** The frame to send next. With `latest` that is the newest of all, and older ones go straight back. */
+  #take(): Frame | undefined {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    const { latest, passed } = this.#options;
+    const next = latest ? newest(this.#source, passed) : this.#source.next();
+    if (next === undefined) return waiting;
+    this.#taken += 1;
+    if (waiting !== undefined) {
+      waiting[Symbol.dispose]();
+      passed(1);
+    }
+    return next;
+  }
+
+  #begin(frame: Frame): void {
+    const slot = this.#slots[frame.index];
+    if (slot === undefined) throw new RangeError(`frame ${frame.index} of ${this.#slots.length}`);
+    const { header, gather } = slot;
+    header.bytesused = frame.bytesused;
+    header.flags = frame.flags;
+    header.sequence = frame.sequence;
+    header.ts_sec = frame.tsSec;
+    header.ts_usec = frame.tsUsec;
+    // Only frames of one piece can be shorter than their buffer: those of rows are sent whole (capture/pieces.ts).
+    if (frame.pieces.length === 1) gather.rewind(frame.bytesused);
+    else gather.rewind();
+    this.#frame = frame;
+    this.#sending = gather;
+  }
+
+  #sent(frame: Frame): void {
+    this.#frame = undefined;
+    const { stats } = this.#options;
+    stats.frame(frame.bytesused);
+    if (frame.bytesused < this.#source.picture.sizeimage) stats.short += 1;
+    frame[Symbol.dispose]();
+    if (stats.frames >= this.#options.frames) this.#finish("done");
+    else if (this.#stopping) this.#finish("stopped");
+  }
+
+  #waitFor(socketEvents: number, sourceEvents: number): void {
+    this.#socketWatch.setEvents(socketEvents | EPOLLIN | EPOLLRDHUP);
+    this.#sourceWatch.setEvents(sourceEvents);
+  }
+
+  /** A receiver never says anything in this flow: what can be read is its end, or a mistake. */
+  #checkPeer(): void {
+    const r = receive(this.#socket, addressOf(this.#scratch), this.#scratch.length);
+    if (r === 0)
+      throw new ProtocolError(`${this.#socket.name}: the receiver closed the connection`);
+    if (r > 0)
+      throw new ProtocolError(`${this.#socket.name}: the receiver sent ${r} bytes, must be none`);
+    const code = -r;
+    if (code !== errno.EAGAIN) throw new SysError("recv", this.#socket.name, code);
+  }
+
+  #checkStall(): void {
+    const left = this.#sending.left;
+    const nowMs = performance.now();
+    if (left === 0 || left !== this.#progressLeft) {
+      this.#progressLeft = left;
+      this.#progressMs = nowMs;
+    } else if (nowMs - this.#progressMs >= this.#options.stallMs) {
+      const seconds = this.#options.stallMs / 1000;
+      throw new ProtocolError(
+        `${this.#socket.name}: the receiver took nothing for ${seconds} s, ${left} bytes of a message are left`,
+      );
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#course.drop();
+    this.#watches.dispose();
+    this.#frame?.[Symbol.dispose]();
+    this.#frame = undefined;
+    this.#waiting?.[Symbol.dispose]();
+    this.#waiting = undefined;
+  }
+}

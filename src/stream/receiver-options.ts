@@ -1,0 +1,89 @@
+// What the command lines of all receivers share: option rows, and what they come to.
+
+import type { Options, Values } from "../cli/options.ts";
+import type { StreamStats, Summary } from "../cli/stats.ts";
+import { UsageError } from "../errors.ts";
+import { StampChecker } from "../format/stamp.ts";
+import type { Loop } from "../loop.ts";
+import { type Output, openOutputWhenRead } from "../output/file.ts";
+import { playCommand } from "../output/play.ts";
+import type { ConsumerOptions } from "./consumer.ts";
+import type { ServeOptions } from "./serve.ts";
+import { type Address, allowList, parseAddress } from "./socket/address.ts";
+import { addressOptions, statsOptions } from "./stream-options.ts";
+
+/** Whom to serve, what to do with frames, what to say of it. */
+export const receivingOptions = {
+  ...addressOptions.listen,
+  output: {
+    short: "o",
+    type: "text",
+    value: "FILE",
+    help: "write frames there, - for stdout, YUV4MPEG2 for a name in .y4m",
+  },
+  frames: {
+    short: "n",
+    type: "integer",
+    min: 1,
+    max: Number.MAX_SAFE_INTEGER,
+    help: "end after so many frames",
+  },
+  verify: { type: "flag", help: "check the stamps of testsrc; fail at the first wrong frame" },
+  "max-frame": {
+    type: "integer",
+    min: 1,
+    max: 0xffff_ffff,
+    default: 67_108_864,
+    value: "BYTES",
+    help: "largest frame a sender may announce",
+  },
+  ...statsOptions,
+} as const satisfies Options;
+
+/** What `receivingOptions` come to. */
+export interface Receiving {
+  readonly address: Address;
+  /** What becomes of a frame's bytes; its output is there once `serving.prepare` has run. */
+  readonly consumer: ConsumerOptions;
+  readonly serving: Omit<ServeOptions, "receive"> &
+    Required<Pick<ServeOptions, "prepare" | "summary">>;
+}
+
+/** Reads the options of a receiver; what is opened later belongs to `owned`. Throws UsageError. */
+export function readReceiving(
+  values: Omit<Values<typeof receivingOptions>, "given">,
+  loop: Loop,
+  owned: DisposableStack,
+): Receiving {
+  const { keep, frames, stats, json } = values;
+  if (json && values.output === "-") throw new UsageError("--json and --output - both want stdout");
+  const address = parseAddress("--listen", values.listen, values.port);
+  if (values.allow.length > 0 && (address.kind === "unix" || address.kind === "vsock"))
+    throw new UsageError(`--allow is for IP addresses, not for --listen ${values.listen}`);
+  const allowed = allowList(values.allow);
+  const checker = values.verify ? new StampChecker() : undefined;
+  let output: Output | undefined;
+  const prepare = async (signal: AbortSignal) => {
+    if (values.output === undefined) return;
+    output = await openOutputWhenRead(loop, values.output, signal);
+    owned.use(output);
+  };
+  const summary = ({ fps }: StreamStats): Summary => {
+    output?.finish(fps);
+    const lines: string[] = [];
+    if (checker !== undefined) lines.push(`verified ${checker.verified} frames`);
+    if (output?.picture !== undefined && output.frames > 0)
+      lines.push(playCommand(output.name, output.picture, fps));
+    return { lines, fields: checker === undefined ? {} : { verified: checker.verified } };
+  };
+  return {
+    address,
+    consumer: {
+      checker,
+      get output() {
+        return output;
+      },
+    },
+    serving: { address, allowed, keep, frames, stats, json, prepare, summary },
+  };
+}

@@ -1,0 +1,167 @@
+// The receiver: a listener, one sender after the other, and what to do when one of them is wrong.
+import { SysError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { log } from "../cli/log.ts";
+import {
+  addLatency,
+  type StatsOptions,
+  StreamStats,
+  type Summary,
+  stampedUs,
+} from "../cli/stats.ts";
+import { ProtocolError, UnavailableError } from "../errors.ts";
+import { fourccName } from "../format/formats.ts";
+import type { Loop } from "../loop.ts";
+import type { StreamInfo } from "./copy/messages.ts";
+import { type ReceptionEnd, receiveStream } from "./copy/receive.ts";
+import type { CaptureTime, FrameFacts, OpenTarget, Waiting } from "./copy/target.ts";
+import type { Address } from "./socket/address.ts";
+import { Listener, type Peer } from "./socket/listener.ts";
+import { isSameHost } from "./socket/same-host.ts";
+
+/** Serves one connection. */
+export type Receive = (
+  loop: Loop,
+  socket: Fd,
+  hooks: {
+    /** Told when the stream is accepted. */
+    readonly started: (stream: StreamInfo) => void;
+    /** Told of each frame that was taken; answers whether more are wanted. */
+    readonly taken: (frame: FrameFacts) => boolean;
+    readonly captureTime: CaptureTime;
+  },
+  signal: AbortSignal,
+) => Promise<ReceptionEnd>;
+
+export interface ServeOptions extends StatsOptions {
+  readonly address: Address;
+  readonly allowed: (peer: string) => boolean;
+  readonly keep: boolean;
+  readonly receive: Receive;
+  /** Done once the address is ours and before it is announced: opens what a failed start must not touch. */
+  readonly prepare?: (signal: AbortSignal) => Promise<void>;
+  /** Told where it listens. */
+  readonly listening?: (name: string) => void;
+  /** Lines and fields for the summary, asked for at the end. */
+  readonly summary?: (stats: StreamStats) => Summary;
+}
+
+export interface ReceiverOptions extends Omit<ServeOptions, "receive"> {
+  readonly maxFrame: number;
+  readonly stallMs?: number;
+  readonly openTarget: OpenTarget;
+}
+
+/** Receives frames with their bytes: the copy flow. Ends as `serveSenders` does. */
+export function runReceiver(
+  loop: Loop,
+  options: ReceiverOptions,
+  signal: AbortSignal,
+): Promise<ReceptionEnd> {
+  const { maxFrame, stallMs = 10_000 } = options;
+  const receive: Receive = (on, socket, { captureTime, ...hooks }, stop) => {
+    const openTarget = (stream: StreamInfo, waiting: Waiting) =>
+      options.openTarget(stream, waiting, captureTime);
+    return receiveStream(on, socket, { maxFrame, stallMs, openTarget, ...hooks }, stop);
+  };
+  return serveSenders(loop, { ...options, receive }, signal);
+}
+
+/** Receives until the sender is gone (without --keep), there were enough frames, or `signal` aborts. Throws what ended it otherwise. */
+export async function serveSenders(
+  loop: Loop,
+  options: ServeOptions,
+  signal: AbortSignal,
+): Promise<ReceptionEnd> {
+  using listener = await Listener.open(loop, options.address, options.allowed, signal);
+  if (listener !== undefined) {
+    await options.prepare?.(signal);
+    log.info(`listening on ${listener.name}`);
+    options.listening?.(listener.name);
+  }
+  const counts = { drops: 0, errors: 0 };
+  using stats = new StreamStats(loop, options, () => counts);
+  const finish = (reason: string) => {
+    const { lines = [], fields = {} } = options.summary?.(stats) ?? {};
+    stats.finish(reason, lines, fields);
+  };
+  try {
+    for (;;) {
+      const peer = await listener?.next(signal);
+      if (peer === undefined) {
+        finish("stopped");
+        return "stopped";
+      }
+      try {
+        const end = await serve(loop, peer, options, stats, counts, signal);
+        if (end === "closed") log.info(`${peer.address.name} has gone`);
+        if (end !== "closed" || !options.keep) {
+          finish(end === "stopped" ? "stopped" : "done");
+          return end;
+        }
+      } catch (error) {
+        if (!options.keep || !isPeersFault(error, peer)) throw error;
+        counts.errors += 1;
+        log.warn(`${(error as Error).message}; waiting for the next sender`);
+      } finally {
+        stats.streaming = false;
+      }
+    }
+  } catch (error) {
+    finish("failed");
+    throw error;
+  }
+}
+
+/**
+ * A failed call on the connection, a wrong message, buffers we cannot reach: the next sender may do better. A full
+ * disk is ours.
+ */
+function isPeersFault(error: unknown, peer: Peer): boolean {
+  if (error instanceof ProtocolError || error instanceof UnavailableError) return true;
+  return error instanceof SysError && error.object === peer.socket.name;
+}
+
+async function serve(
+  loop: Loop,
+  peer: Peer,
+  options: ServeOptions,
+  stats: StreamStats,
+  counts: { drops: number; errors: number },
+  signal: AbortSignal,
+): Promise<ReceptionEnd> {
+  using socket = peer.socket;
+  // Timestamps of another host count from another boot.
+  const sameClock = isSameHost(socket);
+  const captureTime = ({ flags, ts_sec, ts_usec }: FrameFacts) =>
+    sameClock ? stampedUs(flags, ts_sec, ts_usec) : undefined;
+  let last = -1;
+  let sizeimage = 0;
+  const started = (stream: StreamInfo) => {
+    const { width, height, pixelformat, bufferCount } = stream;
+    sizeimage = stream.sizeimage;
+    const format = fourccName(pixelformat);
+    log.info(
+      `${peer.address.name} sends ${width}x${height} ${format}, ${sizeimage} bytes a frame, ${bufferCount} buffers`,
+    );
+    stats.record("started", {
+      peer: peer.address.name,
+      width,
+      height,
+      format,
+      sizeimage,
+      buffers: bufferCount,
+    });
+    stats.streaming = true;
+  };
+  const count = (header: FrameFacts) => {
+    const gap = header.sequence - last - 1;
+    if (last >= 0 && gap > 0 && gap < 0x1_0000_0000) counts.drops += gap;
+    last = header.sequence;
+    if (header.bytesused < sizeimage) stats.short += 1;
+    if (options.latency === undefined) addLatency(stats.latency, captureTime(header));
+    stats.frame(header.bytesused);
+    return options.frames === undefined || stats.frames < options.frames;
+  };
+  return await options.receive(loop, socket, { started, taken: count, captureTime }, signal);
+}

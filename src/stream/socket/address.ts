@@ -1,0 +1,108 @@
+// Addresses as people write them: IPv4, IPv6, a host name, unix:/path, vsock:CID.
+import { lookup } from "node:dns/promises";
+import { BlockList, isIP } from "node:net";
+import { VMADDR_CID_ANY } from "../../../ffi/linux/socket.ts";
+import { inetAddress, type Sockaddr, unixAddress, vsockAddress } from "../../../ffi/sockaddr.ts";
+import { UnavailableError, UsageError } from "../../errors.ts";
+import type { Loop } from "../../loop.ts";
+
+/** An address that was understood; host names are looked up when it is used. */
+export interface Address {
+  readonly text: string;
+  readonly kind: "inet" | "name" | "unix" | "vsock";
+  /** Path of a Unix socket. */
+  readonly path?: string;
+  resolve(): Promise<readonly Sockaddr[]>;
+}
+
+/** Understands `text`. `option` is for the error text. Throws UsageError. */
+export function parseAddress(option: string, text: string, port: number | undefined): Address {
+  const fixed = (kind: Address["kind"], make: () => Sockaddr, path?: string): Address => {
+    try {
+      const address = make();
+      return { text: address.name, kind, resolve: async () => [address], ...(path && { path }) };
+    } catch (error) {
+      throw new UsageError(`${option} ${text}: ${(error as Error).message}`);
+    }
+  };
+  if (text.startsWith("unix:")) {
+    const path = text.slice("unix:".length);
+    return fixed("unix", () => unixAddress(path), path);
+  }
+  if (port === undefined) throw new UsageError("--port is required (1 to 65535)");
+  if (text.startsWith("vsock:")) {
+    const cid = vsockCid(option, text.slice("vsock:".length));
+    return fixed("vsock", () => vsockAddress(cid, port));
+  }
+  const host = /^\[(.*)\]$/.exec(text)?.[1] ?? text;
+  if (isIP(host.split("%")[0] ?? "") !== 0) return fixed("inet", () => inetAddress(host, port));
+  if (!/^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?$/.test(host)) {
+    throw new UsageError(
+      `${option} must be an IP address, a host name, unix:/path or vsock:CID, got "${text}"`,
+    );
+  }
+  return { text: `${host}:${port}`, kind: "name", resolve: () => lookUp(host, port) };
+}
+
+function vsockCid(option: string, text: string): number {
+  if (text === "any" || text === "-1") return VMADDR_CID_ANY;
+  const cid = Number(text);
+  if (!/^\d+$/.test(text) || cid > 0xffff_ffff) {
+    throw new UsageError(
+      `${option} vsock:CID needs a context id of 0 to 4294967295 or "any", got "${text}"`,
+    );
+  }
+  return cid;
+}
+
+async function lookUp(host: string, port: number): Promise<Sockaddr[]> {
+  try {
+    const found = await lookup(host, { all: true });
+    return found.map(({ address }) => inetAddress(address, port));
+  } catch (error) {
+    const code = (error as { code?: string }).code ?? "no answer";
+    throw new UnavailableError(`lookup ${host}: ${code}; check the name or use an IP address`);
+  }
+}
+
+/** What the address stands for; nothing when `signal` aborts before a name server has answered. Throws UnavailableError. */
+export async function resolveUnless(
+  loop: Loop,
+  address: Address,
+  signal: AbortSignal,
+): Promise<readonly Sockaddr[]> {
+  const { promise, resolve, reject } = loop.promise<readonly Sockaddr[]>();
+  const abort = () => resolve([]);
+  signal.addEventListener("abort", abort, { once: true });
+  if (signal.aborted) abort();
+  address.resolve().then(resolve, reject);
+  try {
+    return await promise;
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
+
+/** Which peers may connect. Throws UsageError for text that is no IP address or CIDR block. */
+export function allowList(blocks: readonly string[]): (peer: string) => boolean {
+  if (blocks.length === 0) return () => true;
+  const list = new BlockList();
+  for (const block of blocks) {
+    const [address = "", prefix, ...rest] = block.split("/");
+    const family = isIP(address);
+    const bits = prefix === undefined ? (family === 6 ? 128 : 32) : Number(prefix);
+    const most = family === 6 ? 128 : 32;
+    const numeric = prefix === undefined || /^\d+$/.test(prefix);
+    if (family === 0 || rest.length > 0 || !numeric || bits > most) {
+      throw new UsageError(
+        `--allow must be an IP address or CIDR block like 10.0.0.0/8, got "${block}"`,
+      );
+    }
+    list.addSubnet(address, bits, family === 6 ? "ipv6" : "ipv4");
+  }
+  return (peer) => {
+    const host = /^\[(.*)\]:\d+$/.exec(peer)?.[1] ?? peer.replace(/:\d+$/, "");
+    const family = isIP(host);
+    return family !== 0 && list.check(host, family === 6 ? "ipv6" : "ipv4");
+  };
+}

@@ -1,0 +1,130 @@
+// The listening side: one address, one sender at a time, from those who are allowed.
+import { lstatSync, unlinkSync } from "node:fs";
+import { EPOLLIN } from "../../../ffi/epoll.ts";
+import type { SysError } from "../../../ffi/errno.ts";
+import type { Fd } from "../../../ffi/fd.ts";
+import { AF_INET, AF_INET6 } from "../../../ffi/linux/socket.ts";
+import type { Sockaddr } from "../../../ffi/sockaddr.ts";
+import { accept, isServed, keepAlive, listenOn, localAddress } from "../../../ffi/socket.ts";
+import { log } from "../../cli/log.ts";
+import { needed, UnavailableError } from "../../errors.ts";
+import type { Loop } from "../../loop.ts";
+import { type Address, resolveUnless } from "./address.ts";
+
+/** A sender that was let in. */
+export interface Peer {
+  readonly socket: Fd;
+  readonly address: Sockaddr;
+}
+
+export class Listener implements Disposable {
+  /** Where it listens, with the port that "any port" became. */
+  readonly name: string;
+  readonly #socket: Fd;
+  readonly #loop: Loop;
+  readonly #allowed: (peer: string) => boolean;
+  readonly #path: { readonly path: string; readonly inode: number } | undefined;
+
+  private constructor(loop: Loop, socket: Fd, allowed: (peer: string) => boolean, path?: string) {
+    this.#loop = loop;
+    this.#socket = socket;
+    this.#allowed = allowed;
+    this.name = path === undefined ? localAddress(socket).name : `unix:${path}`;
+    this.#path = path === undefined ? undefined : { path, inode: lstatSync(path).ino };
+  }
+
+  /** Listens on `address`. A Unix socket that nobody serves any more is replaced, a live one never. Undefined when `signal` aborts first. Throws UnavailableError. */
+  static async open(
+    loop: Loop,
+    address: Address,
+    allowed: (peer: string) => boolean,
+    signal: AbortSignal,
+  ): Promise<Listener | undefined> {
+    const [at] = await resolveUnless(loop, address, signal);
+    if (signal.aborted) return undefined;
+    if (at === undefined) throw new UnavailableError(`${address.text}: the name has no address`);
+    if (address.path !== undefined) removeStale(address.path, at);
+    const socket = needed(() => listenOn(at), listenAdvice);
+    return new Listener(loop, socket, allowed, address.path);
+  }
+
+  /** The next sender that is allowed; undefined when `signal` aborts first. */
+  async next(signal: AbortSignal): Promise<Peer | undefined> {
+    const { promise, resolve, reject } = this.#loop.promise<Peer | undefined>();
+    let open = true; // one at a time: the others wait in the backlog
+    const tryAccept = () => {
+      try {
+        const peer = this.#accept();
+        if (peer === undefined) return;
+        open = false;
+        resolve(peer);
+      } catch (error) {
+        reject(error);
+      }
+    };
+    const abort = () => resolve(undefined);
+    signal.addEventListener("abort", abort, { once: true });
+    if (signal.aborted) abort();
+    using _watch = this.#loop.watch(this.#socket.number, EPOLLIN, () => {
+      if (open) tryAccept();
+    });
+    try {
+      return await promise;
+    } finally {
+      signal.removeEventListener("abort", abort);
+    }
+  }
+
+  #accept(): Peer | undefined {
+    for (;;) {
+      const peer = accept(this.#socket);
+      if (peer === undefined) return undefined;
+      const { socket, peer: address } = peer;
+      const inet = address.family === AF_INET || address.family === AF_INET6;
+      if (inet && !this.#allowed(address.name)) {
+        log.warn(`${address.name} is not in --allow, refused`);
+        socket[Symbol.dispose]();
+        continue;
+      }
+      if (inet) keepAlive(socket);
+      return { socket, address };
+    }
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#socket.closed) return;
+    this.#socket[Symbol.dispose]();
+    if (this.#path === undefined) return;
+    const now = lstatSync(this.#path.path, { throwIfNoEntry: false });
+    if (now?.ino === this.#path.inode) unlinkSync(this.#path.path);
+  }
+}
+
+const listenAdvice = ({ code }: SysError): string => {
+  if (code === "EADDRINUSE") return "another program listens there: choose another --port";
+  if (code === "ENOENT") return "make the folder first, or choose another path";
+  if (code === "ENODEV" || code === "EAFNOSUPPORT")
+    return "this host lacks that kind of address: use another --listen";
+  if (code === "EADDRNOTAVAIL") return "this host has no such address: choose another --listen";
+  if (code === "EACCES")
+    return "choose a port from 1024 on, a folder you may write to, or run as root";
+  return "";
+};
+
+/** Makes way for a socket at `path`. Throws UnavailableError when something alive, or no socket at all, is there. */
+function removeStale(path: string, at: Sockaddr): void {
+  const there = lstatSync(path, { throwIfNoEntry: false });
+  if (there === undefined) return;
+  if (!there.isSocket()) {
+    throw new UnavailableError(
+      `bind unix:${path}: something that is no socket is there; remove it or choose another path`,
+    );
+  }
+  if (!needed(() => isServed(at), listenAdvice)) {
+    unlinkSync(path);
+    return;
+  }
+  throw new UnavailableError(
+    `bind unix:${path}: another program listens there; stop it or choose another path`,
+  );
+}

@@ -1,0 +1,62 @@
+// Option rows that several tools share.
+import type { Options } from "../cli/options.ts";
+
+const port = {
+  short: "p",
+  type: "integer",
+  min: 1,
+  max: 65535,
+  help: "TCP or vsock port",
+} as const;
+
+/** Where to connect to, and where to listen. */
+export const addressOptions = {
+  connect: {
+    address: {
+      short: "a",
+      type: "text",
+      required: true,
+      value: "ADDRESS",
+      help: "receiver: IPv4, IPv6, host name, unix:/path or vsock:CID",
+    },
+    port,
+    "connect-timeout": {
+      short: "t",
+      type: "integer",
+      min: 1,
+      max: 3_600_000,
+      default: 3000,
+      value: "MS",
+      help: "milliseconds a connection attempt may take",
+    },
+  },
+  listen: {
+    listen: {
+      short: "l",
+      type: "text",
+      default: "0.0.0.0",
+      value: "ADDRESS",
+      help: "IPv4, IPv6, host name, unix:/path, vsock:CID or vsock:any",
+    },
+    port,
+    allow: {
+      type: "list",
+      value: "CIDR",
+      help: "only senders from there, 10.0.0.0/8 for example; may be repeated",
+    },
+    keep: { type: "flag", help: "serve the next sender when one has gone" },
+  },
+} as const satisfies Record<string, Options>;
+
+/** What is said of a running stream, and how. */
+export const statsOptions = {
+  stats: {
+    type: "number",
+    min: 0,
+    max: 86_400,
+    default: 1,
+    value: "SECONDS",
+    help: "seconds between statistics lines; 0: only the summary",
+  },
+  json: { type: "flag", help: "one JSON object per record on stdout: started, stats, stopped" },
+} as const satisfies Options;

@@ -1,0 +1,272 @@
+// One connection's worth of the zero-copy receiver: hello, a handle per buffer, then frames of 48 bytes whose pictures
+// are read where they are; each is acknowledged when it has been read.
+
+import { receiveWithDescriptors } from "../../../ffi/descriptors.ts";
+import { EPOLLIN, EPOLLOUT } from "../../../ffi/epoll.ts";
+import { errno, SysError } from "../../../ffi/errno.ts";
+import type { Fd } from "../../../ffi/fd.ts";
+import { receive } from "../../../ffi/socket.ts";
+import { ProtocolError } from "../../errors.ts";
+import type { Borrowed, Handle, Importer } from "../../frame/sharing.ts";
+import type { Loop, Watch } from "../../loop.ts";
+import { Course, untilEnded } from "../connection.ts";
+import { checkHello, FRAME_MAGIC, hello, type StreamInfo } from "../copy/messages.ts";
+import type { ReceptionEnd } from "../copy/receive.ts";
+import { Inbox } from "../inbox.ts";
+import { Outbox } from "../outbox.ts";
+import { sendAtOnce } from "../socket/same-host.ts";
+import {
+  checkHandle,
+  checkZcFrame,
+  handleMessage,
+  idOf,
+  shareOf,
+  wordsOf,
+  type ZcFrame,
+  zcAck,
+  zcFrame,
+} from "./messages.ts";
+import type { OpenView, ViewTarget } from "./view-target.ts";
+
+export interface BorrowOptions {
+  readonly maxFrame: number;
+  /** A sender that is silent for so long in the middle of a message is given up. */
+  readonly stallMs: number;
+  /** What takes handles, by their kind. */
+  readonly importers: readonly Importer[];
+  readonly openView: OpenView;
+  /** Told when the hello was accepted and every handle taken. */
+  readonly started: (stream: StreamInfo) => void;
+  /** Told of each frame that was read; answers whether more are wanted. */
+  readonly taken: (frame: ZcFrame) => boolean;
+}
+
+/** Frames read in one turn of the loop before others have theirs. */
+const BURST = 64;
+
+/**
+ * Reads a stream until the sender closes between two messages ("closed"), there were enough frames or `signal`
+ * aborts. Every buffer is unmapped when it settles. Throws ProtocolError, UnavailableError or SysError.
+ */
+export async function borrowFrames(
+  loop: Loop,
+  socket: Fd,
+  options: BorrowOptions,
+  signal: AbortSignal,
+): Promise<ReceptionEnd> {
+  using borrowing = new Borrowing(loop, socket, options);
+  return await untilEnded(borrowing, signal);
+}
+
+interface Held {
+  readonly high: number;
+  readonly low: number;
+  readonly most: number;
+}
+
+class Borrowing implements Disposable {
+  readonly #socket: Fd;
+  readonly #options: BorrowOptions;
+  readonly #course: Course<ReceptionEnd>;
+  readonly #watches = new DisposableStack();
+  readonly #buffers = new DisposableStack();
+  readonly #passed: Fd[] = [];
+  readonly #watch: Watch;
+  readonly #hello = hello.alloc();
+  readonly #handle = handleMessage.alloc();
+  readonly #frame = zcFrame.alloc();
+  readonly #ack = zcAck.alloc();
+  readonly #inbox = new Inbox("frame", BURST, zcFrame.size);
+  readonly #outbox = new Outbox(BURST, zcAck.size);
+  readonly #borrowed: Borrowed[] = [];
+  readonly #held: Held[] = [];
+  readonly #ids = new Set<bigint>();
+  #stream: StreamInfo | undefined;
+  #view: ViewTarget | undefined;
+  #got = 0; // bytes of the hello or handle that is coming in
+  #paused = false;
+  #progress = -1;
+  #progressMs = performance.now();
+
+  constructor(loop: Loop, socket: Fd, options: BorrowOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    sendAtOnce(socket);
+    this.#course = new Course(loop);
+    this.#ack.magic = FRAME_MAGIC;
+    this.#watch = this.#watches.use(
+      loop.watch(
+        socket.number,
+        EPOLLIN,
+        this.#course.handler(() => this.#onSocket()),
+      ),
+    );
+    this.#watches.use(
+      loop.every(
+        1000,
+        this.#course.handler(() => this.#checkStall()),
+      ),
+    );
+  }
+
+  /** Settles when it is over. */
+  get ended(): Promise<ReceptionEnd> {
+    return this.#course.ended;
+  }
+
+  stop(): void {
+    this.#course.finish("stopped");
+  }
+
+  #onSocket(): void {
+    while (this.#view === undefined && !this.#course.over) if (!this.#greet()) return;
+    if (!this.#course.over) this.#readFrames();
+  }
+
+  /** Takes in what is there of the hello and the handles; whether there may be more. */
+  #greet(): boolean {
+    const part = this.#stream === undefined ? "hello" : "handle";
+    const message = part === "hello" ? this.#hello : this.#handle;
+    const size = message.$bytes.length;
+    const at = message.$address + this.#got;
+    const left = size - this.#got;
+    const r =
+      part === "hello"
+        ? receive(this.#socket, at, left)
+        : receiveWithDescriptors(this.#socket, at, left, this.#passed);
+    if (r === -errno.EAGAIN || r === -errno.EINTR) return false;
+    if (r < 0) throw new SysError("recv", this.#socket.name, -r);
+    if (r === 0) {
+      const name = this.#socket.name;
+      throw new ProtocolError(
+        `${name}: closed after ${this.#got} of the ${size} bytes of a ${part}`,
+      );
+    }
+    this.#got += r;
+    if (this.#passed.length > 1) {
+      throw new ProtocolError(`handle: ${this.#passed.length} descriptors came with it, not one`);
+    }
+    if (this.#got < size) return true;
+    this.#got = 0;
+    if (this.#stream === undefined) this.#stream = checkHello(this.#hello, this.#options.maxFrame);
+    else this.#takeHandle(this.#stream);
+    return true;
+  }
+
+  #takeHandle(stream: StreamInfo): void {
+    const handle = checkHandle(this.#handle);
+    if (this.#ids.has(handle.id)) {
+      throw new ProtocolError(`handle: handle_id ${handle.id} came twice`);
+    }
+    this.#ids.add(handle.id);
+    const passed = this.#passed.pop();
+    const borrowed = this.#buffers.use(
+      this.#importer(handle, passed).import(handle, stream, passed),
+    );
+    this.#borrowed.push(borrowed);
+    const most = Math.min(borrowed.memory.length, stream.sizeimage);
+    this.#held.push({ ...wordsOf(handle.id), most });
+    if (this.#held.length < stream.bufferCount) return;
+    const waiting = {
+      ready: () => this.#course.run(() => this.#resume()),
+      failed: (error: unknown) => this.#course.fail(error),
+    };
+    this.#view = this.#buffers.use(this.#options.openView(stream, this.#borrowed, waiting));
+    this.#options.started(stream);
+  }
+
+  #importer(handle: Handle, passed: Fd | undefined): Importer {
+    const importer = this.#options.importers.find(({ kind }) => kind === handle.kind);
+    if (importer !== undefined) return importer;
+    passed?.[Symbol.dispose]();
+    const takes = this.#options.importers.map(({ kind }) => shareOf(kind)).join(", ");
+    throw new ProtocolError(
+      `handle: the sender has --share ${shareOf(handle.kind)}, this receiver takes ${takes}; give both the same`,
+    );
+  }
+
+  #readFrames(): void {
+    for (let i = 0; i < BURST && !this.#paused && !this.#course.over; i++) {
+      if (!this.#outbox.takes(zcAck.size)) break;
+      if (this.#inbox.take(this.#frame.$bytes)) {
+        this.#read();
+        continue;
+      }
+      const filled = this.#inbox.fill(this.#socket);
+      if (filled === "nothing") break;
+      if (filled === "closed") this.#course.finish("closed");
+    }
+    if (!this.#course.over) this.#watchSocket();
+  }
+
+  /** Another turn is due while there are whole frames left, when acknowledgements wait, or when more comes in. */
+  #watchSocket(): void {
+    const flushed = this.#outbox.flush(this.#socket);
+    const reading = this.#paused || !this.#outbox.takes(zcAck.size) ? 0 : EPOLLIN;
+    const wholeLeft = !this.#paused && this.#inbox.ready;
+    this.#watch.setEvents(reading | (flushed && !wholeLeft ? 0 : EPOLLOUT));
+  }
+
+  #read(): void {
+    const frame = this.#frame;
+    checkZcFrame(frame, this.#stream?.sizeimage ?? 0);
+    const index = this.#find(frame);
+    if (this.#view?.take(index, frame) === false) this.#paused = true;
+    else this.#acknowledge();
+  }
+
+  /** Number of the buffer a frame is in. */
+  #find(frame: ZcFrame): number {
+    const { handle_high: high, handle_low: low, bytesused } = frame;
+    for (let i = 0; i < this.#held.length; i++) {
+      const held = this.#held[i];
+      if (held?.low !== low || held.high !== high) continue;
+      if (bytesused <= held.most) return i;
+      throw new ProtocolError(
+        `frame: bytesused is ${bytesused}, buffer ${idOf(high, low)} has ${held.most}`,
+      );
+    }
+    throw new ProtocolError(`frame: handle_id ${idOf(high, low)} is none of this stream`);
+  }
+
+  /** The frame has been read: its buffer may be written again. */
+  #acknowledge(): void {
+    const { handle_high, handle_low, sequence_high, sequence_low } = this.#frame;
+    this.#ack.handle_high = handle_high;
+    this.#ack.handle_low = handle_low;
+    this.#ack.sequence_high = sequence_high;
+    this.#ack.sequence_low = sequence_low;
+    this.#outbox.push(this.#ack.$bytes);
+    this.#outbox.flush(this.#socket);
+    if (!this.#options.taken(this.#frame)) this.#course.finish("enough");
+  }
+
+  #resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#acknowledge();
+    if (!this.#course.over) this.#watchSocket();
+  }
+
+  #checkStall(): void {
+    const progress = this.#view === undefined ? this.#got + 1 : this.#inbox.part;
+    const nowMs = performance.now();
+    if (progress === 0 || this.#paused || progress !== this.#progress) {
+      this.#progress = progress;
+      this.#progressMs = nowMs;
+    } else if (nowMs - this.#progressMs >= this.#options.stallMs) {
+      const seconds = this.#options.stallMs / 1000;
+      throw new ProtocolError(
+        `${this.#socket.name}: silent for ${seconds} s in the middle of a message`,
+      );
+    }
+  }
+
+  /** Unmaps everything, so that the sender, who sees the connection close after it, has its buffers to itself. */
+  [Symbol.dispose](): void {
+    this.#course.drop();
+    this.#watches.dispose();
+    for (const fd of this.#passed.splice(0)) fd[Symbol.dispose]();
+    this.#buffers.dispose();
+  }
+}

@@ -1,0 +1,53 @@
+// The first thing a zero-copy sender says: the hello, and a handle per buffer, with its descriptor where it has one.
+
+import { sendWithDescriptors } from "../../../ffi/descriptors.ts";
+import { errno, SysError } from "../../../ffi/errno.ts";
+import type { Fd } from "../../../ffi/fd.ts";
+import { addressOf } from "../../../ffi/libc.ts";
+import { send } from "../../../ffi/socket.ts";
+import type { SharedSource } from "../../frame/sharing.ts";
+import { makeHello } from "../copy/messages.ts";
+import { makeHandle } from "./messages.ts";
+
+interface Part {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly descriptor: number | undefined;
+}
+
+export class Greeting {
+  readonly #parts: readonly Part[];
+  #part = 0;
+  #sent = 0;
+
+  constructor({ picture, frames, exporter }: SharedSource) {
+    const hello = { bytes: makeHello(picture, frames.length).$bytes, descriptor: undefined };
+    const handles = exporter.handles.map((handle, i) => ({
+      bytes: makeHandle(handle).$bytes,
+      descriptor: exporter.descriptor(i),
+    }));
+    this.#parts = [hello, ...handles];
+  }
+
+  /** Sends as much as the socket takes; whether all is gone. Throws SysError. */
+  flush(socket: Fd): boolean {
+    for (;;) {
+      const part = this.#parts[this.#part];
+      if (part === undefined) return true;
+      const r = this.#send(socket, part);
+      if (r === -errno.EAGAIN) return false;
+      if (r === -errno.EINTR) continue;
+      if (r < 0) throw new SysError("send", socket.name, -r);
+      this.#sent += r;
+      if (this.#sent < part.bytes.length) continue;
+      this.#part += 1;
+      this.#sent = 0;
+    }
+  }
+
+  #send(socket: Fd, { bytes, descriptor }: Part): number {
+    const at = addressOf(bytes) + this.#sent;
+    const left = bytes.length - this.#sent;
+    if (descriptor === undefined || this.#sent > 0) return send(socket, at, left);
+    return sendWithDescriptors(socket, at, left, [descriptor]);
+  }
+}

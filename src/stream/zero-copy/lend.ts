@@ -1,0 +1,289 @@
+// One connection's worth of the zero-copy sender: hello, handles, then a frame's 48 bytes for each picture. Its buffer
+// goes back to the camera when the receiver's acknowledgement comes, or when the connection that held it is gone.
+import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP } from "../../../ffi/epoll.ts";
+import type { Fd } from "../../../ffi/fd.ts";
+import { finishSending } from "../../../ffi/socket.ts";
+import { log } from "../../cli/log.ts";
+import { addLatency, type StreamStats, stampedUs } from "../../cli/stats.ts";
+import { ProtocolError, SourceEnded } from "../../errors.ts";
+import type { Frame } from "../../frame/frame.ts";
+import type { SharedSource } from "../../frame/sharing.ts";
+import type { Loop, Watch } from "../../loop.ts";
+import { Course, untilEnded } from "../connection.ts";
+import { FRAME_MAGIC } from "../copy/messages.ts";
+import { Inbox } from "../inbox.ts";
+import { Outbox } from "../outbox.ts";
+import { sendAtOnce } from "../socket/same-host.ts";
+import { Greeting } from "./greeting.ts";
+import { LentBuffers } from "./lent-buffers.ts";
+import { wordsOf, zcAck, zcFrame } from "./messages.ts";
+
+/** What became of lent frames, over all connections. */
+export interface LendCounts {
+  /** Acknowledged. */
+  returned: number;
+  /** Acknowledged with a status other than 0: the receiver could not use the frame. */
+  refused: number;
+  /** Not acknowledged in time. */
+  overdue: number;
+  /** Acknowledged after they were taken back. */
+  late: number;
+}
+
+export interface LendOptions {
+  /** End after that many frames. */
+  readonly frames: number;
+  readonly stats: StreamStats;
+  readonly ackTimeoutMs: number;
+  /** Take buffers back after the time-out instead of leaving them lent. */
+  readonly requeue: boolean;
+  readonly counts: LendCounts;
+  /** Most frames under way; without it all buffers but one. */
+  readonly inFlight?: number;
+}
+
+/** How long the receiver may take to hand everything back and close, once all is sent, or a stop was asked for. */
+const DONE_MS = 1000;
+const STOP_MS = 150;
+type End = "done" | "stopped";
+
+/**
+ * Lends frames of `source`, which has been started, until there were enough ("done") or `signal` aborts ("stopped").
+ * All frames are home when it settles. Throws SysError or ProtocolError when the receiver is gone, SourceEnded when
+ * the source is.
+ */
+export async function lendFrames(
+  loop: Loop,
+  socket: Fd,
+  source: SharedSource,
+  options: LendOptions,
+  signal: AbortSignal,
+): Promise<End> {
+  using lending = new Lending(loop, socket, source, options);
+  return await untilEnded(lending, signal);
+}
+
+class Lending implements Disposable {
+  readonly #loop: Loop;
+  readonly #socket: Fd;
+  readonly #source: SharedSource;
+  readonly #options: LendOptions;
+  readonly #course: Course<End>;
+  readonly #watches = new DisposableStack();
+  readonly #socketWatch: Watch;
+  readonly #sourceWatch: Watch;
+  readonly #greeting: Greeting;
+  readonly #lent: LentBuffers;
+  readonly #words: readonly { readonly high: number; readonly low: number }[];
+  readonly #inFlight: number;
+  readonly #outbox: Outbox;
+  readonly #inbox: Inbox;
+  readonly #frame = zcFrame.alloc();
+  readonly #ack = zcAck.alloc();
+  #sent = 0;
+  #greeted = false;
+  /** The loop tells of new frames: nobody needs to look for them at other times. */
+  #watchingSource = false;
+  #warned = false;
+  #leaving: End | undefined;
+  #finished = false;
+
+  constructor(loop: Loop, socket: Fd, source: SharedSource, options: LendOptions) {
+    this.#loop = loop;
+    this.#socket = socket;
+    this.#source = source;
+    sendAtOnce(socket);
+    this.#options = options;
+    this.#course = new Course(loop);
+    const { length } = source.frames;
+    const ids = source.exporter.handles.map(({ id }) => id);
+    this.#greeting = new Greeting(source);
+    this.#lent = new LentBuffers(ids);
+    this.#words = ids.map(wordsOf);
+    this.#inFlight = Math.min(
+      options.inFlight ?? Number.POSITIVE_INFINITY,
+      Math.max(1, length - 1),
+    );
+    this.#outbox = new Outbox(2 * length, zcFrame.size);
+    this.#inbox = new Inbox("ack", 2 * length, zcAck.size);
+    this.#frame.magic = FRAME_MAGIC;
+    const { ackTimeoutMs } = options;
+    this.#sourceWatch = this.#watches.use(
+      loop.watch(
+        source.fd,
+        0,
+        this.#course.handler((events) => this.#onSource(events)),
+      ),
+    );
+    this.#socketWatch = this.#watches.use(
+      loop.watch(
+        socket.number,
+        EPOLLOUT | EPOLLIN | EPOLLRDHUP,
+        this.#course.handler((events) => this.#onSocket(events)),
+      ),
+    );
+    const period = Math.min(1000, Math.max(10, ackTimeoutMs / 2));
+    this.#watches.use(
+      loop.every(
+        period,
+        this.#course.handler(() => this.#checkOverdue()),
+      ),
+    );
+  }
+
+  /** Settles when it is over. */
+  get ended(): Promise<End> {
+    return this.#course.ended;
+  }
+
+  /** Lends nothing more; the receiver has a moment to hand back what it holds, and to close. */
+  stop(): void {
+    this.#leave("stopped");
+    this.#course.run(() => this.#pump());
+  }
+
+  #leave(how: End): void {
+    this.#leaving ??= how;
+    const patienceMs = how === "stopped" ? STOP_MS : Math.max(DONE_MS, this.#options.ackTimeoutMs);
+    this.#watches.use(this.#loop.after(patienceMs, () => this.#finish()));
+  }
+
+  #finish(): void {
+    if (this.#course.over) return;
+    finishSending(this.#socket);
+    this.#course.finish(this.#leaving ?? "done");
+  }
+
+  #onSource(events: number): void {
+    if ((events & EPOLLPRI) !== 0) this.#source.urgent?.();
+    const before = this.#sent;
+    this.#pump(true);
+    if ((events & (EPOLLERR | EPOLLHUP)) === 0 || this.#sent > before) return;
+    throw new SourceEnded(`poll ${this.#source.name}: the device reports an error (POLLERR)`, true);
+  }
+
+  #onSocket(events: number): void {
+    if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) !== 0) this.#readAcks();
+    if (!this.#course.over) this.#pump();
+  }
+
+  /**
+   * Lends what the source has and the receiver has room for, and sends what tells it so. A camera's frames come one a
+   * turn: to ask it for another one costs as much as the loop's next turn.
+   */
+  #pump(hasFrame = !this.#watchingSource): void {
+    if (!this.#greeted && !this.#greeting.flush(this.#socket)) {
+      this.#waitFor(EPOLLOUT, false);
+      return;
+    }
+    this.#greeted = true;
+    for (let more = hasFrame; more && this.#mayLend(); more = this.#source.onDemand === true) {
+      const frame = this.#source.next();
+      if (frame === undefined) break;
+      this.#lend(frame);
+    }
+    const flushed = this.#outbox.flush(this.#socket);
+    if (this.#leaving !== undefined && flushed && this.#lent.count === 0) this.#closeOurSide();
+    this.#waitFor(flushed ? 0 : EPOLLOUT, this.#mayLend());
+  }
+
+  #mayLend(): boolean {
+    if (this.#leaving !== undefined || this.#lent.count >= this.#inFlight) return false;
+    return this.#outbox.takes(zcFrame.size);
+  }
+
+  #lend(frame: Frame): void {
+    const words = this.#words[frame.index];
+    if (words === undefined) throw new RangeError(`frame ${frame.index} has no handle`);
+    this.#lent.lend(frame, performance.now());
+    const message = this.#frame;
+    message.buffer_index = frame.index;
+    message.bytesused = frame.bytesused;
+    message.flags = frame.flags;
+    message.handle_high = words.high;
+    message.handle_low = words.low;
+    message.sequence = frame.sequence;
+    message.ts_sec = frame.tsSec;
+    message.ts_usec = frame.tsUsec;
+    this.#outbox.push(message.$bytes);
+    this.#sent += 1;
+    const { stats, frames } = this.#options;
+    stats.frame(frame.bytesused);
+    if (frame.bytesused < this.#source.picture.sizeimage) stats.short += 1;
+    if (stats.frames >= frames) this.#leave("done");
+  }
+
+  /** Everything is sent and home: the receiver unmaps, closes, and we see its end. */
+  #closeOurSide(): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    finishSending(this.#socket);
+  }
+
+  #readAcks(): void {
+    for (;;) {
+      while (this.#inbox.take(this.#ack.$bytes)) this.#settle();
+      const filled = this.#inbox.fill(this.#socket);
+      if (filled === "nothing") return;
+      if (filled === "some") continue;
+      const { count } = this.#lent;
+      if (this.#leaving === undefined || count > 0) {
+        const held = count > 0 ? `, ${count} frames were lent to it` : "";
+        throw new ProtocolError(`${this.#socket.name}: the receiver closed the connection${held}`);
+      }
+      this.#finish();
+      return;
+    }
+  }
+
+  #settle(): void {
+    const { counts, stats } = this.#options;
+    const frame = this.#lent.settle(this.#ack);
+    if (frame === undefined) {
+      counts.late += 1;
+      return;
+    }
+    counts.returned += 1;
+    if (this.#ack.status !== 0) counts.refused += 1;
+    addLatency(stats.latency, stampedUs(frame.flags, frame.tsSec, frame.tsUsec));
+    frame[Symbol.dispose]();
+  }
+
+  #checkOverdue(): void {
+    const { ackTimeoutMs, requeue, counts } = this.#options;
+    const overdue = this.#lent.markOverdue(performance.now() - ackTimeoutMs);
+    if (overdue === 0) return;
+    counts.overdue += overdue;
+    if (!this.#warned) {
+      this.#warned = true;
+      const what = requeue ? "they are queued again" : "their buffers stay lent";
+      log.warn(
+        `${this.#socket.name}: ${overdue} frames not acknowledged in ${ackTimeoutMs} ms; ${what}`,
+      );
+    }
+    if (!requeue) return;
+    for (let frame = this.#lent.takeBack(); frame; frame = this.#lent.takeBack()) {
+      frame[Symbol.dispose]();
+    }
+    this.#pump();
+  }
+
+  #waitFor(socketEvents: number, frames: boolean): void {
+    if (this.#course.over) return;
+    this.#watchingSource = frames;
+    this.#socketWatch.setEvents(socketEvents | EPOLLIN | EPOLLRDHUP);
+    // Older kernels call a device that has no buffer at all an error.
+    const hasBuffers = this.#lent.count < this.#source.frames.length;
+    this.#sourceWatch.setEvents(frames ? EPOLLIN | EPOLLPRI : hasBuffers ? EPOLLPRI : 0);
+  }
+
+  /** Nobody holds a buffer of this connection any more, so all of them come home. */
+  [Symbol.dispose](): void {
+    this.#course.drop();
+    this.#watches.dispose();
+    this.#source.stop(); // a frame that comes home now is not queued: its device may be gone
+    for (let frame = this.#lent.takeAny(); frame; frame = this.#lent.takeAny()) {
+      frame[Symbol.dispose]();
+    }
+  }
+}

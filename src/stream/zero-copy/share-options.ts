@@ -1,0 +1,31 @@
+// Option rows of the zero-copy tools.
+import type { Options } from "../../cli/options.ts";
+
+/** How frame memory is shared; `choices` are the ways there are. */
+export const shareOptions = <const C extends readonly string[]>(choices: C) =>
+  ({
+    share: {
+      short: "s",
+      type: "choice",
+      choices,
+      default: "auto",
+      help: "how frame memory is shared; auto: virtio-media if the device has its ioctls, else dax with --region, else fd",
+    },
+    region: {
+      short: "R",
+      type: "text",
+      value: "PATH",
+      help: "dax device both guests have, for --share dax",
+    },
+  }) as const satisfies Options;
+
+/** Where the receiver has its handles from. */
+export const borrowOptions = {
+  device: {
+    short: "d",
+    type: "text",
+    default: "/dev/video0",
+    value: "PATH",
+    help: "virtio-media node that takes the handles, for --share virtio-media",
+  },
+} as const satisfies Options;

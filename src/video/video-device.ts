@@ -1,0 +1,161 @@
+// A virtio-video decoder, draft v3: takes requests, finds their row, keeps the streams.
+import type { DeviceHost, GuestMemory, Request, VirtioDevice } from "../virtio/virtio-device.ts";
+import { encodeCapability, MAX_CAPS_LENGTH } from "./capability.ts";
+import type { CodecBackend } from "./codec/codec.ts";
+import { commands } from "./commands.ts";
+import { VideoError } from "./error.ts";
+import { Events } from "./events.ts";
+import { answerCode } from "./replies.ts";
+import type { Stream } from "./stream.ts";
+import {
+  config,
+  F_RESOURCE_GUEST_PAGES,
+  F_RESOURCE_NON_CONTIG,
+  INPUT,
+  OUTPUT,
+  type QueueType,
+  response,
+  VIRTIO_ID_VIDEO_DECODER,
+} from "./structs.ts";
+
+export interface VideoDeviceOptions {
+  readonly backend: CodecBackend;
+  readonly maxStreams: number;
+  /** Bytes of config space: 12 as in the draft, 44 with a name as later headers have it. */
+  readonly configSize?: 12 | 44;
+}
+
+const COMMAND_QUEUE = 0;
+const EVENT_QUEUE = 1;
+/** The fixed part of the longest command. */
+const SCRATCH_BYTES = 128;
+const HEADER_BYTES = 8;
+const nothing = new Uint8Array(new ArrayBuffer(0));
+
+/** Makes the device for one front-end connection. The back-end stays the caller's. */
+export function createVideoDevice(options: VideoDeviceOptions): VirtioDevice {
+  return new VideoDevice(options);
+}
+
+/** The state commands work on. */
+export class VideoDevice implements VirtioDevice {
+  readonly deviceId = VIRTIO_ID_VIDEO_DECODER;
+  readonly features = F_RESOURCE_GUEST_PAGES | F_RESOURCE_NON_CONTIG;
+  readonly queues = 2;
+  readonly eventQueue = EVENT_QUEUE;
+  readonly backend: CodecBackend;
+  readonly maxStreams: number;
+  readonly streams = new Map<number, Stream>();
+  readonly events = new Events();
+  /** The answers to QUERY_CAPABILITY. */
+  readonly capability: Readonly<Record<QueueType, Uint8Array<ArrayBuffer>>>;
+  readonly #config: Uint8Array<ArrayBuffer>;
+  readonly #scratch = new Uint8Array(new ArrayBuffer(SCRATCH_BYTES));
+  readonly #header = new DataView(this.#scratch.buffer);
+  readonly #bodies = new Map(
+    [...commands.values()].map((row) => [row.type, row.request.over(this.#scratch)]),
+  );
+  #host: DeviceHost | undefined;
+  #memory: GuestMemory | undefined;
+
+  constructor({ backend, maxStreams, configSize = config.size as 44 }: VideoDeviceOptions) {
+    this.backend = backend;
+    this.maxStreams = maxStreams;
+    const { input, output } = backend.capabilities;
+    this.capability = { [INPUT]: encodeCapability(input), [OUTPUT]: encodeCapability(output) };
+    const space = config.alloc();
+    space.max_caps_length = MAX_CAPS_LENGTH;
+    space.max_resp_length = MAX_CAPS_LENGTH;
+    const name = new TextEncoder().encode(backend.deviceName).subarray(0, 31);
+    space.$bytes.set(name, config.fields.device_name.offset);
+    this.#config = space.$bytes.slice(0, configSize);
+  }
+
+  config(): Uint8Array<ArrayBuffer> {
+    return this.#config.slice();
+  }
+
+  /** Whether a plane may consist of several entries. */
+  get nonContiguous(): boolean {
+    return ((this.#host?.ackedFeatures ?? 0n) & F_RESOURCE_NON_CONTIG) !== 0n;
+  }
+
+  get memory(): GuestMemory {
+    if (this.#memory === undefined) throw new VideoError("ERR_INVALID_OPERATION");
+    return this.#memory;
+  }
+
+  get loop(): DeviceHost["loop"] {
+    if (this.#host === undefined) throw new VideoError("ERR_INVALID_OPERATION");
+    return this.#host.loop;
+  }
+
+  /** The stream of that number. Throws VideoError. */
+  stream(id: number): Stream {
+    const stream = this.streams.get(id);
+    if (stream === undefined) throw new VideoError("ERR_INVALID_STREAM_ID");
+    return stream;
+  }
+
+  start(host: DeviceHost): void {
+    this.reset();
+    this.#host = host;
+    this.#memory = host.memory;
+  }
+
+  request(queue: number, request: Request): void {
+    if (queue === COMMAND_QUEUE) this.#command(request);
+    else if (queue === EVENT_QUEUE) this.events.post(request);
+    else request.answer(nothing);
+  }
+
+  #command(request: Request): void {
+    const { bytes } = request;
+    if (bytes.length < HEADER_BYTES) {
+      request.answer(nothing);
+      return;
+    }
+    // The structs lie over memory of ours, so a command makes no views.
+    const scratch = this.#scratch;
+    const length = Math.min(bytes.length, SCRATCH_BYTES);
+    for (let i = 0; i < length; i++) scratch[i] = bytes[i] ?? 0;
+    scratch.fill(0, length);
+    const stream = this.#header.getUint32(4, true);
+    const row = commands.get(this.#header.getUint32(0, true));
+    if (row === undefined) {
+      answerCode(request, stream, response.ERR_INVALID_OPERATION);
+      return;
+    }
+    try {
+      if (bytes.length < row.request.size) throw new VideoError("ERR_INVALID_PARAMETER");
+      row.run(this, this.#bodies.get(row.type), request);
+    } catch (error) {
+      if (!(error instanceof VideoError)) throw error;
+      (row.refuse ?? answerCode)(request, stream, error.code);
+    }
+  }
+
+  pause(): void {
+    for (const stream of this.streams.values()) stream.pause();
+  }
+
+  resume(): void {
+    for (const stream of this.streams.values()) stream.resume();
+  }
+
+  reset(): void {
+    const streams = [...this.streams.values()];
+    this.streams.clear();
+    this.events.reset();
+    for (const stream of streams) stream[Symbol.dispose]();
+  }
+
+  memoryChanged(memory: GuestMemory): void {
+    this.#memory = memory;
+    for (const stream of this.streams.values()) stream.memoryChanged(memory);
+  }
+
+  [Symbol.dispose](): void {
+    this.reset();
+  }
+}

@@ -1,0 +1,39 @@
+import { expect, test } from "bun:test";
+import { tools } from "../../cmd/tools.ts";
+import { manPage } from "../../src/cli/man.ts";
+import { optionsOf } from "../../src/cli/tool.ts";
+import { exitCodes } from "../../src/errors.ts";
+
+/** What a reader sees: macros and font changes gone. */
+const shown = (page: string) =>
+  page
+    .replace(/\\f[BIR]/g, "")
+    .replaceAll("\\-", "-")
+    .split("\n");
+
+for (const row of tools) {
+  test(`the manual page of ${row.name} has every option with its help, and every exit status`, async () => {
+    const tool = await row.load();
+    const lines = shown(manPage(tool));
+    expect(lines).toContain(`${tool.name} - ${tool.summary}`);
+    for (const [name, { short, help }] of Object.entries(optionsOf(tool))) {
+      const head = `${short === undefined ? "" : `-${short}, `}--${name}`;
+      const at = lines.findIndex((line) => line === head || line.startsWith(`${head} `));
+      expect(lines[at - 1]).toBe(".TP");
+      expect(lines[at + 1]).toStartWith(help);
+    }
+    const statuses = Object.values(exitCodes).map(({ status }) => `${status}`);
+    expect(lines.filter((line) => /^\d+$/.test(line))).toEqual(statuses);
+  });
+}
+
+test("text that troff would take for itself is shown as it is", () => {
+  const page = manPage({
+    name: "x",
+    summary: "a-b \\n",
+    options: { dot: { type: "flag", help: ".SH is not a heading" } },
+    run: async () => "done",
+  });
+  expect(page).toContain("x \\- a\\-b \\en\n");
+  expect(page).toContain("\n\\&.SH is not a heading");
+});

@@ -1,0 +1,373 @@
+// Sender and receiver halves over socket pairs, and each of them against a peer that is wrong.
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import fc from "fast-check";
+import type { Fd } from "../../../ffi/fd.ts";
+import { Gather } from "../../../ffi/gather.ts";
+import { addressOf } from "../../../ffi/libc.ts";
+import { receive, socketPair } from "../../../ffi/socket.ts";
+import { openTestSource } from "../../../src/capture/testsrc.ts";
+import { log } from "../../../src/cli/log.ts";
+import { StreamStats } from "../../../src/cli/stats.ts";
+import { ProtocolError } from "../../../src/errors.ts";
+import { StampChecker } from "../../../src/format/stamp.ts";
+import { memfdAllocator } from "../../../src/frame/memory.ts";
+import type { Loop } from "../../../src/loop.ts";
+import { MemoryTarget } from "../../../src/stream/copy/memory-target.ts";
+import { FRAME_MAGIC, frameHeader, makeHello } from "../../../src/stream/copy/messages.ts";
+import {
+  type ReceptionEnd,
+  type ReceptionOptions,
+  receiveStream,
+} from "../../../src/stream/copy/receive.ts";
+
+import { transmit } from "../../../src/stream/copy/send.ts";
+import { onLoop } from "../../support/loop.ts";
+import { leftBehind, nothing } from "../../support/resources.ts";
+
+let level = log.level;
+beforeAll(() => {
+  level = log.level;
+  log.level = -1;
+});
+afterAll(() => {
+  log.level = level;
+});
+
+const wish = { width: 64, height: 48, format: "YUYV", fps: 0, buffers: 3 };
+const picture = { width: 64, height: 48, pixelformat: 0x56595559, sizeimage: 64 * 48 * 2 };
+const never = new AbortController().signal;
+const stats = (loop: Loop) =>
+  new StreamStats(loop, { stats: 0, json: false }, () => ({ drops: 0, errors: 0 }));
+
+interface Seen {
+  frames: number[];
+  sizes: number[];
+  checker: StampChecker;
+}
+
+/** Receives from `socket` until the end; what was seen. */
+async function take(loop: Loop, socket: Fd, most = Number.POSITIVE_INFINITY, stallMs = 2000) {
+  const seen: Seen = { frames: [], sizes: [], checker: new StampChecker() };
+  const end: ReceptionEnd = await receiveStream(
+    loop,
+    socket,
+    {
+      maxFrame: 1_000_000,
+      stallMs,
+      openTarget: (stream, waiting) =>
+        new MemoryTarget(stream, { allocator: memfdAllocator, checker: seen.checker }, waiting),
+      started: () => undefined,
+      taken: ({ sequence, bytesused }) => {
+        seen.frames.push(sequence);
+        seen.sizes.push(bytesused);
+        return seen.frames.length < most;
+      },
+    },
+    never,
+  );
+  return { end, ...seen };
+}
+
+test("what one half sends the other receives, every byte, in order, and nothing is left behind", async () => {
+  const left = await leftBehind("framepass", async () => {
+    await onLoop(async (loop) => {
+      const [a, b] = socketPair();
+      using from = a;
+      using to = b;
+      using source = openTestSource("testsrc", wish);
+      source.start();
+      const options = {
+        latest: false,
+        frames: 500,
+        stats: stats(loop),
+        passed: () => undefined,
+        stallMs: 2000,
+      };
+      const sending = transmit(loop, from, source, options, never).then((end) => {
+        from[Symbol.dispose]();
+        return end;
+      });
+      const [sent, received] = await Promise.all([sending, take(loop, to)]);
+      expect(sent).toBe("done");
+      expect(received.end).toBe("closed");
+      expect(received.checker.verified).toBe(500);
+      expect(received.frames).toEqual(Array.from({ length: 500 }, (_, i) => i));
+    });
+  });
+  expect(left).toEqual(nothing);
+});
+
+/** Writes bytes of our own choice, in pieces, then closes. */
+async function feed(loop: Loop, to: Fd, parts: readonly Uint8Array<ArrayBuffer>[]): Promise<void> {
+  for (const part of parts) {
+    if (part.length === 0) continue;
+    const gather = new Gather([{ address: addressOf(part), length: part.length }]);
+    for (let tries = 0; gather.send(to) === "again"; tries++) {
+      if (tries > 2000) throw new Error("nobody reads");
+      await loop.sleep(1, never);
+    }
+  }
+  to[Symbol.dispose]();
+}
+
+/** A hello and one well-formed frame of zeros, changed as wanted. */
+function stream(
+  change: { hello?: Record<string, number>; frame?: Record<string, number>; payload?: number } = {},
+) {
+  const head = Object.assign(makeHello(picture, 3), change.hello).$bytes;
+  const header = frameHeader.alloc();
+  Object.assign(
+    header,
+    { magic: FRAME_MAGIC, index: 0, bytesused: picture.sizeimage, sequence: 0 },
+    change.frame,
+  );
+  const payload = new Uint8Array(new ArrayBuffer(change.payload ?? picture.sizeimage));
+  return { head, header: header.$bytes, payload };
+}
+
+/** What the receiving half makes of `parts`. */
+async function hear(parts: readonly Uint8Array<ArrayBuffer>[], verify = false) {
+  return await onLoop(async (loop) => {
+    const [a, b] = socketPair();
+    using from = a;
+    using to = b;
+    const checker = verify ? new StampChecker() : undefined;
+    const openTarget: ReceptionOptions["openTarget"] = (info, waiting) =>
+      new MemoryTarget(info, { allocator: memfdAllocator, checker }, waiting);
+    const options = {
+      maxFrame: 1_000_000,
+      stallMs: 2000,
+      openTarget,
+      started: () => undefined,
+      taken: () => true,
+    };
+    const [heard] = await Promise.allSettled([
+      receiveStream(loop, to, options, never).finally(() => to[Symbol.dispose]()),
+      feed(loop, from, parts).catch(() => undefined),
+    ]);
+    if (heard.status === "fulfilled") return heard.value;
+    if (!(heard.reason instanceof ProtocolError)) throw heard.reason;
+    return heard.reason.message;
+  });
+}
+
+const { head, header, payload } = stream();
+
+test.each([
+  ["closes at once", [], "closed after 0 of the 28 bytes of a hello"],
+  ["closes in the hello", [head.slice(0, 27)], "closed after 27 of the 28 bytes of a hello"],
+  ["closes in a header", [head, header.slice(0, 39)], "closed after 39 of the 40 bytes of a frame"],
+  [
+    "closes in a payload",
+    [head, header, payload.slice(0, 6143)],
+    "closed after 6143 of the 6144 bytes of a payload",
+  ],
+  [
+    "has a wrong magic in a frame",
+    [head, stream({ frame: { magic: 7 } }).header],
+    "frame: magic is 0x00000007",
+  ],
+  [
+    "sends more than sizeimage",
+    [head, stream({ frame: { bytesused: 6145 } }).header],
+    "frame: bytesused is 6145, must be 0 to 6144",
+  ],
+])("a sender that %s is told off", async (_, parts, text) => {
+  expect(await hear(parts)).toContain(text);
+});
+
+test("a close between two frames is the end, with and without frames before it", async () => {
+  expect(await hear([head])).toBe("closed");
+  expect(await hear([head, header, payload])).toBe("closed");
+});
+
+test("any buffer index is taken modulo buffer_count, and an empty frame is legal", async () => {
+  const far = stream({ frame: { index: 0xffff_ffff } });
+  const empty = stream({ frame: { bytesused: 0, sequence: 1 }, payload: 0 });
+  expect(await hear([head, far.header, far.payload, empty.header])).toBe("closed");
+});
+
+test("a stream in single bytes is a stream", async () => {
+  const all = Buffer.concat([head, header, payload.slice(0, 6144)]);
+  const bytes = Array.from(all.subarray(0, 200), (byte) => Uint8Array.of(byte));
+  expect(await hear([...bytes, new Uint8Array(all.subarray(200))])).toBe("closed");
+});
+
+test("--verify refuses a frame of zeros", async () => {
+  expect(await hear([head, header, payload], true)).toContain(
+    "frame 1, sequence 0, is all zero; 0 before it are right",
+  );
+});
+
+test("a sender that is silent in the middle of a message is given up", async () => {
+  await onLoop(async (loop) => {
+    const [a, b] = socketPair();
+    using from = a;
+    using to = b;
+    const part = new Gather([{ address: addressOf(head), length: 20 }]);
+    expect(part.send(from)).toBe("done");
+    const failure = await take(loop, to, 1, 1000).catch((error: Error) => error.message);
+    expect(failure).toContain("silent for 1 s after 20 of the 28 bytes of a hello");
+  });
+});
+
+test("a receiver that takes nothing, speaks or leaves is given up", async () => {
+  const attempt = (act: (to: Fd, loop: Loop) => Promise<void> | void) =>
+    onLoop(async (loop) => {
+      const [a, b] = socketPair();
+      using from = a;
+      using to = b;
+      using source = openTestSource("testsrc", { ...wish, width: 1280, height: 720 });
+      source.start();
+      const options = {
+        latest: false,
+        frames: 50,
+        stats: stats(loop),
+        passed: () => undefined,
+        stallMs: 1000,
+      };
+      const sending = transmit(loop, from, source, options, never).catch(
+        (error: Error) => error.message,
+      );
+      await act(to, loop);
+      return await sending;
+    });
+  expect(await attempt(() => undefined)).toMatch(
+    /the receiver took nothing for 1 s, \d+ bytes of a message are left/,
+  );
+  expect(
+    await attempt((to) => {
+      const word = new Uint8Array(new ArrayBuffer(3));
+      new Gather([{ address: addressOf(word), length: 3 }]).send(to);
+    }),
+  ).toContain("the receiver sent 3 bytes, must be none");
+  expect(await attempt((to) => to[Symbol.dispose]())).toMatch(
+    /EPIPE|ECONNRESET|closed the connection/,
+  );
+});
+
+test("with latest, a slow receiver gets the newest frames and the others are counted", async () => {
+  await onLoop(async (loop) => {
+    const [a, b] = socketPair();
+    using from = a;
+    using to = b;
+    using source = openTestSource("testsrc", { ...wish, width: 640, height: 480, fps: 200 });
+    source.start();
+    let passed = 0;
+    const options = {
+      latest: true,
+      frames: 12,
+      stats: stats(loop),
+      passed: (n: number) => {
+        passed += n;
+      },
+      stallMs: 2000,
+    };
+    const sending = transmit(loop, from, source, options, never).then(() => from[Symbol.dispose]());
+    const chunk = new Uint8Array(new ArrayBuffer(200_000));
+    let bytes = 0;
+    for (;;) {
+      const r = receive(to, addressOf(chunk), chunk.length);
+      if (r === 0) break;
+      if (r > 0) bytes += r;
+      await loop.sleep(4, never);
+    }
+    await sending;
+    expect(bytes).toBe(28 + 12 * (40 + 614_400));
+    expect(passed).toBeGreaterThan(5);
+  });
+});
+
+test("stopping lets the frame under way leave, so that the receiver sees a clean end", async () => {
+  await onLoop(async (loop) => {
+    const [a, b] = socketPair();
+    using from = a;
+    using to = b;
+    using source = openTestSource("testsrc", { ...wish, width: 640, height: 480 });
+    source.start();
+    const stop = new AbortController();
+    const options = {
+      latest: false,
+      frames: 1e9,
+      stats: stats(loop),
+      passed: () => undefined,
+      stallMs: 2000,
+    };
+    const sending = transmit(loop, from, source, options, stop.signal).then((end) => {
+      from[Symbol.dispose]();
+      return end;
+    });
+    using _timer = loop.after(60, () => stop.abort());
+    const [end, received] = await Promise.all([sending, take(loop, to)]);
+    expect([end, received.end]).toEqual(["stopped", "closed"]);
+    expect(received.checker.verified).toBe(received.frames.length);
+    expect(received.frames.length).toBeGreaterThan(0);
+  });
+});
+
+test("frames that take their time leave signals and timers theirs", async () => {
+  await onLoop(async (loop) => {
+    const [a, b] = socketPair();
+    using to = b;
+    const feeding = feed(loop, a, [
+      head,
+      ...Array.from({ length: 12 }, () => [header, payload]).flat(),
+    ]);
+    await feeding; // all of it waits in the socket
+    let since = 0;
+    let most = 0;
+    using _timer = loop.every(1, () => {
+      since = 0;
+    });
+    let frames = 0;
+    await receiveStream(
+      loop,
+      to,
+      {
+        maxFrame: 1_000_000,
+        stallMs: 2000,
+        openTarget: (stream, waiting) =>
+          new MemoryTarget(stream, { allocator: memfdAllocator }, waiting),
+        started: () => undefined,
+        taken: () => {
+          Bun.sleepSync(15); // a slow screen
+          most = Math.max(most, ++since);
+          frames += 1;
+          return true;
+        },
+      },
+      never,
+    );
+    expect(frames).toBe(12);
+    expect(most).toBeLessThanOrEqual(3);
+  });
+});
+
+test("20,000 random byte streams cost their sender the connection and nothing else", async () => {
+  const left = await leftBehind("framepass", async () => {
+    const part = fc.oneof(
+      fc.constant(head),
+      fc.constant(header),
+      fc.constant(payload),
+      fc.uint8Array({ maxLength: 60 }).map((bytes) => new Uint8Array(bytes)),
+    );
+    await onLoop(async (loop) => {
+      await fc.assert(
+        fc.asyncProperty(fc.array(part, { maxLength: 5 }), async (parts) => {
+          const [a, b] = socketPair();
+          using to = b;
+          const all = new Uint8Array(Buffer.concat(parts));
+          if (all.length > 0) new Gather([{ address: addressOf(all), length: all.length }]).send(a);
+          a[Symbol.dispose]();
+          const end = await take(loop, to).then(
+            (seen) => seen.end,
+            (error) => error,
+          );
+          if (end !== "closed" && !(end instanceof ProtocolError)) throw end;
+        }),
+        { numRuns: 20_000 },
+      );
+    }, 60_000);
+  });
+  expect(left).toEqual(nothing);
+}, 60_000);

@@ -1,0 +1,185 @@
+// Peers that send anything: each case is a conversation with some bytes changed, cut off somewhere. The stream ends
+// with an error of a kind the tools expect, no byte outside a buffer is looked at, nothing is left behind.
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { sendWithDescriptors } from "../../../ffi/descriptors.ts";
+import { Fd } from "../../../ffi/fd.ts";
+import { addressOf } from "../../../ffi/libc.ts";
+import { finishSending, socketPair } from "../../../ffi/socket.ts";
+import { isExpected } from "../../../src/errors.ts";
+import { fourcc } from "../../../src/format/formats.ts";
+import { Loop } from "../../../src/loop.ts";
+import { importDescriptors } from "../../../src/share/fd.ts";
+import { FRAME_MAGIC, hello, makeHello } from "../../../src/stream/copy/messages.ts";
+import { borrowFrames } from "../../../src/stream/zero-copy/borrow.ts";
+import {
+  handleMessage,
+  makeHandle,
+  zcAck,
+  zcFrame,
+} from "../../../src/stream/zero-copy/messages.ts";
+import { leftBehind, nothing } from "../../support/resources.ts";
+import { lend, noCounts, put, sharedTestSource, takeAll } from "../../support/streams.ts";
+
+const runs = 20_000;
+const picture = { width: 16, height: 8, pixelformat: fourcc("YUYV"), sizeimage: 256 };
+const never = new AbortController().signal;
+const byte = fc.nat(255);
+/** Which byte of a message becomes what; the first 64 bytes are the interesting ones of a handle. */
+const changes = (size: number) => fc.array(fc.tuple(fc.nat(size - 1), byte), { maxLength: 3 });
+type Changes = [number, number][];
+/** Mostly none, sometimes some. */
+const sometimes = (size: number): fc.Arbitrary<Changes> =>
+  fc.oneof(
+    { weight: 8, arbitrary: fc.constant<Changes>([]) },
+    { weight: 1, arbitrary: changes(size) },
+  );
+
+interface Case {
+  readonly hello: Changes;
+  readonly handles: Changes[];
+  readonly frames: { index: number; bytesused: number; changes: Changes }[];
+  readonly descriptors: number;
+  readonly cut: number;
+}
+const cases: fc.Arbitrary<Case> = fc.record({
+  hello: sometimes(28),
+  handles: fc.array(sometimes(64), { minLength: 1, maxLength: 3 }),
+  frames: fc.array(
+    fc.record({
+      index: fc.integer({ min: 0, max: 8 }).map((i) => (i > 4 ? 1 : i)),
+      bytesused: fc.oneof(
+        { weight: 8, arbitrary: fc.nat(256) },
+        { weight: 1, arbitrary: fc.nat(0xffff_ffff) },
+      ),
+      changes: sometimes(48),
+    }),
+    { maxLength: 5 },
+  ),
+  descriptors: fc.constantFrom(1, 1, 1, 1, 1, 1, 0, 2),
+  cut: fc.oneof({ weight: 5, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.nat(48) }),
+});
+
+function apply(bytes: Uint8Array<ArrayBuffer>, list: Changes) {
+  for (const [at, value] of list) bytes[at] = value;
+  return bytes;
+}
+
+/** Sends a whole conversation as the case has it. */
+function speak(socket: Fd, of: Case, memory: Fd): void {
+  put(socket, apply(makeHello(picture, of.handles.length).$bytes, of.hello));
+  for (const [i, list] of of.handles.entries()) {
+    const id = BigInt(i + 1);
+    const bytes = apply(makeHandle({ kind: "descriptor", id, length: 256 }).$bytes, list);
+    const descriptors = new Array<number>(of.descriptors).fill(memory.number);
+    if (sendWithDescriptors(socket, addressOf(bytes), bytes.length, descriptors) < 0) return;
+  }
+  const frames = of.frames.flatMap(({ index, bytesused, changes: list }) => {
+    const frame = zcFrame.alloc();
+    frame.magic = FRAME_MAGIC;
+    frame.handle_low = index;
+    frame.bytesused = bytesused;
+    return [...apply(frame.$bytes, list)];
+  });
+  put(socket, new Uint8Array(frames).slice(0, Math.max(0, frames.length - of.cut)));
+}
+
+test("a receiver survives 20,000 hostile senders", async () => {
+  let read = 0;
+  let refused = 0;
+  let closed = 0;
+  const left = await leftBehind("memfd:framepass", async () => {
+    using loop = new Loop();
+    using memory = Fd.memory("framepass", 256);
+    using importer = importDescriptors();
+    const one = async (of: Case) => {
+      const [near, far] = socketPair();
+      using _near = near;
+      using _far = far;
+      speak(near, of, memory);
+      finishSending(near);
+      const options = {
+        maxFrame: 1024,
+        stallMs: 1000,
+        importers: [importer],
+        openView: (_: unknown, buffers: readonly { memory: { length: number } }[]) => ({
+          take(index: number, frame: { bytesused: number }) {
+            read += 1;
+            expect(frame.bytesused).toBeLessThanOrEqual(buffers[index]?.memory.length ?? -1);
+            return true;
+          },
+          [Symbol.dispose]: () => undefined,
+        }),
+        started: () => undefined,
+        taken: () => true,
+      };
+      try {
+        await borrowFrames(loop, far, options, never);
+        closed += 1;
+      } catch (error) {
+        refused += 1;
+        if (!isExpected(error)) throw error;
+      }
+    };
+    await loop.run(fc.assert(fc.asyncProperty(cases, one), { numRuns: runs }));
+  });
+  expect(left).toEqual(nothing);
+  expect(refused + closed).toBe(runs);
+  expect(read).toBeGreaterThan(runs / 10); // not all of them are turned away at the door
+  expect(closed).toBeGreaterThan(runs / 50);
+}, 60_000);
+
+const acks = fc.array(
+  fc.record({
+    handle: fc.integer({ min: 1, max: 3 }),
+    sequence: fc.constantFrom(0, 0, 0, 0, 0, 0, 1, -1, 7),
+    changes: sometimes(24),
+    cut: fc.oneof({ weight: 8, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.nat(24) }),
+  }),
+  { maxLength: 8 },
+);
+
+test("a sender survives 20,000 hostile receivers, and every buffer comes home", async () => {
+  const counts = noCounts();
+  let refused = 0;
+  const left = await leftBehind("memfd:framepass", async () => {
+    using loop = new Loop();
+    using source = sharedTestSource({ buffers: 3, width: 16, height: 8 });
+    const greeting = hello.size + 3 * handleMessage.size;
+    const one = async (
+      list: {
+        handle: number;
+        sequence: number;
+        changes: Changes;
+        cut: number;
+      }[],
+    ) => {
+      const [near, far] = socketPair();
+      using _near = near;
+      using _far = far;
+      const bytes = list.flatMap(({ handle, sequence, changes: at, cut }) => {
+        const ack = zcAck.alloc();
+        ack.magic = FRAME_MAGIC;
+        ack.handle_low = handle;
+        ack.sequence = Math.max(0, handle - 1 + sequence); // buffers are lent in order at first
+        return [...apply(ack.$bytes, at).subarray(0, zcAck.size - cut)];
+      });
+      const lending = lend(loop, near, source, { frames: 4, counts, ackTimeoutMs: 5000 });
+      await loop.sleep(0, never); // the frames are out
+      put(far, new Uint8Array(bytes));
+      finishSending(far);
+      try {
+        await lending;
+      } catch (error) {
+        refused += 1;
+        if (!isExpected(error)) throw error;
+      }
+      expect(takeAll(far, 1 << 17).length).toBeGreaterThanOrEqual(greeting);
+      for (const { lent } of source.frames) expect(lent).toBe(false);
+    };
+    await loop.run(fc.assert(fc.asyncProperty(acks, one), { numRuns: runs }));
+  });
+  expect(left).toEqual(nothing);
+  expect(counts.returned).toBeGreaterThan(runs / 10);
+  expect(refused).toBeGreaterThan(runs / 2);
+}, 60_000);

@@ -1,0 +1,77 @@
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { ProtocolError } from "../../../src/errors.ts";
+import { Frame } from "../../../src/frame/frame.ts";
+import { FRAME_MAGIC } from "../../../src/stream/copy/messages.ts";
+import { LentBuffers } from "../../../src/stream/zero-copy/lent-buffers.ts";
+import { wordsOf, zcAck } from "../../../src/stream/zero-copy/messages.ts";
+
+const lender = { giveBack: () => undefined };
+const frame = (index: number, sequence: number) => {
+  const made = new Frame(index, [{ address: 4096, length: 1 }], lender);
+  made.sequence = sequence;
+  return made.lend();
+};
+const ack = (id: bigint, sequence: number) => {
+  const message = zcAck.alloc();
+  message.magic = FRAME_MAGIC;
+  const { high, low } = wordsOf(id);
+  message.handle_high = high;
+  message.handle_low = low;
+  message.sequence = sequence;
+  return message;
+};
+
+test("acknowledgements in any order bring each frame home once, in 20,000 cases", () => {
+  const orders = fc.shuffledSubarray([0, 1, 2, 3, 4, 5, 6], { minLength: 1 });
+  const property = fc.property(orders, fc.bigInt(0n, 2n ** 64n - 8n), (order, first) => {
+    const ids = [0, 1, 2, 3, 4, 5, 6].map((i) => first + BigInt(i));
+    const lent = new LentBuffers(ids);
+    const frames = ids.map((_, i) => frame(i, 100 + i));
+    for (const each of frames) lent.lend(each, 0);
+    for (const [n, i] of order.entries()) {
+      expect(lent.settle(ack(ids[i] ?? 0n, 100 + i))).toBe(frames[i]);
+      expect(lent.count).toBe(7 - n - 1);
+      expect(() => lent.settle(ack(ids[i] ?? 0n, 100 + i))).toThrow(ProtocolError);
+    }
+  });
+  fc.assert(property, { numRuns: 20_000 });
+});
+
+test("a buffer stays lent until handle and sequence are both its own", () => {
+  const lent = new LentBuffers([7n, 8n]);
+  lent.lend(frame(0, 5), 0);
+  expect(() => lent.settle(ack(7n, 4))).toThrow("handle 7 with sequence 4 is not lent, 5 is");
+  expect(() => lent.settle(ack(8n, 5))).toThrow("handle 8 with sequence 5 is not lent, nothing is");
+  expect(() => lent.settle(ack(9n, 5))).toThrow("handle 9 is none of this stream");
+  expect(lent.count).toBe(1);
+});
+
+test("what was taken back is late when it is acknowledged, and the next loan is not disturbed", () => {
+  const lent = new LentBuffers([7n, 8n]);
+  const first = frame(0, 5);
+  lent.lend(first, 0);
+  lent.lend(frame(1, 6), 50);
+  expect(lent.markOverdue(10)).toBe(1);
+  expect(lent.takeBack()).toBe(first);
+  expect(lent.takeBack()).toBeUndefined();
+  expect(lent.count).toBe(1);
+  const again = frame(0, 9);
+  lent.lend(again, 60);
+  expect(lent.settle(ack(7n, 5))).toBeUndefined(); // late, not sequence 9
+  expect(lent.count).toBe(2);
+  expect(lent.settle(ack(7n, 9))).toBe(again);
+});
+
+test("a buffer is reported overdue once", () => {
+  const lent = new LentBuffers([7n]);
+  lent.lend(frame(0, 5), 0);
+  expect([lent.markOverdue(1), lent.markOverdue(2)]).toEqual([1, 0]);
+});
+
+test("a wrong magic is refused", () => {
+  const lent = new LentBuffers([7n]);
+  const message = ack(7n, 1);
+  message.magic = 1;
+  expect(() => lent.settle(message)).toThrow("ack: magic is 0x00000001");
+});
