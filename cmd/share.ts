@@ -1,5 +1,6 @@
 // share: prepares the host file by which two guests share frame memory (--share dax).
 import { resolve } from "node:path";
+import { printOut } from "../src/cli/stdout.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { UsageError } from "../src/errors.ts";
 import { createShareFile, LEAST_FILE, qemuOptions } from "../src/share/nvdimm.ts";
@@ -34,7 +35,7 @@ export const share = defineTool({
     const path = resolve(file);
     createShareFile(path, size);
     const { sender, receiver } = qemuOptions(path, size);
-    await Bun.write(Bun.stdout, `sender:   ${sender}\nreceiver: ${receiver}\n`);
+    await printOut(`sender:   ${sender}\nreceiver: ${receiver}`);
     return "done";
   },
 });

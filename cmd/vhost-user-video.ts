@@ -2,13 +2,14 @@
 import type { Fd } from "../ffi/fd.ts";
 import { inheritedSocket } from "../ffi/socket.ts";
 import { log } from "../src/cli/log.ts";
+import { printOut } from "../src/cli/stdout.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { needed, UsageError } from "../src/errors.ts";
 import type { Loop } from "../src/loop.ts";
 import { parseAddress } from "../src/stream/socket/address.ts";
 import { Listener } from "../src/stream/socket/listener.ts";
 import { statsOptions } from "../src/stream/stream-options.ts";
-import { writeOut } from "../src/vhost/capabilities.ts";
+import { capabilities } from "../src/vhost/capabilities.ts";
 import { RingStats } from "../src/vhost/ring-stats.ts";
 import { serve } from "../src/vhost/server.ts";
 import { codecNames, openCodec } from "../src/video/codec/index.ts";
@@ -43,7 +44,10 @@ export const vhostUserVideo = defineTool({
     stats: { ...statsOptions.stats, default: 0 },
   },
   async run(values, { loop, signal }) {
-    if (values["print-capabilities"]) return await writeOut(codecNames);
+    if (values["print-capabilities"]) {
+      await printOut(capabilities(codecNames));
+      return "done";
+    }
     const { backend = "", fd } = values;
     if (!codecNames.includes(backend)) {
       throw new UsageError(`--backend must be ${codecNames.join(" or ")}, got "${backend}"`);

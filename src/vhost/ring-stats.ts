@@ -1,5 +1,6 @@
 // What a running back-end tells: requests, answers and interrupts, per interval and at the end.
 import { log } from "../cli/log.ts";
+import { Records } from "../cli/stdout.ts";
 import type { Loop } from "../loop.ts";
 import type { QueueCounts } from "./queues.ts";
 
@@ -16,6 +17,7 @@ export class RingStats implements Disposable {
   readonly #options: RingStatsOptions;
   readonly #startedMs = performance.now();
   readonly #timer: Disposable | undefined;
+  readonly #records: Records | undefined;
   #frontEnds = 0;
   /** Of front-ends that have left. */
   #before: QueueCounts = zero;
@@ -24,6 +26,7 @@ export class RingStats implements Disposable {
 
   constructor(loop: Loop, options: RingStatsOptions) {
     this.#options = options;
+    this.#records = options.json ? new Records() : undefined;
     if (options.stats > 0) this.#timer = loop.every(options.stats * 1000, () => this.#interval());
     this.#record("started", {});
   }
@@ -54,20 +57,22 @@ export class RingStats implements Disposable {
   }
 
   #record(kind: "started" | "stats" | "stopped", fields: Record<string, unknown>): void {
-    if (!this.#options.json) return;
+    if (this.#records === undefined) return;
     const seconds = Math.round(performance.now() - this.#startedMs) / 1000;
     const record = { record: kind, seconds, front_ends: this.#frontEnds, ...this.#totals() };
-    process.stdout.write(`${JSON.stringify({ ...record, ...fields })}\n`);
+    this.#records.write({ ...record, ...fields });
   }
 
   /** The summary. */
   finish(): void {
     this.#record("stopped", {});
+    this.#records?.flush();
     if (!this.#options.json) log.info(`${this.#frontEnds} front-ends, ${text(this.#totals())}`);
   }
 
   [Symbol.dispose](): void {
     this.#timer?.[Symbol.dispose]();
+    this.#records?.[Symbol.dispose]();
   }
 }
 

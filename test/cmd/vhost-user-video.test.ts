@@ -41,6 +41,19 @@ function start(...words: string[]) {
 const connect = (loop: Loop, socket: string) =>
   new FrontEnd(loop, startConnect(unixAddress(socket)));
 
+test("JSON records that cannot be written are one line and exit status 1, as in every tool", async () => {
+  await inFolder(async (socket) => {
+    const words = [...program, "-b", "null", "-s", socket, "--json"];
+    const shell = ["sh", "-c", 'exec "$0" "$@" > /dev/full', ...words];
+    const { exitCode, stderr } = Bun.spawnSync(shell, { timeout: 8000 });
+    const lines = stderr.toString().trim().split("\n");
+    expect(exitCode).toBe(1);
+    expect(lines.at(-1)).toBe(
+      "vhost-user-video: error: write stdout: ENOSPC (no space left on device)",
+    );
+  });
+});
+
 test("--print-capabilities says what it is, and the discovery descriptor agrees", () => {
   const { status, out, err } = run("--print-capabilities");
   expect({ status, err }).toEqual({ status: 0, err: "" });
