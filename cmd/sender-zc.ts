@@ -5,6 +5,7 @@ import { openSource } from "../src/capture/open.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { DEFAULT_HEAP } from "../src/frame/memory.ts";
 import { openShared, shareNames } from "../src/share/index.ts";
+import { LAST_DOMAIN } from "../src/share/virtio-media.ts";
 import { feedReceiver } from "../src/stream/feed.ts";
 import { parseAddress } from "../src/stream/socket/address.ts";
 import { addressOptions, statsOptions } from "../src/stream/stream-options.ts";
@@ -34,7 +35,7 @@ export const senderZc = defineTool({
       short: "D",
       type: "integer",
       min: 0,
-      max: 0xffff_ffff,
+      max: LAST_DOMAIN,
       value: "ID",
       help: "the receiver's Xen domain, required for --share virtio-media",
     },

@@ -14,7 +14,7 @@ import type { Source } from "../frame/source.ts";
 import { borrow } from "./mapped-descriptor.ts";
 
 /** Xen keeps the numbers from 32,752 on for itself: xen/include/public/xen.h, DOMID_FIRST_RESERVED. */
-const LAST_DOMAIN = 32_751;
+export const LAST_DOMAIN = 32_751;
 
 /** The two revisions of the IMPORT ioctl; drivers know one of them. */
 const revisions = [

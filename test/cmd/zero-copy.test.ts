@@ -98,7 +98,8 @@ test("exit status and one line: no way to share, a wrong domain, a device that i
   const tcp = ["-a", "127.0.0.1", "-p", "9"];
   const results = await Promise.all([
     run("sender_zc", "-d", "testsrc", ...tcp),
-    run("sender_zc", "-d", "testsrc", ...tcp, "--share", "virtio-media", "-D", "40000"),
+    run("sender_zc", "-d", "testsrc", ...tcp, "--share", "virtio-media", "-D", "32751"),
+    run("sender_zc", "-d", "testsrc", ...tcp, "--share", "virtio-media", "-D", "32752"),
     run("receiver_zc", "-d", "/dev/null", "-l", "127.0.0.1", "-p", "9"),
     run("sender_zc", "-d", "testsrc", ...tcp, "--share", "fd"),
     run("share", "create"),
@@ -110,6 +111,7 @@ test("exit status and one line: no way to share, a wrong domain, a device that i
   expect(shown).toEqual([
     [3, expect.stringContaining("no way to share its frames")],
     [3, expect.stringContaining("no driver behind it")],
+    [2, expect.stringContaining('--domid must be 0 to 32751, got "32752"')],
     [3, expect.stringContaining("VIDIOC_VIRTIO_MEDIA_IMPORT_BUFFER /dev/null: ENOTTY")],
     [2, expect.stringContaining("--share fd needs a unix:/path address")],
     [2, expect.stringContaining("FILE is missing")],
