@@ -91,12 +91,15 @@ export function createShareFile(path: string, size: number): void {
   unfinished.move();
 }
 
-/** QEMU's options for the guest that sends and the guest that receives, one argument list each. */
+/**
+ * QEMU's options for the sender's guest and the receiver's guest, to be added to a command line that boots it. `-cpu max`
+ * is among them: Bun needs SSE4.2, and QEMU's default processor model has none.
+ */
 export function qemuOptions(path: string, size: number): { sender: string; receiver: string } {
   const file = path.replaceAll(",", ",,"); // QEMU's way to write a comma in a value
   const line = (backend: string, device: string) =>
     [
-      "-machine pc,nvdimm=on -m 1G,slots=2,maxmem=4G",
+      "-machine pc,nvdimm=on -cpu max -m 1G,slots=2,maxmem=4G",
       `-object memory-backend-file,id=framepass,mem-path=${file},size=${size},share=on${backend}`,
       `-device nvdimm,memdev=framepass${device}`,
     ].join(" ");

@@ -207,6 +207,11 @@ test("a file there is no room for is refused and removed", () => {
   expect(existsSync(path)).toBe(false);
 });
 
+test("QEMU's options give both guests a processor that Bun runs on", () => {
+  const { sender, receiver } = qemuOptions("/tmp/a", 4 * MiB);
+  for (const line of [sender, receiver]) expect(line).toContain(" -cpu max ");
+});
+
 test("QEMU's options give the receiver's guest no way to write", () => {
   const { sender, receiver } = qemuOptions("/tmp/a,b", 4 * MiB);
   expect(sender).toContain("mem-path=/tmp/a,,b,size=4194304,share=on ");
