@@ -1,6 +1,5 @@
 // SDL's textures: locked and written to, copied into, or converted into.
 import * as k from "./sdl2.ts";
-import type { SdlWindow, Size } from "./sdl2-window.ts";
 
 const accesses = {
   streaming: k.SDL_TEXTUREACCESS_STREAMING,
@@ -8,7 +7,7 @@ const accesses = {
 } as const;
 
 /** A texture of a window's renderer. Its window must outlive it. */
-export class SdlTexture implements Disposable, Size {
+export class SdlTexture implements Disposable, k.Size {
   readonly width: number;
   readonly height: number;
   /** Its SDL_PixelFormatEnum. */
@@ -23,14 +22,14 @@ export class SdlTexture implements Disposable, Size {
 
   /** A texture of one of SDL's pixel formats. Throws CallError: every renderer has a largest size. */
   constructor(
-    window: SdlWindow,
+    renderer: k.Renderer,
     format: number,
-    { width, height }: Size,
+    { width, height }: k.Size,
     access: keyof typeof accesses = "streaming",
   ) {
     const handle = k
       .sdl()
-      .SDL_CreateTexture(window.handle, format, accesses[access], width, height);
+      .SDL_CreateTexture(renderer.handle, format, accesses[access], width, height);
     this.#handle = k.sdlMade(handle, "SDL_CreateTexture", `${width}x${height}`);
     this.format = format;
     this.width = width;

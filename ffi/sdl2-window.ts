@@ -6,15 +6,6 @@ import * as k from "./sdl2.ts";
 import { SdlTexture } from "./sdl2-texture.ts";
 import type { Struct } from "./struct.ts";
 
-/** A rectangle in SDL's form. */
-export type Rect = Struct<typeof k.sdlRect.fields>;
-
-/** Width and height, pixels. */
-export interface Size {
-  readonly width: number;
-  readonly height: number;
-}
-
 /** The video subsystem. Only one at a time. */
 export class SdlVideo implements Disposable {
   /** SDL's name for it: "x11", "wayland", "kmsdrm", "offscreen". */
@@ -47,7 +38,7 @@ export class SdlVideo implements Disposable {
   }
 
   /** The part of a screen that a window may cover; boundless where the window system does not say. */
-  usable(display: number): Size {
+  usable(display: number): k.Size {
     const rect = k.sdlRect.alloc();
     const r = k.sdl().SDL_GetDisplayUsableBounds(display, rect.$address);
     k.sdlMust(r, "SDL_GetDisplayUsableBounds", `display ${display}`);
@@ -91,7 +82,7 @@ export class SdlWindow implements Disposable {
    */
   constructor(
     title: string,
-    size: Size,
+    size: k.Size,
     want: { fullscreen: boolean; vsync: boolean; emulation: boolean },
   ) {
     const sdl = k.sdl();
@@ -133,7 +124,7 @@ export class SdlWindow implements Disposable {
   }
 
   /** Pixels that can be drawn. */
-  get size(): Size {
+  get size(): k.Size {
     const r = k.sdl().SDL_GetRendererOutputSize(this.handle, this.#sizeAt, this.#sizeAt + 4);
     if (r < 0) return { width: 0, height: 0 };
     return { width: this.#size[0] ?? 0, height: this.#size[1] ?? 0 };
@@ -172,7 +163,7 @@ export class SdlWindow implements Disposable {
   }
 
   /** Changes its size and puts it in the middle of the screen. */
-  resize({ width, height }: Size): void {
+  resize({ width, height }: k.Size): void {
     k.sdl().SDL_SetWindowSize(this.#window, width, height);
     const centre = k.SDL_WINDOWPOS_CENTERED; // the old corner may leave the rest outside
     k.sdl().SDL_SetWindowPosition(this.#window, centre, centre);
@@ -185,7 +176,7 @@ export class SdlWindow implements Disposable {
   }
 
   /** Draws a texture into `to`. Throws CallError. */
-  draw(texture: SdlTexture, to: Rect): void {
+  draw(texture: SdlTexture, to: k.Rect): void {
     const r = k.sdl().SDL_RenderCopy(this.handle, texture.handle, 0, to.$address);
     k.sdlMust(r, "SDL_RenderCopy", "window");
   }

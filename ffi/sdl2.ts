@@ -2,7 +2,7 @@
 import { FFIType } from "bun:ffi";
 import { addressOf, cString } from "./libc.ts";
 import { CallError, type Functions, functionAt, openLibrary, textAt } from "./library.ts";
-import { i32, n64, struct, u8, u32 } from "./struct.ts";
+import { i32, n64, type Struct, struct, u8, u32 } from "./struct.ts";
 
 export const SDL_SONAME = "libSDL2-2.0.so.0";
 
@@ -104,6 +104,8 @@ export const sdlEvent = struct("SDL_Event", 56, {
   "key.keysym.sym": i32(20),
 });
 export const sdlRect = struct("SDL_Rect", 16, { x: i32(0), y: i32(4), w: i32(8), h: i32(12) });
+/** A rectangle in SDL's form. */
+export type Rect = Struct<typeof sdlRect.fields>;
 export const sdlRendererInfo = struct("SDL_RendererInfo", 88, {
   name: n64(0),
   flags: u32(8),
@@ -117,6 +119,18 @@ export const sdlDisplayMode = struct("SDL_DisplayMode", 24, {
 });
 /** What SDL_LockTexture answers: where, and how far from row to row. */
 export const lockResult = struct("void *, int", 16, { pixels: n64(0), pitch: i32(8) });
+
+/** Width and height, pixels. */
+export interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** What textures are made with: a window's renderer. */
+export interface Renderer {
+  /** SDL_Renderer *. Throws once the renderer is gone. */
+  readonly handle: number;
+}
 
 let loaded: Sdl | undefined;
 

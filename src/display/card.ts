@@ -1,6 +1,6 @@
 // What the window shows while there is no picture: a few lines in the middle of a dark ground.
-import { sdlRect } from "../../ffi/sdl2.ts";
-import type { SdlWindow, Size } from "../../ffi/sdl2-window.ts";
+import { type Size, sdlRect } from "../../ffi/sdl2.ts";
+import type { SdlWindow } from "../../ffi/sdl2-window.ts";
 import { place } from "./placement.ts";
 import { TextBlock } from "./text.ts";
 

@@ -3,7 +3,7 @@
 import { monotonicUs } from "../../ffi/clock.ts";
 import { CallError } from "../../ffi/library.ts";
 import * as sdl from "../../ffi/sdl2.ts";
-import { type SdlVideo, SdlWindow, type Size } from "../../ffi/sdl2-window.ts";
+import { type SdlVideo, SdlWindow } from "../../ffi/sdl2-window.ts";
 import { Histogram } from "../cli/histogram.ts";
 import { log } from "../cli/log.ts";
 import type { Summary } from "../cli/stats.ts";
@@ -125,7 +125,7 @@ export class Display implements Disposable {
   }
 
   /** The window, made for a picture of that size or changed to it. */
-  #open(picture: Size): SdlWindow {
+  #open(picture: sdl.Size): SdlWindow {
     const there = this.#window;
     if (there !== undefined) {
       if (!there.fullscreen) there.resize(windowSize(picture, this.#video.usable(there.display)));
@@ -152,7 +152,7 @@ export class Display implements Disposable {
   }
 
   #makeWindow(
-    size: Size,
+    size: sdl.Size,
     want: { fullscreen: boolean; vsync: boolean; emulation: boolean },
   ): SdlWindow {
     try {

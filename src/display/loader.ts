@@ -1,8 +1,7 @@
 // How the bytes of a frame become a texture: as they are, where SDL has a texture for the format, or decoded.
 import { addressOf } from "../../ffi/libc.ts";
-import { SDL_PIXELFORMAT_RGB888 } from "../../ffi/sdl2.ts";
+import { SDL_PIXELFORMAT_RGB888, type Size } from "../../ffi/sdl2.ts";
 import type { SdlTexture } from "../../ffi/sdl2-texture.ts";
-import type { Size } from "../../ffi/sdl2-window.ts";
 import { JpegDecoder } from "../../ffi/turbojpeg.ts";
 import { ProtocolError } from "../errors.ts";
 import { formats, fourccName, type PixelFormat, pixelFormat } from "../format/formats.ts";

@@ -1,5 +1,5 @@
 // Where in a window the picture goes.
-import type { Rect, Size } from "../../ffi/sdl2-window.ts";
+import type { Rect, Size } from "../../ffi/sdl2.ts";
 
 /** fit: all of it, keeping its shape; fill: no border, cut; integer: whole multiples; none: pixel by pixel. */
 export const scaleModes = ["fit", "fill", "integer", "none"] as const;

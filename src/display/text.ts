@@ -1,9 +1,9 @@
 // Lines of text as a texture: for the figures in the picture and the card between two streams.
 
 import { addressOf } from "../../ffi/libc.ts";
-import { SDL_PIXELFORMAT_ARGB8888 } from "../../ffi/sdl2.ts";
+import { type Rect, SDL_PIXELFORMAT_ARGB8888, type Size } from "../../ffi/sdl2.ts";
 import { SdlTexture } from "../../ffi/sdl2-texture.ts";
-import type { Rect, SdlWindow, Size } from "../../ffi/sdl2-window.ts";
+import type { SdlWindow } from "../../ffi/sdl2-window.ts";
 import { GLYPH_HEIGHT, GLYPH_WIDTH, glyphOf } from "./font.ts";
 
 const MARGIN = 3;
