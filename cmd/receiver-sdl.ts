@@ -1,13 +1,11 @@
-// receiver_sdl: what receiver does, with the pictures in a window.
+// receiver_sdl: receiver with a window. A frame is received straight into a texture, unless the command line wants its
+// bytes for more than the window.
 
-import { joined } from "../src/cli/stats.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { Display } from "../src/display/display.ts";
 import { displayOptions } from "../src/display/display-options.ts";
 import { type Allocator, receiveAllocator } from "../src/frame/memory.ts";
 import { MemoryTarget } from "../src/stream/copy/memory-target.ts";
-import type { FrameHeader } from "../src/stream/copy/messages.ts";
-import type { OpenTarget } from "../src/stream/copy/target.ts";
 import { readReceiving } from "../src/stream/receiver-options.ts";
 import { runReceiver } from "../src/stream/serve.ts";
 import { receiver } from "./receiver.ts";
@@ -17,65 +15,31 @@ export const receiverSdl = defineTool({
   summary: "receive a sender's frames and show them in a window",
   options: { ...receiver.options, ...displayOptions },
   async run(values, { loop, signal }) {
-    const { "max-frame": maxFrame } = values;
+    const { "max-frame": maxFrame, given, heap, output, verify } = values;
     using owned = new DisposableStack();
     const { serving, consumer } = readReceiving(values, loop, owned);
     const display = owned.use(new Display("receiver_sdl", loop, values));
-    const ending = AbortSignal.any([signal, display.closed]);
-    // Only who wants more of a frame than its picture gets it in memory first.
-    const wantsHeap = values.given.has("heap");
-    const inMemory = wantsHeap || values.output !== undefined || values.verify;
+    const inMemory = given.has("heap") || output !== undefined || verify;
     let allocator: Allocator | undefined;
-    const openTarget: OpenTarget = (stream, waiting, captureTime) => {
-      using made = new DisposableStack();
-      const showing = made.use(display.show(stream, maxFrame));
-      const target =
-        allocator === undefined
-          ? {
-              begin: ({ bytesused }: FrameHeader) => showing.receiveInto(bytesused),
-              complete: (header: FrameHeader) => {
-                showing.received(header.sequence, captureTime(header));
-                return true;
-              },
-            }
-          : made.use(
-              new MemoryTarget(
-                stream,
-                {
-                  ...consumer,
-                  allocator,
-                  watch: (memory, header) =>
-                    showing.show(memory.address, header, captureTime(header)),
-                },
-                waiting,
-              ),
-            );
-      const parts = made.move();
-      return {
-        begin: (header) => target.begin(header),
-        complete: (header) => target.complete(header),
-        [Symbol.dispose]: () => parts.dispose(),
-      };
-    };
     const end = await runReceiver(
       loop,
       {
         ...serving,
+        ...display.serving(serving),
         maxFrame,
-        latency: display.latency,
-        openTarget,
         prepare: async (stop) => {
-          if (inMemory) allocator = owned.use(receiveAllocator(values.heap, wantsHeap));
+          if (inMemory) allocator = owned.use(receiveAllocator(heap, given.has("heap")));
           await serving.prepare(stop);
         },
-        listening: (name) => {
-          if (serving.keep) display.wait(["waiting for a sender", "", name]);
+        openTarget: (stream, waiting, captureTime) => {
+          const openViewer = () => display.show(stream, maxFrame, captureTime);
+          if (allocator === undefined) return openViewer();
+          return new MemoryTarget(stream, { ...consumer, allocator, openViewer }, waiting);
         },
-        summary: (stats) => joined(serving.summary(stats), display.summary()),
       },
-      ending,
+      display.endedBy(signal),
     );
-    return end === "stopped" && !display.closed.aborted ? "stopped" : "done";
+    return display.outcome(end);
   },
 });
 

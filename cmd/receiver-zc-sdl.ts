@@ -1,7 +1,6 @@
-// receiver_zc_sdl: what receiver_zc does, with the pictures in a window. A frame is handed back as soon as it is in a
-// texture: the screen's refresh holds no buffer of the camera's.
+// receiver_zc_sdl: receiver_zc with a window. A frame is returned to the sender as soon as it is in a texture, so the
+// screen's refresh holds no buffer of the camera.
 
-import { joined } from "../src/cli/stats.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { Display } from "../src/display/display.ts";
 import { displayOptions } from "../src/display/display-options.ts";
@@ -21,39 +20,23 @@ export const receiverZcSdl = defineTool({
     const { address, serving, consumer } = readReceiving(values, loop, owned);
     const importers = importersFor(values, address, owned);
     const display = owned.use(new Display("receiver_zc_sdl", loop, values));
-    const ending = AbortSignal.any([signal, display.closed]);
     const end = await serveSenders(
       loop,
       {
         ...serving,
-        latency: display.latency,
-        listening: (name) => {
-          if (serving.keep) display.wait(["waiting for a sender", "", name]);
-        },
+        ...display.serving(serving),
         receive: (on, socket, { captureTime, ...hooks }, stop) => {
           const openView: OpenView = (stream, buffers, waiting) => {
-            using made = new DisposableStack();
-            const showing = made.use(display.show(stream, maxFrame));
-            const view = made.use(
-              new ReadingView(stream, buffers, waiting, {
-                ...consumer,
-                watch: (memory, frame) => showing.show(memory.address, frame, captureTime(frame)),
-              }),
-            );
-            const parts = made.move();
-            return {
-              take: (index, frame) => view.take(index, frame),
-              [Symbol.dispose]: () => parts.dispose(),
-            };
+            const openViewer = () => display.show(stream, maxFrame, captureTime);
+            return new ReadingView(stream, buffers, waiting, { ...consumer, openViewer });
           };
           const options = { maxFrame, stallMs: 10_000, importers, openView, ...hooks };
           return borrowFrames(on, socket, options, stop);
         },
-        summary: (stats) => joined(serving.summary(stats), display.summary()),
       },
-      ending,
+      display.endedBy(signal),
     );
-    return end === "stopped" && !display.closed.aborted ? "stopped" : "done";
+    return display.outcome(end);
   },
 });
 

@@ -6,10 +6,12 @@ import * as sdl from "../../ffi/sdl2.ts";
 import { type SdlVideo, SdlWindow } from "../../ffi/sdl2-window.ts";
 import { Histogram } from "../cli/histogram.ts";
 import { log } from "../cli/log.ts";
-import type { Summary } from "../cli/stats.ts";
+import { joined, type Summary } from "../cli/stats.ts";
+import type { Outcome } from "../cli/tool.ts";
 import { UnavailableError } from "../errors.ts";
 import { fourccName } from "../format/formats.ts";
 import type { Picture } from "../format/picture-layout.ts";
+import type { CaptureTime } from "../frame/frame.ts";
 import type { Loop } from "../loop.ts";
 import { CARD_SIZE, Card } from "./card.ts";
 import { checkSnapshotDir, conversionFor, type DisplayOptions } from "./display-options.ts";
@@ -66,9 +68,25 @@ export class Display implements Disposable {
     this.#owned.use(loop.every(1000, () => this.#everySecond()));
   }
 
-  /** Aborts when the window was closed, or a key ended it. */
-  get closed(): AbortSignal {
-    return this.#closed.signal;
+  /** What the window adds to a receiver's options: its latency, the card while it waits, lines of its summary. */
+  serving<Stats>(of: { readonly keep: boolean; readonly summary: (stats: Stats) => Summary }) {
+    return {
+      latency: this.latency,
+      listening: (name: string) => {
+        if (of.keep) this.wait(["waiting for a sender", "", name]);
+      },
+      summary: (stats: Stats) => joined(of.summary(stats), this.summary()),
+    };
+  }
+
+  /** Aborts when `signal` does, when the window is closed and when a key ends the tool. */
+  endedBy(signal: AbortSignal): AbortSignal {
+    return AbortSignal.any([signal, this.#closed.signal]);
+  }
+
+  /** How the tool ended: closing the window is a good end, a signal stops the tool. */
+  outcome(end: string): Outcome {
+    return end === "stopped" && !this.#closed.signal.aborted ? "stopped" : "done";
   }
 
   /** Opens the window with a card of that text, which is also shown between two streams. */
@@ -83,7 +101,7 @@ export class Display implements Disposable {
    * Shows a stream until the answer is disposed. `maxFrame`, bytes, bounds what a compressed picture may become.
    * Throws ProtocolError or CallError for a stream that cannot be shown, UnavailableError where something is missing.
    */
-  show(picture: Picture, maxFrame: number): Showing {
+  show(picture: Picture, maxFrame: number, captureTime: CaptureTime): Showing {
     const loader = loaderFor(picture, maxFrame);
     const window = this.#open(picture);
     this.#video.setYuvConversion(conversionFor(this.#options.colour, picture.height));
@@ -92,6 +110,7 @@ export class Display implements Disposable {
       picture,
       loader: (window.accelerated ? undefined : loader.onCpu?.()) ?? loader,
       smooth: !isSharp(this.#options.scale),
+      captureTime,
       counts: this.counts,
       latency: this.latency,
       redraw: () => this.#redraw(),

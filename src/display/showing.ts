@@ -1,11 +1,13 @@
 // One stream in a window: three textures, of which one is shown, one waits to be shown and one is received into.
 // The newest complete frame is shown at the end of a loop turn; what it replaces unseen is counted.
 
+import type { Memory } from "../../ffi/mapping.ts";
 import { SdlTexture } from "../../ffi/sdl2-texture.ts";
 import type { SdlWindow } from "../../ffi/sdl2-window.ts";
 import type { Histogram } from "../cli/histogram.ts";
 import { addLatency } from "../cli/stats.ts";
 import type { Picture } from "../format/picture-layout.ts";
+import type { CaptureTime, FrameFacts } from "../frame/frame.ts";
 import { type FrameBuffer, memfdAllocator } from "../frame/memory.ts";
 import type { Deferred, Loop } from "../loop.ts";
 import type { Loader } from "./loader.ts";
@@ -18,12 +20,6 @@ interface Slot {
   where: "texture" | "locked" | "staging";
   bytes: number;
   captureUs: number | undefined;
-}
-
-/** What a frame's header says of it. */
-export interface FrameNumbers {
-  readonly bytesused: number;
-  readonly sequence: number;
 }
 
 /** What became of the frames. */
@@ -43,6 +39,7 @@ export interface ShowingOptions {
   readonly picture: Picture;
   readonly loader: Loader;
   readonly smooth: boolean;
+  readonly captureTime: CaptureTime;
   readonly counts: ShownCounts;
   /** Capture to present. */
   readonly latency: Histogram;
@@ -94,10 +91,10 @@ export class Showing implements Disposable {
   }
 
   /**
-   * Where a frame of `bytes` bytes is to be received: a locked texture, or memory of our own when its layout is
-   * another one. Throws CallError or SysError.
+   * Address to receive a frame at: a locked texture, or memory of our own when the texture has another layout. Throws
+   * CallError or SysError.
    */
-  receiveInto(bytes: number): number {
+  begin({ bytesused: bytes }: FrameFacts): number {
     const slot = this.#free();
     this.#receiving = slot;
     slot.bytes = bytes;
@@ -114,20 +111,21 @@ export class Showing implements Disposable {
     return slot.staging?.mapping.address ?? 0;
   }
 
-  /** The frame received into that place is complete: its number, and its time by CLOCK_MONOTONIC, where known. */
-  received(sequence: number, captureUs: number | undefined): void {
+  /** The frame received at that address is complete. The window never makes the next frame wait: always true. */
+  complete(frame: FrameFacts): boolean {
     const slot = this.#receiving;
     if (slot === undefined) throw new Error("a frame ended that never began");
     this.#receiving = undefined;
-    this.#number(sequence);
-    slot.captureUs = captureUs;
+    this.#number(frame.sequence);
+    slot.captureUs = this.#options.captureTime(frame);
     if (this.#options.loader.accepts(slot.bytes)) this.#queue(slot);
     else this.#options.counts.damaged += 1;
+    return true;
   }
 
-  /** Shows a frame in memory of the caller's, which is free again on return. Throws CallError. */
-  show(address: number, frame: FrameNumbers, captureUs: number | undefined): void {
-    const { loader, counts } = this.#options;
+  /** Shows a frame that is in memory of the caller. The memory is not read after the call. Throws CallError. */
+  show({ address }: Pick<Memory, "address">, frame: FrameFacts): void {
+    const { loader, counts, captureTime } = this.#options;
     const bytes = frame.bytesused;
     const slot = this.#free();
     this.#number(frame.sequence);
@@ -136,7 +134,7 @@ export class Showing implements Disposable {
       return;
     }
     slot.where = "texture";
-    slot.captureUs = captureUs;
+    slot.captureUs = captureTime(frame);
     this.#queue(slot);
   }
 

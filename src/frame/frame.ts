@@ -50,3 +50,15 @@ export class Frame implements Disposable {
     this.#lender.giveBack(this);
   }
 }
+
+/** What a frame's message says about it, in both flows. */
+export interface FrameFacts {
+  readonly bytesused: number;
+  readonly flags: number;
+  readonly sequence: number;
+  readonly ts_sec: number;
+  readonly ts_usec: number;
+}
+
+/** When a frame was captured, in microseconds of CLOCK_MONOTONIC of this host; undefined when another clock stamped the frame. */
+export type CaptureTime = (frame: FrameFacts) => number | undefined;

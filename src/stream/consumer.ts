@@ -3,15 +3,22 @@ import type { Gather } from "../../ffi/gather.ts";
 import type { Memory } from "../../ffi/mapping.ts";
 import { ProtocolError } from "../errors.ts";
 import { STAMP_BYTES, type StampChecker, StampedBuffer } from "../format/stamp.ts";
+import type { FrameFacts } from "../frame/frame.ts";
 import type { Output } from "../output/file.ts";
 import type { StreamInfo } from "./copy/messages.ts";
-import type { FrameFacts, Waiting } from "./copy/target.ts";
+import type { Waiting } from "./copy/target.ts";
 
 export interface ConsumerOptions {
   readonly output?: Output | undefined;
   readonly checker?: StampChecker | undefined;
-  /** Shown each complete frame; the memory may be read during the call only. */
-  readonly watch?: ((memory: Memory, frame: FrameFacts) => void) | undefined;
+  /** Opens what shows the stream's frames, for as long as the stream lasts. Throws ProtocolError to refuse the stream. */
+  readonly openViewer?: (() => Viewer) | undefined;
+}
+
+/** Shows the frames of one stream. */
+export interface Viewer extends Disposable {
+  /** Called for each complete frame; `memory` may be read during the call only. */
+  show(memory: Memory, frame: FrameFacts): void;
 }
 
 /** A buffer with what reading it takes; made once per buffer. */
@@ -21,22 +28,26 @@ export interface Readable {
   readonly stamp: StampedBuffer | undefined;
 }
 
-export class Consumer {
+export class Consumer implements Disposable {
   readonly #options: ConsumerOptions;
   readonly #waiting: Waiting;
+  readonly #viewer: Viewer | undefined;
 
   /** A stream begins. Throws ProtocolError when its frames do not fit what the output holds already. */
   constructor(stream: StreamInfo, options: ConsumerOptions, waiting: Waiting) {
     this.#options = options;
     this.#waiting = waiting;
+    using opened = new DisposableStack();
+    this.#viewer = opened.use(options.openViewer?.());
     options.output?.begin(stream);
     options.checker?.restart();
+    opened.move();
   }
 
   /** Whether anybody looks at the bytes of a frame. */
   get reads(): boolean {
-    const { output, checker, watch } = this.#options;
-    return output !== undefined || checker !== undefined || watch !== undefined;
+    const { output, checker } = this.#options;
+    return output !== undefined || checker !== undefined || this.#viewer !== undefined;
   }
 
   readable(memory: Memory): Readable {
@@ -55,9 +66,9 @@ export class Consumer {
    * `waiting.ready`. Throws SysError, or ProtocolError for a wrong frame.
    */
   take(readable: Readable, frame: FrameFacts, done: () => void): boolean {
-    const { output, watch } = this.#options;
+    const { output } = this.#options;
     this.#check(readable, frame);
-    watch?.(readable.memory, frame);
+    this.#viewer?.show(readable.memory, frame);
     if (output === undefined || readable.gather === undefined) return true;
     const { ready, failed } = this.#waiting;
     const later = () => {
@@ -78,5 +89,9 @@ export class Consumer {
     throw new ProtocolError(
       `--verify: frame ${checker.verified + 1}, sequence ${sequence}, is ${wrong}; ${checker.verified} before it are right`,
     );
+  }
+
+  [Symbol.dispose](): void {
+    this.#viewer?.[Symbol.dispose]();
   }
 }

@@ -47,15 +47,17 @@ function displayed(): (from: number, sequence: number) => void {
     }),
   );
   const picture = { width, height, pixelformat: fourcc("YUYV"), sizeimage: bytes };
-  const showing = owned.use(display.show(picture, bytes));
-  const header = { bytesused: bytes, sequence: 0 };
+  const showing = owned.use(display.show(picture, bytes, () => undefined));
+  const header = { bytesused: bytes, sequence: 0, flags: 0, ts_sec: 0, ts_usec: 0 };
+  const memory = { address: 0 };
   return (from, sequence) => {
+    header.sequence = sequence;
     if (way === "memory") {
-      header.sequence = sequence;
-      showing.show(from, header, undefined);
+      memory.address = from;
+      showing.show(memory, header);
     } else {
-      receive(showing.receiveInto(bytes), from);
-      showing.received(sequence, undefined);
+      receive(showing.begin(header), from);
+      showing.complete(header);
     }
     showing.presentPending();
   };

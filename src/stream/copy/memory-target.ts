@@ -25,7 +25,7 @@ export class MemoryTarget implements Target {
   constructor(stream: StreamInfo, options: MemoryTargetOptions, waiting: Waiting) {
     this.#stream = stream;
     this.#allocator = options.allocator;
-    this.#consumer = new Consumer(stream, options, waiting);
+    this.#consumer = this.#owned.use(new Consumer(stream, options, waiting));
     this.#slots = new Array(stream.bufferCount).fill(undefined);
   }
 

@@ -1,4 +1,5 @@
 // Where received frames go: a place to receive each one into, and somebody to take it when it is complete.
+import type { CaptureTime } from "../../frame/frame.ts";
 import type { FrameHeader, StreamInfo } from "./messages.ts";
 
 /** One stream's destination. Its owner is the reception; `dispose` ends it. */
@@ -17,18 +18,6 @@ export interface Waiting {
   readonly ready: () => void;
   readonly failed: (error: unknown) => void;
 }
-
-/** What a frame's message says of it, whatever the flow. */
-export interface FrameFacts {
-  readonly bytesused: number;
-  readonly flags: number;
-  readonly sequence: number;
-  readonly ts_sec: number;
-  readonly ts_usec: number;
-}
-
-/** When a frame was captured, in microseconds of our own clock; undefined when another clock stamped it. */
-export type CaptureTime = (frame: FrameFacts) => number | undefined;
 
 /** Makes the target for a stream. Throws ProtocolError to refuse it. */
 export type OpenTarget = (stream: StreamInfo, waiting: Waiting, captureTime: CaptureTime) => Target;

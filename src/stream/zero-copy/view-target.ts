@@ -34,10 +34,12 @@ export class ReadingView implements ViewTarget {
     waiting: Waiting,
     options: ConsumerOptions,
   ) {
-    const consumer = new Consumer(stream, options, waiting);
+    using opened = new DisposableStack();
+    const consumer = opened.use(new Consumer(stream, options, waiting));
     this.#consumer = consumer;
     this.#reads = consumer.reads;
     this.#slots = buffers.map((buffer) => ({ buffer, readable: consumer.readable(buffer.memory) }));
+    opened.move();
   }
 
   take(index: number, frame: ZcFrame): boolean {
@@ -58,5 +60,6 @@ export class ReadingView implements ViewTarget {
 
   [Symbol.dispose](): void {
     this.#current = undefined;
+    this.#consumer[Symbol.dispose]();
   }
 }

@@ -1,0 +1,52 @@
+// What a stream opens besides its buffers. Frames through a consumer are in the tests of both flows.
+import { expect, test } from "bun:test";
+import { fourcc } from "../../src/format/formats.ts";
+import { openOutput } from "../../src/output/file.ts";
+import { Consumer } from "../../src/stream/consumer.ts";
+import { onLoop } from "../support/loop.ts";
+import { TempDir } from "../support/tool.ts";
+
+const waiting = { ready: () => undefined, failed: () => undefined };
+const stream = (width: number) => ({
+  width,
+  height: 16,
+  pixelformat: fourcc("GREY"),
+  sizeimage: width * 16,
+  bufferCount: 2,
+});
+
+/** Opens a viewer that counts itself, and the count. */
+function counted() {
+  const open = { count: 0 };
+  const openViewer = () => {
+    open.count += 1;
+    return {
+      show: () => undefined,
+      [Symbol.dispose]: () => {
+        open.count -= 1;
+      },
+    };
+  };
+  return { open, openViewer };
+}
+
+test("a viewer lives as long as its stream", () => {
+  const { open, openViewer } = counted();
+  {
+    using consumer = new Consumer(stream(16), { openViewer }, waiting);
+    expect(open.count).toBe(1);
+    expect(consumer.reads).toBe(true);
+  }
+  expect(open.count).toBe(0);
+});
+
+test("a stream that the output refuses leaves no viewer open", async () => {
+  using temp = new TempDir();
+  await onLoop(async (loop) => {
+    using output = openOutput(loop, temp.file("frames"));
+    output.begin(stream(16));
+    const { open, openViewer } = counted();
+    expect(() => new Consumer(stream(32), { openViewer, output }, waiting)).toThrow("holds 16x16");
+    expect(open.count).toBe(0);
+  });
+});
