@@ -9,10 +9,10 @@ import { MemoryTarget } from "../src/stream/copy/memory-target.ts";
 import { readReceiving } from "../src/stream/receiver-options.ts";
 import { runReceiver } from "../src/stream/serve.ts";
 import { receiver } from "./receiver.ts";
+import { toolRow } from "./tool-rows.ts";
 
 export const receiverSdl = defineTool({
-  name: "receiver_sdl",
-  summary: "receive a sender's frames and show them in a window",
+  ...toolRow("receiver_sdl"),
   options: { ...receiver.options, ...displayOptions },
   async run(values, { loop, signal }) {
     const { "max-frame": maxFrame, given, heap, output, verify } = values;

@@ -9,10 +9,10 @@ import { serveSenders } from "../src/stream/serve.ts";
 import { borrowFrames } from "../src/stream/zero-copy/borrow.ts";
 import { type OpenView, ReadingView } from "../src/stream/zero-copy/view-target.ts";
 import { importersFor, receiverZc } from "./receiver-zc.ts";
+import { toolRow } from "./tool-rows.ts";
 
 export const receiverZcSdl = defineTool({
-  name: "receiver_zc_sdl",
-  summary: "show a sender's frames in a window, from where they are",
+  ...toolRow("receiver_zc_sdl"),
   options: { ...receiverZc.options, ...displayOptions },
   async run(values, { loop, signal }) {
     const { "max-frame": maxFrame } = values;

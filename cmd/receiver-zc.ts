@@ -10,6 +10,7 @@ import { borrowFrames } from "../src/stream/zero-copy/borrow.ts";
 import { borrowOptions, shareOptions } from "../src/stream/zero-copy/share-options.ts";
 import { ReadingView } from "../src/stream/zero-copy/view-target.ts";
 import { openVideoDevice } from "../src/v4l2/device.ts";
+import { toolRow } from "./tool-rows.ts";
 
 /** What takes the sender's handles, as the options have it; belongs to `owned`. Throws UnavailableError or UsageError. */
 export function importersFor(
@@ -27,8 +28,7 @@ export function importersFor(
 }
 
 export const receiverZc = defineTool({
-  name: "receiver_zc",
-  summary: "read a sender's frames where they are, into a file, a pipe or a check",
+  ...toolRow("receiver_zc"),
   options: { ...receivingOptions, ...borrowOptions, ...shareOptions(shareNames) },
   async run(values, { loop, signal }) {
     using owned = new DisposableStack();

@@ -4,10 +4,10 @@ import { type Allocator, DEFAULT_HEAP, receiveAllocator } from "../src/frame/mem
 import { MemoryTarget } from "../src/stream/copy/memory-target.ts";
 import { readReceiving, receivingOptions } from "../src/stream/receiver-options.ts";
 import { runReceiver } from "../src/stream/serve.ts";
+import { toolRow } from "./tool-rows.ts";
 
 export const receiver = defineTool({
-  name: "receiver",
-  summary: "receive a sender's frames into shared memory, a file or a pipe",
+  ...toolRow("receiver"),
   options: {
     ...receivingOptions,
     heap: {

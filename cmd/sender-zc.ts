@@ -11,10 +11,10 @@ import { parseAddress } from "../src/stream/socket/address.ts";
 import { addressOptions, statsOptions } from "../src/stream/stream-options.ts";
 import { type LendCounts, lendFrames } from "../src/stream/zero-copy/lend.ts";
 import { shareOptions } from "../src/stream/zero-copy/share-options.ts";
+import { toolRow } from "./tool-rows.ts";
 
 export const senderZc = defineTool({
-  name: "sender_zc",
-  summary: "capture video and lend its frames to a receiver without copying them",
+  ...toolRow("sender_zc"),
   options: {
     ...captureOptions,
     ...addressOptions.connect,

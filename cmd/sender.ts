@@ -7,10 +7,10 @@ import { DEFAULT_HEAP } from "../src/frame/memory.ts";
 import { runSender } from "../src/stream/feed.ts";
 import { parseAddress } from "../src/stream/socket/address.ts";
 import { addressOptions, statsOptions } from "../src/stream/stream-options.ts";
+import { toolRow } from "./tool-rows.ts";
 
 export const sender = defineTool({
-  name: "sender",
-  summary: "capture video and send its frames to a receiver",
+  ...toolRow("sender"),
   options: {
     ...captureOptions,
     ...addressOptions.connect,

@@ -5,10 +5,10 @@ import { defineTool, runMain } from "../src/cli/tool.ts";
 import { UsageError } from "../src/errors.ts";
 import { createShareFile, LEAST_FILE, qemuOptions } from "../src/share/nvdimm.ts";
 import { REGION_UNIT } from "../src/share/region.ts";
+import { toolRow } from "./tool-rows.ts";
 
 export const share = defineTool({
-  name: "share",
-  summary: "prepare the host file by which two guests share frame memory",
+  ...toolRow("share"),
   operands: {
     action: {
       type: "choice",

@@ -14,12 +14,12 @@ import { RingStats } from "../src/vhost/ring-stats.ts";
 import { serve } from "../src/vhost/server.ts";
 import { codecNames, openCodec } from "../src/video/codec/index.ts";
 import { createVideoDevice } from "../src/video/video-device.ts";
+import { toolRow } from "./tool-rows.ts";
 
 const LARGEST_FD = 0x7fff_ffff;
 
 export const vhostUserVideo = defineTool({
-  name: "vhost-user-video",
-  summary: "serve a virtio video decoder to a virtual machine monitor over vhost-user",
+  ...toolRow("vhost-user-video"),
   options: {
     "socket-path": { short: "s", type: "text", value: "PATH", help: "Unix socket to listen on" },
     fd: { type: "integer", min: 0, max: LARGEST_FD, help: "the socket of a connected front-end" },

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { ToolRow } from "../cmd/tools.ts";
+import type { LoadableTool } from "../cmd/tools.ts";
 import { ensureNpm, projectDir } from "./ensure.ts";
 
 const dist = join(projectDir, "dist");
@@ -71,7 +71,7 @@ async function buildAll(): Promise<void> {
 }
 
 /** Writes a manual page per tool, where `man -M dist/man` finds them. */
-async function writeManuals(tools: readonly ToolRow[]): Promise<void> {
+async function writeManuals(tools: readonly LoadableTool[]): Promise<void> {
   const { manPage } = await import("../src/cli/man.ts");
   const section = join(dist, "man", "man1");
   mkdirSync(section, { recursive: true });

@@ -15,6 +15,7 @@ for (const row of tools) {
   test(`the manual page of ${row.name} has every option with its help, and every exit status`, async () => {
     const tool = await row.load();
     const lines = shown(manPage(tool));
+    expect(tool).toMatchObject({ name: row.name, summary: row.summary });
     expect(lines).toContain(`${tool.name} - ${tool.summary}`);
     for (const [name, { short, help }] of Object.entries(optionsOf(tool))) {
       const head = `${short === undefined ? "" : `-${short}, `}--${name}`;

@@ -1,0 +1,31 @@
+// The tools, a row each: --help, the manual pages and the list of `framepass --help` take name and summary from here.
+// This file imports nothing: a tool built alone does not carry the others.
+
+export interface ToolRow {
+  /** As users spell it; as a subcommand `-` may stand for `_`. */
+  readonly name: string;
+  readonly summary: string;
+  /** A subcommand that is used rarely and gets no link. */
+  readonly unlinked?: true;
+}
+
+const rows = {
+  sender: { summary: "capture video and send its frames to a receiver" },
+  receiver: { summary: "receive a sender's frames into memory, a file or a pipe" },
+  receiver_sdl: { summary: "receive a sender's frames and show them in a window" },
+  sender_zc: { summary: "capture video and lend its frames to a receiver, without copies" },
+  receiver_zc: {
+    summary: "read a sender's frames in shared memory, into a file, a pipe or a check",
+  },
+  receiver_zc_sdl: { summary: "show a sender's frames in a window, out of shared memory" },
+  share: { summary: "create the host file in which two guests share frames", unlinked: true },
+  "vhost-user-video": { summary: "serve a virtio video decoder to a virtual machine" },
+} as const satisfies Record<string, Omit<ToolRow, "name">>;
+
+export type ToolName = keyof typeof rows;
+
+/** The row of a tool, for its definition. */
+export const toolRow = <N extends ToolName>(name: N) => ({ name, ...rows[name] });
+
+/** All rows, in the order of the list. */
+export const toolRows = (Object.keys(rows) as ToolName[]).map(toolRow);
