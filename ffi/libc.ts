@@ -3,17 +3,7 @@
 
 import { dlopen, FFIType, ptr, toArrayBuffer } from "bun:ffi";
 import { readFileSync } from "node:fs";
-
-/**
- * Absolute path of the C library this process already runs on, glibc or musl. Asking for it by name would
- * let a `libc.so.6` in the current directory answer on a system that has none.
- */
-function loadedLibc(): string {
-  const maps = readFileSync("/proc/self/maps", "utf8");
-  const path = /\/\S*\/(?:libc\.so\.6|ld-musl-\S+\.so\.1|libc\.musl-\S+\.so\.1)$/m.exec(maps)?.[0];
-  if (path === undefined) throw new Error("no C library in /proc/self/maps: is /proc mounted?");
-  return path;
-}
+import { cLibraryIn } from "./c-library.ts";
 
 const i32 = FFIType.i32;
 const u32 = FFIType.u32;
@@ -28,9 +18,6 @@ const signatures = {
   clock_gettime: { args: [i32, address], returns: i32 },
   close: { args: [i32], returns: i32 },
   connect: { args: [i32, address, u32], returns: i32 },
-  dlerror: { args: [], returns: long },
-  dlopen: { args: [address, i32], returns: long },
-  dlsym: { args: [address, address], returns: long },
   epoll_create1: { args: [i32], returns: i32 },
   epoll_ctl: { args: [i32, i32, i32, address], returns: i32 },
   epoll_wait: { args: [i32, address, i32, i32], returns: i32 },
@@ -72,13 +59,29 @@ const signatures = {
   write: { args: [i32, address, size], returns: long },
 } as const;
 
+/** Before glibc 2.34 these are in a library of their own. */
+const dlSignatures = {
+  dlerror: { args: [], returns: long },
+  dlopen: { args: [address, i32], returns: long },
+  dlsym: { args: [address, address], returns: long },
+} as const;
+
 /** The _fast types are declared `number | bigint`; within 53 bits they are numbers, both ways. */
 type Numbers<A extends readonly unknown[]> = { [I in keyof A]: number };
 
-/** The bound functions. Results are the C ones (-1 and errno): wrap them in `result()` of errno.ts. */
-export const libc = dlopen(loadedLibc(), signatures).symbols as unknown as {
-  [K in keyof typeof signatures]: (...args: Numbers<(typeof signatures)[K]["args"]>) => number;
+type Signatures = Readonly<Record<string, { readonly args: readonly unknown[] }>>;
+type Bound<S extends Signatures> = {
+  readonly [K in keyof S]: (...args: Numbers<S[K]["args"]>) => number;
 };
+
+// By the paths that are mapped: by name, a `libc.so.6` in the current directory would be used on a system that has none.
+const files = cLibraryIn(readFileSync("/proc/self/maps", "utf8"));
+
+/** The bound functions. Results are the C ones (-1 and errno): wrap them in `result()` of errno.ts. */
+export const libc = {
+  ...dlopen(files.libc, signatures).symbols,
+  ...dlopen(files.dl, dlSignatures).symbols,
+} as unknown as Bound<typeof signatures & typeof dlSignatures>;
 
 /** Address of the first byte of `memory`. The caller keeps `memory` alive for as long as the address is used. */
 export function addressOf(
