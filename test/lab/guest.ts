@@ -27,6 +27,8 @@ export interface GuestOptions {
   /** Arguments added to QEMU's. */
   readonly qemuArgs?: readonly string[];
   readonly memoryMib?: number;
+  /** The processor, as `-cpu` names it: everything QEMU can emulate, when not given. */
+  readonly cpu?: string;
   /** The QEMU program; another version takes the same arguments. */
   readonly qemu?: string;
   /** After this time QEMU is ended, whatever it does. */
@@ -37,8 +39,8 @@ export interface GuestOptions {
   readonly number?: number;
 }
 
-/** `-cpu max` runs the Bun executable; the KVM device a host may have is not used on purpose. */
-const machine = "-accel tcg,thread=multi -cpu max -smp 1 -no-reboot -nodefaults -display none";
+/** Emulated also where the host has KVM, so that all hosts show the same. */
+const machine = "-accel tcg,thread=multi -smp 1 -no-reboot -nodefaults -display none";
 const commandLine = "console=ttyS0 quiet loglevel=5 panic=-1 mitigations=off random.trust_cpu=on";
 const bootTimeoutMs = 60_000;
 
@@ -213,6 +215,7 @@ async function qemuCommand(
     // A lab that is killed takes its guests along.
     ...["setpriv", "--pdeathsig", "KILL", "--", options.qemu ?? "qemu-system-x86_64"],
     ...machine.split(" "),
+    ...["-cpu", options.cpu ?? "max"],
     ...["-m", String(options.memoryMib ?? 1024)],
     ...["-kernel", (await fetchKernel()).image, "-initrd", initramfs],
     ...["-append", words.filter((word) => word !== "").join(" ")],

@@ -2,9 +2,13 @@
 
 import { join } from "node:path";
 import type { Scenario } from "../lab.ts";
+import { wanted } from "../wanted.ts";
 
 const frames = 10;
 const frameBytes = 640 * 480 * 2;
+
+/** The smallest model of Intel that Bun starts on: it has SSE4.2. */
+const oldestCpu = "Nehalem";
 
 export const scenario: Scenario = {
   name: "boot",
@@ -12,6 +16,7 @@ export const scenario: Scenario = {
   async run(lab) {
     const guest = await lab.boot({
       modules: ["vivid n_devs=1 node_types=0x1"],
+      cpu: oldestCpu,
       copyExecutable: true,
     });
     await lab.check("it is up within 20 s", () => guest.bootMs < 20_000);
@@ -26,8 +31,20 @@ export const scenario: Scenario = {
       const bytes = await Bun.file(join(guest.share, "captured.yuv")).bytes();
       return bytes.length === frames * frameBytes && bytes.some((byte) => byte !== bytes[0]);
     });
+    await lab.check("the processor has SSE4.2 and nothing newer", async () => {
+      const flags = (await guest.ok("grep -m1 ^flags /proc/cpuinfo")).trim().split(" ");
+      return flags.includes("sse4_2") && !flags.includes("avx") && !flags.includes("bmi1");
+    });
     await lab.check("the executable runs, copied in as one file", async () => {
       await guest.ok("test ! -e /dist/framepass && framepass --version");
+    });
+    await lab.check("it moves the camera's frames to a file on that processor", async () => {
+      const receiver = guest.start("framepass receiver -l unix:/tmp/s --stats 0 -o received.yuv");
+      await guest.until("test -S /tmp/s");
+      const send = "framepass sender -W 640 -H 480 -r 60 -a unix:/tmp/s --stats 0";
+      await guest.ok(`${send} -n ${frames}`);
+      wanted("exit status of the receiver", (await receiver.result).status, 0);
+      wanted("bytes", Bun.file(join(guest.share, "received.yuv")).size, frames * frameBytes);
     });
     await lab.check("a file changed on either side is seen changed on the other", async () => {
       const path = join(guest.share, "both");
