@@ -1,8 +1,8 @@
-// Kernel modules that Debian's kernel does not have, built against its headers: our own from a
-// directory, and vicodec from the kernel's sources. Results are kept in the cache.
+// What is compiled for guests: kernel modules that Debian's kernel does not have, built against its headers (our own from a
+// directory, and vicodec from the kernel's sources), and C programs. Results are kept in the cache.
 
 import { cpSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { join, relative } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { ensureDebian } from "../../scripts/ensure.ts";
 import { cachedDir, contentKey, hostCommand, unpackPackages } from "./debian.ts";
 import { fetchKernel, type Kernel } from "./kernel.ts";
@@ -27,6 +27,23 @@ export async function buildModules(source: string): Promise<ReadonlyMap<string, 
   });
   const modules = readdirSync(built).filter((name) => name.endsWith(".ko"));
   return new Map(modules.map((name) => [name.slice(0, -".ko".length), join(built, name)]));
+}
+
+/** Builds a C program that needs no libraries, so that any guest can run it; answers the executable's path. */
+export async function buildStatic(source: string): Promise<string> {
+  ensureDebian([
+    { package: "gcc", provides: "gcc" },
+    { package: "libc6-dev", provides: "/usr/include/stdio.h" },
+    { package: "linux-libc-dev", provides: "/usr/include/linux/videodev2.h" },
+  ]);
+  const folder = dirname(source);
+  const headers = readdirSync(folder).filter((name) => name.endsWith(".h"));
+  const parts = [source, ...headers.sort().map((name) => join(folder, name))];
+  const key = contentKey(...parts.map((path) => readFileSync(path)));
+  const built = await cachedDir(`program-${key}`, async (dir) => {
+    await hostCommand(["gcc", "-static", "-O1", "-Wall", "-o", join(dir, "program"), source]);
+  });
+  return join(built, "program");
 }
 
 /** vicodec, the kernel's virtual codec, with the v4l2-mem2mem it needs. */

@@ -127,6 +127,22 @@ test.each(["EPERM", "EIO", "ENOMEM", "EINVAL", "ENOSPC"] as const)(
   },
 );
 
+test("the driver's IMPORT answers the bytes of whole pages, and a picture stays as long as it was", async () => {
+  const picture = { width: 66, height: 33 }; // 4356 bytes: the second page is not full
+  await onLoop(async (loop, near, far) => {
+    const xen = new Hypervisor();
+    const camera = openCamera(new FakeVirtioMedia(xen, picture), { ...wish, ...picture });
+    using importer = importVirtioMedia(new FakeVirtioMedia(xen, picture));
+    using source = new Shared(camera, (of) => exportVirtioMedia(of, 5));
+    expect(xen.answers.every((length) => length === 2 * pageSize)).toBe(true);
+    const reading = borrow(loop, far, [importer]).finally(() => far.close());
+    expect(await lend(loop, near, source, { frames: 20 })).toBe("done");
+    expect(await reading).toEqual({ verified: 20, end: "closed" });
+    expect(xen.answers).toEqual(Array(8).fill(2 * pageSize)); // granted and taken, four buffers each
+    for (const handle of source.exporter.handles) expect(handle.length).toBe(4356);
+  });
+});
+
 test("what cannot work is refused before streaming: pages, domain, page size, a driver without the ioctls", () => {
   const refusal = (
     set: (xen: Hypervisor) => void,

@@ -21,6 +21,8 @@ export class Hypervisor {
   readonly granted = new Map<bigint, number>();
   readonly references: 4000 | 512;
   pageBytes = pageSize;
+  /** The `len` of every answer to IMPORT. */
+  readonly answers: number[] = [];
   /** How many references a grant answers, where not as many as there are pages. */
   grants: number | undefined;
   #next = 0x1_0000_0001n; // handles use both words
@@ -197,6 +199,7 @@ export class FakeVirtioMedia implements VideoDevice {
       a.gref_count = this.#hypervisor.grants ?? pages;
       a.gref_page_size = this.#hypervisor.pageBytes;
       a.gref_domid = 3; // the granting domain
+      this.#answerPages(a);
       for (let i = 0; i < Math.min(a.gref_count, references); i++) {
         a.gref_ids.set(i, Number(a.handle_id & 0xffffn) * 1000 + i);
       }
@@ -207,9 +210,17 @@ export class FakeVirtioMedia implements VideoDevice {
       if (a.gref_ids.get(i) !== Number(a.handle_id & 0xffffn) * 1000 + i) return -errno.EINVAL;
     }
     if (a.gref_count < pages || a.len !== BigInt(this.sizeimage)) return -errno.EINVAL;
-    // The caller gets a descriptor as from a system call: it is the caller's to close.
+    this.#answerPages(a);
+    // Readable and writable. As from a system call, the caller closes it.
     a.dmabuf_fd = disown(memory);
     return 0;
+  }
+
+  /** The public driver's `len`: not the picture's bytes, all bytes of the pages. */
+  #answerPages(a: Of<typeof k.VIDIOC_VIRTIO_MEDIA_IMPORT_BUFFER>): void {
+    const length = a.gref_count * a.gref_page_size;
+    a.len = BigInt(length);
+    this.#hypervisor.answers.push(length);
   }
 
   #free(): void {

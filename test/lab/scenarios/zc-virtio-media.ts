@@ -3,7 +3,7 @@
 import { join, resolve } from "node:path";
 import type { Guest } from "../guest.ts";
 import type { Lab, Scenario } from "../lab.ts";
-import { buildModules } from "../modules.ts";
+import { buildModules, buildStatic } from "../modules.ts";
 
 const source = resolve(import.meta.dir, "../virtio-media");
 const parameters = "/sys/module/framepass_vmedia/parameters";
@@ -101,7 +101,14 @@ export const scenario: Scenario = {
     const modules = await buildModules(source);
     const ko = modules.get("framepass_vmedia");
     if (ko === undefined) throw new Error("the stand-in driver was not built");
-    const guest = await lab.boot({ modules: [`${ko} references=4000`] });
+    const guest = await lab.boot({
+      modules: [`${ko} references=4000`],
+      files: { "/bin/owner": await buildStatic(join(source, "owner.c")) },
+    });
+    await lab.check(
+      "the driver answers IMPORT with the bytes of its pages and a dma-buf that may be written",
+      async () => (await guest.ok("owner")) === `6 4096 ${6 * 4096} ${6 * 4096}\n`,
+    );
     await revision(lab, guest, 4000);
     await lab.check("a picture of too many pages is refused before streaming, exit 3", async () => {
       const { status, stderr } = await guest.run(`${send} -W 3840 -H 2160 -b 2`, seconds(30));

@@ -231,6 +231,7 @@ static long import_buffer(struct virtio_media_import_buffer *a)
 		a->gref_count = pages;
 		a->gref_page_size = told_page_size ?: PAGE_SIZE;
 		a->gref_domid = OWN_DOMAIN;
+		a->len = (u64)pages * PAGE_SIZE;
 		for (u32 i = 0; i < pages; i++)
 			a->gref_ids[i] = reference_of(handle->id, i);
 		return 0;
@@ -239,7 +240,10 @@ static long import_buffer(struct virtio_media_import_buffer *a)
 		return -fail_take;
 	if (a->flags != VIRTIO_MEDIA_DIRECT_GREFS || a->gref_domid != OWN_DOMAIN)
 		return -EINVAL;
-	if (a->gref_count != pages || a->gref_page_size != PAGE_SIZE || a->len != sizeimage())
+	if (a->gref_count != pages || a->gref_page_size != PAGE_SIZE)
+		return -EINVAL;
+	/* The picture's bytes, or all bytes of its pages. */
+	if (a->len != sizeimage() && a->len != (u64)pages * PAGE_SIZE)
 		return -EINVAL;
 	for (u32 i = 0; i < pages; i++)
 		if (a->gref_ids[i] != reference_of(handle->id, i))
@@ -247,10 +251,11 @@ static long import_buffer(struct virtio_media_import_buffer *a)
 	vb = vb2_get_buffer(&dev.queue, handle->index);
 	if (!vb)
 		return -ENOENT;
-	error = vb2_core_expbuf(&dev.queue, &fd, dev.queue.type, vb, 0, O_RDONLY | O_CLOEXEC);
+	error = vb2_core_expbuf(&dev.queue, &fd, dev.queue.type, vb, 0, O_RDWR | O_CLOEXEC);
 	if (error)
 		return error;
 	a->dmabuf_fd = fd;
+	a->len = (u64)pages * PAGE_SIZE;
 	return 0;
 }
 
