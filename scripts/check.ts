@@ -3,11 +3,12 @@ import { displayNeeds } from "./display-needs.ts";
 import { ensureDebian, ensureNpm } from "./ensure.ts";
 import { npmProgram, step, stepWithOutput, type Tally, testCounts } from "./step.ts";
 
-/** What the tests use of Debian: a compiler and headers for the layouts, a display and SDL for the pictures. */
+/** What the tests use of Debian: a compiler and headers for the layouts, ffmpeg for the formats, a display and SDL. */
 const debianNeeds = [
   { package: "gcc", provides: "gcc" },
   { package: "libc6-dev", provides: "/usr/include/stdio.h" },
   { package: "linux-libc-dev", provides: "/usr/include/linux/videodev2.h" },
+  { package: "ffmpeg", provides: "ffmpeg" },
   ...displayNeeds,
 ] as const;
 
