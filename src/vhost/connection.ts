@@ -5,7 +5,6 @@ import { EPOLLIN, EPOLLOUT } from "../../ffi/epoll.ts";
 import { errno, SysError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { addressOf } from "../../ffi/libc.ts";
-import { UnfitFile } from "../../ffi/shared-region.ts";
 import { log } from "../cli/log.ts";
 import { isExpected, ProtocolError } from "../errors.ts";
 import type { Loop, Watch } from "../loop.ts";
@@ -13,7 +12,7 @@ import type { Answer, Message, MessageRow } from "./message.ts";
 import { messageRow } from "./messages.ts";
 import * as p from "./payloads.ts";
 import type { MakeDevice } from "./queues.ts";
-import { Refused } from "./refused.ts";
+import { asRefused, RequestRefused } from "./request-refused.ts";
 import { Session } from "./session.ts";
 
 /** A front-end never pauses inside a message; one that does must not keep the next one waiting. */
@@ -156,16 +155,16 @@ export class Connection implements Disposable {
 
   #run(row: MessageRow, message: Message): Answer | undefined {
     const { run, size, fds = 0, needs } = row;
-    if (run === undefined) throw new Refused("not supported");
-    if (needs !== undefined && !this.session.has(needs)) throw new Refused("not negotiated");
+    if (run === undefined) throw new RequestRefused("not supported");
+    if (needs !== undefined && !this.session.has(needs)) throw new RequestRefused("not negotiated");
     const length = message.bytes.length;
     const right = typeof size === "object" ? length >= size.from : length === size;
-    if (!right) throw new Refused(`a payload of ${length} bytes`);
-    if (message.fds.length > fds) throw new Refused(`${message.fds.length} descriptors`);
+    if (!right) throw new RequestRefused(`a payload of ${length} bytes`);
+    if (message.fds.length > fds) throw new RequestRefused(`${message.fds.length} descriptors`);
     return run(this.session, message);
   }
 
-  #refuse(row: MessageRow, needReply: boolean, refused: Refused): void {
+  #refuse(row: MessageRow, needReply: boolean, refused: RequestRefused): void {
     this.#complain(`${row.name}: ${refused.message}`);
     // One that waits for an answer gets one that says no, or the end of the connection.
     if (row.answers === undefined) this.#acknowledge(row, needReply, 1n);
@@ -233,11 +232,4 @@ export class Connection implements Disposable {
     this.session[Symbol.dispose]();
     this.#socket[Symbol.dispose]();
   }
-}
-
-/** What a front-end cannot have, in one class; undefined for a defect. */
-function asRefused(error: unknown): Refused | undefined {
-  if (error instanceof Refused) return error;
-  const outside = error instanceof UnfitFile || error instanceof SysError;
-  return outside ? new Refused(error.message, { cause: error }) : undefined;
 }

@@ -4,7 +4,7 @@ import { Fd } from "../../ffi/fd.ts";
 import { SharedRegion } from "../../ffi/shared-region.ts";
 import { n64, struct, u8, u16 } from "../../ffi/struct.ts";
 import type { InflightLog } from "../virtio/split-queue.ts";
-import { Refused } from "./refused.ts";
+import { RequestRefused } from "./request-refused.ts";
 
 /** Head of a queue's part; the entries follow. */
 export const queueRegionSplit = struct("struct queue_region_split", 16, {
@@ -28,10 +28,12 @@ export class InflightRegion implements Disposable {
   readonly length: number;
   readonly #region: SharedRegion;
 
-  /** Maps a region of `queues` parts for `queueSize` entries each; takes `fd` over. Throws UnfitFile, SysError, Refused. */
+  /** Maps a region of `queues` parts for `queueSize` entries each; takes `fd` over. Throws UnfitFile, SysError, RequestRefused. */
   constructor(fd: Fd, offset: number, length: number, queues: number, queueSize: number) {
     if (length < queues * partSize(queueSize)) {
-      throw new Refused(`${length} bytes are too few to track ${queues} queues of ${queueSize}`);
+      throw new RequestRefused(
+        `${length} bytes are too few to track ${queues} queues of ${queueSize}`,
+      );
     }
     this.#region = new SharedRegion(fd, offset, length);
     this.length = length;

@@ -3,13 +3,13 @@
 import { MAX_REGIONS, type RegionRow } from "./memory.ts";
 import { type Message, type MessageRow, wordOf } from "./message.ts";
 import * as p from "./payloads.ts";
-import { Refused } from "./refused.ts";
+import { RequestRefused } from "./request-refused.ts";
 
 function regionRows({ bytes }: Message): RegionRow[] {
   const { count } = p.regions.over(bytes);
   // One front-end always sends room for two: more bytes than regions are fine.
   if (count > MAX_REGIONS || bytes.length < p.regions.size + count * p.region.size) {
-    throw new Refused(`${count} memory regions in ${bytes.length} bytes`);
+    throw new RequestRefused(`${count} memory regions in ${bytes.length} bytes`);
   }
   return Array.from({ length: count }, (_, i) => {
     const { guest, size, user, offset } = p.region.over(bytes, p.regions.size + i * p.region.size);
@@ -54,7 +54,7 @@ export const memoryMessages: readonly MessageRow[] = [
     needs: "CONFIGURE_MEM_SLOTS",
     run(session, message) {
       const fd = message.fds.shift();
-      if (fd === undefined) throw new Refused("no descriptor came along");
+      if (fd === undefined) throw new RequestRefused("no descriptor came along");
       session.memory.add(oneRegion(message), fd, () => session.queues.memoryChanged());
       return undefined;
     },
@@ -68,8 +68,9 @@ export const memoryMessages: readonly MessageRow[] = [
     run(session, message) {
       const row = oneRegion(message);
       for (const ring of session.queues.rings) {
-        const within = ring.touches((at, length) => session.memory.holds(row, at, length));
-        if (ring.started && within) throw new Refused(`vring ${ring.index} runs in that memory`);
+        const within = ring.place.touches((at, length) => session.memory.holds(row, at, length));
+        if (ring.started && within)
+          throw new RequestRefused(`vring ${ring.index} runs in that memory`);
       }
       session.memory.remove(row, () => session.queues.memoryChanged());
       return undefined;

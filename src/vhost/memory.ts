@@ -1,11 +1,10 @@
 // The memory table: regions of guest memory as the front-end passed them. Guest physical addresses become host memory here
 // and nowhere else, and the whole range is checked. vhost-user: SET_MEM_TABLE, ADD_MEM_REG, REM_MEM_REG.
-import { SysError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
-import { SharedRegion, UnfitFile } from "../../ffi/shared-region.ts";
+import { SharedRegion } from "../../ffi/shared-region.ts";
 import type { GuestAccess } from "../virtio/chain.ts";
 import type { GuestMemory, Span } from "../virtio/virtio-device.ts";
-import { Refused } from "./refused.ts";
+import { asRefused, RequestRefused } from "./request-refused.ts";
 
 /** Regions we take; what GET_MAX_MEM_SLOTS says. */
 export const MAX_REGIONS = 32;
@@ -41,16 +40,16 @@ export class MemoryTable implements GuestMemory, GuestAccess, Disposable {
 
   /**
    * Puts another table in place of this one. What `fds` holds is taken over or closed. `before` is called when the new
-   * one is in force and the old one still mapped. Throws Refused, and then nothing has changed.
+   * one is in force and the old one still mapped. Throws RequestRefused, and then nothing has changed.
    */
   replace(rows: readonly RegionRow[], fds: readonly Fd[], before: () => void): void {
     using owned = new DisposableStack();
     for (const fd of fds) owned.use(fd);
     if (rows.length < 1 || rows.length > MAX_REGIONS) {
-      throw new Refused(`${rows.length} memory regions, 1 to ${MAX_REGIONS} are possible`);
+      throw new RequestRefused(`${rows.length} memory regions, 1 to ${MAX_REGIONS} are possible`);
     }
     if (fds.length !== rows.length) {
-      throw new Refused(`${rows.length} memory regions with ${fds.length} descriptors`);
+      throw new RequestRefused(`${rows.length} memory regions with ${fds.length} descriptors`);
     }
     const made: Region[] = [];
     for (const [i, row] of rows.entries()) {
@@ -64,17 +63,18 @@ export class MemoryTable implements GuestMemory, GuestAccess, Disposable {
     this.#put(made, this.#regions, before);
   }
 
-  /** Adds a region; `fd` is taken over or closed. Throws Refused. */
+  /** Adds a region; `fd` is taken over or closed. Throws RequestRefused. */
   add(row: RegionRow, fd: Fd, before: () => void): void {
     using owned = new DisposableStack();
     owned.use(fd);
-    if (this.#regions.length >= MAX_REGIONS) throw new Refused(`more than ${MAX_REGIONS} regions`);
+    if (this.#regions.length >= MAX_REGIONS)
+      throw new RequestRefused(`more than ${MAX_REGIONS} regions`);
     const region = map(row, fd, this.#regions);
     owned.move();
     this.#put([...this.#regions, region], [], before);
   }
 
-  /** Removes exactly that region; where in the file it was does not count. Throws Refused. */
+  /** Removes exactly that region; where in the file it was does not count. Throws RequestRefused. */
   remove(row: RegionRow, before: () => void): void {
     const gone = this.#find(row);
     this.#put(
@@ -84,7 +84,7 @@ export class MemoryTable implements GuestMemory, GuestAccess, Disposable {
     );
   }
 
-  /** Whether `user` + `length` lies in the region that `row` names. Throws Refused when there is none. */
+  /** Whether `user` + `length` lies in the region that `row` names. Throws RequestRefused when there is none. */
   holds(row: RegionRow, user: bigint, length: number): boolean {
     const { user: from, size } = this.#find(row);
     return user < from + size && user + BigInt(length) > from;
@@ -94,7 +94,7 @@ export class MemoryTable implements GuestMemory, GuestAccess, Disposable {
     const found = this.#regions.find(
       ({ guest, user, size }) => guest === row.guest && user === row.user && size === row.size,
     );
-    if (found === undefined) throw new Refused(`no memory region at ${hex(row.guest)}`);
+    if (found === undefined) throw new RequestRefused(`no memory region at ${hex(row.guest)}`);
     return found;
   }
 
@@ -210,26 +210,25 @@ class RegionSpan implements Span {
   }
 }
 
-/** Checks a row against itself and the regions before it, and maps it. Throws Refused. */
+/** Checks a row against itself and the regions before it, and maps it. Throws RequestRefused. */
 function map(row: RegionRow, fd: Fd, others: readonly RegionRow[]): Region {
   const { guest, size, user, offset } = row;
   const at = `memory region ${hex(guest)} + ${hex(size)}`;
-  if (size === 0n) throw new Refused(`${at} is empty`);
+  if (size === 0n) throw new RequestRefused(`${at} is empty`);
   // Guest addresses beyond 2^53 are refused with those that wrap: no machine has them.
   const fits = guest + size <= LARGEST && offset + size <= LARGEST;
-  if (!fits || user + size > END_OF_ADDRESSES) throw new Refused(`${at} wraps around`);
+  if (!fits || user + size > END_OF_ADDRESSES) throw new RequestRefused(`${at} wraps around`);
   for (const other of others) {
     const overlap = (a: bigint, b: bigint) => a < b + other.size && b < a + size;
     if (overlap(guest, other.guest) || overlap(user, other.user)) {
-      throw new Refused(`${at} overlaps ${hex(other.guest)} + ${hex(other.size)}`);
+      throw new RequestRefused(`${at} overlaps ${hex(other.guest)} + ${hex(other.size)}`);
     }
   }
   try {
     const memory = new SharedRegion(fd, Number(offset), Number(size));
     return { ...row, memory, at: Number(guest) };
   } catch (error) {
-    if (!(error instanceof UnfitFile || error instanceof SysError)) throw error;
-    throw new Refused(`${at}: ${error.message}`, { cause: error });
+    throw asRefused(error, `${at}: `) ?? error;
   }
 }
 

@@ -31,7 +31,7 @@ export interface MessageRow {
   readonly answers?: true;
   /** What tells the front-end that it failed, for those with an answer; without it the connection is closed. */
   readonly refusal?: () => Bytes;
-  /** Does it. Throws Refused. */
+  /** Does it. Throws RequestRefused. */
   readonly run?: (session: Session, message: Message) => Answer | undefined;
 }
 

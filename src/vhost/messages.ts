@@ -1,10 +1,10 @@
 // The requests of a front-end, a row each: size, descriptors, what must have been negotiated, what it does. A request of
 // later protocols has a row too, without `run`: it is refused by name. vhost-user, "Front-end message types".
-import { VIRTIO_F_ACCESS_PLATFORM, VIRTIO_F_RING_PACKED } from "../virtio/features.ts";
+import { VIRTIO_F_ACCESS_PLATFORM, VIRTIO_F_RING_PACKED } from "../virtio/ring-layout.ts";
 import { memoryMessages } from "./memory-messages.ts";
 import { type MessageRow, nothing, wordIn, wordOf } from "./message.ts";
 import * as p from "./payloads.ts";
-import { Refused } from "./refused.ts";
+import { RequestRefused } from "./request-refused.ts";
 import { ringMessages } from "./ring-messages.ts";
 
 /** What is said of the whole device. */
@@ -23,7 +23,8 @@ const deviceMessages: readonly MessageRow[] = [
     run(session, message) {
       const value = wordIn(message);
       const other = value & (VIRTIO_F_RING_PACKED | VIRTIO_F_ACCESS_PLATFORM);
-      if (other !== 0n) throw new Refused(`features 0x${other.toString(16)} change the rings`);
+      if (other !== 0n)
+        throw new RequestRefused(`features 0x${other.toString(16)} change the rings`);
       session.acknowledge(value);
       return undefined;
     },
@@ -72,7 +73,7 @@ const deviceMessages: readonly MessageRow[] = [
     run(session, { bytes }) {
       const { offset, size } = p.config.over(bytes);
       if (size < 1 || offset + size > p.MAX_PAYLOAD - p.config.size) {
-        throw new Refused(`${size} bytes of the config space at ${offset}`);
+        throw new RequestRefused(`${size} bytes of the config space at ${offset}`);
       }
       // What is beyond the config space reads as zero: one monitor ends when this fails.
       const answer = new Uint8Array(new ArrayBuffer(p.config.size + size));
@@ -87,7 +88,7 @@ const deviceMessages: readonly MessageRow[] = [
     size: { from: p.config.size },
     needs: "CONFIG",
     run() {
-      throw new Refused("the config space is read-only");
+      throw new RequestRefused("the config space is read-only");
     },
   },
   {
@@ -107,7 +108,7 @@ const deviceMessages: readonly MessageRow[] = [
     needs: "STATUS",
     run(session, message) {
       const status = wordIn(message);
-      if (status > 0xffn) throw new Refused(`a status of 0x${status.toString(16)}`);
+      if (status > 0xffn) throw new RequestRefused(`a status of 0x${status.toString(16)}`);
       if (status === 0n) session.reset();
       session.status = Number(status);
       return undefined;

@@ -1,93 +1,91 @@
-// The rings of a connection and the device behind them: requests on their way in, answers on their way out, and what stopping
-// a ring means. Whether a stop was a pause or the end of the driver shows only when the rings start again.
+// The rings of a connection and the device behind them: when the device starts, pauses, resumes and is reset. Whether a stop
+// was a pause or the end of the driver shows only at the next start.
 import type { Loop } from "../loop.ts";
-import { BadChain, type Chain } from "../virtio/chain.ts";
-import { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC } from "../virtio/features.ts";
-import { RingError, type Rings, SplitQueue } from "../virtio/split-queue.ts";
-import type { DeviceLoop, VirtioDevice } from "../virtio/virtio-device.ts";
+import { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC } from "../virtio/ring-layout.ts";
+import { type Rings, SplitQueue } from "../virtio/split-queue.ts";
+import type { DeviceLoop, Request, VirtioDevice } from "../virtio/virtio-device.ts";
 import type { InflightRegion } from "./inflight.ts";
 import type { MemoryTable } from "./memory.ts";
-import { Refused } from "./refused.ts";
+import { RequestRefused } from "./request-refused.ts";
 import { Ring } from "./ring.ts";
-import { guarded, RingRequest } from "./ring-request.ts";
-
-/** Chains taken before other descriptors of the loop get their turn. */
-const TURN = 64;
+import type { QueueCounts, RingHost } from "./ring-host.ts";
 
 /** Makes the device of a connection. */
 export type MakeDevice = (loop: DeviceLoop) => VirtioDevice;
 
-/** What the queues report to whoever owns them. */
+/** What the queues report to their connection. */
 export interface QueueEvents {
-  /** Something the guest did that is worth a line, not more often than the log bears. */
+  /** Logs a fault of the guest; the connection limits how many lines. */
   complain(text: string): void;
-  /** A device threw: the connection cannot go on. */
+  /** The device threw: the connection ends. */
   failed(error: unknown): void;
 }
 
-/** An answer that came while its ring was stopped. */
-interface Kept {
-  readonly chain: Chain;
-  readonly answer: Uint8Array<ArrayBuffer>;
-}
-
-/** Counters for statistics. */
-export interface QueueCounts {
-  requests: number;
-  answers: number;
-  interrupts: number;
-  malformed: number;
-}
-
-export class Queues implements Disposable {
+export class Queues implements RingHost, Disposable {
+  readonly loop: Loop;
+  readonly memory: MemoryTable;
+  readonly device: VirtioDevice;
   readonly rings: readonly Ring[];
   readonly counts: QueueCounts = { requests: 0, answers: 0, interrupts: 0, malformed: 0 };
   features = 0n;
   inflight: InflightRegion | undefined;
-  readonly #loop: Loop;
+  driver = 0;
+  batch = false;
   readonly #deviceLoop: DeviceLoop;
-  readonly #memory: MemoryTable;
-  readonly device: VirtioDevice;
   readonly #events: QueueEvents;
-  /** Requests of an earlier life are not answered any more. */
-  #life = 0;
   #state: "idle" | "running" | "paused" | "failed" = "idle";
-  readonly #kept: Kept[][];
-  readonly #recovered: number[][];
-  readonly #later: (Disposable | undefined)[] = [];
-  /** The ring whose chains are being taken: it is told of answers once, at the end. */
-  #batch = -1;
 
   constructor(loop: Loop, memory: MemoryTable, makeDevice: MakeDevice, events: QueueEvents) {
-    this.#loop = loop;
-    this.#deviceLoop = guarded(loop, (error) => this.#failed(error));
+    this.loop = loop;
+    this.memory = memory;
+    this.#events = events;
+    this.#deviceLoop = guarded(loop, (error) => this.failed(error));
     const device = makeDevice(this.#deviceLoop);
     this.device = device;
-    this.#memory = memory;
-    this.#events = events;
-    this.rings = Array.from(
-      { length: device.queues },
-      (_, index) => new Ring(index, loop, memory, () => this.process(index)),
-    );
-    this.#kept = this.rings.map(() => []);
-    this.#recovered = this.rings.map(() => []);
+    this.rings = Array.from({ length: device.queues }, (_, index) => new Ring(index, this));
   }
 
-  /** The ring of that number. Throws Refused. */
+  /** The ring of that number. Throws RequestRefused. */
   ring(index: number): Ring {
     const ring = this.rings[index];
-    if (ring === undefined) throw new Refused(`vring ${index} of ${this.rings.length}`);
+    if (ring === undefined) throw new RequestRefused(`vring ${index} of ${this.rings.length}`);
     return ring;
   }
 
-  /** Starts a ring that has its size, its addresses and its kick. Throws Refused, and then it stays stopped. */
+  // What rings use: RingHost.
+
+  get running(): boolean {
+    return this.#state === "running";
+  }
+
+  request(ring: number, request: Request): void {
+    this.device.request(ring, request);
+  }
+
+  complain(text: string): void {
+    this.#events.complain(text);
+  }
+
+  failed(error: unknown): void {
+    this.#state = "failed";
+    this.#events.failed(error);
+  }
+
+  endBatch(): void {
+    this.batch = false;
+    for (const ring of this.rings) ring.notify();
+  }
+
+  // Starting and stopping.
+
+  /** Starts a ring that has its size, its addresses and its kick. Throws RequestRefused, and then it stays stopped. */
   start(ring: Ring): void {
-    const areas = ring.areas();
+    const areas = ring.place.areas();
     const commands = ring.index !== this.device.eventQueue;
-    if (ring.goesOn(commands)) {
+    if (ring.resumes(commands)) {
       ring.queue?.bind(areas);
     } else {
-      // A ring elsewhere or from its beginning is a new driver; what the old one left is dropped.
+      // Another place, or index 0: a new driver. The work of the old one is dropped.
       const known = ring.queue !== undefined || (ring.index === 0 && this.#state !== "idle");
       if (known) this.reset();
       this.#makeQueue(ring, areas);
@@ -98,40 +96,38 @@ export class Queues implements Disposable {
   }
 
   #makeQueue(ring: Ring, areas: Rings): void {
-    const { addresses, size, index } = ring;
-    if (addresses === undefined) return;
+    const { index } = ring;
+    const { size } = ring.place;
     const tracked = this.inflight;
     const counted = tracked !== undefined && index < tracked.queues && size <= tracked.queueSize;
     const log = counted ? tracked.queue(index) : undefined;
-    const queue = new SplitQueue(areas, this.#memory, ring.base, {
+    const queue = new SplitQueue(areas, this.memory, ring.base, {
       size,
       indirect: (this.features & VIRTIO_F_INDIRECT_DESC) !== 0n,
       eventIdx: (this.features & VIRTIO_F_EVENT_IDX) !== 0n,
       log,
     });
     const left = (log?.recover(queue.usedIndex) ?? []).filter((head) => head < size);
-    // Events are put into buffers in their order; a front-end may give the index behind all that are posted.
+    // Event buffers are used in order. The base may count buffers as taken that still wait for an event.
     if (left.length > 0 || index === this.device.eventQueue) queue.goOnAtUsed(left.length);
-    this.#recovered[index] = left;
-    ring.queue = queue;
-    ring.identity = { ...addresses, size };
+    ring.use(queue, left);
   }
 
-  /** Stops a ring; the index of the chain it would have taken next. */
+  /** Stops a ring; returns the index of the chain it would have taken next. */
   stop(ring: Ring): number {
     ring.stop();
     this.#follow();
     return ring.base;
   }
 
-  /** A ring was started, enabled or disabled: the device follows, and a ring that is served is looked at once. */
+  /** Call this after a ring was started, enabled or disabled: the device follows, and the ring is processed at once. */
   changed(ring: Ring): void {
     const before = this.#state;
     this.#follow();
-    if (ring.serving) this.#publishKept(ring);
-    // Rings that were ready before the device was have waited for it.
+    if (ring.serving) ring.publishKept();
+    // When the device starts, rings that were ready before it have chains, too.
     const waiting = before === this.#state ? [ring] : this.rings;
-    for (const { index } of waiting) this.process(index);
+    for (const each of waiting) each.process();
   }
 
   #follow(): void {
@@ -141,7 +137,7 @@ export class Queues implements Disposable {
       this.#state = "running";
       this.device.start({
         loop: this.#deviceLoop,
-        memory: this.#memory,
+        memory: this.memory,
         ackedFeatures: this.features,
       });
     } else if (on && this.#state === "paused") {
@@ -153,32 +149,36 @@ export class Queues implements Disposable {
     }
   }
 
-  /** The driver starts anew: the device forgets it, held chains are never answered. Rings that run begin anew. */
+  // Resetting.
+
+  /** A new driver: the device is reset, requests of the old one are never answered, rings that run get new queues. */
   reset(): void {
-    this.#life += 1;
-    for (const kept of this.#kept) kept.length = 0;
-    for (const left of this.#recovered) left.length = 0;
+    this.driver += 1;
+    for (const ring of this.rings) ring.dropWork();
     if (this.#state === "failed") return;
     if (this.#state !== "idle") this.device.reset();
     this.#state = "idle";
     for (const ring of this.rings) {
       if (ring.started && ring.queue !== undefined) ring.base = ring.queue.next;
       ring.forget();
-      if (ring.started) this.#rebuild(ring);
+      if (ring.started) this.#orBreak(ring, () => this.#makeQueue(ring, ring.place.areas()));
     }
   }
 
-  #rebuild(ring: Ring): void {
+  /** Does `action`; when it is refused the ring loses its queue and, if it runs, is broken. */
+  #orBreak(ring: Ring, action: () => void): void {
     try {
-      this.#makeQueue(ring, ring.areas());
+      action();
     } catch (error) {
-      if (!(error instanceof Refused)) throw error;
-      this.#events.complain(`${error.message}: the ring is stopped`);
+      if (!(error instanceof RequestRefused)) throw error;
+      ring.forget();
+      if (!ring.started) return;
+      this.complain(`${error.message}: the ring is stopped`);
       ring.break();
     }
   }
 
-  /** All rings stop and are disabled, and the device forgets its driver. */
+  /** Stops and disables all rings and resets the device. */
   resetAll(): void {
     for (const ring of this.rings) {
       ring.stop();
@@ -189,123 +189,45 @@ export class Queues implements Disposable {
     this.reset();
   }
 
-  /** The memory table changed: rings go on in the new one, or are broken where it lacks them. */
+  /** Call this after the memory table changed: rings go on in the new one, or are broken where it lacks them. */
   memoryChanged(): void {
     for (const ring of this.rings) {
-      if (ring.queue === undefined) continue;
-      try {
-        ring.queue.bind(ring.areas());
-      } catch (error) {
-        if (!(error instanceof Refused)) throw error;
-        ring.forget();
-        if (!ring.started) continue;
-        this.#events.complain(`${error.message}: the ring is stopped`);
-        ring.break();
-      }
+      const { queue } = ring;
+      if (queue !== undefined) this.#orBreak(ring, () => queue.bind(ring.place.areas()));
     }
     const started = this.#state === "running" || this.#state === "paused";
-    if (started) this.device.memoryChanged(this.#memory);
+    if (started) this.device.memoryChanged(this.memory);
   }
 
-  /** Keeps account of what is in flight in `region` from now on, which is the queues'; rings begin anew with it. */
+  /** Tracks chains in flight in `region` from now on and owns it. All rings get new queues. */
   track(region: InflightRegion): void {
     this.reset();
     this.inflight?.[Symbol.dispose]();
     this.inflight = region;
   }
 
-  /** Takes what the driver made available, as long as the ring is served. */
-  process(index: number): void {
-    const ring = this.rings[index];
-    if (ring?.queue === undefined || !ring.serving || this.#state !== "running") return;
-    if (this.#batch >= 0) return; // an answer in the middle of a batch: the batch goes on by itself
-    this.#later[index]?.[Symbol.dispose]();
-    this.#later[index] = undefined;
-    this.#batch = index;
-    try {
-      this.#takeChains(ring, ring.queue);
-    } catch (error) {
-      if (error instanceof RingError) this.#breakRing(ring, error);
-      else this.#failed(error);
-    } finally {
-      this.#batch = -1;
-      for (const each of this.rings) this.#notify(each);
-    }
-  }
-
-  #takeChains(ring: Ring, queue: SplitQueue): void {
-    for (const head of this.#recovered[ring.index]?.splice(0) ?? []) {
-      this.#request(ring, queue.take(head));
-    }
-    for (let taken = 0; taken < TURN; ) {
-      const chain = queue.pop();
-      if (chain === undefined) {
-        if (!queue.wantKick()) return;
-        continue; // more arrived between the last look and the wish to be kicked
-      }
-      taken += 1;
-      this.#request(ring, chain);
-      if (ring.queue !== queue || !ring.serving) return;
-    }
-    this.#later[ring.index] = this.#loop.after(0, () => this.process(ring.index));
-  }
-
-  #failed(error: unknown): void {
-    this.#state = "failed";
-    this.#events.failed(error);
-  }
-
-  #breakRing(ring: Ring, error: RingError): void {
-    this.#events.complain(`vring ${ring.index}: ${error.message}: the ring is broken`);
-    ring.break();
-  }
-
-  #request(ring: Ring, chain: Chain | BadChain): void {
-    if (chain instanceof BadChain) {
-      this.counts.malformed += 1;
-      this.#events.complain(`vring ${ring.index}: malformed chain: ${chain.message}`);
-      return;
-    }
-    this.counts.requests += 1;
-    const request = new RingRequest(chain, this.#life, (life, answer) => {
-      if (life === this.#life) this.#answer(ring, chain, answer);
-    });
-    this.device.request(ring.index, request);
-    request.forgetBytes();
-  }
-
-  #answer(ring: Ring, chain: Chain, answer: Uint8Array): void {
-    this.counts.answers += 1;
-    if (ring.broken) return;
-    const fits = answer.length > chain.room ? answer.subarray(0, chain.room) : answer;
-    const bytes = fits as Uint8Array<ArrayBuffer>;
-    if (!ring.serving || ring.queue === undefined) {
-      this.#kept[ring.index]?.push({ chain, answer: bytes.slice() });
-      return;
-    }
-    ring.queue.push(chain.head, ring.queue.fill(chain, bytes));
-    if (this.#batch < 0) this.#notify(ring);
-  }
-
-  #publishKept(ring: Ring): void {
-    const { queue } = ring;
-    const kept = this.#kept[ring.index]?.splice(0) ?? [];
-    if (queue === undefined || kept.length === 0) return;
-    for (const { chain, answer } of kept) queue.push(chain.head, queue.fill(chain, answer));
-    this.#notify(ring);
-  }
-
-  #notify(ring: Ring): void {
-    if (!ring.serving || ring.queue?.wantsNotice() !== true) return;
-    this.counts.interrupts += 1;
-    ring.interrupt();
-  }
-
   [Symbol.dispose](): void {
-    this.#life += 1;
-    for (const later of this.#later) later?.[Symbol.dispose]();
+    this.driver += 1;
     for (const ring of this.rings) ring[Symbol.dispose]();
     this.device[Symbol.dispose]();
     this.inflight?.[Symbol.dispose]();
   }
+}
+
+/** `loop` for a device: an error in one of its handlers goes to `failed` instead of ending the loop. */
+function guarded(loop: Loop, failed: (error: unknown) => void): DeviceLoop {
+  const safely =
+    <A extends unknown[]>(handler: (...args: A) => void) =>
+    (...args: A) => {
+      try {
+        handler(...args);
+      } catch (error) {
+        failed(error);
+      }
+    };
+  return {
+    watch: (fd, events, handler) => loop.watch(fd, events, safely(handler)),
+    every: (periodMs, handler) => loop.every(periodMs, safely(handler)),
+    after: (delayMs, handler) => loop.after(delayMs, safely(handler)),
+  };
 }

@@ -3,7 +3,7 @@ import type { Fd } from "../../ffi/fd.ts";
 import { InflightRegion } from "./inflight.ts";
 import { type Message, type MessageRow, wordIn } from "./message.ts";
 import * as p from "./payloads.ts";
-import { Refused } from "./refused.ts";
+import { RequestRefused } from "./request-refused.ts";
 import type { Ring } from "./ring.ts";
 import type { Session } from "./session.ts";
 
@@ -18,7 +18,7 @@ function ringDescriptor(session: Session, message: Message): { ring: Ring; fd: F
   const value = wordIn(message);
   const announced = (value & p.NO_DESCRIPTOR) === 0n;
   if (message.fds.length !== (announced ? 1 : 0)) {
-    throw new Refused(`${message.fds.length} descriptors, ${announced ? 1 : 0} announced`);
+    throw new RequestRefused(`${message.fds.length} descriptors, ${announced ? 1 : 0} announced`);
   }
   const ring = session.queues.ring(Number(value & p.RING_MASK));
   return { ring, fd: message.fds.shift() };
@@ -26,7 +26,7 @@ function ringDescriptor(session: Session, message: Message): { ring: Ring; fd: F
 
 /** Refuses what must not be changed under a running ring. */
 function halted(session: Session, ring: Ring): void {
-  if (!session.halt(ring)) throw new Refused(`vring ${ring.index} is running`);
+  if (!session.halt(ring)) throw new RequestRefused(`vring ${ring.index} is running`);
 }
 
 /** Their rows. */
@@ -38,7 +38,7 @@ export const ringMessages: readonly MessageRow[] = [
     run(session, message) {
       const { ring, num } = stateOf(session, message);
       halted(session, ring);
-      ring.setSize(num);
+      ring.place.setSize(num);
       return undefined;
     },
   },
@@ -49,7 +49,7 @@ export const ringMessages: readonly MessageRow[] = [
     run(session, message) {
       const { index, descriptors, available, used } = p.vringAddr.over(message.bytes);
       const ring = session.queues.ring(index);
-      const before = ring.addresses;
+      const before = ring.place.addresses;
       const same =
         before?.descriptors === descriptors &&
         before.available === available &&
@@ -57,9 +57,9 @@ export const ringMessages: readonly MessageRow[] = [
       // A running ring may be told the same again: that only changes whether it is logged.
       if (same && ring.started && ring.enabled) return undefined;
       halted(session, ring);
-      ring.addresses = { descriptors, available, used };
+      ring.place.addresses = { descriptors, available, used };
       // Wrong ones are told at once, and looked at again when the ring starts.
-      if (ring.size > 0 && session.memory.size > 0) ring.areas();
+      if (ring.place.size > 0 && session.memory.size > 0) ring.place.areas();
       return undefined;
     },
   },
@@ -69,7 +69,7 @@ export const ringMessages: readonly MessageRow[] = [
     size: 8,
     run(session, message) {
       const { ring, num } = stateOf(session, message);
-      if (num > 0xffff) throw new Refused(`vring ${ring.index}: a base of ${num}`);
+      if (num > 0xffff) throw new RequestRefused(`vring ${ring.index}: a base of ${num}`);
       halted(session, ring);
       ring.base = num;
       return undefined;
@@ -130,7 +130,7 @@ export const ringMessages: readonly MessageRow[] = [
     size: 8,
     run(session, message) {
       const { ring, num } = stateOf(session, message);
-      if (num > 1) throw new Refused(`vring ${ring.index}: enable ${num}`);
+      if (num > 1) throw new RequestRefused(`vring ${ring.index}: enable ${num}`);
       session.enable(ring, num === 1);
       return undefined;
     },
@@ -145,7 +145,7 @@ export const ringMessages: readonly MessageRow[] = [
     run(session, { bytes }) {
       const { num_queues, queue_size } = p.inflight.over(bytes);
       if (num_queues < 1 || num_queues > session.device.queues || queue_size < 1) {
-        throw new Refused(`${num_queues} queues of ${queue_size} to track`);
+        throw new RequestRefused(`${num_queues} queues of ${queue_size} to track`);
       }
       const { fd, length } = InflightRegion.create(num_queues, queue_size);
       const answer = new Uint8Array(new ArrayBuffer(p.INFLIGHT_PADDED));
@@ -165,9 +165,9 @@ export const ringMessages: readonly MessageRow[] = [
     run(session, { bytes, fds }) {
       const { mmap_size, mmap_offset, num_queues, queue_size } = p.inflight.over(bytes);
       const [fd] = fds;
-      if (fd === undefined) throw new Refused("no descriptor came along");
+      if (fd === undefined) throw new RequestRefused("no descriptor came along");
       if (num_queues < 1 || num_queues > session.device.queues || queue_size < 1) {
-        throw new Refused(`${num_queues} queues of ${queue_size} to track`);
+        throw new RequestRefused(`${num_queues} queues of ${queue_size} to track`);
       }
       for (const ring of session.queues.rings) halted(session, ring);
       const region = new InflightRegion(fd, mmap_offset, mmap_size, num_queues, queue_size);

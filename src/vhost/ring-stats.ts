@@ -2,7 +2,7 @@
 import { log } from "../cli/log.ts";
 import { Records } from "../cli/stdout.ts";
 import type { Loop } from "../loop.ts";
-import type { QueueCounts } from "./queues.ts";
+import type { QueueCounts } from "./ring-host.ts";
 
 export interface RingStatsOptions {
   /** Seconds between two lines; 0: only the summary. */

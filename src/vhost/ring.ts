@@ -1,112 +1,83 @@
-// One ring of a connection: what the front-end said about it, its descriptors, and the state machine of vhost-user, "Ring
-// states": started or stopped, enabled or disabled. It is served while it is started and enabled.
+// One ring of a connection: its states (vhost-user, "Ring states"), its descriptors, and its work: it takes chains on a kick,
+// hands them to the device, returns the answers and interrupts the driver. It is served while started and enabled.
 import { EPOLLIN } from "../../ffi/epoll.ts";
-import { SysError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { Notifier, takeNotice } from "../../ffi/notifier.ts";
-import type { Loop, Watch } from "../loop.ts";
-import { type Area, areas, MAX_QUEUE_SIZE } from "../virtio/ring-layout.ts";
-import type { Rings, SplitQueue } from "../virtio/split-queue.ts";
-import type { MemoryTable } from "./memory.ts";
-import { Refused } from "./refused.ts";
+import type { Watch } from "../loop.ts";
+import { BadChain, type Chain } from "../virtio/chain.ts";
+import { RingError, type SplitQueue } from "../virtio/split-queue.ts";
+import type { Request } from "../virtio/virtio-device.ts";
+import { asRefused } from "./request-refused.ts";
+import type { RingHost } from "./ring-host.ts";
+import { type Identity, RingPlace } from "./ring-place.ts";
 
-/** A front-end that gives no kick descriptor is asked this often. */
+/** A ring without a kick descriptor is polled this often. */
 const POLL_MS = 5;
+/** Chains taken before other descriptors of the loop get their turn. */
+const TURN = 64;
 
-/** Where the three areas are, as addresses of the front-end's. */
-export type Addresses = Readonly<Record<Area, bigint>>;
+/** Called with the answer to the request that came in `chain`, while the driver was number `driver`. */
+type Answered = (chain: Chain, driver: number, answer: Uint8Array) => void;
 
-/** What tells a ring that goes on from one that begins anew. */
-interface Identity extends Addresses {
-  readonly size: number;
+const none: Uint8Array<ArrayBuffer> = new Uint8Array(new ArrayBuffer(0));
+
+/** A request for the device. It is answered once. */
+class RingRequest implements Request {
+  bytes: Uint8Array<ArrayBuffer>;
+  readonly room: number;
+  readonly #chain: Chain;
+  readonly #driver: number;
+  #answered: Answered | undefined;
+  constructor(chain: Chain, driver: number, answered: Answered) {
+    this.bytes = chain.bytes;
+    this.room = chain.room;
+    this.#chain = chain;
+    this.#driver = driver;
+    this.#answered = answered;
+  }
+  answer(bytes: Uint8Array): void {
+    const answered = this.#answered;
+    this.#answered = undefined;
+    answered?.(this.#chain, this.#driver, bytes);
+  }
 }
 
 export class Ring implements Disposable {
   readonly index: number;
-  readonly #loop: Loop;
-  readonly #memory: MemoryTable;
-  readonly #onKick: () => void;
-  size = 0;
-  addresses: Addresses | undefined;
+  readonly place: RingPlace;
+  readonly #host: RingHost;
   base = 0;
   enabled = false;
   started = false;
-  /** The driver broke it: not served until it starts anew. */
+  /** The driver broke it: it is not served until the driver starts it again. */
   broken = false;
   queue: SplitQueue | undefined;
-  /** What the queue was made from. */
-  identity: Identity | undefined;
+  /** Place and size of `queue`. */
+  #identity: Identity | undefined;
+  /** Heads that an earlier back-end left in flight; they are taken first. */
+  #recovered: number[] = [];
+  /** Answers that came while the ring was stopped. */
+  #kept: { readonly chain: Chain; readonly answer: Uint8Array<ArrayBuffer> }[] = [];
+  #later: Disposable | undefined;
   #kick: Fd | undefined;
   #watch: Watch | undefined;
   #poll: Disposable | undefined;
   #call: Notifier | undefined;
   #error: Notifier | undefined;
 
-  constructor(index: number, loop: Loop, memory: MemoryTable, onKick: () => void) {
+  constructor(index: number, host: RingHost) {
     this.index = index;
-    this.#loop = loop;
-    this.#memory = memory;
-    this.#onKick = onKick;
+    this.#host = host;
+    this.place = new RingPlace(`vring ${index}`, host.memory);
   }
 
-  /** Whether it is looked at at all. */
   get serving(): boolean {
     return this.started && this.enabled && !this.broken;
   }
 
-  /** Host memory of the three areas. Throws Refused when one is unknown, unaligned or not whole in one region. */
-  areas(): Rings {
-    const { size } = this;
-    if (size === 0) throw new Refused(`vring ${this.index} has no size`);
-    const area = (name: Area) => this.#area(name, size);
-    return {
-      descriptors: area("descriptors"),
-      available: area("available"),
-      used: area("used"),
-    };
-  }
+  // Descriptors.
 
-  #area(name: Area, size: number): Uint8Array<ArrayBuffer> {
-    const at = this.addresses?.[name];
-    if (at === undefined) throw new Refused(`vring ${this.index} has no address`);
-    const { align, bytes } = areas[name];
-    const where = `vring ${this.index}: ${name} at 0x${at.toString(16)}`;
-    const found = this.#memory.user(at, bytes(size));
-    if (found === undefined) throw new Refused(`${where} + ${bytes(size)}, outside guest memory`);
-    if ((found.region.address + found.offset) % align !== 0 || at % BigInt(align) !== 0n) {
-      throw new Refused(`${where} is not aligned to ${align}`);
-    }
-    return found.region.view(found.offset, bytes(size));
-  }
-
-  /** Whether any area overlaps a range of the front-end's addresses. */
-  touches(overlaps: (at: bigint, length: number) => boolean): boolean {
-    const at = this.addresses;
-    if (at === undefined || this.size === 0) return false;
-    const names = Object.keys(areas) as Area[];
-    return names.some((name) => overlaps(at[name], areas[name].bytes(this.size)));
-  }
-
-  /** Sets the size. Throws Refused for one no split ring has. */
-  setSize(size: number): void {
-    const power = size > 0 && (size & (size - 1)) === 0;
-    if (!power || size > MAX_QUEUE_SIZE) {
-      throw new Refused(`vring ${this.index}: a size of ${size} is no power of two up to 32768`);
-    }
-    this.size = size;
-  }
-
-  /** Whether it is about to start as the ring that stopped: same place, same size, and where it was. */
-  goesOn(comparesBase: boolean): boolean {
-    const { queue, identity, addresses } = this;
-    if (queue === undefined || identity === undefined || addresses === undefined) return false;
-    const same = (Object.keys(areas) as Area[]).every((name) => identity[name] === addresses[name]);
-    if (!same || identity.size !== this.size || this.broken) return false;
-    // A base of 0 is what a driver that starts anew begins with.
-    return !comparesBase || (this.base === queue.next && this.base !== 0);
-  }
-
-  /** Takes the kick descriptor, or none: then the ring is polled. Throws Refused, and then the old one stays. */
+  /** Takes the kick descriptor; without one the ring is polled. Throws RequestRefused, and the old one stays. */
   setKick(fd: Fd | undefined): void {
     using owned = new DisposableStack();
     if (fd !== undefined) owned.use(fd);
@@ -115,23 +86,21 @@ export class Ring implements Disposable {
     owned.move();
     this.#kick = fd;
     this.#watch = watch;
-    if (fd === undefined) this.#poll = this.#loop.every(POLL_MS, this.#onKick);
+    if (fd === undefined) this.#poll = this.#host.loop.every(POLL_MS, () => this.process());
   }
 
   #watchKick(fd: Fd): Watch {
-    const where = `vring ${this.index}: the kick descriptor`;
     try {
       fd.setNonBlocking(true);
-      const watch = this.#loop.watch(fd.number, EPOLLIN, (events) => {
-        // Drained before the ring is looked at, never after: a kick in between would be lost.
+      const watch = this.#host.loop.watch(fd.number, EPOLLIN, (events) => {
+        // Read before the ring is processed: read afterwards, a kick in between would be lost.
         const more = (events & EPOLLIN) !== 0 && takeNotice(fd.number);
-        if (!more) watch.setEvents(0); // hung up: it would be reported for ever
-        this.#onKick();
+        if (!more) watch.setEvents(0); // a hang-up would be reported for ever
+        this.process();
       });
       return watch;
     } catch (error) {
-      if (!(error instanceof SysError)) throw error;
-      throw new Refused(`${where} cannot be waited for: ${error.message}`, { cause: error });
+      throw asRefused(error, `vring ${this.index}: cannot wait for the kick descriptor: `) ?? error;
     }
   }
 
@@ -144,46 +113,146 @@ export class Ring implements Disposable {
     this.#poll = undefined;
   }
 
-  /** Takes the descriptor that interrupts the driver; what was said on the one before may be lost, so it is said again. */
+  /** Takes the descriptor that interrupts the driver. An interrupt on the old one may be lost: it is repeated on this one. */
   setCall(fd: Fd | undefined): void {
-    const call = fd === undefined ? undefined : notifier(fd, `vring ${this.index}: call`);
+    const call = fd === undefined ? undefined : notifier(fd, `vring ${this.index}: call: `);
     this.#call?.[Symbol.dispose]();
     this.#call = call;
-    if (this.serving) this.interrupt();
+    if (this.serving) this.#call?.notify();
   }
 
-  /** Takes the descriptor that is written when the ring is found broken. */
+  /** Takes the descriptor that is written to when the ring is broken. */
   setError(fd: Fd | undefined): void {
-    const error = fd === undefined ? undefined : notifier(fd, `vring ${this.index}: err`);
+    const error = fd === undefined ? undefined : notifier(fd, `vring ${this.index}: err: `);
     this.#error?.[Symbol.dispose]();
     this.#error = error;
   }
 
-  /** Interrupts the driver. */
-  interrupt(): void {
-    this.#call?.notify();
+  // States.
+
+  /** Serves `queue` from the next start on; `recovered` are heads that an earlier back-end left in flight. */
+  use(queue: SplitQueue, recovered: readonly number[]): void {
+    this.queue = queue;
+    this.#identity = this.place.identity;
+    this.#recovered = [...recovered];
   }
 
-  /** Nothing on it can be believed: it is not looked at any more. */
+  /** Whether a start now resumes the ring that stopped: the same place and size and, if `comparesBase`, the index of its stop. */
+  resumes(comparesBase: boolean): boolean {
+    const { queue, place } = this;
+    if (queue === undefined || this.#identity === undefined || this.broken) return false;
+    if (!place.is(this.#identity)) return false;
+    // A new driver starts at index 0.
+    return !comparesBase || (this.base === queue.next && this.base !== 0);
+  }
+
+  /** Breaks the ring: it is not served until the driver starts it again. */
   break(): void {
     this.broken = true;
     this.#error?.notify();
   }
 
-  /** It stops, keeping what a resume needs; the kick descriptor goes. */
+  /** Stops; what a resume needs is kept, the kick descriptor is closed. */
   stop(): void {
     if (this.queue !== undefined) this.base = this.queue.next;
     this.started = false;
     this.#dropKick();
   }
 
-  /** Forgets what it was: the next start begins anew. */
+  /** Drops the queue: the next start makes a new one. */
   forget(): void {
     this.queue = undefined;
-    this.identity = undefined;
+    this.#identity = undefined;
+  }
+
+  /** Drops answers and recovered chains that were not returned yet. */
+  dropWork(): void {
+    this.#kept = [];
+    this.#recovered = [];
+  }
+
+  // Work.
+
+  /** Takes the chains that the driver made available, while the ring is served. */
+  process(): void {
+    const { queue } = this;
+    const host = this.#host;
+    if (queue === undefined || !this.serving || !host.running || host.batch) return;
+    this.#later?.[Symbol.dispose]();
+    this.#later = undefined;
+    host.batch = true;
+    try {
+      this.#takeChains(queue);
+    } catch (error) {
+      if (error instanceof RingError) {
+        host.complain(`vring ${this.index}: ${error.message}: the ring is broken`);
+        this.break();
+      } else host.failed(error);
+    } finally {
+      host.endBatch();
+    }
+  }
+
+  #takeChains(queue: SplitQueue): void {
+    for (const head of this.#recovered.splice(0)) this.#request(queue.take(head));
+    for (let taken = 0; taken < TURN; ) {
+      const chain = queue.pop();
+      if (chain === undefined) {
+        if (!queue.wantKick()) return;
+        continue; // chains arrived before the kick was asked for: they bring no kick
+      }
+      taken += 1;
+      this.#request(chain);
+      if (this.queue !== queue || !this.serving) return;
+    }
+    this.#later = this.#host.loop.after(0, () => this.process());
+  }
+
+  #request(chain: Chain | BadChain): void {
+    const { counts, driver } = this.#host;
+    if (chain instanceof BadChain) {
+      counts.malformed += 1;
+      this.#host.complain(`vring ${this.index}: malformed chain: ${chain.message}`);
+      return;
+    }
+    counts.requests += 1;
+    const request = new RingRequest(chain, driver, this.#answered);
+    this.#host.request(this.index, request);
+    request.bytes = none; // the next chain is copied to the same memory
+  }
+
+  readonly #answered: Answered = (chain, driver, answer) => {
+    if (driver !== this.#host.driver) return;
+    this.#host.counts.answers += 1;
+    if (this.broken) return;
+    const fits = answer.length > chain.room ? answer.subarray(0, chain.room) : answer;
+    const bytes = fits as Uint8Array<ArrayBuffer>;
+    if (!this.serving || this.queue === undefined) {
+      this.#kept.push({ chain, answer: bytes.slice() });
+      return;
+    }
+    this.queue.push(chain.head, this.queue.fill(chain, bytes));
+    if (!this.#host.batch) this.notify();
+  };
+
+  /** Returns the answers that were kept while the ring was stopped. */
+  publishKept(): void {
+    const { queue } = this;
+    const kept = this.#kept.splice(0);
+    if (queue === undefined || kept.length === 0) return;
+    for (const { chain, answer } of kept) queue.push(chain.head, queue.fill(chain, answer));
+    this.notify();
+  }
+
+  /** Interrupts the driver if it asked for that and there are new answers. */
+  notify(): void {
+    if (!this.serving || this.queue?.wantsNotice() !== true) return;
+    this.#host.counts.interrupts += 1;
+    this.#call?.notify();
   }
 
   [Symbol.dispose](): void {
+    this.#later?.[Symbol.dispose]();
     this.#dropKick();
     this.#call?.[Symbol.dispose]();
     this.#error?.[Symbol.dispose]();
@@ -192,12 +261,11 @@ export class Ring implements Disposable {
   }
 }
 
-function notifier(fd: Fd, what: string): Notifier {
+function notifier(fd: Fd, where: string): Notifier {
   try {
     return new Notifier(fd);
   } catch (error) {
     fd[Symbol.dispose]();
-    if (!(error instanceof SysError)) throw error;
-    throw new Refused(`${what}: ${error.message}`, { cause: error });
+    throw asRefused(error, where) ?? error;
   }
 }

@@ -3,7 +3,8 @@ import type { Fd } from "../../ffi/fd.ts";
 import { log } from "../cli/log.ts";
 import type { Loop } from "../loop.ts";
 import { Connection } from "./connection.ts";
-import type { MakeDevice, QueueCounts } from "./queues.ts";
+import type { MakeDevice } from "./queues.ts";
+import type { QueueCounts } from "./ring-host.ts";
 
 export interface ServeOptions {
   /** The next front-end's socket; undefined when there is none any more. */

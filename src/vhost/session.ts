@@ -1,6 +1,6 @@
 // What a front-end has told us: features, memory, rings. One session per connection; nothing of it reaches the next one.
 import type { Loop } from "../loop.ts";
-import { ringFeatures, VIRTIO_F_VERSION_1 } from "../virtio/features.ts";
+import { ringFeatures, VIRTIO_F_VERSION_1 } from "../virtio/ring-layout.ts";
 import type { VirtioDevice } from "../virtio/virtio-device.ts";
 import {
   offeredProtocolFeatures,

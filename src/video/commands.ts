@@ -4,7 +4,6 @@ import { SysError } from "../../ffi/errno.ts";
 import type { Fields, Struct, StructType } from "../../ffi/struct.ts";
 import { log } from "../cli/log.ts";
 import type { Request } from "../virtio/virtio-device.ts";
-import { VideoError } from "./error.ts";
 import { videoFormat } from "./formats.ts";
 import {
   answerCode,
@@ -41,13 +40,13 @@ function command<F extends Fields>(row: {
 
 /** A queue type of a driver. Throws VideoError. */
 function queueType(value: number): s.QueueType {
-  if (value !== s.INPUT && value !== s.OUTPUT) throw new VideoError("ERR_INVALID_PARAMETER");
+  if (value !== s.INPUT && value !== s.OUTPUT) throw new s.VideoError("ERR_INVALID_PARAMETER");
   return value;
 }
 
 function memoryType(value: number): number {
   if (value !== s.GUEST_PAGES && value !== s.VIRTIO_OBJECT)
-    throw new VideoError("ERR_INVALID_PARAMETER");
+    throw new s.VideoError("ERR_INVALID_PARAMETER");
   return value;
 }
 
@@ -81,14 +80,14 @@ function setParams<F extends (typeof s.plainParams)["fields"]>(
     run(device, body, request) {
       const q = body as unknown as Struct<(typeof s.plainParams)["fields"]>;
       const queue = queueType(q.queue_type);
-      if (q.num_planes > s.MAX_PLANES) throw new VideoError("ERR_INVALID_PARAMETER");
+      if (q.num_planes > s.MAX_PLANES) throw new s.VideoError("ERR_INVALID_PARAMETER");
       const kind = memoryTypeOf(body);
       if (kind !== undefined) memoryType(kind);
       const { input, output } = device.backend.capabilities;
       // Format 0 keeps the one there is: some programs set nothing but a size.
       const known = queue === s.INPUT ? input : output;
       if (q.format !== 0 && !known.some(({ format }) => format === q.format))
-        throw new VideoError("ERR_INVALID_PARAMETER");
+        throw new s.VideoError("ERR_INVALID_PARAMETER");
       const stream = device.stream(q.stream_id);
       if (kind !== undefined) stream.setMemoryType(queue, kind);
       stream.configure(queue, {
@@ -124,9 +123,9 @@ const rows: readonly Command[] = [
       const format = q.coded_format;
       const { backend, loop } = device;
       if (!backend.capabilities.input.some((row) => row.format === format))
-        throw new VideoError("ERR_INVALID_PARAMETER");
-      if (device.streams.has(id)) throw new VideoError("ERR_INVALID_STREAM_ID");
-      if (device.streams.size >= device.maxStreams) throw new VideoError("ERR_OUT_OF_MEMORY");
+        throw new s.VideoError("ERR_INVALID_PARAMETER");
+      if (device.streams.has(id)) throw new s.VideoError("ERR_INVALID_STREAM_ID");
+      if (device.streams.size >= device.maxStreams) throw new s.VideoError("ERR_OUT_OF_MEMORY");
       try {
         const stream = new Stream({
           id,
@@ -139,7 +138,7 @@ const rows: readonly Command[] = [
       } catch (error) {
         if (!(error instanceof SysError)) throw error;
         log.withTag("video").warn(`stream ${id}: ${error.message}; it was refused`);
-        throw new VideoError("ERR_OUT_OF_MEMORY");
+        throw new s.VideoError("ERR_OUT_OF_MEMORY");
       }
       answerOk(request, id);
     },
@@ -171,7 +170,8 @@ const rows: readonly Command[] = [
       const queue = queueType(q.queue_type);
       const stream = device.stream(q.stream_id);
       stream.checkNew(queue, q.resource_id);
-      if (stream.memoryType(queue) !== s.GUEST_PAGES) throw new VideoError("ERR_INVALID_PARAMETER");
+      if (stream.memoryType(queue) !== s.GUEST_PAGES)
+        throw new s.VideoError("ERR_INVALID_PARAMETER");
       stream.add(queue, createResource(q, request.bytes, device.memory, device.nonContiguous));
       answerOk(request, stream.id);
     },
@@ -183,7 +183,7 @@ const rows: readonly Command[] = [
     refuse: refuseQueued,
     run(device, q, request) {
       const queue = queueType(q.queue_type);
-      if (q.num_data_sizes > s.MAX_PLANES) throw new VideoError("ERR_INVALID_PARAMETER");
+      if (q.num_data_sizes > s.MAX_PLANES) throw new s.VideoError("ERR_INVALID_PARAMETER");
       const stream = device.stream(q.stream_id);
       const resource = stream.queueable(queue, q.resource_id);
       if (queue === s.INPUT) setDataSizes(resource, q);
@@ -226,9 +226,9 @@ const rows: readonly Command[] = [
       const view = new DataView(request.bytes.buffer, request.bytes.byteOffset);
       const format = long ? view.getUint32(fields.format.offset, true) : 0;
       if (format !== 0 && videoFormat(format) === undefined)
-        throw new VideoError("ERR_INVALID_PARAMETER");
+        throw new s.VideoError("ERR_INVALID_PARAMETER");
       const values = device.backend.controlValues(q.control, format);
-      if (values === undefined) throw new VideoError("ERR_UNSUPPORTED_CONTROL");
+      if (values === undefined) throw new s.VideoError("ERR_UNSUPPORTED_CONTROL");
       answerValues(request, values);
     },
   }),
@@ -250,11 +250,11 @@ const rows: readonly Command[] = [
       const stream = device.stream(q.stream_id);
       const { size, fields } = s.setControl;
       // The only control without a value; encoders have it.
-      if (q.control === s.control.FORCE_KEYFRAME) throw new VideoError("ERR_UNSUPPORTED_CONTROL");
-      if (request.bytes.length < size) throw new VideoError("ERR_INVALID_PARAMETER");
+      if (q.control === s.control.FORCE_KEYFRAME) throw new s.VideoError("ERR_UNSUPPORTED_CONTROL");
+      if (request.bytes.length < size) throw new s.VideoError("ERR_INVALID_PARAMETER");
       const view = new DataView(request.bytes.buffer, request.bytes.byteOffset);
       const value = view.getUint32(fields.value.offset, true);
-      if (!stream.setControl(q.control, value)) throw new VideoError("ERR_UNSUPPORTED_CONTROL");
+      if (!stream.setControl(q.control, value)) throw new s.VideoError("ERR_UNSUPPORTED_CONTROL");
       answerOk(request, stream.id);
     },
   }),

@@ -1,7 +1,6 @@
 // What drivers say about resources, checked: RESOURCE_CREATE with its entries, the sizes of RESOURCE_QUEUE.
 import type { Struct } from "../../ffi/struct.ts";
 import type { GuestMemory } from "../virtio/virtio-device.ts";
-import { VideoError } from "./error.ts";
 import { type Entry, MAX_ENTRIES, MAX_PLANE_BYTES, type Plane, Resource } from "./resource.ts";
 import {
   MAX_PLANES,
@@ -10,6 +9,7 @@ import {
   resourceCreate,
   type resourceQueue,
   SINGLE_BUFFER,
+  VideoError,
 } from "./structs.ts";
 
 function check(holds: boolean): void {

@@ -2,8 +2,7 @@
 // are looked up at creation and again when the memory table changes, never per frame.
 import { copyMemory } from "../../ffi/copy.ts";
 import type { GuestMemory, Request, Span } from "../virtio/virtio-device.ts";
-import { VideoError } from "./error.ts";
-import { MAX_PLANES } from "./structs.ts";
+import { MAX_PLANES, VideoError } from "./structs.ts";
 
 /** Entries of one resource. */
 export const MAX_ENTRIES = 65_536;

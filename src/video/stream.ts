@@ -4,7 +4,6 @@ import { SysError } from "../../ffi/errno.ts";
 import { log } from "../cli/log.ts";
 import type { GuestMemory, Request } from "../virtio/virtio-device.ts";
 import type { CodecSession, ParamsWish, QueueParams, StreamClient } from "./codec/codec.ts";
-import { VideoError } from "./error.ts";
 import type { Events } from "./events.ts";
 import { answerCode, answerQueued } from "./replies.ts";
 import type { Resource } from "./resource.ts";
@@ -17,6 +16,7 @@ import {
   OUTPUT,
   type QueueType,
   response,
+  VideoError,
 } from "./structs.ts";
 
 /** Resources a queue may have. */

@@ -36,6 +36,16 @@ export const response = {
   ERR_UNSUPPORTED_CONTROL: 0x305,
 } as const;
 
+/** A command that is refused; `code` is the response type that tells the driver why. */
+export class VideoError extends Error {
+  override readonly name = "VideoError";
+  readonly code: number;
+  constructor(code: keyof typeof response) {
+    super(code);
+    this.code = response[code];
+  }
+}
+
 /** Controls by number; profile and level depend on the coded format. */
 export const control = { BITRATE: 1, PROFILE: 2, LEVEL: 3, FORCE_KEYFRAME: 4 } as const;
 

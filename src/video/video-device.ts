@@ -3,7 +3,6 @@ import type { DeviceHost, GuestMemory, Request, VirtioDevice } from "../virtio/v
 import { encodeCapability, MAX_CAPS_LENGTH } from "./capability.ts";
 import type { CodecBackend } from "./codec/codec.ts";
 import { commands } from "./commands.ts";
-import { VideoError } from "./error.ts";
 import { Events } from "./events.ts";
 import { answerCode } from "./replies.ts";
 import type { Stream } from "./stream.ts";
@@ -16,6 +15,7 @@ import {
   type QueueType,
   response,
   VIRTIO_ID_VIDEO_DECODER,
+  VideoError,
 } from "./structs.ts";
 
 export interface VideoDeviceOptions {

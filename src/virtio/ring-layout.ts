@@ -1,4 +1,4 @@
-// Where things are in a split virtqueue of n entries: VIRTIO 1.2, 2.7. All little endian.
+// Numbers of VIRTIO 1.2 for split virtqueues: their layout (2.7, little-endian) and the feature bits of the transport (6).
 
 /** Descriptor: u64 addr, u32 len, u16 flags, u16 next. */
 export const DESC_SIZE = 16;
@@ -21,3 +21,14 @@ export const areas = {
 } as const;
 
 export type Area = keyof typeof areas;
+
+const bit = (number: number) => 1n << BigInt(number);
+
+export const VIRTIO_F_INDIRECT_DESC = bit(28);
+export const VIRTIO_F_EVENT_IDX = bit(29);
+export const VIRTIO_F_VERSION_1 = bit(32);
+export const VIRTIO_F_ACCESS_PLATFORM = bit(33);
+export const VIRTIO_F_RING_PACKED = bit(34);
+
+/** What our split queues can do. IN_ORDER is not among it: requests are answered when they are done. */
+export const ringFeatures = VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX | VIRTIO_F_VERSION_1;

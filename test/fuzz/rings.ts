@@ -4,17 +4,17 @@ import { Fd } from "../../ffi/fd.ts";
 import { Loop } from "../../src/loop.ts";
 import { MemoryTable } from "../../src/vhost/memory.ts";
 import { Queues } from "../../src/vhost/queues.ts";
-import { Refused } from "../../src/vhost/refused.ts";
+import { RequestRefused } from "../../src/vhost/request-refused.ts";
 import type { Ring } from "../../src/vhost/ring.ts";
 import type { CodecBackend } from "../../src/video/codec/codec.ts";
 import { openNull } from "../../src/video/codec/null.ts";
 import { createVideoDevice } from "../../src/video/video-device.ts";
 import {
+  areas,
   ringFeatures,
   VIRTIO_F_EVENT_IDX,
   VIRTIO_F_INDIRECT_DESC,
-} from "../../src/virtio/features.ts";
-import { areas } from "../../src/virtio/ring-layout.ts";
+} from "../../src/virtio/ring-layout.ts";
 import type { SplitQueue } from "../../src/virtio/split-queue.ts";
 import type { Random } from "../support/random.ts";
 import { EchoDevice } from "../support/vhost/echo-device.ts";
@@ -193,8 +193,8 @@ class Guest implements Disposable {
     this.#queues.features = (ringFeatures & ~without) | indirect | eventIdx | 3n;
     for (const ring of this.#queues.rings) {
       const at = RING_AT[ring.index] ?? 0;
-      ring.setSize(this.#size);
-      ring.addresses = {
+      ring.place.setSize(this.#size);
+      ring.place.addresses = {
         descriptors: ram.user(at),
         available: ram.user(at + AVAILABLE_AT),
         used: ram.user(at + USED_AT),
@@ -218,7 +218,7 @@ class Guest implements Disposable {
     try {
       this.#queues.start(ring);
     } catch (error) {
-      if (!(error instanceof Refused)) throw error; // its memory is gone
+      if (!(error instanceof RequestRefused)) throw error; // its memory is gone
     }
     const { queue } = ring;
     if (queue === undefined || queue === before) return;
@@ -295,7 +295,7 @@ class Guest implements Disposable {
         for (const [i, byte] of one.bytes.entries()) this.#ram.bytes(one.at + i, 1).fill(byte);
         return;
       case "kick":
-        this.#queues.process(one.ring);
+        rings[one.ring]?.process();
         this.#check();
         return;
       case "stop": {
@@ -370,7 +370,7 @@ class Guest implements Disposable {
       const at = { descriptors: 0, available: AVAILABLE_AT, used: USED_AT }[name] ?? 0;
       this.#ram.bytes(at, bytes(64)).fill(0);
     }
-    ring.setSize(4);
+    ring.place.setSize(4);
     ring.enabled = true;
     this.#begin(ring, 0);
     const capability = [0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
@@ -378,7 +378,7 @@ class Guest implements Disposable {
     this.#describe(0, { at: 0x4000, length: 16, flags: 1, next: 1 });
     this.#describe(16, { at: 0x5000, length: 4096, flags: 2, next: 0 });
     this.#offer(0, 0);
-    queues.process(0);
+    queues.rings[0]?.process();
     const used = this.#ram.view(USED_AT, 12);
     if (used.getUint16(2, true) !== 1) throw new Error("a sound request was not answered");
     const length = used.getUint32(8, true);

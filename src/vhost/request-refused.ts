@@ -1,0 +1,18 @@
+// A request of a front-end that is refused: it is acknowledged as a failure where that was asked for, logged, and the
+// connection goes on. A ProtocolError ends the connection instead.
+import { SysError } from "../../ffi/errno.ts";
+import { UnfitFile } from "../../ffi/shared-region.ts";
+
+export class RequestRefused extends Error {
+  override readonly name = "RequestRefused";
+}
+
+/**
+ * The refusal that `error` amounts to: a failed system call or an unfit descriptor is the front-end's fault. `where` is put
+ * before the text. Undefined for any other error, which is a defect.
+ */
+export function asRefused(error: unknown, where = ""): RequestRefused | undefined {
+  if (error instanceof RequestRefused) return error;
+  const outside = error instanceof UnfitFile || error instanceof SysError;
+  return outside ? new RequestRefused(`${where}${error.message}`, { cause: error }) : undefined;
+}
