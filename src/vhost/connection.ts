@@ -9,7 +9,7 @@ import { log } from "../cli/log.ts";
 import { isExpected, ProtocolError } from "../errors.ts";
 import type { Loop, Watch } from "../loop.ts";
 import type { Answer, Message, MessageRow } from "./message.ts";
-import { messageRow } from "./messages.ts";
+import { messageRow, offeredProtocolFeatures } from "./messages.ts";
 import * as p from "./payloads.ts";
 import type { MakeDevice } from "./queues.ts";
 import { asRefused, RequestRefused } from "./request-refused.ts";
@@ -63,12 +63,11 @@ export class Connection implements Disposable {
     using owned = new DisposableStack();
     owned.use(socket);
     socket.setNonBlocking(true); // one that was inherited need not be
-    this.session = owned.use(
-      new Session(loop, makeDevice, {
-        complain: (text) => this.#complain(text),
-        failed: (error) => this.#failed(error),
-      }),
-    );
+    const events = {
+      complain: (text: string) => this.#complain(text),
+      failed: (error: unknown) => this.#failed(error),
+    };
+    this.session = owned.use(new Session(loop, makeDevice, events, offeredProtocolFeatures));
     this.#watch = loop.watch(socket.number, EPOLLIN, () => this.#onReady());
     owned.move();
   }

@@ -1,22 +1,30 @@
-// Feature bits of vhost-user itself, and the protocol features: vhost-user, "Protocol features".
+// Feature bits of vhost-user itself, and the protocol features: vhost-user, "Protocol features". Which of them are offered
+// follows from the rows of the message table.
 
 const bit = (number: number) => 1n << BigInt(number);
 
 /** Never shown to the guest: the front-end may ask for protocol features. */
 export const VHOST_USER_F_PROTOCOL_FEATURES = bit(30);
 
-/** The protocol features we have. LOG_SHMFD, BACKEND_REQ and the rest are not offered: nothing here would use them. */
 export const protocolFeatures = {
   MQ: bit(0),
+  LOG_SHMFD: bit(1),
+  RARP: bit(2),
   REPLY_ACK: bit(3),
+  MTU: bit(4),
+  BACKEND_REQ: bit(5),
+  CROSS_ENDIAN: bit(6),
+  CRYPTO_SESSION: bit(7),
+  PAGEFAULT: bit(8),
   CONFIG: bit(9),
   INFLIGHT_SHMFD: bit(12),
   RESET_DEVICE: bit(13),
+  INBAND_NOTIFICATIONS: bit(14),
   CONFIGURE_MEM_SLOTS: bit(15),
   STATUS: bit(16),
+  SHARED_OBJECT: bit(18),
+  DEVICE_STATE: bit(19),
+  SHMEM: bit(21),
 } as const;
 
 export type ProtocolFeature = keyof typeof protocolFeatures;
-
-/** All of them as one word. */
-export const offeredProtocolFeatures = Object.values(protocolFeatures).reduce((a, b) => a | b);

@@ -36,7 +36,7 @@ export const memoryMessages: readonly MessageRow[] = [
     },
   },
   // Logging is not offered; what some send all the same is taken and closed.
-  { request: 6, name: "SET_LOG_BASE", size: 16, fds: 1 },
+  { request: 6, name: "SET_LOG_BASE", needs: "LOG_SHMFD", size: 16, fds: 1 },
   { request: 7, name: "SET_LOG_FD", size: 0, fds: 1, run: () => undefined },
   {
     request: 36,

@@ -1,6 +1,7 @@
 // The requests of a front-end, a row each: size, descriptors, what must have been negotiated, what it does. A request of
 // later protocols has a row too, without `run`: it is refused by name. vhost-user, "Front-end message types".
 import { VIRTIO_F_ACCESS_PLATFORM, VIRTIO_F_RING_PACKED } from "../virtio/ring-layout.ts";
+import { protocolFeatures } from "./features.ts";
 import { memoryMessages } from "./memory-messages.ts";
 import { type MessageRow, nothing, wordIn, wordOf } from "./message.ts";
 import * as p from "./payloads.ts";
@@ -128,22 +129,34 @@ const failure = () => wordOf(1n).bytes;
 
 /** Requests we never take; a row says whether the front-end waits for an answer to it. */
 const unsupported: readonly MessageRow[] = [
-  { request: 19, name: "SEND_RARP" },
-  { request: 20, name: "NET_SET_MTU" },
-  { request: 21, name: "SET_BACKEND_REQ_FD" },
+  { request: 19, name: "SEND_RARP", needs: "RARP" },
+  { request: 20, name: "NET_SET_MTU", needs: "MTU" },
+  { request: 21, name: "SET_BACKEND_REQ_FD", needs: "BACKEND_REQ" },
   { request: 22, name: "IOTLB_MSG" },
-  { request: 23, name: "SET_VRING_ENDIAN" },
-  { request: 26, name: "CREATE_CRYPTO_SESSION", answers: true },
-  { request: 27, name: "CLOSE_CRYPTO_SESSION" },
-  { request: 28, name: "POSTCOPY_ADVISE", answers: true },
-  { request: 29, name: "POSTCOPY_LISTEN" },
-  { request: 30, name: "POSTCOPY_END", answers: true },
+  { request: 23, name: "SET_VRING_ENDIAN", needs: "CROSS_ENDIAN" },
+  { request: 26, name: "CREATE_CRYPTO_SESSION", needs: "CRYPTO_SESSION", answers: true },
+  { request: 27, name: "CLOSE_CRYPTO_SESSION", needs: "CRYPTO_SESSION" },
+  { request: 28, name: "POSTCOPY_ADVISE", needs: "PAGEFAULT", answers: true },
+  { request: 29, name: "POSTCOPY_LISTEN", needs: "PAGEFAULT" },
+  { request: 30, name: "POSTCOPY_END", needs: "PAGEFAULT", answers: true },
   { request: 33, name: "GPU_SET_SOCKET" },
-  { request: 35, name: "VRING_KICK" },
-  { request: 41, name: "GET_SHARED_OBJECT", answers: true },
-  { request: 42, name: "SET_DEVICE_STATE_FD", answers: true, refusal: failure },
-  { request: 43, name: "CHECK_DEVICE_STATE", answers: true, refusal: failure },
-  { request: 44, name: "GET_SHMEM_CONFIG", answers: true },
+  { request: 35, name: "VRING_KICK", needs: "INBAND_NOTIFICATIONS" },
+  { request: 41, name: "GET_SHARED_OBJECT", needs: "SHARED_OBJECT", answers: true },
+  {
+    request: 42,
+    name: "SET_DEVICE_STATE_FD",
+    needs: "DEVICE_STATE",
+    answers: true,
+    refusal: failure,
+  },
+  {
+    request: 43,
+    name: "CHECK_DEVICE_STATE",
+    needs: "DEVICE_STATE",
+    answers: true,
+    refusal: failure,
+  },
+  { request: 44, name: "GET_SHMEM_CONFIG", needs: "SHMEM", answers: true },
 ];
 
 const rows = new Map(
@@ -153,8 +166,17 @@ const rows = new Map(
   ]),
 );
 
-/** All rows, for tests. */
+/** All rows. */
 export const messageRows: readonly MessageRow[] = [...rows.values()];
+
+/**
+ * The protocol features we offer, as one word: those of requests that are served, and REPLY_ACK, which has no request of its
+ * own. A row with `run` and `needs` is offered without further edits.
+ */
+export const offeredProtocolFeatures = messageRows
+  .filter(({ run }) => run !== undefined)
+  .map(({ needs }) => (needs === undefined ? 0n : protocolFeatures[needs]))
+  .reduce((a, b) => a | b, protocolFeatures.REPLY_ACK);
 
 /** The row of a request; one for a number nobody has assigned is made up, and refused. */
 export function messageRow(request: number): MessageRow {

@@ -6,6 +6,14 @@ import { Connection } from "./connection.ts";
 import type { MakeDevice } from "./queues.ts";
 import type { QueueCounts } from "./ring-host.ts";
 
+/**
+ * The document of --print-capabilities for management software; `features` are the codecs that can be chosen. vhost-user,
+ * "Backend program conventions".
+ */
+export function capabilities(features: readonly string[]): string {
+  return JSON.stringify({ type: "video", features });
+}
+
 export interface ServeOptions {
   /** The next front-end's socket; undefined when there is none any more. */
   readonly next: (signal: AbortSignal) => Promise<Fd | undefined>;

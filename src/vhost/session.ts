@@ -3,7 +3,6 @@ import type { Loop } from "../loop.ts";
 import { ringFeatures, VIRTIO_F_VERSION_1 } from "../virtio/ring-layout.ts";
 import type { VirtioDevice } from "../virtio/virtio-device.ts";
 import {
-  offeredProtocolFeatures,
   type ProtocolFeature,
   protocolFeatures,
   VHOST_USER_F_PROTOCOL_FEATURES,
@@ -19,10 +18,13 @@ export class Session implements Disposable {
   readonly memory = new MemoryTable();
   readonly queues: Queues;
   readonly device: VirtioDevice;
+  readonly offeredProtocol: bigint;
   #status = 0;
   #protocol = 0n;
 
-  constructor(loop: Loop, makeDevice: MakeDevice, events: QueueEvents) {
+  /** `offeredProtocol` are the protocol features of the message table. */
+  constructor(loop: Loop, makeDevice: MakeDevice, events: QueueEvents, offeredProtocol: bigint) {
+    this.offeredProtocol = offeredProtocol;
     this.queues = new Queues(loop, this.memory, makeDevice, events);
     this.device = this.queues.device;
   }
@@ -30,10 +32,6 @@ export class Session implements Disposable {
   /** All features we can do, ours and the device's. */
   get offered(): bigint {
     return ringFeatures | VHOST_USER_F_PROTOCOL_FEATURES | this.device.features;
-  }
-
-  get offeredProtocol(): bigint {
-    return offeredProtocolFeatures;
   }
 
   /** Features the driver has acknowledged; those we did not offer are masked: some front-ends pass them through. */
@@ -45,7 +43,7 @@ export class Session implements Disposable {
   }
 
   setProtocol(features: bigint): void {
-    this.#protocol = features & offeredProtocolFeatures;
+    this.#protocol = features & this.offeredProtocol;
   }
 
   /** The virtio status byte as the front-end last set it; FEATURES_OK only where the features are. */

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { unixAddress } from "../../ffi/sockaddr.ts";
 import { startConnect } from "../../ffi/socket.ts";
 import type { Loop } from "../../src/loop.ts";
-import { capabilities } from "../../src/vhost/capabilities.ts";
+import { capabilities } from "../../src/vhost/server.ts";
 import { codecNames } from "../../src/video/codec/index.ts";
 import { openDescriptors } from "../support/resources.ts";
 import { FrontEnd, payload } from "../support/vhost/front-end.ts";
