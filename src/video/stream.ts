@@ -7,6 +7,7 @@ import type { CodecSession, ParamsWish, QueueParams, StreamClient } from "./code
 import type { Events } from "./events.ts";
 import { answerCode, answerQueued } from "./replies.ts";
 import type { Resource } from "./resource.ts";
+import { StreamQueue } from "./stream-queue.ts";
 import {
   BUFFER_EOS,
   BUFFER_ERR,
@@ -19,20 +20,7 @@ import {
   VideoError,
 } from "./structs.ts";
 
-/** Resources a queue may have. */
-export const MAX_RESOURCES = 64;
 const ok = response.OK_NODATA;
-
-/** One queue of a stream. */
-class Side {
-  readonly resources = new Map<number, Resource>();
-  /** Queued by the driver and not with the codec, oldest first. */
-  readonly waiting: Resource[] = [];
-  memoryType: number;
-  constructor(memoryType: number) {
-    this.memoryType = memoryType;
-  }
-}
 
 export interface StreamOptions {
   readonly id: number;
@@ -44,8 +32,8 @@ export interface StreamOptions {
 
 export class Stream implements StreamClient, Disposable {
   readonly id: number;
-  readonly #input: Side;
-  readonly #output: Side;
+  readonly #input: StreamQueue;
+  readonly #output: StreamQueue;
   readonly #events: Events;
   readonly #session: CodecSession;
   /** The STREAM_DRAIN that has not been answered. */
@@ -66,13 +54,13 @@ export class Stream implements StreamClient, Disposable {
   /** Throws SysError when the codec cannot serve one more. */
   constructor(options: StreamOptions) {
     this.id = options.id;
-    this.#input = new Side(options.inMemoryType);
-    this.#output = new Side(options.outMemoryType);
+    this.#input = new StreamQueue(options.id, options.inMemoryType);
+    this.#output = new StreamQueue(options.id, options.outMemoryType);
     this.#events = options.events;
     this.#session = options.open(this);
   }
 
-  #side(queue: QueueType): Side {
+  queue(queue: QueueType): StreamQueue {
     return queue === INPUT ? this.#input : this.#output;
   }
 
@@ -94,14 +82,6 @@ export class Stream implements StreamClient, Disposable {
   }
 
   // Commands.
-
-  memoryType(queue: QueueType): number {
-    return this.#side(queue).memoryType;
-  }
-
-  setMemoryType(queue: QueueType, type: number): void {
-    this.#side(queue).memoryType = type;
-  }
 
   params(queue: QueueType): QueueParams {
     return this.#session.params(queue);
@@ -128,43 +108,27 @@ export class Stream implements StreamClient, Disposable {
     return this.#session.setControl(number, value);
   }
 
-  /** Throws VideoError unless one more resource, or that one anew, may be created. */
-  checkNew(queue: QueueType, id: number): void {
-    const { resources } = this.#side(queue);
-    if (resources.get(id)?.queued) throw new VideoError("ERR_INVALID_RESOURCE_ID");
-    if (!resources.has(id) && resources.size >= MAX_RESOURCES)
-      throw new VideoError("ERR_OUT_OF_MEMORY");
-  }
-
-  add(queue: QueueType, resource: Resource): void {
-    this.#side(queue).resources.set(resource.id, resource);
-  }
-
   /** The resource a RESOURCE_QUEUE is about. Throws VideoError unless it may be queued now. */
   queueable(queue: QueueType, id: number): Resource {
-    const resource = this.#side(queue).resources.get(id);
-    if (resource === undefined) throw new VideoError("ERR_INVALID_RESOURCE_ID");
+    const resource = this.queue(queue).resource(id);
     if (resource.queued || (queue === INPUT && this.#drain !== undefined))
       throw new VideoError("ERR_INVALID_OPERATION");
     return resource;
   }
 
   /** Takes a checked RESOURCE_QUEUE; it is answered when the codec is done with the buffer. */
-  queue(queue: QueueType, resource: Resource, request: Request): void {
+  queueResource(queue: QueueType, resource: Resource, request: Request): void {
+    const to = this.queue(queue);
     resource.request = request;
     if (this.#failed || resource.gone) {
-      this.#giveBack(resource, BUFFER_ERR);
+      to.giveBack(resource, BUFFER_ERR);
       return;
     }
     if (queue === INPUT && resource.size === 0) {
-      this.#giveBack(resource, 0); // nothing to decode, and V4L2 takes "0 bytes" for "all of it"
+      to.giveBack(resource, 0); // V4L2 takes "0 bytes" for "all of it"
       return;
     }
-    const side = this.#side(queue);
-    // The map's order is that of queueing: buffers that are all given back go in the order they came.
-    side.resources.delete(resource.id);
-    side.resources.set(resource.id, resource);
-    side.waiting.push(resource);
+    to.push(resource);
     if (queue === OUTPUT) this.#sendChangeEos();
     this.#pump();
   }
@@ -178,7 +142,7 @@ export class Stream implements StreamClient, Disposable {
   /** Gives every queued buffer of a queue back, and only then returns. */
   clear(queue: QueueType): void {
     this.#step(() => this.#session.clear(queue));
-    this.#giveAllBack(this.#side(queue));
+    this.queue(queue).giveAllBack();
     if (queue === INPUT) this.#cancelDrain();
     else this.#oldBuffersGone();
     this.#pump();
@@ -186,8 +150,8 @@ export class Stream implements StreamClient, Disposable {
 
   destroyResources(queue: QueueType): void {
     this.#step(() => this.#session.clear(queue));
-    this.#giveAllBack(this.#side(queue));
-    this.#side(queue).resources.clear();
+    this.queue(queue).giveAllBack();
+    this.queue(queue).resources.clear();
     this.#step(() => this.#session.release(queue));
     if (queue === OUTPUT) this.#oldBuffersGone();
     this.#pump();
@@ -202,7 +166,7 @@ export class Stream implements StreamClient, Disposable {
   destroy(): void {
     this.#session[Symbol.dispose]();
     this.#failed = true;
-    for (const side of [this.#input, this.#output]) this.#giveAllBack(side);
+    for (const queue of [this.#input, this.#output]) queue.giveAllBack();
     this.#cancelDrain();
     this.#events.drop(this.id);
   }
@@ -219,28 +183,18 @@ export class Stream implements StreamClient, Disposable {
     this.#pump();
   }
 
-  /** Looks every resource up in a new memory table; what has lost its memory while it waits goes back with an error. */
+  /** Looks every resource up in a new memory table. What lost its memory while it waits is returned with an error. */
   memoryChanged(memory: GuestMemory): void {
-    for (const queue of [INPUT, OUTPUT] as const) {
-      const side = this.#side(queue);
-      let moved = false;
-      for (const resource of side.resources.values()) {
-        const before = resource.contiguous;
-        resource.resolve(memory);
-        moved ||= resource.contiguous !== before;
+    for (const type of [INPUT, OUTPUT] as const) {
+      const queue = this.queue(type);
+      if (!queue.lookUp(memory)) this.#session.forgetPlaces(type);
+      else if (this.#session.zeroCopy(type)) {
+        // The hardware has the old addresses.
+        this.#step(() => this.#session.clear(type));
+        this.#step(() => this.#session.release(type));
+        queue.giveTakenBack();
       }
-      // Hardware that works on guest memory itself knows the old places.
-      if (!moved) this.#session.forgetPlaces(queue);
-      else if (this.#session.zeroCopy(queue)) {
-        this.#step(() => this.#session.clear(queue));
-        this.#step(() => this.#session.release(queue));
-        for (const resource of side.resources.values())
-          if (!side.waiting.includes(resource)) this.#giveBack(resource, BUFFER_ERR);
-      }
-      for (const resource of side.waiting.filter(({ gone }) => gone)) {
-        side.waiting.splice(side.waiting.indexOf(resource), 1);
-        this.#giveBack(resource, BUFFER_ERR);
-      }
+      queue.giveGoneBack();
     }
     this.#pump();
   }
@@ -260,7 +214,7 @@ export class Stream implements StreamClient, Disposable {
   }
 
   inputDone(resource: Resource, failed: boolean): void {
-    this.#giveBack(resource, failed ? BUFFER_ERR : 0);
+    this.#input.giveBack(resource, failed ? BUFFER_ERR : 0);
   }
 
   get outputsWaiting(): number {
@@ -272,7 +226,7 @@ export class Stream implements StreamClient, Disposable {
     while (this.outputsWaiting > 0) {
       const resource = this.#output.waiting.shift();
       if (resource === undefined || resource.room >= bytes) return resource;
-      this.#giveBack(resource, BUFFER_ERR);
+      this.#output.giveBack(resource, BUFFER_ERR);
     }
     return undefined;
   }
@@ -282,7 +236,7 @@ export class Stream implements StreamClient, Disposable {
   }
 
   resources(queue: QueueType): readonly Resource[] {
-    return [...this.#side(queue).resources.values()];
+    return [...this.queue(queue).resources.values()];
   }
 
   wake(): void {
@@ -318,24 +272,12 @@ export class Stream implements StreamClient, Disposable {
     this.#failed = true;
     log.withTag("video").warn(`stream ${this.id}: ${reason}; the stream has ended`);
     this.#session[Symbol.dispose]();
-    for (const side of [this.#input, this.#output]) this.#giveAllBack(side);
+    for (const queue of [this.#input, this.#output]) queue.giveAllBack();
     this.#cancelDrain();
     this.#events.send(EVENT_ERROR, this.id);
   }
 
   // Answers.
-
-  #giveBack(resource: Resource, flags: number): void {
-    const { request } = resource;
-    if (request === undefined) return;
-    resource.request = undefined;
-    answerQueued(request, this.id, resource.timestamp, flags, 0);
-  }
-
-  #giveAllBack(side: Side): void {
-    side.waiting.length = 0;
-    for (const resource of side.resources.values()) this.#giveBack(resource, BUFFER_ERR);
-  }
 
   #cancelDrain(): void {
     const request = this.#drain;
@@ -350,7 +292,7 @@ export class Stream implements StreamClient, Disposable {
     const resource = this.#output.waiting.shift();
     if (resource === undefined) return;
     this.#changeEos = false;
-    this.#giveBack(resource, BUFFER_EOS);
+    this.#output.giveBack(resource, BUFFER_EOS);
   }
 
   /** Everything is out: one more, empty, buffer carries EOS (drivers empty it anyway), then the drain is answered. */
@@ -361,7 +303,7 @@ export class Stream implements StreamClient, Disposable {
       if (this.outputsWaiting === 0) return;
       const resource = this.#output.waiting.shift();
       if (resource === undefined) return;
-      this.#giveBack(resource, BUFFER_EOS);
+      this.#output.giveBack(resource, BUFFER_EOS);
     }
     this.#drain = undefined;
     this.#drained = false;

@@ -2,6 +2,7 @@
 import type { DeviceHost, GuestMemory, Request, VirtioDevice } from "../virtio/virtio-device.ts";
 import { encodeCapability, MAX_CAPS_LENGTH } from "./capability.ts";
 import type { CodecBackend } from "./codec/codec.ts";
+import type { CommandDevice } from "./command.ts";
 import { commands } from "./commands.ts";
 import { Events } from "./events.ts";
 import { answerCode } from "./replies.ts";
@@ -37,8 +38,7 @@ export function createVideoDevice(options: VideoDeviceOptions): VirtioDevice {
   return new VideoDevice(options);
 }
 
-/** The state commands work on. */
-export class VideoDevice implements VirtioDevice {
+class VideoDevice implements VirtioDevice, CommandDevice {
   readonly deviceId = VIRTIO_ID_VIDEO_DECODER;
   readonly features = F_RESOURCE_GUEST_PAGES | F_RESOURCE_NON_CONTIG;
   readonly queues = 2;

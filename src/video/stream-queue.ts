@@ -1,0 +1,87 @@
+// One queue of a stream: the resources the driver made, and those it queued, in order.
+import type { GuestMemory } from "../virtio/virtio-device.ts";
+import { answerQueued } from "./replies.ts";
+import type { Resource } from "./resource.ts";
+import { BUFFER_ERR, VideoError } from "./structs.ts";
+
+/** Resources a queue may have. */
+export const MAX_RESOURCES = 64;
+
+export class StreamQueue {
+  memoryType: number;
+  /** By id, in the order they were queued: when all are returned, the oldest is first. */
+  readonly resources = new Map<number, Resource>();
+  /** Queued by the driver and not with the codec, oldest first. */
+  readonly waiting: Resource[] = [];
+  readonly #stream: number;
+
+  constructor(stream: number, memoryType: number) {
+    this.#stream = stream;
+    this.memoryType = memoryType;
+  }
+
+  /** Throws VideoError unless a resource of that number may be created, or replaced. */
+  checkNew(id: number): void {
+    const { resources } = this;
+    if (resources.get(id)?.queued) throw new VideoError("ERR_INVALID_RESOURCE_ID");
+    if (!resources.has(id) && resources.size >= MAX_RESOURCES)
+      throw new VideoError("ERR_OUT_OF_MEMORY");
+  }
+
+  add(resource: Resource): void {
+    this.resources.set(resource.id, resource);
+  }
+
+  /** The resource of that number. Throws VideoError. */
+  resource(id: number): Resource {
+    const resource = this.resources.get(id);
+    if (resource === undefined) throw new VideoError("ERR_INVALID_RESOURCE_ID");
+    return resource;
+  }
+
+  /** Appends a resource that the driver queued. */
+  push(resource: Resource): void {
+    this.resources.delete(resource.id);
+    this.resources.set(resource.id, resource);
+    this.waiting.push(resource);
+  }
+
+  /** Answers the RESOURCE_QUEUE of a resource, without a picture in it. */
+  giveBack(resource: Resource, flags: number): void {
+    const { request } = resource;
+    if (request === undefined) return;
+    resource.request = undefined;
+    answerQueued(request, this.#stream, resource.timestamp, flags, 0);
+  }
+
+  /** Returns everything that is queued, with the ERR flag. */
+  giveAllBack(): void {
+    this.waiting.length = 0;
+    for (const resource of this.resources.values()) this.giveBack(resource, BUFFER_ERR);
+  }
+
+  /** Returns what the codec had, with the ERR flag. */
+  giveTakenBack(): void {
+    for (const resource of this.resources.values())
+      if (!this.waiting.includes(resource)) this.giveBack(resource, BUFFER_ERR);
+  }
+
+  /** Returns what waits and has no memory any more, with the ERR flag. */
+  giveGoneBack(): void {
+    for (const resource of this.waiting.filter(({ gone }) => gone)) {
+      this.waiting.splice(this.waiting.indexOf(resource), 1);
+      this.giveBack(resource, BUFFER_ERR);
+    }
+  }
+
+  /** Looks every resource up in a new memory table. True when the host address of one has changed. */
+  lookUp(memory: GuestMemory): boolean {
+    let moved = false;
+    for (const resource of this.resources.values()) {
+      const before = resource.contiguous;
+      resource.resolve(memory);
+      moved ||= resource.contiguous !== before;
+    }
+    return moved;
+  }
+}
