@@ -1,7 +1,7 @@
-// Notifications between programs: 8 bytes written to an eventfd, or to a pipe. Whoever sent the descriptor may do anything
-// to it at any time, so nothing here may wait: <poll.h>, eventfd(2).
+// Notifications between programs: 8 bytes written to an eventfd or a pipe. Its sender may fill or close the descriptor at any
+// time, so nothing here may block: <poll.h>, eventfd(2).
 import { errno, result } from "./errno.ts";
-import { type Fd, readAt } from "./fd.ts";
+import type { Fd } from "./fd.ts";
 import { libc } from "./libc.ts";
 import { i32, n64, struct, u16 } from "./struct.ts";
 
@@ -16,7 +16,7 @@ const cells = {
 };
 cells.one.value = 1;
 
-/** A descriptor that is written to when there is something to say. */
+/** A descriptor that is written to in order to notify. */
 export class Notifier implements Disposable {
   readonly #fd: Fd;
 
@@ -26,7 +26,7 @@ export class Notifier implements Disposable {
     this.#fd = fd;
   }
 
-  /** Says it. One that is full, closed or broken stays as it is: it has been told, or nobody listens. */
+  /** Notifies. A descriptor that is full, closed or broken is left alone. */
   notify(): void {
     const { poll, one } = cells;
     poll.fd = this.#fd.number;
@@ -42,8 +42,8 @@ export class Notifier implements Disposable {
   }
 }
 
-/** Takes what was notified on a readable descriptor; false when nothing will ever come again. */
+/** Reads the notification on a readable descriptor; false when the descriptor is at its end or broken. */
 export function takeNotice(fd: number): boolean {
-  const r = readAt(fd, cells.taken.$address, 8);
-  return r > 0 || r === -errno.EAGAIN; // somebody else was faster
+  const r = result(libc.read(fd, cells.taken.$address, 8));
+  return r > 0 || r === -errno.EAGAIN; // another reader was faster
 }
