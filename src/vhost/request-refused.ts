@@ -3,6 +3,7 @@
 import { SysError } from "../../ffi/errno.ts";
 import { UnfitFile } from "../../ffi/shared-region.ts";
 
+/** A request of the front-end that cannot be served: it is answered with a failure, and the connection goes on. */
 export class RequestRefused extends Error {
   override readonly name = "RequestRefused";
 }

@@ -1,0 +1,140 @@
+// The generated parts of the pages, a row each: tables that derive from the rows of the code.
+import { tools } from "../cmd/tools.ts";
+import { defaultText, type Operand, rangeText, spelled, valueText } from "../src/cli/options.ts";
+import { optionsOf } from "../src/cli/tool.ts";
+import { exitCodes } from "../src/errors.ts";
+import { formats, type PixelFormat } from "../src/format/formats.ts";
+import { pictureBytes } from "../src/format/picture-layout.ts";
+import { handleKinds } from "../src/stream/zero-copy/messages.ts";
+import { messageRows } from "../src/vhost/messages.ts";
+import { videoFormats } from "../src/video/formats.ts";
+import type { Parts } from "./docs.ts";
+import { commandTable } from "./docs-commands.ts";
+import { errorClasses } from "./docs-errors.ts";
+import { benchTable, scenarioTable } from "./docs-lists.ts";
+import { structParts } from "./docs-structs.ts";
+import { hexadecimal, table } from "./docs-table.ts";
+
+const code = (text: string) => `\`${text}\``;
+
+const toolTable = () =>
+  table(
+    ["tool", "what it does"],
+    tools.map(({ name, summary, unlinked }) => [
+      code(unlinked ? `framepass ${name}` : name),
+      summary,
+    ]),
+  );
+
+/** All options of all tools, a section each. */
+async function optionSections(): Promise<string> {
+  const sections: string[] = [];
+  for (const row of tools) {
+    const tool = await row.load();
+    const called = row.unlinked ? `framepass ${row.name}` : row.name;
+    const operands = Object.entries<Operand>(tool.operands ?? {});
+    const line = (row: { help: string }, range: string) => `${row.help}${range}`;
+    sections.push(
+      `## ${called}`,
+      `${tool.summary[0]?.toUpperCase()}${tool.summary.slice(1)}.`,
+      table(
+        ["option", "value", "default", "what it does"],
+        [
+          ...operands.map(([name, operand]) => [
+            code(operand.value ?? name),
+            "",
+            "required",
+            line(operand, rangeText(operand)),
+          ]),
+          ...Object.entries(optionsOf(tool)).map(([name, option]) => [
+            code(spelled(name, option)),
+            option.type === "flag" ? "" : valueText(option),
+            "required" in option ? "required" : defaultText(option),
+            line(option, rangeText(option)),
+          ]),
+        ],
+      ),
+    );
+  }
+  return sections.join("\n\n");
+}
+
+const exitCodeTable = () =>
+  table(
+    ["status", "meaning"],
+    Object.values(exitCodes).map(({ status, meaning }) => [`${status}`, meaning]),
+  );
+
+const shapeOf = ({ planes }: PixelFormat) =>
+  planes.map(({ bytes, across, down }) => `${bytes} per ${across}x${down}`).join(", ");
+
+const formatTable = () =>
+  table(
+    [
+      "format",
+      "colours",
+      "planes: bytes per pixels",
+      "640x480, bytes",
+      "window",
+      ".y4m",
+      "ffplay -pixel_format",
+    ],
+    formats.map((format) => [
+      format.sentAs === undefined ? format.name : `${format.name}, sent as ${format.sentAs}`,
+      format.model,
+      shapeOf(format),
+      `${pictureBytes(format, 640, 480)}`,
+      format.sdl === undefined && format.sentAs === undefined ? "no" : "yes",
+      format.y4m ?? "",
+      format.ffmpeg,
+    ]),
+  );
+
+const kindTable = () =>
+  table(
+    ["flag", "`--share`", "kind"],
+    handleKinds.map(({ flag, share, kind }) => [hexadecimal(flag), share, kind]),
+  );
+
+const vhostTable = () =>
+  table(
+    ["request", "name", "needs", "served"],
+    messageRows
+      .toSorted((a, b) => a.request - b.request)
+      .map(({ request, name, needs, run }) => [
+        `${request}`,
+        name,
+        needs ?? "",
+        run === undefined ? "refused" : "yes",
+      ]),
+  );
+
+const fourccText = (value: number) =>
+  String.fromCharCode(...[0, 8, 16, 24].map((shift) => (value >>> shift) & 0xff)).trimEnd();
+
+const videoFormatTable = () =>
+  table(
+    ["number", "name", "V4L2", "what it is", "joined from"],
+    videoFormats.map(({ number, name, fourcc, coded, split }) => [
+      hexadecimal(number, 1),
+      name,
+      fourccText(fourcc),
+      coded ? "bitstream" : "pictures",
+      split.map(fourccText).join(", "),
+    ]),
+  );
+
+export const parts: Parts = {
+  tools: toolTable,
+  options: optionSections,
+  "exit codes": exitCodeTable,
+  formats: formatTable,
+  "handle kinds": kindTable,
+  "vhost messages": vhostTable,
+  "video commands": commandTable,
+  "video formats": videoFormatTable,
+  errors: errorClasses,
+  benches: benchTable,
+  scenarios: scenarioTable,
+  ...structParts,
+};
