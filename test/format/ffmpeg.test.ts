@@ -48,8 +48,10 @@ function planarOf({ model, components }: PixelFormat): { name: string; order: re
   return { name: components[1]?.down === 2 ? "yuv420p" : "yuv422p", order: [0, 1, 2] };
 }
 
+let known: string | undefined;
+
 test.each(formats)("$name: ffmpeg knows the pixel format of the play line", (format) => {
-  const known = new TextDecoder().decode(ffmpeg(["-pix_fmts"]));
+  known ??= new TextDecoder().decode(ffmpeg(["-pix_fmts"]));
   const { name } = wordsOf(format);
   expect(known.match(new RegExp(`^I\\S+ +${name} +(\\d)`, "m"))?.[1]).toBe(
     String(format.components.length),
