@@ -33,7 +33,7 @@ const words: Readonly<Record<string, Words>> = {
     tests: "stream, codec/v4l2-decoder",
   },
   RESOURCE_CREATE: {
-    does: "Looks up the memory ranges of a buffer: from 1 range to as many as fit into a request of 1 MiB (65,530). One buffer (layout 0 or 1) or one per plane (2). A known id is replaced.",
+    does: "Creates a buffer: looks up 1 to 65,530 ranges of guest memory (what a request of 1 MiB holds). One buffer (layout 0 or 1) or one per plane (2). A known id is replaced.",
     refused:
       "counts, layout, memory outside the guest's 0x304; queued 0x303; more than 64 in a queue 0x301",
     tests: "commands",

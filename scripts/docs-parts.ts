@@ -98,14 +98,20 @@ const kindTable = () =>
 
 const vhostTable = () =>
   table(
-    ["request", "name", "needs", "served"],
+    [
+      ...["number", "request", "payload, bytes", "descriptors"],
+      ...["protocol feature", "answer of its own", "is"],
+    ],
     messageRows
       .toSorted((a, b) => a.request - b.request)
-      .map(({ request, name, needs, run }) => [
+      .map(({ request, name, size, fds, needs, answers, run }) => [
         `${request}`,
         name,
+        typeof size === "object" ? `from ${size.from}` : `${size ?? ""}`,
+        `${fds ?? ""}`,
         needs ?? "",
-        run === undefined ? "refused" : "yes",
+        answers === undefined ? "" : "yes",
+        run === undefined ? "refused" : "served",
       ]),
   );
 
@@ -114,10 +120,10 @@ const fourccText = (value: number) =>
 
 const videoFormatTable = () =>
   table(
-    ["number", "name", "V4L2", "what it is", "joined from"],
+    ["name", "number", "V4L2", "what it is", "joined from"],
     videoFormats.map(({ number, name, fourcc, coded, split }) => [
-      hexadecimal(number, 1),
       name,
+      hexadecimal(number),
       fourccText(fourcc),
       coded ? "bitstream" : "pictures",
       split.map(fourccText).join(", "),
