@@ -1,42 +1,62 @@
-// The course of one connection: handlers do the work until one of them ends it, well or by throwing.
-import type { Loop } from "../loop.ts";
+// One connection while it lasts. Its handlers work until one of them ends it, by calling `finish` or by throwing;
+// what it waits for on the loop is disposed with it.
+import { ProtocolError } from "../errors.ts";
+import type { Deferred, Loop, Watch } from "../loop.ts";
 
-export class Course<T> {
-  readonly #end;
+/** How often `limitStalls` looks. */
+const STALL_CHECK_MS = 1000;
+
+/** How sending ended without error. */
+export type SendEnd = "done" | "stopped";
+
+/** How receiving ended without error: the sender closed between two messages, enough frames came, or a stop was requested. */
+export type ReceiveEnd = "closed" | "enough" | "stopped";
+
+/** Callbacks of a target that could not take a frame at once, because of a full pipe for example. */
+export interface Waiting {
+  /** The frame was taken: the next one may come. */
+  readonly ready: () => void;
+  readonly failed: (error: unknown) => void;
+}
+
+/** How long a peer may pause in the middle of a message, and how to find out. */
+export interface StallCheck {
+  readonly stallMs: number;
+  /** A number that changes as the message proceeds; undefined while the peer may be silent. */
+  readonly progress: () => number | undefined;
+  /** The error's text. */
+  readonly text: (seconds: number) => string;
+}
+
+export class Connection<End> implements Disposable {
+  readonly #loop: Loop;
+  readonly #end: PromiseWithResolvers<End>;
+  readonly #owned = new DisposableStack();
   #over = false;
 
   constructor(loop: Loop) {
-    this.#end = loop.promise<T>();
+    this.#loop = loop;
+    this.#end = loop.promise<End>();
   }
 
-  /** Whether nothing is to be done any more. */
+  /** Whether the connection has ended. Its handlers are not called any more. */
   get over(): boolean {
     return this.#over;
   }
 
-  /** Settles when it is over. */
-  get ended(): Promise<T> {
-    return this.#end.promise;
-  }
-
-  /** It ends as `how`; the first end counts. */
-  finish(how: T): void {
+  /** Ends the connection with result `how`; the first end counts. */
+  finish(how: End): void {
     this.#over = true;
     this.#end.resolve(how);
   }
 
-  /** It ends by throwing `error`. */
+  /** Ends the connection: `untilEnded` throws `error`. The first end counts. */
   fail(error: unknown): void {
     this.#over = true;
     this.#end.reject(error);
   }
 
-  /** Nobody waits for its end any more. */
-  drop(): void {
-    this.#over = true;
-  }
-
-  /** Does `action` now, unless it is over; what that throws ends it. */
+  /** Calls `action` now, unless the connection has ended. An error thrown by it ends the connection. */
   run(action: () => void): void {
     if (this.#over) return;
     try {
@@ -46,30 +66,72 @@ export class Course<T> {
     }
   }
 
-  /** `action` as a handler for the loop, under the same terms. */
-  handler(action: (events: number) => void): (events?: number) => void {
-    return (events = 0) => {
+  /** `Loop.watch`; an error thrown by `handler` ends the connection. */
+  watch(fd: number, events: number, handler: (events: number) => void): Watch {
+    const guarded = (ready: number) => {
       if (this.#over) return;
       try {
-        action(events);
+        handler(ready);
       } catch (error) {
         this.fail(error);
       }
     };
+    return this.#owned.use(this.#loop.watch(fd, events, guarded));
   }
-}
 
-/** Waits for the end of `conversation`; when `signal` aborts it is stopped. Throws what it fails with. */
-export async function untilEnded<T>(
-  conversation: { readonly ended: Promise<T>; stop(): void },
-  signal: AbortSignal,
-): Promise<T> {
-  const stop = () => conversation.stop();
-  signal.addEventListener("abort", stop, { once: true });
-  if (signal.aborted) stop();
-  try {
-    return await conversation.ended;
-  } finally {
-    signal.removeEventListener("abort", stop);
+  /** `Loop.every`; an error thrown by `handler` ends the connection. */
+  every(periodMs: number, handler: () => void): void {
+    this.#owned.use(this.#loop.every(periodMs, () => this.run(handler)));
+  }
+
+  /** `Loop.after`; an error thrown by `handler` ends the connection. */
+  after(delayMs: number, handler: () => void): void {
+    this.#owned.use(this.#loop.after(delayMs, () => this.run(handler)));
+  }
+
+  /** `Loop.deferred`; an error thrown by `handler` ends the connection. */
+  deferred(handler: () => void): Deferred {
+    return this.#owned.use(this.#loop.deferred(() => this.run(handler)));
+  }
+
+  /** Callbacks for a target; `resume` is called when it is ready again. */
+  waiting(resume: () => void): Waiting {
+    return {
+      ready: () => this.run(resume),
+      failed: (error) => this.fail(error),
+    };
+  }
+
+  /** Ends the connection with ProtocolError when the peer stops in the middle of a message. */
+  limitStalls({ stallMs, progress, text }: StallCheck): void {
+    let last: number | undefined;
+    let lastMs = performance.now();
+    this.every(STALL_CHECK_MS, () => {
+      const now = progress();
+      const nowMs = performance.now();
+      if (now === undefined || now !== last) {
+        last = now;
+        lastMs = nowMs;
+      } else if (nowMs - lastMs >= stallMs) {
+        throw new ProtocolError(text(stallMs / 1000));
+      }
+    });
+  }
+
+  /** Waits for the end; calls `stop` when `signal` aborts. Throws what ended the connection. */
+  async untilEnded(signal: AbortSignal, stop: () => void): Promise<End> {
+    const onAbort = () => this.run(stop);
+    signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    try {
+      return await this.#end.promise;
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#over = true;
+    this.#owned.dispose();
   }
 }

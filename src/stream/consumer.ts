@@ -5,8 +5,8 @@ import { ProtocolError } from "../errors.ts";
 import { STAMP_BYTES, type StampChecker, StampedBuffer } from "../format/stamp.ts";
 import type { FrameFacts } from "../frame/frame.ts";
 import type { Output } from "../output/file.ts";
+import type { Waiting } from "./connection.ts";
 import type { StreamInfo } from "./copy/messages.ts";
-import type { Waiting } from "./copy/target.ts";
 
 export interface ConsumerOptions {
   readonly output?: Output | undefined;

@@ -7,7 +7,8 @@ import { advised, ProtocolError, SourceEnded, UnavailableError } from "../errors
 import { fourccName } from "../format/formats.ts";
 import type { Source } from "../frame/source.ts";
 import type { Loop } from "../loop.ts";
-import { transmit } from "./copy/send.ts";
+import type { SendEnd } from "./connection.ts";
+import { sendFrames } from "./copy/send.ts";
 import type { Address } from "./socket/address.ts";
 import { connect } from "./socket/connect.ts";
 import { tuneSending } from "./socket/same-host.ts";
@@ -24,7 +25,7 @@ export type Transmit<S extends Source> = (
     readonly passed: (frames: number) => void;
   },
   signal: AbortSignal,
-) => Promise<"done" | "stopped">;
+) => Promise<SendEnd>;
 
 export interface FeedOptions<S extends Source> extends StatsOptions {
   readonly openSource: () => S;
@@ -49,10 +50,10 @@ export function runSender(
   loop: Loop,
   options: SenderOptions,
   signal: AbortSignal,
-): Promise<"done" | "stopped"> {
+): Promise<SendEnd> {
   const { latest, stallMs = 10_000 } = options;
   const send: Transmit<Source> = (on, socket, source, run, stop) =>
-    transmit(on, socket, source, { ...run, latest, stallMs }, stop);
+    sendFrames(on, socket, source, { ...run, latest, stallMs }, stop);
   return feedReceiver(loop, { ...options, transmit: send }, signal);
 }
 
@@ -61,7 +62,7 @@ export async function feedReceiver<S extends Source>(
   loop: Loop,
   options: FeedOptions<S>,
   signal: AbortSignal,
-): Promise<"done" | "stopped"> {
+): Promise<SendEnd> {
   const held: { source?: S } = {};
   let drops = 0;
   let errors = 0;
@@ -80,7 +81,7 @@ export async function feedReceiver<S extends Source>(
     const { lines = [], fields = {} } = options.summary?.() ?? {};
     stats.finish(reason, lines, fields);
   };
-  const attempt = async (): Promise<"done" | "stopped"> => {
+  const attempt = async (): Promise<SendEnd> => {
     held.source ??= openAndReport(options, stats);
     const { source } = held;
     using socket = await connect(loop, options.address, options.connectTimeoutMs, signal);

@@ -13,9 +13,10 @@ import { ProtocolError, UnavailableError } from "../errors.ts";
 import { fourccName } from "../format/formats.ts";
 import type { CaptureTime, FrameFacts } from "../frame/frame.ts";
 import type { Loop } from "../loop.ts";
+import type { ReceiveEnd, Waiting } from "./connection.ts";
 import type { StreamInfo } from "./copy/messages.ts";
-import { type ReceptionEnd, receiveStream } from "./copy/receive.ts";
-import type { OpenTarget, Waiting } from "./copy/target.ts";
+import { receiveFrames } from "./copy/receive.ts";
+import type { OpenTarget } from "./copy/target.ts";
 import type { Address } from "./socket/address.ts";
 import { Listener, type Peer } from "./socket/listener.ts";
 import { isSameHost } from "./socket/same-host.ts";
@@ -32,7 +33,7 @@ export type Receive = (
     readonly captureTime: CaptureTime;
   },
   signal: AbortSignal,
-) => Promise<ReceptionEnd>;
+) => Promise<ReceiveEnd>;
 
 export interface ServeOptions extends StatsOptions {
   readonly address: Address;
@@ -58,12 +59,12 @@ export function runReceiver(
   loop: Loop,
   options: ReceiverOptions,
   signal: AbortSignal,
-): Promise<ReceptionEnd> {
+): Promise<ReceiveEnd> {
   const { maxFrame, stallMs = 10_000 } = options;
   const receive: Receive = (on, socket, { captureTime, ...hooks }, stop) => {
     const openTarget = (stream: StreamInfo, waiting: Waiting) =>
       options.openTarget(stream, waiting, captureTime);
-    return receiveStream(on, socket, { maxFrame, stallMs, openTarget, ...hooks }, stop);
+    return receiveFrames(on, socket, { maxFrame, stallMs, openTarget, ...hooks }, stop);
   };
   return serveSenders(loop, { ...options, receive }, signal);
 }
@@ -73,7 +74,7 @@ export async function serveSenders(
   loop: Loop,
   options: ServeOptions,
   signal: AbortSignal,
-): Promise<ReceptionEnd> {
+): Promise<ReceiveEnd> {
   using listener = await Listener.open(loop, options.address, options.allowed, signal);
   if (listener !== undefined) {
     await options.prepare?.(signal);
@@ -130,7 +131,7 @@ async function serve(
   stats: StreamStats,
   counts: { drops: number; errors: number },
   signal: AbortSignal,
-): Promise<ReceptionEnd> {
+): Promise<ReceiveEnd> {
   using socket = peer.socket;
   // Timestamps of another host count from another boot.
   const sameClock = isSameHost(socket);

@@ -6,7 +6,7 @@ import type { Fd } from "../../../ffi/fd.ts";
 import { receive } from "../../../ffi/socket.ts";
 import { ProtocolError } from "../../errors.ts";
 import type { Loop, Watch } from "../../loop.ts";
-import { Course, untilEnded } from "../connection.ts";
+import { Connection, type ReceiveEnd, type Waiting } from "../connection.ts";
 import {
   checkFrameHeader,
   checkHello,
@@ -15,9 +15,9 @@ import {
   hello,
   type StreamInfo,
 } from "./messages.ts";
-import type { Target, Waiting } from "./target.ts";
+import type { Target } from "./target.ts";
 
-export interface ReceptionOptions {
+export interface CopyReceiveOptions {
   readonly maxFrame: number;
   /** A sender that is silent for so long in the middle of a message is given up. */
   readonly stallMs: number;
@@ -33,30 +33,27 @@ const BURST = 256;
 /** And no longer than this, when what becomes of a frame takes its time: signals, keys and timers wait meanwhile. */
 const BURST_MS = 20;
 
-/** How a reception ended without error. */
-export type ReceptionEnd = "closed" | "enough" | "stopped";
-
 /**
  * Receives a stream until the sender closes between two messages ("closed"), there were enough frames or
  * `signal` aborts. Throws ProtocolError or SysError.
  */
-export async function receiveStream(
+export async function receiveFrames(
   loop: Loop,
   socket: Fd,
-  options: ReceptionOptions,
+  options: CopyReceiveOptions,
   signal: AbortSignal,
-): Promise<ReceptionEnd> {
-  using reception = new Reception(loop, socket, options);
-  return await untilEnded(reception, signal);
+): Promise<ReceiveEnd> {
+  using receiver = new CopyReceiver(loop, socket, options);
+  const { connection } = receiver;
+  return await connection.untilEnded(signal, () => connection.finish("stopped"));
 }
 
 type Part = "hello" | "frame" | "payload";
 
-class Reception implements Disposable {
+class CopyReceiver implements Disposable {
   readonly #socket: Fd;
-  readonly #options: ReceptionOptions;
-  readonly #course: Course<ReceptionEnd>;
-  readonly #watches = new DisposableStack();
+  readonly #options: CopyReceiveOptions;
+  readonly connection: Connection<ReceiveEnd>;
   readonly #watch: Watch;
   readonly #hello = hello.alloc();
   readonly #header = frameHeader.alloc();
@@ -67,41 +64,23 @@ class Reception implements Disposable {
   #at = this.#hello.$address;
   #left = hello.size;
   #size = hello.size;
-  #progressMs = performance.now();
-  #progressLeft = 0;
   #paused = false;
 
-  constructor(loop: Loop, socket: Fd, options: ReceptionOptions) {
+  constructor(loop: Loop, socket: Fd, options: CopyReceiveOptions) {
     this.#socket = socket;
     this.#options = options;
-    this.#course = new Course(loop);
-    this.#watch = this.#watches.use(
-      loop.watch(
-        socket.number,
-        EPOLLIN,
-        this.#course.handler(() => this.#onReadable()),
-      ),
-    );
-    this.#watches.use(
-      loop.every(
-        1000,
-        this.#course.handler(() => this.#checkStall()),
-      ),
-    );
-  }
-
-  /** Settles when the reception is over. */
-  get ended(): Promise<ReceptionEnd> {
-    return this.#course.ended;
-  }
-
-  stop(): void {
-    this.#course.finish("stopped");
+    this.connection = new Connection(loop);
+    this.#watch = this.connection.watch(socket.number, EPOLLIN, () => this.#onReadable());
+    this.connection.limitStalls({
+      stallMs: options.stallMs,
+      progress: () => (this.#between || this.#paused ? undefined : this.#left),
+      text: (seconds) => `${socket.name}: silent for ${seconds} s after ${this.#received}`,
+    });
   }
 
   #onReadable(): void {
     const untilMs = performance.now() + BURST_MS;
-    for (let i = 0; i < BURST && !this.#paused && !this.#course.over; i++) {
+    for (let i = 0; i < BURST && !this.#paused && !this.connection.over; i++) {
       const r = receive(this.#socket, this.#at, this.#left);
       if (r === -errno.EAGAIN) return;
       if (r === -errno.EINTR) continue;
@@ -113,32 +92,33 @@ class Reception implements Disposable {
       this.#at += r;
       this.#left -= r;
       // A payload of no bytes is done at once: nothing more may ever arrive to wake us.
-      while (this.#left === 0 && !this.#paused && !this.#course.over) this.#partDone();
+      while (this.#left === 0 && !this.#paused && !this.connection.over) this.#partDone();
       if (performance.now() >= untilMs) return;
     }
   }
 
+  /** Whether all of the last message was received, and nothing of the next one. */
+  get #between(): boolean {
+    return this.#part === "frame" && this.#left === this.#size;
+  }
+
+  /** How much of the message has come, for error texts. */
+  get #received(): string {
+    return `${this.#size - this.#left} of the ${this.#size} bytes of a ${this.#part}`;
+  }
+
   /** The sender closed: fine between two frames, an error in the middle of something. */
   #closed(): void {
-    if (this.#part === "frame" && this.#left === this.#size) {
-      this.#course.finish("closed");
-      return;
-    }
-    const got = this.#size - this.#left;
-    throw new ProtocolError(
-      `${this.#socket.name}: closed after ${got} of the ${this.#size} bytes of a ${this.#part}`,
-    );
+    if (this.#between) this.connection.finish("closed");
+    else throw new ProtocolError(`${this.#socket.name}: closed after ${this.#received}`);
   }
 
   #partDone(): void {
     switch (this.#part) {
       case "hello": {
         this.#stream = checkHello(this.#hello, this.#options.maxFrame);
-        const waiting = {
-          ready: () => this.#course.run(() => this.#resume()),
-          failed: (error: unknown) => this.#course.fail(error),
-        };
-        this.#target = this.#watches.use(this.#options.openTarget(this.#stream, waiting));
+        const waiting = this.connection.waiting(() => this.#resume());
+        this.#target = this.#options.openTarget(this.#stream, waiting);
         this.#options.started(this.#stream);
         this.#expectHeader();
         return;
@@ -166,7 +146,7 @@ class Reception implements Disposable {
 
   #frameTaken(): void {
     this.#expectHeader();
-    if (!this.#options.taken(this.#header)) this.#course.finish("enough");
+    if (!this.#options.taken(this.#header)) this.connection.finish("enough");
   }
 
   #expectHeader(): void {
@@ -180,23 +160,8 @@ class Reception implements Disposable {
     this.#size = size;
   }
 
-  #checkStall(): void {
-    const nowMs = performance.now();
-    const between = this.#part === "frame" && this.#left === this.#size;
-    if (between || this.#paused || this.#left !== this.#progressLeft) {
-      this.#progressLeft = this.#left;
-      this.#progressMs = nowMs;
-    } else if (nowMs - this.#progressMs >= this.#options.stallMs) {
-      const got = this.#size - this.#left;
-      const seconds = this.#options.stallMs / 1000;
-      throw new ProtocolError(
-        `${this.#socket.name}: silent for ${seconds} s after ${got} of the ${this.#size} bytes of a ${this.#part}`,
-      );
-    }
-  }
-
   [Symbol.dispose](): void {
-    this.#course.drop();
-    this.#watches.dispose();
+    this.connection[Symbol.dispose]();
+    this.#target?.[Symbol.dispose]();
   }
 }

@@ -11,10 +11,10 @@ import { ProtocolError, SourceEnded } from "../../errors.ts";
 import type { Frame } from "../../frame/frame.ts";
 import { newest, type Source } from "../../frame/source.ts";
 import type { Loop, Watch } from "../../loop.ts";
-import { Course, untilEnded } from "../connection.ts";
+import { Connection, type SendEnd } from "../connection.ts";
 import { FRAME_MAGIC, type FrameHeader, frameHeader, hello, makeHello } from "./messages.ts";
 
-export interface TransmitOptions {
+export interface CopySendOptions {
   /** Send only the newest frame when several wait. */
   readonly latest: boolean;
   /** End after that many frames. */
@@ -41,48 +41,43 @@ interface Slot {
  * Sends frames of `source`, which has been started, until there were enough ("done") or `signal` aborts
  * ("stopped"). Throws SysError or ProtocolError when the receiver is gone, SourceEnded when the source is.
  */
-export async function transmit(
+export async function sendFrames(
   loop: Loop,
   socket: Fd,
   source: Source,
-  options: TransmitOptions,
+  options: CopySendOptions,
   signal: AbortSignal,
-): Promise<"done" | "stopped"> {
-  using transmission = new Transmission(loop, socket, source, options);
-  return await untilEnded(transmission, signal);
+): Promise<SendEnd> {
+  using sender = new CopySender(loop, socket, source, options);
+  return await sender.connection.untilEnded(signal, () => sender.stop());
 }
 
-class Transmission implements Disposable {
+class CopySender implements Disposable {
   readonly #socket: Fd;
   readonly #source: Source;
-  readonly #options: TransmitOptions;
+  readonly #options: CopySendOptions;
   /** Frames are taken while another is under way: a camera whose buffers are all full captures nothing new. */
   readonly #live: boolean;
   readonly #slots: readonly Slot[];
   readonly #hello: Gather;
   readonly #helloMessage;
-  readonly #course: Course<"done" | "stopped">;
-  readonly #watches = new DisposableStack();
+  readonly connection: Connection<SendEnd>;
   readonly #socketWatch: Watch;
   readonly #sourceWatch: Watch;
-  readonly #loop: Loop;
   #sending: Gather;
   #frame: Frame | undefined;
   /** With `latest`: the newest frame that came while another was under way. */
   #waiting: Frame | undefined;
   #taken = 0;
-  #progressLeft = 0;
-  #progressMs = performance.now();
   #stopping = false;
   readonly #scratch = new Uint8Array(new ArrayBuffer(16));
 
-  constructor(loop: Loop, socket: Fd, source: Source, options: TransmitOptions) {
-    this.#loop = loop;
+  constructor(loop: Loop, socket: Fd, source: Source, options: CopySendOptions) {
     this.#socket = socket;
     this.#source = source;
     this.#options = options;
     this.#live = options.latest && !source.onDemand;
-    this.#course = new Course(loop);
+    this.connection = new Connection(loop);
     this.#slots = source.frames.map((frame) => {
       const header = frameHeader.alloc();
       header.magic = FRAME_MAGIC;
@@ -93,43 +88,29 @@ class Transmission implements Disposable {
     this.#helloMessage = makeHello(source.picture, source.frames.length);
     this.#hello = new Gather([{ address: this.#helloMessage.$address, length: hello.size }]);
     this.#sending = this.#hello;
-    this.#sourceWatch = this.#watches.use(
-      loop.watch(
-        source.fd,
-        0,
-        this.#course.handler((events) => this.#onSource(events)),
-      ),
+    const connection = this.connection;
+    this.#sourceWatch = connection.watch(source.fd, 0, (events) => this.#onSource(events));
+    this.#socketWatch = connection.watch(socket.number, EPOLLOUT | EPOLLIN | EPOLLRDHUP, (events) =>
+      this.#onSocket(events),
     );
-    this.#socketWatch = this.#watches.use(
-      loop.watch(
-        socket.number,
-        EPOLLOUT | EPOLLIN | EPOLLRDHUP,
-        this.#course.handler((events) => this.#onSocket(events)),
-      ),
-    );
-    this.#watches.use(
-      loop.every(
-        1000,
-        this.#course.handler(() => this.#checkStall()),
-      ),
-    );
-  }
-
-  /** Settles when the transmission is over. */
-  get ended(): Promise<"done" | "stopped"> {
-    return this.#course.ended;
+    connection.limitStalls({
+      stallMs: options.stallMs,
+      progress: () => this.#sending.left || undefined,
+      text: (seconds) =>
+        `${socket.name}: the receiver took nothing for ${seconds} s, ${this.#sending.left} bytes of a message are left`,
+    });
   }
 
   /** No more frames; the one under way may still leave, so that the receiver sees a clean end. */
   stop(): void {
     this.#stopping = true;
     if (this.#frame === undefined && this.#sending.left === 0) this.#finish("stopped");
-    else this.#watches.use(this.#loop.after(LAST_FRAME_MS, () => this.#finish("stopped")));
+    else this.connection.after(LAST_FRAME_MS, () => this.#finish("stopped"));
   }
 
-  #finish(how: "done" | "stopped"): void {
+  #finish(how: SendEnd): void {
     finishSending(this.#socket);
-    this.#course.finish(how);
+    this.connection.finish(how);
   }
 
   #onSource(events: number): void {
@@ -157,7 +138,7 @@ class Transmission implements Disposable {
       }
       if (typeof sent === "number") throw new SysError("send", this.#socket.name, -sent);
       if (this.#frame !== undefined) this.#sent(this.#frame);
-      if (this.#course.over) return;
+      if (this.connection.over) return;
       const next = this.#take();
       if (next === undefined) break;
       this.#begin(next);
@@ -223,23 +204,8 @@ class Transmission implements Disposable {
     if (code !== errno.EAGAIN) throw new SysError("recv", this.#socket.name, code);
   }
 
-  #checkStall(): void {
-    const left = this.#sending.left;
-    const nowMs = performance.now();
-    if (left === 0 || left !== this.#progressLeft) {
-      this.#progressLeft = left;
-      this.#progressMs = nowMs;
-    } else if (nowMs - this.#progressMs >= this.#options.stallMs) {
-      const seconds = this.#options.stallMs / 1000;
-      throw new ProtocolError(
-        `${this.#socket.name}: the receiver took nothing for ${seconds} s, ${left} bytes of a message are left`,
-      );
-    }
-  }
-
   [Symbol.dispose](): void {
-    this.#course.drop();
-    this.#watches.dispose();
+    this.connection[Symbol.dispose]();
     this.#frame?.[Symbol.dispose]();
     this.#frame = undefined;
     this.#waiting?.[Symbol.dispose]();

@@ -1,5 +1,6 @@
 // Where received frames go: a place to receive each one into, and somebody to take it when it is complete.
 import type { CaptureTime } from "../../frame/frame.ts";
+import type { Waiting } from "../connection.ts";
 import type { FrameHeader, StreamInfo } from "./messages.ts";
 
 /** One stream's destination. Its owner is the reception; `dispose` ends it. */
@@ -11,12 +12,6 @@ export interface Target extends Disposable {
    * called once the next frame may come, or `waiting.failed`. Throws SysError or ProtocolError.
    */
   complete(header: FrameHeader): boolean;
-}
-
-/** How a target that had to wait goes on. */
-export interface Waiting {
-  readonly ready: () => void;
-  readonly failed: (error: unknown) => void;
 }
 
 /** Makes the target for a stream. Throws ProtocolError to refuse it. */

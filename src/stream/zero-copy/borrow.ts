@@ -9,9 +9,8 @@ import { receive } from "../../../ffi/socket.ts";
 import { ProtocolError } from "../../errors.ts";
 import type { Borrowed, Handle, Importer } from "../../frame/sharing.ts";
 import type { Loop, Watch } from "../../loop.ts";
-import { Course, untilEnded } from "../connection.ts";
+import { Connection, type ReceiveEnd } from "../connection.ts";
 import { checkHello, FRAME_MAGIC, hello, type StreamInfo } from "../copy/messages.ts";
-import type { ReceptionEnd } from "../copy/receive.ts";
 import { Inbox } from "../inbox.ts";
 import { Outbox } from "../outbox.ts";
 import { sendAtOnce } from "../socket/same-host.ts";
@@ -53,9 +52,10 @@ export async function borrowFrames(
   socket: Fd,
   options: BorrowOptions,
   signal: AbortSignal,
-): Promise<ReceptionEnd> {
-  using borrowing = new Borrowing(loop, socket, options);
-  return await untilEnded(borrowing, signal);
+): Promise<ReceiveEnd> {
+  using receiver = new ZeroCopyReceiver(loop, socket, options);
+  const { connection } = receiver;
+  return await connection.untilEnded(signal, () => connection.finish("stopped"));
 }
 
 interface Held {
@@ -64,11 +64,10 @@ interface Held {
   readonly most: number;
 }
 
-class Borrowing implements Disposable {
+class ZeroCopyReceiver implements Disposable {
   readonly #socket: Fd;
   readonly #options: BorrowOptions;
-  readonly #course: Course<ReceptionEnd>;
-  readonly #watches = new DisposableStack();
+  readonly connection: Connection<ReceiveEnd>;
   readonly #buffers = new DisposableStack();
   readonly #passed: Fd[] = [];
   readonly #watch: Watch;
@@ -85,42 +84,24 @@ class Borrowing implements Disposable {
   #view: ViewTarget | undefined;
   #got = 0; // bytes of the hello or handle that is coming in
   #paused = false;
-  #progress = -1;
-  #progressMs = performance.now();
 
   constructor(loop: Loop, socket: Fd, options: BorrowOptions) {
     this.#socket = socket;
     this.#options = options;
     sendAtOnce(socket);
-    this.#course = new Course(loop);
+    this.connection = new Connection(loop);
     this.#ack.magic = FRAME_MAGIC;
-    this.#watch = this.#watches.use(
-      loop.watch(
-        socket.number,
-        EPOLLIN,
-        this.#course.handler(() => this.#onSocket()),
-      ),
-    );
-    this.#watches.use(
-      loop.every(
-        1000,
-        this.#course.handler(() => this.#checkStall()),
-      ),
-    );
-  }
-
-  /** Settles when it is over. */
-  get ended(): Promise<ReceptionEnd> {
-    return this.#course.ended;
-  }
-
-  stop(): void {
-    this.#course.finish("stopped");
+    this.#watch = this.connection.watch(socket.number, EPOLLIN, () => this.#onSocket());
+    this.connection.limitStalls({
+      stallMs: options.stallMs,
+      progress: () => this.#progress(),
+      text: (seconds) => `${socket.name}: silent for ${seconds} s in the middle of a message`,
+    });
   }
 
   #onSocket(): void {
-    while (this.#view === undefined && !this.#course.over) if (!this.#greet()) return;
-    if (!this.#course.over) this.#readFrames();
+    while (this.#view === undefined && !this.connection.over) if (!this.#greet()) return;
+    if (!this.connection.over) this.#readFrames();
   }
 
   /** Takes in what is there of the hello and the handles; whether there may be more. */
@@ -167,10 +148,7 @@ class Borrowing implements Disposable {
     const most = Math.min(borrowed.memory.length, stream.sizeimage);
     this.#held.push({ ...wordsOf(handle.id), most });
     if (this.#held.length < stream.bufferCount) return;
-    const waiting = {
-      ready: () => this.#course.run(() => this.#resume()),
-      failed: (error: unknown) => this.#course.fail(error),
-    };
+    const waiting = this.connection.waiting(() => this.#resume());
     this.#view = this.#buffers.use(this.#options.openView(stream, this.#borrowed, waiting));
     this.#options.started(stream);
   }
@@ -186,7 +164,7 @@ class Borrowing implements Disposable {
   }
 
   #readFrames(): void {
-    for (let i = 0; i < BURST && !this.#paused && !this.#course.over; i++) {
+    for (let i = 0; i < BURST && !this.#paused && !this.connection.over; i++) {
       if (!this.#outbox.takes(zcAck.size)) break;
       if (this.#inbox.take(this.#frame.$bytes)) {
         this.#read();
@@ -194,9 +172,9 @@ class Borrowing implements Disposable {
       }
       const filled = this.#inbox.fill(this.#socket);
       if (filled === "nothing") break;
-      if (filled === "closed") this.#course.finish("closed");
+      if (filled === "closed") this.connection.finish("closed");
     }
-    if (!this.#course.over) this.#watchSocket();
+    if (!this.connection.over) this.#watchSocket();
   }
 
   /** Another turn is due while there are whole frames left, when acknowledgements wait, or when more comes in. */
@@ -238,34 +216,25 @@ class Borrowing implements Disposable {
     this.#ack.sequence_low = sequence_low;
     this.#outbox.push(this.#ack.$bytes);
     this.#outbox.flush(this.#socket);
-    if (!this.#options.taken(this.#frame)) this.#course.finish("enough");
+    if (!this.#options.taken(this.#frame)) this.connection.finish("enough");
   }
 
   #resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
     this.#acknowledge();
-    if (!this.#course.over) this.#watchSocket();
+    if (!this.connection.over) this.#watchSocket();
   }
 
-  #checkStall(): void {
-    const progress = this.#view === undefined ? this.#got + 1 : this.#inbox.part;
-    const nowMs = performance.now();
-    if (progress === 0 || this.#paused || progress !== this.#progress) {
-      this.#progress = progress;
-      this.#progressMs = nowMs;
-    } else if (nowMs - this.#progressMs >= this.#options.stallMs) {
-      const seconds = this.#options.stallMs / 1000;
-      throw new ProtocolError(
-        `${this.#socket.name}: silent for ${seconds} s in the middle of a message`,
-      );
-    }
+  /** Bytes of the message that is coming in; undefined while the sender may be silent. */
+  #progress(): number | undefined {
+    if (this.#paused) return undefined;
+    return this.#view === undefined ? this.#got : this.#inbox.part || undefined;
   }
 
   /** Unmaps everything, so that the sender, who sees the connection close after it, has its buffers to itself. */
   [Symbol.dispose](): void {
-    this.#course.drop();
-    this.#watches.dispose();
+    this.connection[Symbol.dispose]();
     for (const fd of this.#passed.splice(0)) fd[Symbol.dispose]();
     this.#buffers.dispose();
   }

@@ -9,7 +9,7 @@ import { ProtocolError, SourceEnded } from "../../errors.ts";
 import type { Frame } from "../../frame/frame.ts";
 import type { SharedSource } from "../../frame/sharing.ts";
 import type { Loop, Watch } from "../../loop.ts";
-import { Course, untilEnded } from "../connection.ts";
+import { Connection, type SendEnd } from "../connection.ts";
 import { FRAME_MAGIC } from "../copy/messages.ts";
 import { Inbox } from "../inbox.ts";
 import { Outbox } from "../outbox.ts";
@@ -45,7 +45,6 @@ export interface LendOptions {
 /** How long the receiver may take to hand everything back and close, once all is sent, or a stop was asked for. */
 const DONE_MS = 1000;
 const STOP_MS = 150;
-type End = "done" | "stopped";
 
 /**
  * Lends frames of `source`, which has been started, until there were enough ("done") or `signal` aborts ("stopped").
@@ -58,18 +57,16 @@ export async function lendFrames(
   source: SharedSource,
   options: LendOptions,
   signal: AbortSignal,
-): Promise<End> {
-  using lending = new Lending(loop, socket, source, options);
-  return await untilEnded(lending, signal);
+): Promise<SendEnd> {
+  using sender = new ZeroCopySender(loop, socket, source, options);
+  return await sender.connection.untilEnded(signal, () => sender.stop());
 }
 
-class Lending implements Disposable {
-  readonly #loop: Loop;
+class ZeroCopySender implements Disposable {
   readonly #socket: Fd;
   readonly #source: SharedSource;
   readonly #options: LendOptions;
-  readonly #course: Course<End>;
-  readonly #watches = new DisposableStack();
+  readonly connection: Connection<SendEnd>;
   readonly #socketWatch: Watch;
   readonly #sourceWatch: Watch;
   readonly #greeting: Greeting;
@@ -85,16 +82,15 @@ class Lending implements Disposable {
   /** The loop tells of new frames: nobody needs to look for them at other times. */
   #watchingSource = false;
   #warned = false;
-  #leaving: End | undefined;
+  #leaving: SendEnd | undefined;
   #finished = false;
 
   constructor(loop: Loop, socket: Fd, source: SharedSource, options: LendOptions) {
-    this.#loop = loop;
     this.#socket = socket;
     this.#source = source;
     sendAtOnce(socket);
     this.#options = options;
-    this.#course = new Course(loop);
+    this.connection = new Connection(loop);
     const { length } = source.frames;
     const ids = source.exporter.handles.map(({ id }) => id);
     this.#greeting = new Greeting(source);
@@ -107,51 +103,31 @@ class Lending implements Disposable {
     this.#outbox = new Outbox(2 * length, zcFrame.size);
     this.#inbox = new Inbox("ack", 2 * length, zcAck.size);
     this.#frame.magic = FRAME_MAGIC;
-    const { ackTimeoutMs } = options;
-    this.#sourceWatch = this.#watches.use(
-      loop.watch(
-        source.fd,
-        0,
-        this.#course.handler((events) => this.#onSource(events)),
-      ),
+    const { connection } = this;
+    this.#sourceWatch = connection.watch(source.fd, 0, (events) => this.#onSource(events));
+    this.#socketWatch = connection.watch(socket.number, EPOLLOUT | EPOLLIN | EPOLLRDHUP, (events) =>
+      this.#onSocket(events),
     );
-    this.#socketWatch = this.#watches.use(
-      loop.watch(
-        socket.number,
-        EPOLLOUT | EPOLLIN | EPOLLRDHUP,
-        this.#course.handler((events) => this.#onSocket(events)),
-      ),
-    );
-    const period = Math.min(1000, Math.max(10, ackTimeoutMs / 2));
-    this.#watches.use(
-      loop.every(
-        period,
-        this.#course.handler(() => this.#checkOverdue()),
-      ),
-    );
-  }
-
-  /** Settles when it is over. */
-  get ended(): Promise<End> {
-    return this.#course.ended;
+    const periodMs = Math.min(1000, Math.max(10, options.ackTimeoutMs / 2));
+    connection.every(periodMs, () => this.#checkOverdue());
   }
 
   /** Lends nothing more; the receiver has a moment to hand back what it holds, and to close. */
   stop(): void {
     this.#leave("stopped");
-    this.#course.run(() => this.#pump());
+    this.#pump();
   }
 
-  #leave(how: End): void {
+  #leave(how: SendEnd): void {
     this.#leaving ??= how;
     const patienceMs = how === "stopped" ? STOP_MS : Math.max(DONE_MS, this.#options.ackTimeoutMs);
-    this.#watches.use(this.#loop.after(patienceMs, () => this.#finish()));
+    this.connection.after(patienceMs, () => this.#finish());
   }
 
   #finish(): void {
-    if (this.#course.over) return;
+    if (this.connection.over) return;
     finishSending(this.#socket);
-    this.#course.finish(this.#leaving ?? "done");
+    this.connection.finish(this.#leaving ?? "done");
   }
 
   #onSource(events: number): void {
@@ -164,7 +140,7 @@ class Lending implements Disposable {
 
   #onSocket(events: number): void {
     if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) !== 0) this.#readAcks();
-    if (!this.#course.over) this.#pump();
+    if (!this.connection.over) this.#pump();
   }
 
   /**
@@ -269,7 +245,7 @@ class Lending implements Disposable {
   }
 
   #waitFor(socketEvents: number, frames: boolean): void {
-    if (this.#course.over) return;
+    if (this.connection.over) return;
     this.#watchingSource = frames;
     this.#socketWatch.setEvents(socketEvents | EPOLLIN | EPOLLRDHUP);
     // Older kernels call a device that has no buffer at all an error.
@@ -279,8 +255,7 @@ class Lending implements Disposable {
 
   /** Nobody holds a buffer of this connection any more, so all of them come home. */
   [Symbol.dispose](): void {
-    this.#course.drop();
-    this.#watches.dispose();
+    this.connection[Symbol.dispose]();
     this.#source.stop(); // a frame that comes home now is not queued: its device may be gone
     for (let frame = this.#lent.takeAny(); frame; frame = this.#lent.takeAny()) {
       frame[Symbol.dispose]();

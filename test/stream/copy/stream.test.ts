@@ -12,15 +12,11 @@ import { ProtocolError } from "../../../src/errors.ts";
 import { StampChecker } from "../../../src/format/stamp.ts";
 import { memfdAllocator } from "../../../src/frame/memory.ts";
 import type { Loop } from "../../../src/loop.ts";
+import type { ReceiveEnd } from "../../../src/stream/connection.ts";
 import { MemoryTarget } from "../../../src/stream/copy/memory-target.ts";
 import { FRAME_MAGIC, frameHeader, makeHello } from "../../../src/stream/copy/messages.ts";
-import {
-  type ReceptionEnd,
-  type ReceptionOptions,
-  receiveStream,
-} from "../../../src/stream/copy/receive.ts";
-
-import { transmit } from "../../../src/stream/copy/send.ts";
+import { type CopyReceiveOptions, receiveFrames } from "../../../src/stream/copy/receive.ts";
+import { sendFrames } from "../../../src/stream/copy/send.ts";
 import { onLoop } from "../../support/loop.ts";
 import { leftBehind, nothing } from "../../support/resources.ts";
 
@@ -48,7 +44,7 @@ interface Seen {
 /** Receives from `socket` until the end; what was seen. */
 async function take(loop: Loop, socket: Fd, most = Number.POSITIVE_INFINITY, stallMs = 2000) {
   const seen: Seen = { frames: [], sizes: [], checker: new StampChecker() };
-  const end: ReceptionEnd = await receiveStream(
+  const end: ReceiveEnd = await receiveFrames(
     loop,
     socket,
     {
@@ -83,7 +79,7 @@ test("what one half sends the other receives, every byte, in order, and nothing 
         passed: () => undefined,
         stallMs: 2000,
       };
-      const sending = transmit(loop, from, source, options, never).then((end) => {
+      const sending = sendFrames(loop, from, source, options, never).then((end) => {
         from[Symbol.dispose]();
         return end;
       });
@@ -132,7 +128,7 @@ async function hear(parts: readonly Uint8Array<ArrayBuffer>[], verify = false) {
     using from = a;
     using to = b;
     const checker = verify ? new StampChecker() : undefined;
-    const openTarget: ReceptionOptions["openTarget"] = (info, waiting) =>
+    const openTarget: CopyReceiveOptions["openTarget"] = (info, waiting) =>
       new MemoryTarget(info, { allocator: memfdAllocator, checker }, waiting);
     const options = {
       maxFrame: 1_000_000,
@@ -142,7 +138,7 @@ async function hear(parts: readonly Uint8Array<ArrayBuffer>[], verify = false) {
       taken: () => true,
     };
     const [heard] = await Promise.allSettled([
-      receiveStream(loop, to, options, never).finally(() => to[Symbol.dispose]()),
+      receiveFrames(loop, to, options, never).finally(() => to[Symbol.dispose]()),
       feed(loop, from, parts).catch(() => undefined),
     ]);
     if (heard.status === "fulfilled") return heard.value;
@@ -226,7 +222,7 @@ test("a receiver that takes nothing, speaks or leaves is given up", async () => 
         passed: () => undefined,
         stallMs: 1000,
       };
-      const sending = transmit(loop, from, source, options, never).catch(
+      const sending = sendFrames(loop, from, source, options, never).catch(
         (error: Error) => error.message,
       );
       await act(to, loop);
@@ -263,7 +259,9 @@ test("with latest, a slow receiver gets the newest frames and the others are cou
       },
       stallMs: 2000,
     };
-    const sending = transmit(loop, from, source, options, never).then(() => from[Symbol.dispose]());
+    const sending = sendFrames(loop, from, source, options, never).then(() =>
+      from[Symbol.dispose](),
+    );
     const chunk = new Uint8Array(new ArrayBuffer(200_000));
     let bytes = 0;
     for (;;) {
@@ -293,7 +291,7 @@ test("stopping lets the frame under way leave, so that the receiver sees a clean
       passed: () => undefined,
       stallMs: 2000,
     };
-    const sending = transmit(loop, from, source, options, stop.signal).then((end) => {
+    const sending = sendFrames(loop, from, source, options, stop.signal).then((end) => {
       from[Symbol.dispose]();
       return end;
     });
@@ -320,7 +318,7 @@ test("frames that take their time leave signals and timers theirs", async () => 
       since = 0;
     });
     let frames = 0;
-    await receiveStream(
+    await receiveFrames(
       loop,
       to,
       {
