@@ -18,7 +18,39 @@ export class UsageError extends Error {
 
 /** The peer said something it may not, or went away in the middle of it: it loses its connection. */
 export class ProtocolError extends Error {
-  override readonly name = "ProtocolError";
+  override readonly name: string = "ProtocolError";
+}
+
+/**
+ * The other end of a connection is gone: a call on its socket failed, or it closed the connection in the middle of
+ * something. Ends the connection like every ProtocolError.
+ */
+export class PeerGone extends ProtocolError {
+  override readonly name = "PeerGone";
+  readonly call: string;
+  /** The socket's name, which is the peer's address. */
+  readonly object: string;
+  /** The errno's name, "EPIPE"; undefined when the peer closed the connection. */
+  readonly code: string | undefined;
+
+  /** `reason` is the errno `call` failed with, or a text when the peer closed the connection. */
+  constructor(call: string, object: string, reason: number | string) {
+    const failure = typeof reason === "number" ? new SysError(call, object, reason) : undefined;
+    super(failure?.message ?? `${object}: ${reason}`, { cause: failure });
+    this.call = call;
+    this.object = object;
+    this.code = failure?.code;
+  }
+}
+
+/** Runs `action`, which makes calls on a connection's socket. Throws PeerGone when one of them fails. */
+export function onPeer<T>(action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    if (!(error instanceof SysError)) throw error;
+    throw new PeerGone(error.call, error.object, error.errno);
+  }
 }
 
 /** This host lacks what was asked for, a device, a permission, a library: exit status 3. */
@@ -54,7 +86,7 @@ export function needed<T>(action: () => T, advice: (error: SysError) => string):
 }
 
 /** The same error, with what a person can do about it at the end of its text. */
-export function advised(error: SysError, todo: string): SysError {
+export function advised<E extends Error>(error: E, todo: string): E {
   if (todo !== "") error.message += `; ${todo}`;
   return error;
 }

@@ -3,7 +3,7 @@ import { SysError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { log } from "../cli/log.ts";
 import { type StatsOptions, StreamStats, type Summary } from "../cli/stats.ts";
-import { advised, ProtocolError, SourceEnded, UnavailableError } from "../errors.ts";
+import { advised, PeerGone, ProtocolError, SourceEnded, UnavailableError } from "../errors.ts";
 import { fourccName } from "../format/formats.ts";
 import type { Source } from "../frame/source.ts";
 import type { Loop } from "../loop.ts";
@@ -97,8 +97,9 @@ export async function feedReceiver<S extends Source>(
       const { frames = Number.POSITIVE_INFINITY } = options;
       return await options.transmit(loop, socket, source, { frames, stats, passed }, signal);
     } catch (error) {
-      const lost = error instanceof SysError && error.object === socket.name;
-      if (!lost || options.reconnect) throw error;
+      // A failed call says nothing of the receiver; the other errors do.
+      const failed = error instanceof PeerGone && error.code !== undefined;
+      if (!failed || options.reconnect) throw error;
       throw advised(error, "the receiver has gone; --reconnect waits for its return");
     } finally {
       source.stop();

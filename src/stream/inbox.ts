@@ -1,9 +1,9 @@
 // Messages of one size as they come in, many with one call; a part of one waits for the rest of it.
-import { errno, SysError } from "../../ffi/errno.ts";
+import { errno } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { addressOf } from "../../ffi/libc.ts";
 import { receive } from "../../ffi/socket.ts";
-import { ProtocolError } from "../errors.ts";
+import { PeerGone } from "../errors.ts";
 
 /** What a try to read came to. */
 export type Filled = "some" | "nothing" | "closed";
@@ -47,7 +47,7 @@ export class Inbox {
   /**
    * Reads what is there, once; whole messages have been taken before. After a read that came back short it answers
    * "nothing" without asking the kernel, once: the loop tells of what has come since, the end of the stream too.
-   * Throws SysError, or ProtocolError when the peer closed in the middle of a message.
+   * Throws PeerGone.
    */
   fill(socket: Fd): Filled {
     if (this.#drained) {
@@ -62,7 +62,7 @@ export class Inbox {
     const room = this.#bytes.length - this.#end;
     const r = receive(socket, this.#at + this.#end, room);
     if (r === -errno.EAGAIN || r === -errno.EINTR) return "nothing";
-    if (r < 0) throw new SysError("recv", socket.name, -r);
+    if (r < 0) throw new PeerGone("recv", socket.name, -r);
     if (r > 0) {
       this.#end += r;
       this.#drained = r < room;
@@ -70,6 +70,6 @@ export class Inbox {
     }
     if (this.#end === 0) return "closed";
     const what = `${this.#end} of the ${this.#size} bytes of a ${this.#name}`;
-    throw new ProtocolError(`${socket.name}: closed after ${what}`);
+    throw new PeerGone("recv", socket.name, `closed after ${what}`);
   }
 }

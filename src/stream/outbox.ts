@@ -1,8 +1,9 @@
 // Small messages on their way out. Those that wait leave together, in one call.
-import { errno, SysError } from "../../ffi/errno.ts";
+import { errno } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { addressOf } from "../../ffi/libc.ts";
 import { send } from "../../ffi/socket.ts";
+import { PeerGone } from "../errors.ts";
 
 export class Outbox {
   readonly #bytes: Uint8Array<ArrayBuffer>;
@@ -31,7 +32,7 @@ export class Outbox {
     this.#end += message.length;
   }
 
-  /** Sends what waits; whether all of it is gone. Throws SysError. */
+  /** Sends what waits; whether all of it is gone. Throws PeerGone. */
   flush(socket: Fd): boolean {
     while (this.#sent < this.#end) {
       const r = send(socket, this.#at + this.#sent, this.#end - this.#sent);
@@ -42,7 +43,7 @@ export class Outbox {
         return false;
       }
       if (r === -errno.EINTR) continue;
-      if (r < 0) throw new SysError("send", socket.name, -r);
+      if (r < 0) throw new PeerGone("send", socket.name, -r);
       this.#sent += r;
     }
     this.#sent = 0;

@@ -1,5 +1,4 @@
 // The receiver: a listener, one sender after the other, and what to do when one of them is wrong.
-import { SysError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { log } from "../cli/log.ts";
 import {
@@ -102,7 +101,7 @@ export async function serveSenders(
           return end;
         }
       } catch (error) {
-        if (!options.keep || !isPeersFault(error, peer)) throw error;
+        if (!options.keep || !isPeersFault(error)) throw error;
         counts.errors += 1;
         log.warn(`${(error as Error).message}; waiting for the next sender`);
       } finally {
@@ -115,13 +114,9 @@ export async function serveSenders(
   }
 }
 
-/**
- * A failed call on the connection, a wrong message, buffers we cannot reach: the next sender may do better. A full
- * disk is ours.
- */
-function isPeersFault(error: unknown, peer: Peer): boolean {
-  if (error instanceof ProtocolError || error instanceof UnavailableError) return true;
-  return error instanceof SysError && error.object === peer.socket.name;
+/** A sender that is gone or wrong, or whose buffers this host cannot map: the next one may do better. A full disk is ours. */
+function isPeersFault(error: unknown): boolean {
+  return error instanceof ProtocolError || error instanceof UnavailableError;
 }
 
 async function serve(

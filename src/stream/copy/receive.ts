@@ -1,10 +1,10 @@
 // One connection's worth of receiving: hello, then header and payload of each frame, the payload straight to
 // where the target wants it.
 import { EPOLLIN } from "../../../ffi/epoll.ts";
-import { errno, SysError } from "../../../ffi/errno.ts";
+import { errno } from "../../../ffi/errno.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { receive } from "../../../ffi/socket.ts";
-import { ProtocolError } from "../../errors.ts";
+import { PeerGone } from "../../errors.ts";
 import type { Loop, Watch } from "../../loop.ts";
 import { Connection, type ReceiveEnd, type Waiting } from "../connection.ts";
 import {
@@ -84,7 +84,7 @@ class CopyReceiver implements Disposable {
       const r = receive(this.#socket, this.#at, this.#left);
       if (r === -errno.EAGAIN) return;
       if (r === -errno.EINTR) continue;
-      if (r < 0) throw new SysError("recv", this.#socket.name, -r);
+      if (r < 0) throw new PeerGone("recv", this.#socket.name, -r);
       if (r === 0) {
         this.#closed();
         return;
@@ -110,7 +110,7 @@ class CopyReceiver implements Disposable {
   /** The sender closed: fine between two frames, an error in the middle of something. */
   #closed(): void {
     if (this.#between) this.connection.finish("closed");
-    else throw new ProtocolError(`${this.#socket.name}: closed after ${this.#received}`);
+    else throw new PeerGone("recv", this.#socket.name, `closed after ${this.#received}`);
   }
 
   #partDone(): void {

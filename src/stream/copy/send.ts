@@ -1,13 +1,13 @@
 // One connection's worth of sending: hello, then a header and the frame's bytes for each frame, in one sendmsg
 // from where the camera put them. A frame is on loan until its last byte is gone.
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP } from "../../../ffi/epoll.ts";
-import { errno, SysError } from "../../../ffi/errno.ts";
+import { errno } from "../../../ffi/errno.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { Gather } from "../../../ffi/gather.ts";
 import { addressOf } from "../../../ffi/libc.ts";
 import { finishSending, receive } from "../../../ffi/socket.ts";
 import type { StreamStats } from "../../cli/stats.ts";
-import { ProtocolError, SourceEnded } from "../../errors.ts";
+import { PeerGone, ProtocolError, SourceEnded } from "../../errors.ts";
 import type { Frame } from "../../frame/frame.ts";
 import { newest, type Source } from "../../frame/source.ts";
 import type { Loop, Watch } from "../../loop.ts";
@@ -136,7 +136,7 @@ class CopySender implements Disposable {
         this.#waitFor(EPOLLOUT, this.#live ? SOURCE_EVENTS : EPOLLPRI);
         return;
       }
-      if (typeof sent === "number") throw new SysError("send", this.#socket.name, -sent);
+      if (typeof sent === "number") throw new PeerGone("send", this.#socket.name, -sent);
       if (this.#frame !== undefined) this.#sent(this.#frame);
       if (this.connection.over) return;
       const next = this.#take();
@@ -196,12 +196,10 @@ class CopySender implements Disposable {
   /** A receiver never says anything in this flow: what can be read is its end, or a mistake. */
   #checkPeer(): void {
     const r = receive(this.#socket, addressOf(this.#scratch), this.#scratch.length);
-    if (r === 0)
-      throw new ProtocolError(`${this.#socket.name}: the receiver closed the connection`);
-    if (r > 0)
-      throw new ProtocolError(`${this.#socket.name}: the receiver sent ${r} bytes, must be none`);
-    const code = -r;
-    if (code !== errno.EAGAIN) throw new SysError("recv", this.#socket.name, code);
+    if (r === -errno.EAGAIN) return;
+    const { name } = this.#socket;
+    if (r > 0) throw new ProtocolError(`${name}: the receiver sent ${r} bytes, must be none`);
+    throw new PeerGone("recv", name, r === 0 ? "the receiver closed the connection" : -r);
   }
 
   [Symbol.dispose](): void {

@@ -11,10 +11,11 @@ import {
   TCP_NODELAY,
 } from "../../../ffi/linux/socket.ts";
 import { localAddress, peerAddress, setOption } from "../../../ffi/socket.ts";
+import { onPeer } from "../../errors.ts";
 
 /** Whether both ends of a connection are on this host. */
 export function isSameHost(socket: Fd): boolean {
-  const peer = peerAddress(socket);
+  const peer = onPeer(() => peerAddress(socket)); // ENOTCONN when it has reset the connection
   if (peer.family === AF_UNIX) return true;
   const host = (name: string) => name.replace(/:\d+$/, "");
   return host(localAddress(socket).name) === host(peer.name);
@@ -27,9 +28,9 @@ export function isSameHost(socket: Fd): boolean {
  */
 export function tuneSending(socket: Fd): void {
   if (!isSameHost(socket)) return;
-  if (isTcp(socket)) setOption(socket, SOL_SOCKET, SO_SNDBUF, 256 * 1024);
-  else if (peerAddress(socket).family === AF_UNIX)
-    setOption(socket, SOL_SOCKET, SO_SNDBUF, 1024 * 1024);
+  const { family } = localAddress(socket);
+  if (family === AF_UNIX) setSendBuffer(socket, 1024 * 1024);
+  else if (isTcp(socket)) setSendBuffer(socket, 256 * 1024);
 }
 
 /**
@@ -37,7 +38,11 @@ export function tuneSending(socket: Fd): void {
  * acknowledged, and lending several frames at a time gains nothing.
  */
 export function sendAtOnce(socket: Fd): void {
-  if (isTcp(socket)) setOption(socket, IPPROTO_TCP, TCP_NODELAY, 1);
+  if (isTcp(socket)) onPeer(() => setOption(socket, IPPROTO_TCP, TCP_NODELAY, 1));
+}
+
+function setSendBuffer(socket: Fd, bytes: number): void {
+  onPeer(() => setOption(socket, SOL_SOCKET, SO_SNDBUF, bytes));
 }
 
 function isTcp(socket: Fd): boolean {

@@ -3,10 +3,10 @@
 
 import { receiveWithDescriptors } from "../../../ffi/descriptors.ts";
 import { EPOLLIN, EPOLLOUT } from "../../../ffi/epoll.ts";
-import { errno, SysError } from "../../../ffi/errno.ts";
+import { errno } from "../../../ffi/errno.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { receive } from "../../../ffi/socket.ts";
-import { ProtocolError } from "../../errors.ts";
+import { PeerGone, ProtocolError } from "../../errors.ts";
 import type { Borrowed, Handle, Importer } from "../../frame/sharing.ts";
 import type { Loop, Watch } from "../../loop.ts";
 import { Connection, type ReceiveEnd } from "../connection.ts";
@@ -116,12 +116,10 @@ class ZeroCopyReceiver implements Disposable {
         ? receive(this.#socket, at, left)
         : receiveWithDescriptors(this.#socket, at, left, this.#passed);
     if (r === -errno.EAGAIN || r === -errno.EINTR) return false;
-    if (r < 0) throw new SysError("recv", this.#socket.name, -r);
+    if (r < 0) throw new PeerGone("recv", this.#socket.name, -r);
     if (r === 0) {
-      const name = this.#socket.name;
-      throw new ProtocolError(
-        `${name}: closed after ${this.#got} of the ${size} bytes of a ${part}`,
-      );
+      const what = `${this.#got} of the ${size} bytes of a ${part}`;
+      throw new PeerGone("recv", this.#socket.name, `closed after ${what}`);
     }
     this.#got += r;
     if (this.#passed.length > 1) {

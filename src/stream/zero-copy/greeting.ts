@@ -1,10 +1,11 @@
 // The first thing a zero-copy sender says: the hello, and a handle per buffer, with its descriptor where it has one.
 
 import { sendWithDescriptors } from "../../../ffi/descriptors.ts";
-import { errno, SysError } from "../../../ffi/errno.ts";
+import { errno } from "../../../ffi/errno.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { addressOf } from "../../../ffi/libc.ts";
 import { send } from "../../../ffi/socket.ts";
+import { PeerGone } from "../../errors.ts";
 import type { SharedSource } from "../../frame/sharing.ts";
 import { makeHello } from "../copy/messages.ts";
 import { makeHandle } from "./messages.ts";
@@ -28,7 +29,7 @@ export class Greeting {
     this.#parts = [hello, ...handles];
   }
 
-  /** Sends as much as the socket takes; whether all is gone. Throws SysError. */
+  /** Sends as much as the socket takes; whether all is gone. Throws PeerGone. */
   flush(socket: Fd): boolean {
     for (;;) {
       const part = this.#parts[this.#part];
@@ -36,7 +37,7 @@ export class Greeting {
       const r = this.#send(socket, part);
       if (r === -errno.EAGAIN) return false;
       if (r === -errno.EINTR) continue;
-      if (r < 0) throw new SysError("send", socket.name, -r);
+      if (r < 0) throw new PeerGone("send", socket.name, -r);
       this.#sent += r;
       if (this.#sent < part.bytes.length) continue;
       this.#part += 1;

@@ -5,7 +5,7 @@ import type { Fd } from "../../../ffi/fd.ts";
 import { finishSending } from "../../../ffi/socket.ts";
 import { log } from "../../cli/log.ts";
 import { addLatency, type StreamStats, stampedUs } from "../../cli/stats.ts";
-import { ProtocolError, SourceEnded } from "../../errors.ts";
+import { PeerGone, SourceEnded } from "../../errors.ts";
 import type { Frame } from "../../frame/frame.ts";
 import type { SharedSource } from "../../frame/sharing.ts";
 import type { Loop, Watch } from "../../loop.ts";
@@ -205,7 +205,8 @@ class ZeroCopySender implements Disposable {
       const { count } = this.#lent;
       if (this.#leaving === undefined || count > 0) {
         const held = count > 0 ? `, ${count} frames were lent to it` : "";
-        throw new ProtocolError(`${this.#socket.name}: the receiver closed the connection${held}`);
+        const text = `the receiver closed the connection${held}`;
+        throw new PeerGone("recv", this.#socket.name, text);
       }
       this.#finish();
       return;

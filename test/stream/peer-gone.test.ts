@@ -1,0 +1,56 @@
+// Whose fault the end of a connection was, by the class of the error.
+import { expect, test } from "bun:test";
+import { errno, SysError } from "../../ffi/errno.ts";
+import { addressOf } from "../../ffi/libc.ts";
+import { send, socketPair } from "../../ffi/socket.ts";
+import { exitStatus, isExpected, onPeer, PeerGone, ProtocolError } from "../../src/errors.ts";
+import { Inbox } from "../../src/stream/inbox.ts";
+import { Outbox } from "../../src/stream/outbox.ts";
+
+function thrown(action: () => unknown): Error {
+  try {
+    action();
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error("nothing was thrown");
+}
+
+test("a failed call on a peer's socket reads like the SysError it comes from, and is a ProtocolError", () => {
+  const error = new PeerGone("send", "10.0.0.9:5000", errno.EPIPE);
+  expect(error.message).toBe(new SysError("send", "10.0.0.9:5000", errno.EPIPE).message);
+  expect([error.call, error.object, error.code]).toEqual(["send", "10.0.0.9:5000", "EPIPE"]);
+  expect(error).toBeInstanceOf(ProtocolError);
+  expect([isExpected(error), exitStatus(error)]).toEqual([true, 1]);
+});
+
+test("sending to a peer that is gone, and a close in the middle of a message, throw PeerGone", () => {
+  const [near, far] = socketPair();
+  using _near = near;
+  const outbox = new Outbox(1, 8);
+  const inbox = new Inbox("frame", 4, 8);
+  const part = new Uint8Array(new ArrayBuffer(3));
+  send(far, addressOf(part), part.length);
+  far.close();
+  expect(inbox.fill(near)).toBe("some");
+  expect(inbox.fill(near)).toBe("nothing"); // drained; the next call asks the kernel again
+  const closed = thrown(() => inbox.fill(near));
+  expect(closed).toBeInstanceOf(PeerGone);
+  expect(closed.message).toBe("socketpair: closed after 3 of the 8 bytes of a frame");
+  expect((closed as PeerGone).code).toBe(undefined);
+  outbox.push(new Uint8Array(new ArrayBuffer(8)));
+  const failed = thrown(() => outbox.flush(near));
+  expect(failed).toBeInstanceOf(PeerGone);
+  expect((failed as PeerGone).code).toBe("EPIPE");
+});
+
+test("a full disk is no fault of the peer's, even for a file that is named like its socket", () => {
+  const disk = new SysError("write", "10.0.0.9:5000", errno.ENOSPC);
+  expect(disk).not.toBeInstanceOf(ProtocolError);
+  const told = thrown(() =>
+    onPeer(() => {
+      throw new SysError("getpeername", "10.0.0.9:5000", errno.ENOTCONN);
+    }),
+  );
+  expect(told).toBeInstanceOf(PeerGone);
+});
