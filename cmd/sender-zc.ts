@@ -63,17 +63,17 @@ export const senderZc = defineTool({
     return feedReceiver(
       loop,
       {
-        openSource: openShare,
+        open: (owned) => owned.use(openShare()),
         address,
         connectTimeoutMs: values["connect-timeout"],
         reconnect: values.reconnect,
         frames: values.frames,
         stats: values.stats,
         json: values.json,
-        transmit: (on, socket, source, run, stop) => {
+        send: (on, socket, shared, run, stop) => {
           const ackTimeoutMs = values["ack-timeout"];
           const requeue = values["requeue-on-timeout"];
-          return lendFrames(on, socket, source, { ...run, ackTimeoutMs, requeue, counts }, stop);
+          return lendFrames(on, socket, shared, { ...run, ackTimeoutMs, requeue, counts }, stop);
         },
         summary: () => ({
           lines: [

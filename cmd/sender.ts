@@ -4,9 +4,10 @@ import { captureOptions } from "../src/capture/capture-options.ts";
 import { openSource } from "../src/capture/open.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { DEFAULT_HEAP } from "../src/frame/memory.ts";
-import { runSender } from "../src/stream/feed.ts";
+import { sendFrames } from "../src/stream/copy/send.ts";
+import { feedReceiver } from "../src/stream/feed.ts";
 import { parseAddress } from "../src/stream/socket/address.ts";
-import { addressOptions, statsOptions } from "../src/stream/stream-options.ts";
+import { addressOptions, STALL_MS, statsOptions } from "../src/stream/stream-options.ts";
 import { toolRow } from "./tool-rows.ts";
 
 export const sender = defineTool({
@@ -34,17 +35,19 @@ export const sender = defineTool({
   },
   run(values, { loop, signal }) {
     const address = parseAddress("--address", values.address, values.port);
-    return runSender(
+    const { latest } = values;
+    return feedReceiver(
       loop,
       {
-        openSource: () => openSource(values.device, values),
+        open: (owned) => ({ source: owned.use(openSource(values.device, values)) }),
         address,
         connectTimeoutMs: values["connect-timeout"],
-        latest: values.latest,
         reconnect: values.reconnect,
         frames: values.frames,
         stats: values.stats,
         json: values.json,
+        send: (on, socket, { source }, run, stop) =>
+          sendFrames(on, socket, source, { ...run, latest, stallMs: STALL_MS }, stop),
       },
       signal,
     );

@@ -2,6 +2,7 @@
 // reachable there is the business of share/, one file per way.
 import type { Fd } from "../../ffi/fd.ts";
 import type { Memory } from "../../ffi/mapping.ts";
+import { log } from "../cli/log.ts";
 import type { Picture } from "../format/picture-layout.ts";
 import type { Source } from "./source.ts";
 
@@ -46,9 +47,29 @@ export interface Exporter extends Disposable {
   descriptor(index: number): number | undefined;
 }
 
-/** A source whose buffers a peer can be told of. */
-export interface SharedSource extends Source {
+/** A source, and what makes its buffers reachable for the peer. */
+export interface SharedSource extends Disposable {
+  readonly source: Source;
   readonly exporter: Exporter;
+}
+
+/**
+ * Shares the buffers of `source`, which it then owns, like the memory `beneath` them. Disposing stops the source first:
+ * buffers are taken back from the peer when no device writes them any more. Then go exporter, source and memory.
+ */
+export function shareSource(
+  source: Source,
+  makeExporter: (source: Source) => Exporter,
+  beneath?: Disposable,
+): SharedSource {
+  using owned = new DisposableStack();
+  owned.use(beneath);
+  owned.use(source);
+  const exporter = owned.use(makeExporter(source));
+  owned.defer(() => source.stop());
+  log.info(`${source.name}: frames are shared by ${exporter.name}`);
+  const release = owned.move();
+  return { source, exporter, [Symbol.dispose]: () => release.dispose() };
 }
 
 /** A buffer of the sender's, mapped here for reading. */

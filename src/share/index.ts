@@ -3,12 +3,11 @@ import type { IoctlDevice } from "../../ffi/ioctl.ts";
 import { log } from "../cli/log.ts";
 import { MemoryRefused, UnavailableError, UsageError } from "../errors.ts";
 import { type Allocator, memfdAllocator } from "../frame/memory.ts";
-import type { Importer, SharedSource } from "../frame/sharing.ts";
+import { type Importer, type SharedSource, shareSource } from "../frame/sharing.ts";
 import type { Source } from "../frame/source.ts";
 import { CopyingSource } from "./copying.ts";
 import { exportRegion, importRegion, RegionAllocator } from "./dax.ts";
 import { exportDescriptors, importDescriptors } from "./fd.ts";
-import { Shared } from "./shared-source.ts";
 import { exportVirtioMedia, findRevision, importVirtioMedia } from "./virtio-media.ts";
 
 /** Opens the source with buffers of one memory type; `allocator` says where, for "userptr". */
@@ -53,7 +52,7 @@ const ways: readonly Way[] = [
       const region = owned.use(new RegionAllocator(needRegion(path)));
       const source = openPlaced(open, region);
       owned.move();
-      return new Shared(source, (of) => exportRegion(of, region), region);
+      return shareSource(source, (of) => exportRegion(of, region), region);
     },
     receive: ({ region }) => importRegion(needRegion(region)),
   },
@@ -61,7 +60,7 @@ const ways: readonly Way[] = [
     name: "fd",
     send({ open, local }) {
       needLocal(local);
-      return new Shared(openPassable(open), exportDescriptors);
+      return shareSource(openPassable(open), exportDescriptors);
     },
     receive({ local }) {
       needLocal(local);
@@ -89,7 +88,7 @@ function shareGrants(source: Source, { domain }: SendOptions): SharedSource {
     source[Symbol.dispose]();
     throw new UsageError("--domid is required with --share virtio-media (the receiver's domain)");
   }
-  return new Shared(source, (of) => exportVirtioMedia(of, domain));
+  return shareSource(source, (of) => exportVirtioMedia(of, domain));
 }
 
 /** A source with its buffers in `region`: written there by the device, or copied where it cannot. */

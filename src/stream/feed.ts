@@ -8,73 +8,65 @@ import { fourccName } from "../format/formats.ts";
 import type { Source } from "../frame/source.ts";
 import type { Loop } from "../loop.ts";
 import type { SendEnd } from "./connection.ts";
-import { sendFrames } from "./copy/send.ts";
 import type { Address } from "./socket/address.ts";
 import { connect } from "./socket/connect.ts";
 import { tuneSending } from "./socket/same-host.ts";
 
-/** Serves one connection with a source that has been started. */
-export type Transmit<S extends Source> = (
-  loop: Loop,
-  socket: Fd,
-  source: S,
-  run: {
-    readonly frames: number;
-    readonly stats: StreamStats;
-    /** Told of frames that were passed over. */
-    readonly passed: (frames: number) => void;
-  },
-  signal: AbortSignal,
-) => Promise<SendEnd>;
+/** What `FeedOptions.open` opened: a source, and with zero copy its exporter. */
+export interface Opened {
+  readonly source: Source;
+}
 
-export interface FeedOptions<S extends Source> extends StatsOptions {
-  readonly openSource: () => S;
+/** What the code of one connection needs of the sender around it. */
+export interface FeedRun {
+  /** End after that many frames, over all connections. */
+  readonly frames: number;
+  readonly stats: StreamStats;
+  /** Counts frames that were passed over. */
+  readonly passed: (frames: number) => void;
+}
+
+export interface FeedOptions<O extends Opened> extends StatsOptions {
+  /** Opens the source. What has to be disposed with it belongs to `owned`. */
+  readonly open: (owned: DisposableStack) => O;
   readonly address: Address;
   readonly connectTimeoutMs: number;
   readonly reconnect: boolean;
-  readonly transmit: Transmit<S>;
-  /** Lines and fields for the summary, asked for at the end. */
+  /** Sends frames over one connection. The source has been started. */
+  readonly send: (
+    loop: Loop,
+    socket: Fd,
+    opened: O,
+    run: FeedRun,
+    signal: AbortSignal,
+  ) => Promise<SendEnd>;
+  /** Called at the end: lines and fields for the summary. */
   readonly summary?: () => Summary;
-}
-
-export interface SenderOptions extends Omit<FeedOptions<Source>, "transmit"> {
-  readonly latest: boolean;
-  readonly stallMs?: number;
 }
 
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 2000;
 
-/** Sends frames with their bytes: the copy flow. Ends as `feedReceiver` does. */
-export function runSender(
+/**
+ * Connects and sends, again and again with --reconnect, until there were enough frames ("done") or `signal` aborts
+ * ("stopped"). Throws what ended it otherwise.
+ */
+export async function feedReceiver<O extends Opened>(
   loop: Loop,
-  options: SenderOptions,
+  options: FeedOptions<O>,
   signal: AbortSignal,
 ): Promise<SendEnd> {
-  const { latest, stallMs = 10_000 } = options;
-  const send: Transmit<Source> = (on, socket, source, run, stop) =>
-    sendFrames(on, socket, source, { ...run, latest, stallMs }, stop);
-  return feedReceiver(loop, { ...options, transmit: send }, signal);
-}
-
-/** Sends until there were enough frames or `signal` aborts; which of the two. Throws what ended it otherwise. */
-export async function feedReceiver<S extends Source>(
-  loop: Loop,
-  options: FeedOptions<S>,
-  signal: AbortSignal,
-): Promise<SendEnd> {
-  const held: { source?: S } = {};
+  let held: { readonly opened: O; readonly owned: DisposableStack } | undefined;
   let drops = 0;
   let errors = 0;
   const counters = () => ({
-    drops: drops + (held.source?.drops ?? 0),
-    errors: errors + (held.source?.errors ?? 0),
+    drops: drops + (held?.opened.source.drops ?? 0),
+    errors: errors + (held?.opened.source.errors ?? 0),
   });
-  const letGo = () => {
-    drops += held.source?.drops ?? 0;
-    errors += held.source?.errors ?? 0;
-    held.source?.[Symbol.dispose]();
-    delete held.source;
+  const release = () => {
+    ({ drops, errors } = counters());
+    held?.owned.dispose();
+    held = undefined;
   };
   using stats = new StreamStats(loop, options, counters);
   const finish = (reason: string) => {
@@ -82,8 +74,9 @@ export async function feedReceiver<S extends Source>(
     stats.finish(reason, lines, fields);
   };
   const attempt = async (): Promise<SendEnd> => {
-    held.source ??= openAndReport(options, stats);
-    const { source } = held;
+    held ??= openAndReport(options, stats);
+    const { opened } = held;
+    const { source } = opened;
     using socket = await connect(loop, options.address, options.connectTimeoutMs, signal);
     if (socket === undefined) return "stopped";
     log.info(`connected to ${options.address.text}`);
@@ -95,7 +88,7 @@ export async function feedReceiver<S extends Source>(
         drops += frames;
       };
       const { frames = Number.POSITIVE_INFINITY } = options;
-      return await options.transmit(loop, socket, source, { frames, stats, passed }, signal);
+      return await options.send(loop, socket, opened, { frames, stats, passed }, signal);
     } catch (error) {
       // A failed call says nothing of the receiver; the other errors do.
       const failed = error instanceof PeerGone && error.code !== undefined;
@@ -107,7 +100,7 @@ export async function feedReceiver<S extends Source>(
     }
   };
   let retryMs = FIRST_RETRY_MS;
-  let opened = false;
+  let worked = false;
   try {
     for (;;) {
       const before = stats.frames;
@@ -116,9 +109,9 @@ export async function feedReceiver<S extends Source>(
         finish(end);
         return end;
       } catch (error) {
-        opened ||= held.source !== undefined;
-        if (error instanceof SourceEnded) letGo();
-        if (!options.reconnect || !(opened && mayPass(error))) throw error;
+        worked ||= held !== undefined;
+        if (error instanceof SourceEnded) release();
+        if (!options.reconnect || !(worked && mayPass(error))) throw error;
         if (stats.frames > before) retryMs = FIRST_RETRY_MS;
         log.warn(`${(error as Error).message}; trying again in ${retryMs} ms`);
       }
@@ -130,10 +123,10 @@ export async function feedReceiver<S extends Source>(
       retryMs = Math.min(2 * retryMs, LONGEST_RETRY_MS);
     }
   } catch (error) {
-    if (opened || held.source !== undefined) finish("failed");
+    if (worked || held !== undefined) finish("failed");
     throw error;
   } finally {
-    letGo();
+    release();
   }
 }
 
@@ -144,8 +137,10 @@ function mayPass(error: unknown): boolean {
   return lost.some((kind) => error instanceof kind);
 }
 
-function openAndReport<S extends Source>(options: FeedOptions<S>, stats: StreamStats): S {
-  const source = options.openSource();
+function openAndReport<O extends Opened>(options: FeedOptions<O>, stats: StreamStats) {
+  using owned = new DisposableStack();
+  const opened = options.open(owned);
+  const { source } = opened;
   const { width, height, pixelformat, sizeimage } = source.picture;
   const format = fourccName(pixelformat);
   const rate = source.fps === undefined ? "" : ` at ${Number(source.fps.toFixed(3))} fps`;
@@ -164,5 +159,5 @@ function openAndReport<S extends Source>(options: FeedOptions<S>, stats: StreamS
     memory: source.memory,
     ...(source.fps !== undefined && { fps: source.fps }),
   });
-  return source;
+  return { opened, owned: owned.move() };
 }

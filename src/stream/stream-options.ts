@@ -9,6 +9,9 @@ const port = {
   help: "TCP or vsock port",
 } as const;
 
+/** A peer that makes no progress for so long in the middle of a message is given up. */
+export const STALL_MS = 10_000;
+
 /** Where to connect to, and where to listen. */
 export const addressOptions = {
   connect: {

@@ -6,7 +6,8 @@ import { fourcc } from "../../src/format/formats.ts";
 import { memfdAllocator } from "../../src/frame/memory.ts";
 import { Loop } from "../../src/loop.ts";
 import { MemoryTarget } from "../../src/stream/copy/memory-target.ts";
-import { runSender } from "../../src/stream/feed.ts";
+import { sendFrames } from "../../src/stream/copy/send.ts";
+import { feedReceiver } from "../../src/stream/feed.ts";
 import { runReceiver } from "../../src/stream/serve.ts";
 import { parseAddress } from "../../src/stream/socket/address.ts";
 import { Meter } from "./meter.ts";
@@ -33,16 +34,17 @@ if (side === "send") {
   };
   const openSource = () => new PacedSource({ name: "bench", picture, buffers: 4, fps: 0, prepare });
   await loop.run(
-    runSender(
+    feedReceiver(
       loop,
       {
         ...quiet,
-        openSource,
+        open: (owned) => ({ source: owned.use(openSource()) }),
         address,
         connectTimeoutMs: 3000,
-        latest: false,
         reconnect: true,
         frames,
+        send: (on, socket, { source }, run, stop) =>
+          sendFrames(on, socket, source, { ...run, latest: false, stallMs: 10_000 }, stop),
       },
       signal,
     ),

@@ -3,10 +3,10 @@
 import { PacedSource } from "../../src/capture/paced.ts";
 import { setUpLog } from "../../src/cli/log.ts";
 import { fourcc } from "../../src/format/formats.ts";
+import { type SharedSource, shareSource } from "../../src/frame/sharing.ts";
 import { Loop } from "../../src/loop.ts";
 import { exportRegion, importRegion, RegionAllocator } from "../../src/share/dax.ts";
 import { exportDescriptors, importDescriptors } from "../../src/share/fd.ts";
-import { Shared } from "../../src/share/shared-source.ts";
 import { feedReceiver } from "../../src/stream/feed.ts";
 import { serveSenders } from "../../src/stream/serve.ts";
 import { parseAddress } from "../../src/stream/socket/address.ts";
@@ -41,7 +41,7 @@ using loop = new Loop();
 // At a camera's rate it takes half a minute until the runtime has compiled what a frame needs.
 const meter = new Meter(wish.frames, wish.fps > 0 ? wish.frames / 2 : undefined);
 
-function openSource(): Shared {
+function openSource(): SharedSource {
   const { width, height, buffers, fps } = wish;
   const picture = { width, height, pixelformat: fourcc("YUYV"), sizeimage: width * height * 2 };
   const prepare = (all: readonly { mapping: { bytes: Uint8Array } }[]) => {
@@ -52,10 +52,10 @@ function openSource(): Shared {
     };
   };
   const source = { name: "bench", picture, buffers, fps, prepare };
-  if (wish.share === "fd") return new Shared(new PacedSource(source), exportDescriptors);
+  if (wish.share === "fd") return shareSource(new PacedSource(source), exportDescriptors);
   const allocator = new RegionAllocator(wish.region);
   const placed = new PacedSource({ ...source, allocator });
-  return new Shared(placed, (of) => exportRegion(of, allocator), allocator);
+  return shareSource(placed, (of) => exportRegion(of, allocator), allocator);
 }
 
 async function send(): Promise<void> {
@@ -66,13 +66,13 @@ async function send(): Promise<void> {
     loop,
     {
       ...quiet,
-      openSource,
+      open: (owned) => owned.use(openSource()),
       address,
       connectTimeoutMs: 3000,
       reconnect: true,
       frames,
-      transmit: (on, socket, source, run, stop) =>
-        lendFrames(on, socket, source, { ...run, ...options }, stop),
+      send: (on, socket, shared, run, stop) =>
+        lendFrames(on, socket, shared, { ...run, ...options }, stop),
     },
     signal,
   );

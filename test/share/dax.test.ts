@@ -39,10 +39,10 @@ test("300 frames are painted in the region and read there, every one right", asy
   const left = await leftBehind(name, () =>
     onLoop(async (loop, near, far) => {
       using memory = region();
-      using source = openShared("auto", painted(pathOf(memory)));
+      using shared = openShared("auto", painted(pathOf(memory)));
       using importer = importRegion(pathOf(memory));
       const reading = borrow(loop, far, [importer]).finally(() => far.close());
-      expect(await lend(loop, near, source, { frames: 300 })).toBe("done");
+      expect(await lend(loop, near, shared, { frames: 300 })).toBe("done");
       expect(await reading).toEqual({ verified: 300, end: "closed" });
     }),
   );
@@ -53,7 +53,7 @@ test("a camera that refuses USERPTR is copied into the region, and the frames ar
   const left = await leftBehind("memfd:", () =>
     onLoop(async (loop, near, far) => {
       using memory = region();
-      using source = openShared("dax", {
+      using shared = openShared("dax", {
         ...painted(pathOf(memory)),
         open: (memoryType, allocator) =>
           openCamera(new FakeVirtioMedia(new Hypervisor()), {
@@ -62,10 +62,10 @@ test("a camera that refuses USERPTR is copied into the region, and the frames ar
             allocator,
           }),
       });
-      expect(source.memory).toContain("mmap copied to /proc/self/fd/");
+      expect(shared.source.memory).toContain("mmap copied to /proc/self/fd/");
       using importer = importRegion(pathOf(memory));
       const reading = borrow(loop, far, [importer]).finally(() => far.close());
-      expect(await lend(loop, near, source, { frames: 100 })).toBe("done");
+      expect(await lend(loop, near, shared, { frames: 100 })).toBe("done");
       expect(await reading).toEqual({ verified: 100, end: "closed" });
     }),
   );
@@ -76,15 +76,15 @@ test("a region of another sender, or of none, is refused", () =>
   onLoop(async (loop, near, far) => {
     using mine = region();
     using other = region();
-    using source = openShared("dax", painted(pathOf(mine)));
+    using shared = openShared("dax", painted(pathOf(mine)));
     for (const [memory, text] of [
       [other, "no header of a sender in it"],
       [mine, "generation"],
     ] as const) {
       using importer = importRegion(pathOf(memory));
-      const [handle] = source.exporter.handles;
+      const [handle] = shared.exporter.handles;
       if (handle?.kind !== "region") throw new Error("no handle");
-      const stream = { ...source.picture, bufferCount: 6 };
+      const stream = { ...shared.source.picture, bufferCount: 6 };
       const wrong = { ...handle, generation: handle.generation ^ 1n };
       expect(() => importer.import(wrong, stream, undefined)).toThrow(text);
       const size = memory === mine ? 8 * MiB : 0;
@@ -230,8 +230,8 @@ test("a shared source tells what its camera has to tell, copied or not", () => {
   const options = { domain: undefined, region: pathOf(memory), local: true };
   using direct = openShared("fd", { ...options, open: () => inner() });
   using copied = new CopyingSource(inner(), memfdAllocator);
-  direct.urgent?.();
+  direct.source.urgent?.();
   copied.urgent();
   expect(told).toBe(2);
-  expect([direct.onDemand, copied.onDemand]).toEqual([true, true]);
+  expect([direct.source.onDemand, copied.onDemand]).toEqual([true, true]);
 });

@@ -6,9 +6,8 @@ import type { Fd } from "../../ffi/fd.ts";
 import { pageSize } from "../../ffi/mapping.ts";
 import { openCamera } from "../../src/capture/camera.ts";
 import { exitStatus, UnavailableError } from "../../src/errors.ts";
-import type { SharedSource } from "../../src/frame/sharing.ts";
+import { type SharedSource, shareSource } from "../../src/frame/sharing.ts";
 import type { Loop } from "../../src/loop.ts";
-import { Shared } from "../../src/share/shared-source.ts";
 import { exportVirtioMedia, importVirtioMedia } from "../../src/share/virtio-media.ts";
 import { FRAME_MAGIC, hello, makeHello } from "../../src/stream/copy/messages.ts";
 import { handleMessage, makeHandle, zcAck, zcFrame } from "../../src/stream/zero-copy/messages.ts";
@@ -28,7 +27,7 @@ const wish = {
 } as const;
 
 const open = (device: FakeVirtioMedia, domain = 5): SharedSource =>
-  new Shared(openCamera(device, wish), (source) => exportVirtioMedia(source, domain));
+  shareSource(openCamera(device, wish), (source) => exportVirtioMedia(source, domain));
 
 function thrown(action: () => unknown): Error {
   try {
@@ -48,12 +47,12 @@ test.each([4000, 512] as const)(
         const camera = new FakeVirtioMedia(xen);
         using importer = importVirtioMedia(new FakeVirtioMedia(xen));
         {
-          using source = open(camera);
-          expect(source.exporter.name).toBe(`virtio-media (${references} references)`);
-          expect(importer.name).toBe(source.exporter.name);
+          using shared = open(camera);
+          expect(shared.exporter.name).toBe(`virtio-media (${references} references)`);
+          expect(importer.name).toBe(shared.exporter.name);
           expect([...xen.granted.values()]).toEqual([5, 5, 5, 5]);
           const reading = borrow(loop, far, [importer]).finally(() => far.close());
-          expect(await lend(loop, near, source, { frames: 300 })).toBe("done");
+          expect(await lend(loop, near, shared, { frames: 300 })).toBe("done");
           expect(await reading).toEqual({ verified: 300, end: "closed" });
           expect(xen.exported.size).toBe(4);
         }
@@ -110,10 +109,10 @@ test.each(["EPERM", "EIO", "ENOMEM", "EINVAL", "ENOSPC"] as const)(
         const xen = new Hypervisor();
         const device = new FakeVirtioMedia(xen);
         using importer = importVirtioMedia(device);
-        using source = open(new FakeVirtioMedia(xen));
+        using shared = open(new FakeVirtioMedia(xen));
         device.fail.set("VIDIOC_VIRTIO_MEDIA_IMPORT_BUFFER", errno[code]);
         const reading = borrow(loop, far, [importer]).catch((error: Error) => error);
-        const lending = lend(loop, near, source, { frames: 10 }).catch((error: Error) => error);
+        const lending = lend(loop, near, shared, { frames: 10 }).catch((error: Error) => error);
         const error = await reading;
         far.close();
         await lending;
@@ -153,11 +152,10 @@ test("what cannot work is refused before streaming: pages, domain, page size, a 
     const xen = new Hypervisor(references);
     set(xen);
     const camera = new FakeVirtioMedia(xen, picture);
-    const error = thrown(
-      () =>
-        new Shared(openCamera(camera, { ...wish, ...picture }), (of) =>
-          exportVirtioMedia(of, domain),
-        ),
+    const error = thrown(() =>
+      shareSource(openCamera(camera, { ...wish, ...picture }), (of) =>
+        exportVirtioMedia(of, domain),
+      ),
     );
     expect(error).toBeInstanceOf(UnavailableError);
     expect(camera.calls).not.toContain("VIDIOC_STREAMON");
@@ -200,8 +198,8 @@ async function readExactly(loop: Loop, socket: Fd, size: number): Promise<Uint8A
 test("a receiver that takes one frame and acknowledges it, as the C program does, gets 50 frames", () =>
   onLoop(async (loop, near, far) => {
     const xen = new Hypervisor();
-    using source = open(new FakeVirtioMedia(xen));
-    const lending = lend(loop, near, source, { frames: 50 });
+    using shared = open(new FakeVirtioMedia(xen));
+    const lending = lend(loop, near, shared, { frames: 50 });
     const greeting = hello.over(await readExactly(loop, far, hello.size));
     expect(greeting.$bytes.toHex()).toBe(
       "56344c42" + "00000002" + "00000040" + "00000020" + "56595559" + "00001000" + "00000004",

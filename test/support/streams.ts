@@ -5,10 +5,9 @@ import { receive, send, socketPair } from "../../ffi/socket.ts";
 import { openTestSource } from "../../src/capture/testsrc.ts";
 import { StreamStats } from "../../src/cli/stats.ts";
 import { StampChecker } from "../../src/format/stamp.ts";
-import type { Importer, SharedSource } from "../../src/frame/sharing.ts";
+import { type Importer, type SharedSource, shareSource } from "../../src/frame/sharing.ts";
 import { Loop } from "../../src/loop.ts";
 import { exportDescriptors } from "../../src/share/fd.ts";
-import { Shared } from "../../src/share/shared-source.ts";
 import { borrowFrames } from "../../src/stream/zero-copy/borrow.ts";
 import { type LendCounts, lendFrames } from "../../src/stream/zero-copy/lend.ts";
 import { ReadingView } from "../../src/stream/zero-copy/view-target.ts";
@@ -22,7 +21,7 @@ export function sharedTestSource(
 ): SharedSource {
   const { buffers = 4, fps = 0, width = 32, height = 16 } = options;
   const wish = { width, height, format: "YUYV", fps, buffers };
-  return new Shared(openTestSource("testsrc", wish), exportDescriptors);
+  return shareSource(openTestSource("testsrc", wish), exportDescriptors);
 }
 
 export function quietStats(loop: Loop): StreamStats {
@@ -33,7 +32,7 @@ export function quietStats(loop: Loop): StreamStats {
 export async function lend(
   loop: Loop,
   socket: Fd,
-  source: SharedSource,
+  shared: SharedSource,
   options: {
     frames: number;
     ackTimeoutMs?: number;
@@ -44,11 +43,11 @@ export async function lend(
 ): Promise<"done" | "stopped"> {
   using stats = quietStats(loop);
   const { ackTimeoutMs = 2000, requeue = false, counts = noCounts(), signal = never } = options;
-  source.start();
+  shared.source.start();
   return await lendFrames(
     loop,
     socket,
-    source,
+    shared,
     { frames: options.frames, stats, ackTimeoutMs, requeue, counts },
     signal,
   );

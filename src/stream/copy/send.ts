@@ -6,22 +6,17 @@ import type { Fd } from "../../../ffi/fd.ts";
 import { Gather } from "../../../ffi/gather.ts";
 import { addressOf } from "../../../ffi/libc.ts";
 import { finishSending, receive } from "../../../ffi/socket.ts";
-import type { StreamStats } from "../../cli/stats.ts";
 import { PeerGone, ProtocolError, SourceEnded } from "../../errors.ts";
 import type { Frame } from "../../frame/frame.ts";
 import { newest, type Source } from "../../frame/source.ts";
 import type { Loop, Watch } from "../../loop.ts";
 import { Connection, type SendEnd } from "../connection.ts";
+import type { FeedRun } from "../feed.ts";
 import { FRAME_MAGIC, type FrameHeader, frameHeader, hello, makeHello } from "./messages.ts";
 
-export interface CopySendOptions {
+export interface CopySendOptions extends FeedRun {
   /** Send only the newest frame when several wait. */
   readonly latest: boolean;
-  /** End after that many frames. */
-  readonly frames: number;
-  readonly stats: StreamStats;
-  /** Told of frames that `latest` passed over. */
-  readonly passed: (frames: number) => void;
   /** A receiver that takes nothing of a message for so long is given up. */
   readonly stallMs: number;
 }

@@ -20,7 +20,7 @@ export class Greeting {
   #part = 0;
   #sent = 0;
 
-  constructor({ picture, frames, exporter }: SharedSource) {
+  constructor({ source: { picture, frames }, exporter }: SharedSource) {
     const hello = { bytes: makeHello(picture, frames.length).$bytes, descriptor: undefined };
     const handles = exporter.handles.map((handle, i) => ({
       bytes: makeHandle(handle).$bytes,

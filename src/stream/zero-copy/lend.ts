@@ -4,13 +4,15 @@ import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP } from "../
 import type { Fd } from "../../../ffi/fd.ts";
 import { finishSending } from "../../../ffi/socket.ts";
 import { log } from "../../cli/log.ts";
-import { addLatency, type StreamStats, stampedUs } from "../../cli/stats.ts";
+import { addLatency, stampedUs } from "../../cli/stats.ts";
 import { PeerGone, SourceEnded } from "../../errors.ts";
 import type { Frame } from "../../frame/frame.ts";
 import type { SharedSource } from "../../frame/sharing.ts";
+import type { Source } from "../../frame/source.ts";
 import type { Loop, Watch } from "../../loop.ts";
 import { Connection, type SendEnd } from "../connection.ts";
 import { FRAME_MAGIC } from "../copy/messages.ts";
+import type { FeedRun } from "../feed.ts";
 import { Inbox } from "../inbox.ts";
 import { Outbox } from "../outbox.ts";
 import { sendAtOnce } from "../socket/same-host.ts";
@@ -30,10 +32,7 @@ export interface LendCounts {
   late: number;
 }
 
-export interface LendOptions {
-  /** End after that many frames. */
-  readonly frames: number;
-  readonly stats: StreamStats;
+export interface LendOptions extends Omit<FeedRun, "passed"> {
   readonly ackTimeoutMs: number;
   /** Take buffers back after the time-out instead of leaving them lent. */
   readonly requeue: boolean;
@@ -47,24 +46,24 @@ const DONE_MS = 1000;
 const STOP_MS = 150;
 
 /**
- * Lends frames of `source`, which has been started, until there were enough ("done") or `signal` aborts ("stopped").
+ * Lends frames of `shared`, whose source has been started, until there were enough ("done") or `signal` aborts ("stopped").
  * All frames are home when it settles. Throws SysError or ProtocolError when the receiver is gone, SourceEnded when
  * the source is.
  */
 export async function lendFrames(
   loop: Loop,
   socket: Fd,
-  source: SharedSource,
+  shared: SharedSource,
   options: LendOptions,
   signal: AbortSignal,
 ): Promise<SendEnd> {
-  using sender = new ZeroCopySender(loop, socket, source, options);
+  using sender = new ZeroCopySender(loop, socket, shared, options);
   return await sender.connection.untilEnded(signal, () => sender.stop());
 }
 
 class ZeroCopySender implements Disposable {
   readonly #socket: Fd;
-  readonly #source: SharedSource;
+  readonly #source: Source;
   readonly #options: LendOptions;
   readonly connection: Connection<SendEnd>;
   readonly #socketWatch: Watch;
@@ -85,15 +84,16 @@ class ZeroCopySender implements Disposable {
   #leaving: SendEnd | undefined;
   #finished = false;
 
-  constructor(loop: Loop, socket: Fd, source: SharedSource, options: LendOptions) {
+  constructor(loop: Loop, socket: Fd, shared: SharedSource, options: LendOptions) {
+    const { source, exporter } = shared;
     this.#socket = socket;
     this.#source = source;
     sendAtOnce(socket);
     this.#options = options;
     this.connection = new Connection(loop);
     const { length } = source.frames;
-    const ids = source.exporter.handles.map(({ id }) => id);
-    this.#greeting = new Greeting(source);
+    const ids = exporter.handles.map(({ id }) => id);
+    this.#greeting = new Greeting(shared);
     this.#lent = new LentBuffers(ids);
     this.#words = ids.map(wordsOf);
     this.#inFlight = Math.min(

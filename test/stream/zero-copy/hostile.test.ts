@@ -144,7 +144,7 @@ test("a sender survives 20,000 hostile receivers, and every buffer comes home", 
   let refused = 0;
   const left = await leftBehind("memfd:framepass", async () => {
     using loop = new Loop();
-    using source = sharedTestSource({ buffers: 3, width: 16, height: 8 });
+    using shared = sharedTestSource({ buffers: 3, width: 16, height: 8 });
     const greeting = hello.size + 3 * handleMessage.size;
     const one = async (
       list: {
@@ -164,7 +164,7 @@ test("a sender survives 20,000 hostile receivers, and every buffer comes home", 
         ack.sequence = Math.max(0, handle - 1 + sequence); // buffers are lent in order at first
         return [...apply(ack.$bytes, at).subarray(0, zcAck.size - cut)];
       });
-      const lending = lend(loop, near, source, { frames: 4, counts, ackTimeoutMs: 5000 });
+      const lending = lend(loop, near, shared, { frames: 4, counts, ackTimeoutMs: 5000 });
       await loop.sleep(0, never); // the frames are out
       put(far, new Uint8Array(bytes));
       finishSending(far);
@@ -175,7 +175,7 @@ test("a sender survives 20,000 hostile receivers, and every buffer comes home", 
         if (!isExpected(error)) throw error;
       }
       expect(takeAll(far, 1 << 17).length).toBeGreaterThanOrEqual(greeting);
-      for (const { lent } of source.frames) expect(lent).toBe(false);
+      for (const { lent } of shared.source.frames) expect(lent).toBe(false);
     };
     await loop.run(fc.assert(fc.asyncProperty(acks, one), { numRuns: runs }));
   });

@@ -52,10 +52,10 @@ async function until(loop: Loop, done: () => boolean): Promise<void> {
 test("5,000 frames are read where they were painted, every one right", async () => {
   const left = await leftBehind(memfd, () =>
     onLoop(async (loop, near, far) => {
-      using source = sharedTestSource({ buffers: 8 });
+      using shared = sharedTestSource({ buffers: 8 });
       const counts = noCounts();
       const reading = borrow(loop, far, [importDescriptors()]).finally(() => far.close());
-      expect(await lend(loop, near, source, { frames: 5000, counts })).toBe("done");
+      expect(await lend(loop, near, shared, { frames: 5000, counts })).toBe("done");
       expect(await reading).toEqual({ verified: 5000, end: "closed" });
       expect(counts).toEqual({ returned: 5000, refused: 0, overdue: 0, late: 0 });
     }),
@@ -104,9 +104,9 @@ function rawReceiver(loop: Loop, socket: Fd, buffers: number) {
 
 test("all buffers but one are under way, and each is used again only after its own acknowledgement", () =>
   onLoop(async (loop, near, far) => {
-    using source = sharedTestSource({ buffers: 4 });
+    using shared = sharedTestSource({ buffers: 4 });
     const counts = noCounts();
-    const lending = failure(lend(loop, near, source, { frames: 1000, counts }));
+    const lending = failure(lend(loop, near, shared, { frames: 1000, counts }));
     const peer = rawReceiver(loop, far, 4);
     await peer.frames(3);
     await peer.pause();
@@ -125,14 +125,14 @@ test("all buffers but one are under way, and each is used again only after its o
     expect(await lending).toMatch(/the receiver closed the connection, \d frames were lent to it/);
     expect(counts.returned).toBe(4);
     expect(counts.refused).toBe(3);
-    expect(source.frames.some(({ lent }) => lent)).toBe(false);
+    expect(shared.source.frames.some(({ lent }) => lent)).toBe(false);
   }));
 
 test("a frame that is not acknowledged in time stays lent", () =>
   onLoop(async (loop, near, far) => {
-    using source = sharedTestSource({ buffers: 2 });
+    using shared = sharedTestSource({ buffers: 2 });
     const counts = noCounts();
-    const lending = failure(lend(loop, near, source, { frames: 9, counts, ackTimeoutMs: 20 }));
+    const lending = failure(lend(loop, near, shared, { frames: 9, counts, ackTimeoutMs: 20 }));
     const peer = rawReceiver(loop, far, 2);
     await peer.frames(1);
     await until(loop, () => counts.overdue === 1);
@@ -147,10 +147,10 @@ test("a frame that is not acknowledged in time stays lent", () =>
 
 test("--requeue-on-timeout: a late acknowledgement, even in two parts, disturbs no later frame", () =>
   onLoop(async (loop, near, far) => {
-    using source = sharedTestSource({ buffers: 3 });
+    using shared = sharedTestSource({ buffers: 3 });
     const counts = noCounts();
     const options = { frames: 1000, counts, ackTimeoutMs: 20, requeue: true };
-    const lending = failure(lend(loop, near, source, options));
+    const lending = failure(lend(loop, near, shared, options));
     const peer = rawReceiver(loop, far, 3);
     await peer.frames(2);
     const late = peer.ack(peer.seen[0]);
@@ -170,8 +170,8 @@ test("--requeue-on-timeout: a late acknowledgement, even in two parts, disturbs 
 
 test("an acknowledgement nobody waits for costs the receiver its connection", () =>
   onLoop(async (loop, near, far) => {
-    using source = sharedTestSource({ buffers: 3 });
-    const lending = failure(lend(loop, near, source, { frames: 1000 }));
+    using shared = sharedTestSource({ buffers: 3 });
+    const lending = failure(lend(loop, near, shared, { frames: 1000 }));
     const peer = rawReceiver(loop, far, 3);
     await peer.frames(1);
     put(far, peer.ack(peer.seen[0]));
@@ -280,7 +280,7 @@ test("a sender that is silent in the middle of a message is given up", () =>
 
 test("1,000 connections that break off anywhere leave no descriptor and no mapping", async () => {
   const left = await leftBehind(memfd, async () => {
-    using source = sharedTestSource({ buffers: 4 });
+    using shared = sharedTestSource({ buffers: 4 });
     for (let cycle = 0; cycle < 1000; cycle++) {
       await onLoop(async (loop, near, far) => {
         const frames = cycle % 7;
@@ -292,7 +292,7 @@ test("1,000 connections that break off anywhere leave no descriptor and no mappi
         const stop = new AbortController();
         const options = { frames: cycle % 2 === 0 ? 1000 : 3, signal: stop.signal };
         const lending = failure(
-          lend(loop, near, source, options).finally(() => {
+          lend(loop, near, shared, options).finally(() => {
             if (!near.closed) near.close();
           }),
         );
@@ -300,7 +300,7 @@ test("1,000 connections that break off anywhere leave no descriptor and no mappi
         if (cycle % 5 === 1) stop.abort();
         await Promise.all([reading, lending]);
       });
-      expect(source.frames.some(({ lent }) => lent)).toBe(false);
+      expect(shared.source.frames.some(({ lent }) => lent)).toBe(false);
     }
   });
   expect(left).toEqual(nothing);
@@ -308,9 +308,9 @@ test("1,000 connections that break off anywhere leave no descriptor and no mappi
 
 test("a receiver that is gone before the hello ends the attempt with a reason", () =>
   onLoop(async (loop, near, far) => {
-    using source = sharedTestSource();
+    using shared = sharedTestSource();
     far.close();
-    expect(await failure(lend(loop, near, source, { frames: 5 }))).toMatch(/closed|EPIPE/);
+    expect(await failure(lend(loop, near, shared, { frames: 5 }))).toMatch(/closed|EPIPE/);
   }));
 
 test("over TCP small messages do not wait for each other", async () => {
@@ -324,9 +324,9 @@ test("over TCP small messages do not wait for each other", async () => {
   using listener = listenOn(address);
   using near = startConnect(address);
   using far = accept(listener)?.socket ?? Fd.memory("none", 1);
-  using source = sharedTestSource();
+  using shared = sharedTestSource();
   const reading = borrow(loop, far, [], { frames: 1 }).catch(() => undefined);
-  const lending = lend(loop, near, source, { frames: 1 }).catch(() => undefined);
+  const lending = lend(loop, near, shared, { frames: 1 }).catch(() => undefined);
   for (const socket of [near, far]) expect(getOption(socket, IPPROTO_TCP, TCP_NODELAY)).toBe(1);
   await loop.run(reading.finally(() => far.close()));
   await loop.run(lending);
