@@ -6,8 +6,10 @@ import { Display } from "../src/display/display.ts";
 import { displayOptions } from "../src/display/display-options.ts";
 import { type Allocator, receiveAllocator } from "../src/frame/memory.ts";
 import { MemoryTarget } from "../src/stream/copy/memory-target.ts";
+import { receiveFrames } from "../src/stream/copy/receive.ts";
 import { readReceiving } from "../src/stream/receiver-options.ts";
-import { runReceiver } from "../src/stream/serve.ts";
+import { serveSenders } from "../src/stream/serve.ts";
+import { STALL_MS } from "../src/stream/stream-options.ts";
 import { receiver } from "./receiver.ts";
 import { toolRow } from "./tool-rows.ts";
 
@@ -21,21 +23,31 @@ export const receiverSdl = defineTool({
     const display = owned.use(new Display("receiver_sdl", loop, values));
     const inMemory = given.has("heap") || output !== undefined || verify;
     let allocator: Allocator | undefined;
-    const end = await runReceiver(
+    const end = await serveSenders(
       loop,
       {
         ...serving,
         ...display.serving(serving),
-        maxFrame,
         prepare: async (stop) => {
           if (inMemory) allocator = owned.use(receiveAllocator(heap, given.has("heap")));
           await serving.prepare(stop);
         },
-        openTarget: (stream, waiting, captureTime) => {
-          const openViewer = () => display.show(stream, maxFrame, captureTime);
-          if (allocator === undefined) return openViewer();
-          return new MemoryTarget(stream, { ...consumer, allocator, openViewer }, waiting);
-        },
+        receive: (on, socket, run, stop) =>
+          receiveFrames(
+            on,
+            socket,
+            {
+              ...run,
+              maxFrame,
+              stallMs: STALL_MS,
+              openTarget: (stream, waiting) => {
+                const openViewer = () => display.show(stream, maxFrame, run.captureTime);
+                if (allocator === undefined) return openViewer();
+                return new MemoryTarget(stream, { ...consumer, allocator, openViewer }, waiting);
+              },
+            },
+            stop,
+          ),
       },
       display.endedBy(signal),
     );

@@ -6,8 +6,9 @@ import { Display } from "../src/display/display.ts";
 import { displayOptions } from "../src/display/display-options.ts";
 import { readReceiving } from "../src/stream/receiver-options.ts";
 import { serveSenders } from "../src/stream/serve.ts";
+import { STALL_MS } from "../src/stream/stream-options.ts";
 import { borrowFrames } from "../src/stream/zero-copy/borrow.ts";
-import { type OpenView, ReadingView } from "../src/stream/zero-copy/view-target.ts";
+import { ReadingView } from "../src/stream/zero-copy/view-target.ts";
 import { importersFor, receiverZc } from "./receiver-zc.ts";
 import { toolRow } from "./tool-rows.ts";
 
@@ -25,14 +26,22 @@ export const receiverZcSdl = defineTool({
       {
         ...serving,
         ...display.serving(serving),
-        receive: (on, socket, { captureTime, ...hooks }, stop) => {
-          const openView: OpenView = (stream, buffers, waiting) => {
-            const openViewer = () => display.show(stream, maxFrame, captureTime);
-            return new ReadingView(stream, buffers, waiting, { ...consumer, openViewer });
-          };
-          const options = { maxFrame, stallMs: 10_000, importers, openView, ...hooks };
-          return borrowFrames(on, socket, options, stop);
-        },
+        receive: (on, socket, run, stop) =>
+          borrowFrames(
+            on,
+            socket,
+            {
+              ...run,
+              maxFrame,
+              stallMs: STALL_MS,
+              importers,
+              openView: (stream, buffers, waiting) => {
+                const openViewer = () => display.show(stream, maxFrame, run.captureTime);
+                return new ReadingView(stream, buffers, waiting, { ...consumer, openViewer });
+              },
+            },
+            stop,
+          ),
       },
       display.endedBy(signal),
     );

@@ -6,6 +6,7 @@ import { openImporters, type ShareName, shareNames } from "../src/share/index.ts
 import { readReceiving, receivingOptions } from "../src/stream/receiver-options.ts";
 import { serveSenders } from "../src/stream/serve.ts";
 import type { Address } from "../src/stream/socket/address.ts";
+import { STALL_MS } from "../src/stream/stream-options.ts";
 import { borrowFrames } from "../src/stream/zero-copy/borrow.ts";
 import { borrowOptions, shareOptions } from "../src/stream/zero-copy/share-options.ts";
 import { ReadingView } from "../src/stream/zero-copy/view-target.ts";
@@ -38,17 +39,17 @@ export const receiverZc = defineTool({
       loop,
       {
         ...serving,
-        receive: (on, socket, hooks, stop) =>
+        receive: (on, socket, run, stop) =>
           borrowFrames(
             on,
             socket,
             {
+              ...run,
               maxFrame: values["max-frame"],
-              stallMs: 10_000,
+              stallMs: STALL_MS,
               importers,
               openView: (stream, buffers, waiting) =>
                 new ReadingView(stream, buffers, waiting, consumer),
-              ...hooks,
             },
             stop,
           ),

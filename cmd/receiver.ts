@@ -2,8 +2,10 @@
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { type Allocator, DEFAULT_HEAP, receiveAllocator } from "../src/frame/memory.ts";
 import { MemoryTarget } from "../src/stream/copy/memory-target.ts";
+import { receiveFrames } from "../src/stream/copy/receive.ts";
 import { readReceiving, receivingOptions } from "../src/stream/receiver-options.ts";
-import { runReceiver } from "../src/stream/serve.ts";
+import { serveSenders } from "../src/stream/serve.ts";
+import { STALL_MS } from "../src/stream/stream-options.ts";
 import { toolRow } from "./tool-rows.ts";
 
 export const receiver = defineTool({
@@ -22,19 +24,29 @@ export const receiver = defineTool({
     using owned = new DisposableStack();
     const { serving, consumer } = readReceiving(values, loop, owned);
     let allocator: Allocator | undefined;
-    const end = await runReceiver(
+    const end = await serveSenders(
       loop,
       {
         ...serving,
-        maxFrame: values["max-frame"],
         prepare: async (stop) => {
           allocator = owned.use(receiveAllocator(values.heap, values.given.has("heap")));
           await serving.prepare(stop);
         },
-        openTarget: (stream, waiting) => {
-          if (allocator === undefined) throw new Error("a stream before there was room for it");
-          return new MemoryTarget(stream, { ...consumer, allocator }, waiting);
-        },
+        receive: (on, socket, run, stop) =>
+          receiveFrames(
+            on,
+            socket,
+            {
+              ...run,
+              maxFrame: values["max-frame"],
+              stallMs: STALL_MS,
+              openTarget: (stream, waiting) => {
+                if (allocator === undefined) throw new Error("a stream before prepare was called");
+                return new MemoryTarget(stream, { ...consumer, allocator }, waiting);
+              },
+            },
+            stop,
+          ),
       },
       signal,
     );

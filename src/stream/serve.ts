@@ -12,60 +12,41 @@ import { ProtocolError, UnavailableError } from "../errors.ts";
 import { fourccName } from "../format/formats.ts";
 import type { CaptureTime, FrameFacts } from "../frame/frame.ts";
 import type { Loop } from "../loop.ts";
-import type { ReceiveEnd, Waiting } from "./connection.ts";
+import type { ReceiveEnd } from "./connection.ts";
 import type { StreamInfo } from "./copy/messages.ts";
-import { receiveFrames } from "./copy/receive.ts";
-import type { OpenTarget } from "./copy/target.ts";
 import type { Address } from "./socket/address.ts";
 import { Listener, type Peer } from "./socket/listener.ts";
 import { isSameHost } from "./socket/same-host.ts";
 
-/** Serves one connection. */
-export type Receive = (
-  loop: Loop,
-  socket: Fd,
-  hooks: {
-    /** Told when the stream is accepted. */
-    readonly started: (stream: StreamInfo) => void;
-    /** Told of each frame that was taken; answers whether more are wanted. */
-    readonly taken: (frame: FrameFacts) => boolean;
-    readonly captureTime: CaptureTime;
-  },
-  signal: AbortSignal,
-) => Promise<ReceiveEnd>;
+/** What the code of one connection needs of the receiver around it. */
+export interface ServeRun {
+  /** Called when the stream is accepted. */
+  readonly started: (stream: StreamInfo) => void;
+  /** Called for each frame that was taken; returns whether more are wanted. */
+  readonly taken: (frame: FrameFacts) => boolean;
+  readonly captureTime: CaptureTime;
+}
 
 export interface ServeOptions extends StatsOptions {
   readonly address: Address;
   readonly allowed: (peer: string) => boolean;
   readonly keep: boolean;
-  readonly receive: Receive;
-  /** Done once the address is ours and before it is announced: opens what a failed start must not touch. */
+  /** Receives frames over one connection. */
+  readonly receive: (
+    loop: Loop,
+    socket: Fd,
+    run: ServeRun,
+    signal: AbortSignal,
+  ) => Promise<ReceiveEnd>;
+  /**
+   * Called after bind and before "listening" is logged. Opens outputs here, so that a failed bind leaves existing
+   * files alone.
+   */
   readonly prepare?: (signal: AbortSignal) => Promise<void>;
-  /** Told where it listens. */
+  /** Called with the address it listens on. */
   readonly listening?: (name: string) => void;
-  /** Lines and fields for the summary, asked for at the end. */
+  /** Called at the end: lines and fields for the summary. */
   readonly summary?: (stats: StreamStats) => Summary;
-}
-
-export interface ReceiverOptions extends Omit<ServeOptions, "receive"> {
-  readonly maxFrame: number;
-  readonly stallMs?: number;
-  readonly openTarget: OpenTarget;
-}
-
-/** Receives frames with their bytes: the copy flow. Ends as `serveSenders` does. */
-export function runReceiver(
-  loop: Loop,
-  options: ReceiverOptions,
-  signal: AbortSignal,
-): Promise<ReceiveEnd> {
-  const { maxFrame, stallMs = 10_000 } = options;
-  const receive: Receive = (on, socket, { captureTime, ...hooks }, stop) => {
-    const openTarget = (stream: StreamInfo, waiting: Waiting) =>
-      options.openTarget(stream, waiting, captureTime);
-    return receiveFrames(on, socket, { maxFrame, stallMs, openTarget, ...hooks }, stop);
-  };
-  return serveSenders(loop, { ...options, receive }, signal);
 }
 
 /** Receives until the sender is gone (without --keep), there were enough frames, or `signal` aborts. Throws what ended it otherwise. */

@@ -6,9 +6,10 @@ import { fourcc } from "../../src/format/formats.ts";
 import { memfdAllocator } from "../../src/frame/memory.ts";
 import { Loop } from "../../src/loop.ts";
 import { MemoryTarget } from "../../src/stream/copy/memory-target.ts";
+import { type CopyReceiveOptions, receiveFrames } from "../../src/stream/copy/receive.ts";
 import { sendFrames } from "../../src/stream/copy/send.ts";
 import { feedReceiver } from "../../src/stream/feed.ts";
-import { runReceiver } from "../../src/stream/serve.ts";
+import { serveSenders } from "../../src/stream/serve.ts";
 import { parseAddress } from "../../src/stream/socket/address.ts";
 import { Meter } from "./meter.ts";
 
@@ -50,7 +51,7 @@ if (side === "send") {
     ),
   );
 } else {
-  const openTarget: Parameters<typeof runReceiver>[1]["openTarget"] = (stream, waiting) => {
+  const openTarget: CopyReceiveOptions["openTarget"] = (stream, waiting) => {
     const target = new MemoryTarget(stream, { allocator: memfdAllocator }, waiting);
     return {
       begin: (header) => target.begin(header),
@@ -63,16 +64,21 @@ if (side === "send") {
   };
   const listening = () => process.stderr.write("listening\n");
   await loop.run(
-    runReceiver(
+    serveSenders(
       loop,
       {
         ...quiet,
         address,
         allowed: () => true,
         keep: false,
-        maxFrame: 2 ** 26,
-        openTarget,
         listening,
+        receive: (on, socket, run, stop) =>
+          receiveFrames(
+            on,
+            socket,
+            { ...run, maxFrame: 2 ** 26, stallMs: 10_000, openTarget },
+            stop,
+          ),
       },
       signal,
     ),

@@ -7,7 +7,8 @@ import { STAMP_BYTES, StampedBuffer } from "../../src/format/stamp.ts";
 import { memfdAllocator } from "../../src/frame/memory.ts";
 import { Loop } from "../../src/loop.ts";
 import { MemoryTarget } from "../../src/stream/copy/memory-target.ts";
-import { runReceiver } from "../../src/stream/serve.ts";
+import { receiveFrames } from "../../src/stream/copy/receive.ts";
+import { serveSenders } from "../../src/stream/serve.ts";
 import { parseAddress } from "../../src/stream/socket/address.ts";
 import { frameBytes, helloBytes, RawSender } from "../support/peer.ts";
 import { openDescriptors } from "../support/resources.ts";
@@ -214,19 +215,28 @@ test("a peer that falls silent before its hello, in a header or in a payload is 
   const receive = async ({ bytes, says }: (typeof silences)[number]) => {
     const port = Number(freePort());
     const listens = Promise.withResolvers<void>();
-    const reception = runReceiver(
+    const reception = serveSenders(
       loop,
       {
         address: parseAddress("--listen", "127.0.0.1", port),
         allowed: () => true,
         keep: false,
-        maxFrame: 1 << 20,
-        stallMs: 500,
         stats: 0,
         json: false,
         listening: () => listens.resolve(),
-        openTarget: (stream, waiting) =>
-          new MemoryTarget(stream, { allocator: memfdAllocator }, waiting),
+        receive: (on, socket, run, stop) =>
+          receiveFrames(
+            on,
+            socket,
+            {
+              ...run,
+              maxFrame: 1 << 20,
+              stallMs: 500,
+              openTarget: (stream, waiting) =>
+                new MemoryTarget(stream, { allocator: memfdAllocator }, waiting),
+            },
+            stop,
+          ),
       },
       new AbortController().signal,
     );

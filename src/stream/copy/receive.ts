@@ -7,25 +7,16 @@ import { receive } from "../../../ffi/socket.ts";
 import { PeerGone } from "../../errors.ts";
 import type { Loop, Watch } from "../../loop.ts";
 import { Connection, type ReceiveEnd, type Waiting } from "../connection.ts";
-import {
-  checkFrameHeader,
-  checkHello,
-  type FrameHeader,
-  frameHeader,
-  hello,
-  type StreamInfo,
-} from "./messages.ts";
+import type { ServeRun } from "../serve.ts";
+import { checkFrameHeader, checkHello, frameHeader, hello, type StreamInfo } from "./messages.ts";
 import type { Target } from "./target.ts";
 
-export interface CopyReceiveOptions {
+export interface CopyReceiveOptions extends Omit<ServeRun, "captureTime"> {
   readonly maxFrame: number;
   /** A sender that is silent for so long in the middle of a message is given up. */
   readonly stallMs: number;
+  /** Called when the hello was accepted. Throws ProtocolError to refuse the stream. */
   readonly openTarget: (stream: StreamInfo, waiting: Waiting) => Target;
-  /** Told when the hello was accepted. */
-  readonly started: (stream: StreamInfo) => void;
-  /** Told of each frame the target has taken; answers whether more are wanted. */
-  readonly taken: (header: FrameHeader) => boolean;
 }
 
 /** Calls of recv in one turn of the loop before others have theirs. */

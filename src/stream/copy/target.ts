@@ -1,7 +1,5 @@
 // Where received frames go: a place to receive each one into, and somebody to take it when it is complete.
-import type { CaptureTime } from "../../frame/frame.ts";
-import type { Waiting } from "../connection.ts";
-import type { FrameHeader, StreamInfo } from "./messages.ts";
+import type { FrameHeader } from "./messages.ts";
 
 /** One stream's destination. Its owner is the reception; `dispose` ends it. */
 export interface Target extends Disposable {
@@ -13,6 +11,3 @@ export interface Target extends Disposable {
    */
   complete(header: FrameHeader): boolean;
 }
-
-/** Makes the target for a stream. Throws ProtocolError to refuse it. */
-export type OpenTarget = (stream: StreamInfo, waiting: Waiting, captureTime: CaptureTime) => Target;

@@ -13,6 +13,7 @@ import { Connection, type ReceiveEnd } from "../connection.ts";
 import { checkHello, FRAME_MAGIC, hello, type StreamInfo } from "../copy/messages.ts";
 import { Inbox } from "../inbox.ts";
 import { Outbox } from "../outbox.ts";
+import type { ServeRun } from "../serve.ts";
 import { sendAtOnce } from "../socket/same-host.ts";
 import {
   checkHandle,
@@ -27,17 +28,14 @@ import {
 } from "./messages.ts";
 import type { OpenView, ViewTarget } from "./view-target.ts";
 
-export interface BorrowOptions {
+export interface BorrowOptions extends Omit<ServeRun, "captureTime"> {
   readonly maxFrame: number;
   /** A sender that is silent for so long in the middle of a message is given up. */
   readonly stallMs: number;
   /** What takes handles, by their kind. */
   readonly importers: readonly Importer[];
+  /** Called when the hello was accepted and every buffer is mapped. */
   readonly openView: OpenView;
-  /** Told when the hello was accepted and every handle taken. */
-  readonly started: (stream: StreamInfo) => void;
-  /** Told of each frame that was read; answers whether more are wanted. */
-  readonly taken: (frame: ZcFrame) => boolean;
 }
 
 /** Frames read in one turn of the loop before others have theirs. */
