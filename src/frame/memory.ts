@@ -8,7 +8,7 @@ import {
   DMA_BUF_SYNC_START,
   DMA_BUF_SYNC_WRITE,
 } from "../../ffi/linux/dma-heap.ts";
-import { Mapping, type Memory } from "../../ffi/mapping.ts";
+import { Mapping, type Memory, PROT_READ, PROT_WRITE } from "../../ffi/mapping.ts";
 import { log } from "../cli/log.ts";
 import { UnavailableError } from "../errors.ts";
 
@@ -32,11 +32,12 @@ export class OwnBuffer implements FrameBuffer {
   readonly mapping: Mapping;
   readonly #dmaBuf: boolean;
 
-  constructor(fd: Fd, length: number, dmaBuf: boolean) {
+  /** Maps the first `length` bytes of `fd`, which it then owns. Throws SysError. */
+  constructor(fd: Fd, length: number, dmaBuf: boolean, protection = PROT_READ | PROT_WRITE) {
     this.fd = fd;
     this.#dmaBuf = dmaBuf;
     try {
-      this.mapping = new Mapping(fd.number, length, fd.name);
+      this.mapping = new Mapping(fd.number, length, fd.name, protection);
     } catch (error) {
       fd[Symbol.dispose]();
       throw error;
@@ -63,14 +64,14 @@ export class OwnBuffer implements FrameBuffer {
   }
 }
 
-/** A part of something larger that is mapped already, as a buffer; nothing goes when it goes. */
-export function partOf(mapping: Memory): FrameBuffer {
+/** A part of a larger mapping as a buffer. Disposing it disposes `owned`, if given. */
+export function partOf(mapping: Memory, owned?: Disposable): FrameBuffer {
   return {
     fd: undefined,
     mapping,
     begin: () => undefined,
     end: () => undefined,
-    [Symbol.dispose]: () => undefined,
+    [Symbol.dispose]: () => owned?.[Symbol.dispose](),
   };
 }
 

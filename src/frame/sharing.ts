@@ -1,9 +1,9 @@
 // Frame memory that somebody on the other side of a connection maps, as the stream code sees it. How it is made
 // reachable there is the business of share/, one file per way.
 import type { Fd } from "../../ffi/fd.ts";
-import type { Memory } from "../../ffi/mapping.ts";
 import { log } from "../cli/log.ts";
 import type { Picture } from "../format/picture-layout.ts";
+import type { FrameBuffer } from "./memory.ts";
 import type { Source } from "./source.ts";
 
 /** One buffer as the peer is told of it, once, before the first frame. */
@@ -72,14 +72,6 @@ export function shareSource(
   return { source, exporter, [Symbol.dispose]: () => release.dispose() };
 }
 
-/** A buffer of the sender's, mapped here for reading. */
-export interface Borrowed extends Disposable {
-  readonly memory: Memory;
-  /** CPU access stands between these two. Throw SysError. */
-  begin(): void;
-  end(): void;
-}
-
 /** What a stream consists of, as its hello says. */
 export interface SharedStream extends Picture {
   readonly bufferCount: number;
@@ -94,5 +86,5 @@ export interface Importer extends Disposable {
    * whole buffer where it is smaller. `passed` came with the handle and goes over to the importer.
    * Throws ProtocolError where the handle cannot be, UnavailableError where this host cannot take it.
    */
-  import(handle: Handle, stream: SharedStream, passed: Fd | undefined): Borrowed;
+  import(handle: Handle, stream: SharedStream, passed: Fd | undefined): FrameBuffer;
 }

@@ -3,7 +3,7 @@
 import { type Mapping, type Memory, pageSize } from "../../ffi/mapping.ts";
 import { ProtocolError, UnavailableError } from "../errors.ts";
 import { type Allocator, type FrameBuffer, partOf } from "../frame/memory.ts";
-import type { Borrowed, Exporter, Handle, Importer, SharedStream } from "../frame/sharing.ts";
+import type { Exporter, Handle, Importer, SharedStream } from "../frame/sharing.ts";
 import type { Source } from "../frame/source.ts";
 import {
   checkHeader,
@@ -112,7 +112,7 @@ function borrowPlace(
   region: RegionFile,
   handle: Handle & { readonly kind: "region" },
   stream: SharedStream,
-): Borrowed {
+): FrameBuffer {
   const { id, offset, length, generation } = handle;
   const place = `${offset} + ${length}`;
   if (offset < HEADER_BYTES || offset + length > region.size) {
@@ -129,10 +129,5 @@ function borrowPlace(
   const wanted = Math.min(length, stream.sizeimage);
   const to = Math.min(wholeUnits(offset + wanted), region.size);
   const mapping = mapRegion(region, { offset: from, length: to - from, writing: false });
-  return {
-    memory: mapping.slice(offset - from, wanted),
-    begin: () => undefined,
-    end: () => undefined,
-    [Symbol.dispose]: () => mapping[Symbol.dispose](),
-  };
+  return partOf(mapping.slice(offset - from, wanted), mapping);
 }

@@ -1,9 +1,28 @@
 // Sharing between programs on one kernel: the buffers' descriptors travel with their handles over a Unix socket.
+import { statfsSync } from "node:fs";
 import { endOf, F_SEAL_SHRINK, type Fd, sealsOf } from "../../ffi/fd.ts";
+import { PROT_READ } from "../../ffi/mapping.ts";
 import { needed, ProtocolError } from "../errors.ts";
+import { type FrameBuffer, OwnBuffer } from "../frame/memory.ts";
 import type { Exporter, Importer } from "../frame/sharing.ts";
 import type { Source } from "../frame/source.ts";
-import { borrow, isDmaBuf } from "./mapped-descriptor.ts";
+
+/** <linux/magic.h>: the file system of dma-bufs, which no user space can serve. */
+const DMA_BUF_MAGIC = 0x444d4142;
+
+/** Whether a descriptor is a dma-buf. Those never change their size. */
+function isDmaBuf(fd: Fd): boolean {
+  return statfsSync(`/proc/self/fd/${fd.number}`).type === DMA_BUF_MAGIC;
+}
+
+/** Maps the first `length` bytes of `fd`, which the buffer then owns, for reading. Throws SysError. */
+export function mapForReading(fd: Fd, length: number): FrameBuffer {
+  using owned = new DisposableStack();
+  owned.use(fd);
+  const dmaBuf = isDmaBuf(fd);
+  owned.move();
+  return new OwnBuffer(fd, length, dmaBuf, PROT_READ);
+}
 
 /** Takes a descriptor of every buffer of `source`. Throws UnavailableError where a buffer has none to give. */
 export function exportDescriptors(source: Source): Exporter {
@@ -36,7 +55,7 @@ export function importDescriptors(): Importer {
       checkDescriptor(passed, `handle ${handle.id}`, handle.length);
       owned.move();
       return needed(
-        () => borrow(passed, Math.min(handle.length, sizeimage)),
+        () => mapForReading(passed, Math.min(handle.length, sizeimage)),
         () => "",
       );
     },

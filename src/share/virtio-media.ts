@@ -11,7 +11,7 @@ import { log } from "../cli/log.ts";
 import { needed, ProtocolError, UnavailableError } from "../errors.ts";
 import type { Exporter, Handle, Importer } from "../frame/sharing.ts";
 import type { Source } from "../frame/source.ts";
-import { borrow } from "./mapped-descriptor.ts";
+import { mapForReading } from "./fd.ts";
 
 /** Xen keeps the numbers from 32,752 on for itself: xen/include/public/xen.h, DOMID_FIRST_RESERVED. */
 export const LAST_DOMAIN = 32_751;
@@ -183,7 +183,7 @@ export function importVirtioMedia(device: IoctlDevice & Disposable): Importer {
       if (handle.kind !== "grants") throw new ProtocolError(`handle ${handle.id}: no references`);
       const fd = importBuffer(device, revision, handle);
       return needed(
-        () => borrow(fd, Math.min(handle.length, sizeimage)),
+        () => mapForReading(fd, Math.min(handle.length, sizeimage)),
         () => "",
       );
     },

@@ -30,13 +30,21 @@ export interface Readable {
 
 export class Consumer implements Disposable {
   readonly #options: ConsumerOptions;
-  readonly #waiting: Waiting;
+  readonly #failed: (error: unknown) => void;
+  readonly #written: () => void;
   readonly #viewer: Viewer | undefined;
 
-  /** A stream begins. Throws ProtocolError when its frames do not fit what the output holds already. */
-  constructor(stream: StreamInfo, options: ConsumerOptions, waiting: Waiting) {
+  /**
+   * A stream begins. When a frame had to wait for a pipe, `done` is called once it was written, then `waiting.ready`.
+   * Throws ProtocolError when the stream does not fit what the output holds already.
+   */
+  constructor(stream: StreamInfo, options: ConsumerOptions, waiting: Waiting, done: () => void) {
     this.#options = options;
-    this.#waiting = waiting;
+    this.#failed = waiting.failed;
+    this.#written = () => {
+      done();
+      waiting.ready();
+    };
     using opened = new DisposableStack();
     this.#viewer = opened.use(options.openViewer?.());
     options.output?.begin(stream);
@@ -62,20 +70,15 @@ export class Consumer implements Disposable {
   }
 
   /**
-   * Reads a frame. Answers false when a pipe is full: `done` is called later, and then
-   * `waiting.ready`. Throws SysError, or ProtocolError for a wrong frame.
+   * Reads a frame. Returns false when a pipe is full: the frame has to stay until `done` is called. Throws SysError, or
+   * ProtocolError for a wrong frame.
    */
-  take(readable: Readable, frame: FrameFacts, done: () => void): boolean {
+  take(readable: Readable, frame: FrameFacts): boolean {
     const { output } = this.#options;
     this.#check(readable, frame);
     this.#viewer?.show(readable.memory, frame);
     if (output === undefined || readable.gather === undefined) return true;
-    const { ready, failed } = this.#waiting;
-    const later = () => {
-      done();
-      ready();
-    };
-    return output.write(readable.gather, frame.bytesused, later, failed);
+    return output.write(readable.gather, frame.bytesused, this.#written, this.#failed);
   }
 
   #check({ stamp }: Readable, { bytesused, sequence }: FrameFacts): void {

@@ -6,6 +6,7 @@ import { Consumer } from "../../src/stream/consumer.ts";
 import { onLoop } from "../support/loop.ts";
 import { TempDir } from "../support/tool.ts";
 
+const nothing = () => undefined;
 const waiting = { ready: () => undefined, failed: () => undefined };
 const stream = (width: number) => ({
   width,
@@ -33,7 +34,7 @@ function counted() {
 test("a viewer lives as long as its stream", () => {
   const { open, openViewer } = counted();
   {
-    using consumer = new Consumer(stream(16), { openViewer }, waiting);
+    using consumer = new Consumer(stream(16), { openViewer }, waiting, nothing);
     expect(open.count).toBe(1);
     expect(consumer.reads).toBe(true);
   }
@@ -46,7 +47,9 @@ test("a stream that the output refuses leaves no viewer open", async () => {
     using output = openOutput(loop, temp.file("frames"));
     output.begin(stream(16));
     const { open, openViewer } = counted();
-    expect(() => new Consumer(stream(32), { openViewer, output }, waiting)).toThrow("holds 16x16");
+    expect(() => new Consumer(stream(32), { openViewer, output }, waiting, nothing)).toThrow(
+      "holds 16x16",
+    );
     expect(open.count).toBe(0);
   });
 });

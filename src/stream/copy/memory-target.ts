@@ -26,7 +26,7 @@ export class MemoryTarget implements Target {
   constructor(stream: StreamInfo, options: MemoryTargetOptions, waiting: Waiting) {
     this.#stream = stream;
     this.#allocator = options.allocator;
-    this.#consumer = this.#owned.use(new Consumer(stream, options, waiting));
+    this.#consumer = this.#owned.use(new Consumer(stream, options, waiting, this.#done));
     this.#slots = new Array(stream.bufferCount).fill(undefined);
   }
 
@@ -52,7 +52,7 @@ export class MemoryTarget implements Target {
     if (slot === undefined) throw new Error("a frame ended that never began");
     slot.buffer.end(WRITE);
     slot.buffer.begin(READ);
-    const taken = this.#consumer.take(slot.readable, header, this.#done);
+    const taken = this.#consumer.take(slot.readable, header);
     if (taken) this.#done();
     return taken;
   }

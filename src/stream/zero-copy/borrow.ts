@@ -7,7 +7,8 @@ import { errno } from "../../../ffi/errno.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { receive } from "../../../ffi/socket.ts";
 import { PeerGone, ProtocolError } from "../../errors.ts";
-import type { Borrowed, Handle, Importer } from "../../frame/sharing.ts";
+import type { FrameBuffer } from "../../frame/memory.ts";
+import type { Handle, Importer } from "../../frame/sharing.ts";
 import type { Loop, Watch } from "../../loop.ts";
 import { Connection, type ReceiveEnd } from "../connection.ts";
 import { checkHello, FRAME_MAGIC, hello, type StreamInfo } from "../copy/messages.ts";
@@ -75,7 +76,7 @@ class ZeroCopyReceiver implements Disposable {
   readonly #ack = zcAck.alloc();
   readonly #inbox = new Inbox("frame", BURST, zcFrame.size);
   readonly #outbox = new Outbox(BURST, zcAck.size);
-  readonly #borrowed: Borrowed[] = [];
+  readonly #borrowed: FrameBuffer[] = [];
   readonly #held: Held[] = [];
   readonly #ids = new Set<bigint>();
   #stream: StreamInfo | undefined;
@@ -141,7 +142,7 @@ class ZeroCopyReceiver implements Disposable {
       this.#importer(handle, passed).import(handle, stream, passed),
     );
     this.#borrowed.push(borrowed);
-    const most = Math.min(borrowed.memory.length, stream.sizeimage);
+    const most = Math.min(borrowed.mapping.length, stream.sizeimage);
     this.#held.push({ ...wordsOf(handle.id), most });
     if (this.#held.length < stream.bufferCount) return;
     const waiting = this.connection.waiting(() => this.#resume());

@@ -1,5 +1,5 @@
 // Frames that stay where the sender's camera put them: read there, then handed back.
-import type { Borrowed } from "../../frame/sharing.ts";
+import { type FrameBuffer, READ } from "../../frame/memory.ts";
 import type { Waiting } from "../connection.ts";
 import { Consumer, type ConsumerOptions, type Readable } from "../consumer.ts";
 import type { StreamInfo } from "../copy/messages.ts";
@@ -17,28 +17,31 @@ export interface ViewTarget extends Disposable {
 /** Makes the reader of a stream, with its buffers in the order of their handles. Throws ProtocolError to refuse it. */
 export type OpenView = (
   stream: StreamInfo,
-  buffers: readonly Borrowed[],
+  buffers: readonly FrameBuffer[],
   waiting: Waiting,
 ) => ViewTarget;
 
 /** Checks and writes frames where they are. Without a check or an output it never touches them. */
 export class ReadingView implements ViewTarget {
   readonly #consumer: Consumer;
-  readonly #slots: readonly { readonly buffer: Borrowed; readonly readable: Readable }[];
+  readonly #slots: readonly { readonly buffer: FrameBuffer; readonly readable: Readable }[];
   readonly #reads: boolean;
-  #current: Borrowed | undefined;
+  #current: FrameBuffer | undefined;
 
   constructor(
     stream: StreamInfo,
-    buffers: readonly Borrowed[],
+    buffers: readonly FrameBuffer[],
     waiting: Waiting,
     options: ConsumerOptions,
   ) {
     using opened = new DisposableStack();
-    const consumer = opened.use(new Consumer(stream, options, waiting));
+    const consumer = opened.use(new Consumer(stream, options, waiting, this.#done));
     this.#consumer = consumer;
     this.#reads = consumer.reads;
-    this.#slots = buffers.map((buffer) => ({ buffer, readable: consumer.readable(buffer.memory) }));
+    this.#slots = buffers.map((buffer) => ({
+      buffer,
+      readable: consumer.readable(buffer.mapping),
+    }));
     opened.move();
   }
 
@@ -46,15 +49,15 @@ export class ReadingView implements ViewTarget {
     const slot = this.#slots[index];
     if (slot === undefined) throw new RangeError(`buffer ${index} of ${this.#slots.length}`);
     if (!this.#reads) return true;
-    slot.buffer.begin();
+    slot.buffer.begin(READ);
     this.#current = slot.buffer;
-    const taken = this.#consumer.take(slot.readable, frame, this.#done);
+    const taken = this.#consumer.take(slot.readable, frame);
     if (taken) this.#done();
     return taken;
   }
 
   readonly #done = (): void => {
-    this.#current?.end();
+    this.#current?.end(READ);
     this.#current = undefined;
   };
 

@@ -102,10 +102,10 @@ test("a receiver survives 20,000 hostile senders", async () => {
         maxFrame: 1024,
         stallMs: 1000,
         importers: [importer],
-        openView: (_: unknown, buffers: readonly { memory: { length: number } }[]) => ({
+        openView: (_: unknown, buffers: readonly { mapping: { length: number } }[]) => ({
           take(index: number, frame: { bytesused: number }) {
             read += 1;
-            expect(frame.bytesused).toBeLessThanOrEqual(buffers[index]?.memory.length ?? -1);
+            expect(frame.bytesused).toBeLessThanOrEqual(buffers[index]?.mapping.length ?? -1);
             return true;
           },
           [Symbol.dispose]: () => undefined,
