@@ -132,7 +132,7 @@ test("the driver's IMPORT answers the bytes of whole pages, and a picture stays 
     const xen = new Hypervisor();
     const camera = openCamera(new FakeVirtioMedia(xen, picture), { ...wish, ...picture });
     using importer = importVirtioMedia(new FakeVirtioMedia(xen, picture));
-    using source = new Shared(camera, (of) => exportVirtioMedia(of, 5));
+    using source = shareSource(camera, (of) => exportVirtioMedia(of, 5));
     expect(xen.answers.every((length) => length === 2 * pageSize)).toBe(true);
     const reading = borrow(loop, far, [importer]).finally(() => far.close());
     expect(await lend(loop, near, source, { frames: 20 })).toBe("done");
