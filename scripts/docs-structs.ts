@@ -3,15 +3,15 @@
 import type { Fields, StructType } from "../ffi/struct.ts";
 import { STAMP_MAGIC, stamp } from "../src/format/stamp.ts";
 import { regionHeader } from "../src/share/region.ts";
+import { frameHeader } from "../src/stream/copy/messages.ts";
 import {
   FRAME_MAGIC,
-  frameHeader,
   HELLO_MAGIC,
   hello,
   MAX_BUFFERS,
   MAX_SIDE,
   VERSION,
-} from "../src/stream/copy/messages.ts";
+} from "../src/stream/hello.ts";
 import {
   HANDLE_MAGIC,
   handleMessage,

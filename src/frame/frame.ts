@@ -1,6 +1,7 @@
 // A frame on loan: whoever holds it may read its memory until it is disposed, then the memory goes back to
 // where it came from. One Frame per buffer, made at setup and lent again and again.
 import type { Piece } from "../../ffi/gather.ts";
+import type { Picture } from "../format/picture-layout.ts";
 
 /** Where a frame's memory goes back to. */
 export interface Lender {
@@ -49,6 +50,11 @@ export class Frame implements Disposable {
     this.#lent = false;
     this.#lender.giveBack(this);
   }
+}
+
+/** What the hello says about a stream, in both flows. */
+export interface StreamInfo extends Picture {
+  readonly bufferCount: number;
 }
 
 /** What a frame's message says about it, in both flows. */

@@ -2,7 +2,7 @@
 // reachable there is the business of share/, one file per way.
 import type { Fd } from "../../ffi/fd.ts";
 import { log } from "../cli/log.ts";
-import type { Picture } from "../format/picture-layout.ts";
+import type { StreamInfo } from "./frame.ts";
 import type { FrameBuffer } from "./memory.ts";
 import type { Source } from "./source.ts";
 
@@ -72,11 +72,6 @@ export function shareSource(
   return { source, exporter, [Symbol.dispose]: () => release.dispose() };
 }
 
-/** What a stream consists of, as its hello says. */
-export interface SharedStream extends Picture {
-  readonly bufferCount: number;
-}
-
 /** The receiver's side: takes handles of one kind. */
 export interface Importer extends Disposable {
   readonly name: string;
@@ -86,5 +81,5 @@ export interface Importer extends Disposable {
    * whole buffer where it is smaller. `passed` came with the handle and goes over to the importer.
    * Throws ProtocolError where the handle cannot be, UnavailableError where this host cannot take it.
    */
-  import(handle: Handle, stream: SharedStream, passed: Fd | undefined): FrameBuffer;
+  import(handle: Handle, stream: StreamInfo, passed: Fd | undefined): FrameBuffer;
 }

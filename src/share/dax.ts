@@ -2,8 +2,9 @@
 // its buffers there (V4L2_MEMORY_USERPTR), the receiver reads them there.
 import { type Mapping, type Memory, pageSize } from "../../ffi/mapping.ts";
 import { ProtocolError, UnavailableError } from "../errors.ts";
+import type { StreamInfo } from "../frame/frame.ts";
 import { type Allocator, type FrameBuffer, partOf } from "../frame/memory.ts";
-import type { Exporter, Handle, Importer, SharedStream } from "../frame/sharing.ts";
+import type { Exporter, Handle, Importer } from "../frame/sharing.ts";
 import type { Source } from "../frame/source.ts";
 import {
   checkHeader,
@@ -111,7 +112,7 @@ export function importRegion(path: string): Importer {
 function borrowPlace(
   region: RegionFile,
   handle: Handle & { readonly kind: "region" },
-  stream: SharedStream,
+  stream: StreamInfo,
 ): FrameBuffer {
   const { id, offset, length, generation } = handle;
   const place = `${offset} + ${length}`;

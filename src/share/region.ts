@@ -5,7 +5,7 @@ import { endOf, F_SEAL_SHRINK, Fd, O_RDONLY, O_RDWR, sealsOf } from "../../ffi/f
 import { Mapping, PROT_READ, PROT_WRITE } from "../../ffi/mapping.ts";
 import { n64, type Struct, struct, u32, u64 } from "../../ffi/struct.ts";
 import { needed, ProtocolError, UnavailableError } from "../errors.ts";
-import type { SharedStream } from "../frame/sharing.ts";
+import type { StreamInfo } from "../frame/frame.ts";
 
 /** Devdax mappings come in units of this. */
 export const REGION_UNIT = 2 * 1024 * 1024;
@@ -101,7 +101,7 @@ export function mapRegion(
 
 /** What a region's header has to say for a stream to be its own. */
 export interface RegionUse {
-  readonly stream: SharedStream;
+  readonly stream: StreamInfo;
   readonly generation: bigint;
   readonly used: number;
 }
@@ -126,7 +126,7 @@ export function writeHeader(bytes: Uint8Array<ArrayBuffer>, use: RegionUse): voi
 export function checkHeader(
   path: string,
   bytes: Uint8Array<ArrayBuffer>,
-  stream: SharedStream,
+  stream: StreamInfo,
   generation: bigint,
 ): void {
   const header: Struct<typeof regionHeader.fields> = regionHeader.alloc();

@@ -3,10 +3,9 @@ import type { Gather } from "../../ffi/gather.ts";
 import type { Memory } from "../../ffi/mapping.ts";
 import { ProtocolError } from "../errors.ts";
 import { STAMP_BYTES, type StampChecker, StampedBuffer } from "../format/stamp.ts";
-import type { FrameFacts } from "../frame/frame.ts";
+import type { FrameFacts, StreamInfo } from "../frame/frame.ts";
 import type { Output } from "../output/file.ts";
 import type { Waiting } from "./connection.ts";
-import type { StreamInfo } from "./copy/messages.ts";
 
 export interface ConsumerOptions {
   readonly output?: Output | undefined;

@@ -10,10 +10,9 @@ import {
 } from "../cli/stats.ts";
 import { ProtocolError, UnavailableError } from "../errors.ts";
 import { fourccName } from "../format/formats.ts";
-import type { CaptureTime, FrameFacts } from "../frame/frame.ts";
+import type { CaptureTime, FrameFacts, StreamInfo } from "../frame/frame.ts";
 import type { Loop } from "../loop.ts";
 import type { ReceiveEnd } from "./connection.ts";
-import type { StreamInfo } from "./copy/messages.ts";
 import type { Address } from "./socket/address.ts";
 import { Listener, type Peer } from "./socket/listener.ts";
 import { isSameHost } from "./socket/same-host.ts";

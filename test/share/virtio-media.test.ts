@@ -9,7 +9,7 @@ import { exitStatus, UnavailableError } from "../../src/errors.ts";
 import { type SharedSource, shareSource } from "../../src/frame/sharing.ts";
 import type { Loop } from "../../src/loop.ts";
 import { exportVirtioMedia, importVirtioMedia } from "../../src/share/virtio-media.ts";
-import { FRAME_MAGIC, hello, makeHello } from "../../src/stream/copy/messages.ts";
+import { FRAME_MAGIC, hello, makeHello } from "../../src/stream/hello.ts";
 import { handleMessage, makeHandle, zcAck, zcFrame } from "../../src/stream/zero-copy/messages.ts";
 import { FakeVirtioMedia, Hypervisor } from "../support/fake-virtio-media.ts";
 import { leftBehind, nothing } from "../support/resources.ts";

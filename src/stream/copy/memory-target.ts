@@ -1,8 +1,9 @@
 // Frames into buffers of our own, then to whoever wants them: a stamp check, a file.
+import type { StreamInfo } from "../../frame/frame.ts";
 import { type Allocator, type FrameBuffer, READ, WRITE } from "../../frame/memory.ts";
 import type { Waiting } from "../connection.ts";
 import { Consumer, type ConsumerOptions, type Readable } from "../consumer.ts";
-import type { FrameHeader, StreamInfo } from "./messages.ts";
+import type { FrameHeader } from "./messages.ts";
 import type { Target } from "./target.ts";
 
 export interface MemoryTargetOptions extends ConsumerOptions {

@@ -1,33 +1,7 @@
-// Messages of the stream protocol, version 2, big endian: docs/protocol.md. What a peer says is checked here,
-// field by field, before anything else looks at it.
+// The copy flow's own message, big endian: docs/protocol.md.
 import { n64, type Struct, struct, u32 } from "../../../ffi/struct.ts";
-import { ProtocolError } from "../../errors.ts";
-import { fourccName, pixelFormat } from "../../format/formats.ts";
-import { type Picture, pictureBytes } from "../../format/picture-layout.ts";
 
-export const HELLO_MAGIC = 0x56344c42;
-export const FRAME_MAGIC = 0x5652464d;
-export const VERSION = 2;
-export const MAX_SIDE = 16_384;
-export const MAX_BUFFERS = 64;
-
-/** Sent once, first, sender to receiver. */
-export const hello = struct(
-  "hello",
-  28,
-  {
-    magic: u32(0),
-    version: u32(4),
-    width: u32(8),
-    height: u32(12),
-    pixelformat: u32(16),
-    sizeimage: u32(20),
-    buffer_count: u32(24),
-  },
-  "big",
-);
-
-/** Before each frame's `bytesused` bytes. */
+/** Sent before the `bytesused` bytes of each frame. */
 export const frameHeader = struct(
   "frame",
   40,
@@ -44,67 +18,3 @@ export const frameHeader = struct(
 );
 
 export type FrameHeader = Struct<typeof frameHeader.fields>;
-
-/** What the hello says, checked. */
-export interface StreamInfo extends Picture {
-  readonly bufferCount: number;
-}
-
-function within(field: string, value: number, least: number, most: number, unit = ""): void {
-  if (value >= least && value <= most) return;
-  throw new ProtocolError(`hello: ${field} is ${value}, must be ${least} to ${most}${unit}`);
-}
-
-/** A 32-bit number as error texts show it. */
-export const hex = (value: number) => `0x${value.toString(16).padStart(8, "0")}`;
-
-/** The hello for a stream. */
-export function makeHello(picture: Picture, bufferCount: number): Struct<typeof hello.fields> {
-  const message = hello.alloc();
-  message.magic = HELLO_MAGIC;
-  message.version = VERSION;
-  message.width = picture.width;
-  message.height = picture.height;
-  message.pixelformat = picture.pixelformat;
-  message.sizeimage = picture.sizeimage;
-  message.buffer_count = bufferCount;
-  return message;
-}
-
-/** What a hello says. Throws ProtocolError that names the field, the value and the limit. */
-export function checkHello(message: Struct<typeof hello.fields>, maxFrame: number): StreamInfo {
-  const {
-    magic,
-    version,
-    width,
-    height,
-    pixelformat,
-    sizeimage,
-    buffer_count: bufferCount,
-  } = message;
-  if (magic !== HELLO_MAGIC) {
-    throw new ProtocolError(`hello: magic is ${hex(magic)}, must be ${hex(HELLO_MAGIC)}`);
-  }
-  within("version", version, VERSION, VERSION);
-  within("width", width, 1, MAX_SIDE);
-  within("height", height, 1, MAX_SIDE);
-  const format = pixelFormat(pixelformat);
-  const least = format === undefined ? 1 : pictureBytes(format, width, height);
-  const what = ` bytes (${width}x${height} ${fourccName(pixelformat)}, --max-frame)`;
-  within("sizeimage", sizeimage, Math.min(least, maxFrame), maxFrame, what);
-  if (least > maxFrame) within("sizeimage", least, 1, maxFrame, what);
-  within("buffer_count", bufferCount, 1, MAX_BUFFERS);
-  return { width, height, pixelformat, sizeimage, bufferCount };
-}
-
-/** Throws ProtocolError when a frame's header cannot be. */
-export function checkFrameHeader(header: FrameHeader, sizeimage: number): void {
-  if (header.magic !== FRAME_MAGIC) {
-    throw new ProtocolError(`frame: magic is ${hex(header.magic)}, must be ${hex(FRAME_MAGIC)}`);
-  }
-  if (header.bytesused > sizeimage) {
-    throw new ProtocolError(
-      `frame: bytesused is ${header.bytesused}, must be 0 to ${sizeimage} (sizeimage)`,
-    );
-  }
-}

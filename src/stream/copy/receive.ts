@@ -5,10 +5,12 @@ import { errno } from "../../../ffi/errno.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { receive } from "../../../ffi/socket.ts";
 import { PeerGone } from "../../errors.ts";
+import type { StreamInfo } from "../../frame/frame.ts";
 import type { Loop, Watch } from "../../loop.ts";
 import { Connection, type ReceiveEnd, type Waiting } from "../connection.ts";
+import { checkFrame, checkHello, hello } from "../hello.ts";
 import type { ServeRun } from "../serve.ts";
-import { checkFrameHeader, checkHello, frameHeader, hello, type StreamInfo } from "./messages.ts";
+import { frameHeader } from "./messages.ts";
 import type { Target } from "./target.ts";
 
 export interface CopyReceiveOptions extends Omit<ServeRun, "captureTime"> {
@@ -115,7 +117,7 @@ class CopyReceiver implements Disposable {
         return;
       }
       case "frame": {
-        checkFrameHeader(this.#header, this.#stream?.sizeimage ?? 0);
+        checkFrame(this.#header, this.#stream?.sizeimage ?? 0);
         this.#expect("payload", this.#target?.begin(this.#header) ?? 0, this.#header.bytesused);
         return;
       }

@@ -12,7 +12,8 @@ import { newest, type Source } from "../../frame/source.ts";
 import type { Loop, Watch } from "../../loop.ts";
 import { Connection, type SendEnd } from "../connection.ts";
 import type { FeedRun } from "../feed.ts";
-import { FRAME_MAGIC, type FrameHeader, frameHeader, hello, makeHello } from "./messages.ts";
+import { FRAME_MAGIC, hello, makeHello } from "../hello.ts";
+import { type FrameHeader, frameHeader } from "./messages.ts";
 
 export interface CopySendOptions extends FeedRun {
   /** Send only the newest frame when several wait. */

@@ -7,18 +7,18 @@ import { errno } from "../../../ffi/errno.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { receive } from "../../../ffi/socket.ts";
 import { PeerGone, ProtocolError } from "../../errors.ts";
+import type { StreamInfo } from "../../frame/frame.ts";
 import type { FrameBuffer } from "../../frame/memory.ts";
 import type { Handle, Importer } from "../../frame/sharing.ts";
 import type { Loop, Watch } from "../../loop.ts";
 import { Connection, type ReceiveEnd } from "../connection.ts";
-import { checkHello, FRAME_MAGIC, hello, type StreamInfo } from "../copy/messages.ts";
+import { checkFrame, checkHello, FRAME_MAGIC, hello } from "../hello.ts";
 import { Inbox } from "../inbox.ts";
 import { Outbox } from "../outbox.ts";
 import type { ServeRun } from "../serve.ts";
 import { sendAtOnce } from "../socket/same-host.ts";
 import {
   checkHandle,
-  checkZcFrame,
   handleMessage,
   idOf,
   shareOf,
@@ -184,7 +184,7 @@ class ZeroCopyReceiver implements Disposable {
 
   #read(): void {
     const frame = this.#frame;
-    checkZcFrame(frame, this.#stream?.sizeimage ?? 0);
+    checkFrame(frame, this.#stream?.sizeimage ?? 0);
     const index = this.#find(frame);
     if (this.#view?.take(index, frame) === false) this.#paused = true;
     else this.#acknowledge();

@@ -7,7 +7,7 @@ import { addressOf } from "../../../ffi/libc.ts";
 import { send } from "../../../ffi/socket.ts";
 import { PeerGone } from "../../errors.ts";
 import type { SharedSource } from "../../frame/sharing.ts";
-import { makeHello } from "../copy/messages.ts";
+import { makeHello } from "../hello.ts";
 import { makeHandle } from "./messages.ts";
 
 interface Part {

@@ -3,7 +3,7 @@
 import { n64, type Struct, struct, u32, u64, words } from "../../../ffi/struct.ts";
 import { ProtocolError } from "../../errors.ts";
 import type { Handle } from "../../frame/sharing.ts";
-import { FRAME_MAGIC, hex } from "../copy/messages.ts";
+import { FRAME_MAGIC, hex } from "../hello.ts";
 
 export const HANDLE_MAGIC = 0x56484e44;
 export const MAX_REFERENCES = 4000;
@@ -141,18 +141,6 @@ export function checkHandle(message: HandleMessage): Handle {
   }
   const references = Uint32Array.from({ length: count }, (_, i) => message.gref_ids.get(i));
   return { kind: row.kind, id, length, pageBytes, domain, references };
-}
-
-/** Throws ProtocolError for a frame that cannot be; `most` bytes are the stream's sizeimage. */
-export function checkZcFrame(frame: ZcFrame, most: number): void {
-  if (frame.magic !== FRAME_MAGIC) {
-    throw new ProtocolError(`frame: magic is ${hex(frame.magic)}, must be ${hex(FRAME_MAGIC)}`);
-  }
-  if (frame.bytesused > most) {
-    throw new ProtocolError(
-      `frame: bytesused is ${frame.bytesused}, must be 0 to ${most} (sizeimage)`,
-    );
-  }
 }
 
 /** Throws ProtocolError for an acknowledgement that cannot be. */

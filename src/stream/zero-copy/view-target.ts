@@ -1,8 +1,8 @@
 // Frames that stay where the sender's camera put them: read there, then handed back.
+import type { StreamInfo } from "../../frame/frame.ts";
 import { type FrameBuffer, READ } from "../../frame/memory.ts";
 import type { Waiting } from "../connection.ts";
 import { Consumer, type ConsumerOptions, type Readable } from "../consumer.ts";
-import type { StreamInfo } from "../copy/messages.ts";
 import type { ZcFrame } from "./messages.ts";
 
 /** Who reads a zero-copy stream's frames. Its owner is the borrowing; `dispose` ends it, before the buffers go. */

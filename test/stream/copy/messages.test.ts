@@ -3,14 +3,14 @@ import fc from "fast-check";
 import { ProtocolError } from "../../../src/errors.ts";
 import { formats, fourcc } from "../../../src/format/formats.ts";
 import { pictureBytes } from "../../../src/format/picture-layout.ts";
+import { frameHeader } from "../../../src/stream/copy/messages.ts";
 import {
-  checkFrameHeader,
+  checkFrame,
   checkHello,
   FRAME_MAGIC,
-  frameHeader,
   hello,
   makeHello,
-} from "../../../src/stream/copy/messages.ts";
+} from "../../../src/stream/hello.ts";
 
 const MAX = 67_108_864;
 const good = { width: 640, height: 480, pixelformat: fourcc("YUYV"), sizeimage: 614_400 };
@@ -145,7 +145,7 @@ test("20,000 random frame headers are refused with a ProtocolError or fit their 
       const header = frameHeader.over(new Uint8Array(random));
       if (marked) Object.assign(header, { magic: FRAME_MAGIC, bytesused: used });
       try {
-        checkFrameHeader(header, sizeimage);
+        checkFrame(header, sizeimage);
         accepted += 1;
         if (header.magic !== FRAME_MAGIC || header.bytesused > sizeimage)
           throw new Error("accepted");

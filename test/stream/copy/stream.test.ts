@@ -14,9 +14,10 @@ import { memfdAllocator } from "../../../src/frame/memory.ts";
 import type { Loop } from "../../../src/loop.ts";
 import type { ReceiveEnd } from "../../../src/stream/connection.ts";
 import { MemoryTarget } from "../../../src/stream/copy/memory-target.ts";
-import { FRAME_MAGIC, frameHeader, makeHello } from "../../../src/stream/copy/messages.ts";
+import { frameHeader } from "../../../src/stream/copy/messages.ts";
 import { type CopyReceiveOptions, receiveFrames } from "../../../src/stream/copy/receive.ts";
 import { sendFrames } from "../../../src/stream/copy/send.ts";
+import { FRAME_MAGIC, makeHello } from "../../../src/stream/hello.ts";
 import { onLoop } from "../../support/loop.ts";
 import { leftBehind, nothing } from "../../support/resources.ts";
 

@@ -10,7 +10,7 @@ import { isExpected } from "../../../src/errors.ts";
 import { fourcc } from "../../../src/format/formats.ts";
 import { Loop } from "../../../src/loop.ts";
 import { importDescriptors } from "../../../src/share/fd.ts";
-import { FRAME_MAGIC, hello, makeHello } from "../../../src/stream/copy/messages.ts";
+import { FRAME_MAGIC, hello, makeHello } from "../../../src/stream/hello.ts";
 import { borrowFrames } from "../../../src/stream/zero-copy/borrow.ts";
 import {
   handleMessage,

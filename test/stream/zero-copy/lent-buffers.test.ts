@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { ProtocolError } from "../../../src/errors.ts";
 import { Frame } from "../../../src/frame/frame.ts";
-import { FRAME_MAGIC } from "../../../src/stream/copy/messages.ts";
+import { FRAME_MAGIC } from "../../../src/stream/hello.ts";
 import { LentBuffers } from "../../../src/stream/zero-copy/lent-buffers.ts";
 import { wordsOf, zcAck } from "../../../src/stream/zero-copy/messages.ts";
 

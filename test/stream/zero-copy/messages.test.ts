@@ -2,9 +2,9 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { ProtocolError } from "../../../src/errors.ts";
 import type { Handle } from "../../../src/frame/sharing.ts";
+import { checkFrame } from "../../../src/stream/hello.ts";
 import {
   checkHandle,
-  checkZcFrame,
   handleMessage,
   idOf,
   makeHandle,
@@ -127,7 +127,7 @@ test("a frame larger than the stream's is refused with both numbers", () => {
   const frame = zcFrame.alloc();
   frame.magic = 0x5652464d;
   frame.bytesused = 101;
-  expect(() => checkZcFrame(frame, 100)).toThrow("bytesused is 101, must be 0 to 100");
+  expect(() => checkFrame(frame, 100)).toThrow("bytesused is 101, must be 0 to 100");
   frame.bytesused = 100;
-  checkZcFrame(frame, 100);
+  checkFrame(frame, 100);
 });

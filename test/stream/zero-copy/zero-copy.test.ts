@@ -9,7 +9,7 @@ import { accept, finishSending, getOption, listenOn, startConnect } from "../../
 import { fourcc } from "../../../src/format/formats.ts";
 import { Loop } from "../../../src/loop.ts";
 import { importDescriptors } from "../../../src/share/fd.ts";
-import { FRAME_MAGIC, hello, makeHello } from "../../../src/stream/copy/messages.ts";
+import { FRAME_MAGIC, hello, makeHello } from "../../../src/stream/hello.ts";
 import { parseAddress, resolveUnless } from "../../../src/stream/socket/address.ts";
 import {
   handleMessage,
