@@ -7,7 +7,7 @@ import { displayOptions } from "../src/display/display-options.ts";
 import { type Allocator, receiveAllocator } from "../src/frame/memory.ts";
 import { MemoryTarget } from "../src/stream/copy/memory-target.ts";
 import { receiveFrames } from "../src/stream/copy/receive.ts";
-import { readReceiving } from "../src/stream/receiver-options.ts";
+import { readReceiverOptions } from "../src/stream/receiver-options.ts";
 import { serveSenders } from "../src/stream/serve.ts";
 import { STALL_MS } from "../src/stream/stream-options.ts";
 import { receiver } from "./receiver.ts";
@@ -19,7 +19,7 @@ export const receiverSdl = defineTool({
   async run(values, { loop, signal }) {
     const { "max-frame": maxFrame, given, heap, output, verify } = values;
     using owned = new DisposableStack();
-    const { serving, consumer } = readReceiving(values, loop, owned);
+    const { serving, consumer } = readReceiverOptions(values, loop, owned);
     const display = owned.use(new Display("receiver_sdl", loop, values));
     const inMemory = given.has("heap") || output !== undefined || verify;
     let allocator: Allocator | undefined;

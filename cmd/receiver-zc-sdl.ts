@@ -4,7 +4,7 @@
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { Display } from "../src/display/display.ts";
 import { displayOptions } from "../src/display/display-options.ts";
-import { readReceiving } from "../src/stream/receiver-options.ts";
+import { readReceiverOptions } from "../src/stream/receiver-options.ts";
 import { serveSenders } from "../src/stream/serve.ts";
 import { STALL_MS } from "../src/stream/stream-options.ts";
 import { borrowFrames } from "../src/stream/zero-copy/borrow.ts";
@@ -18,7 +18,7 @@ export const receiverZcSdl = defineTool({
   async run(values, { loop, signal }) {
     const { "max-frame": maxFrame } = values;
     using owned = new DisposableStack();
-    const { address, serving, consumer } = readReceiving(values, loop, owned);
+    const { address, serving, consumer } = readReceiverOptions(values, loop, owned);
     const importers = importersFor(values, address, owned);
     const display = owned.use(new Display("receiver_zc_sdl", loop, values));
     const end = await serveSenders(

@@ -3,7 +3,7 @@
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import type { Importer } from "../src/frame/sharing.ts";
 import { openImporters, type ShareName, shareNames } from "../src/share/index.ts";
-import { readReceiving, receivingOptions } from "../src/stream/receiver-options.ts";
+import { readReceiverOptions, receiverOptions } from "../src/stream/receiver-options.ts";
 import { serveSenders } from "../src/stream/serve.ts";
 import type { Address } from "../src/stream/socket/address.ts";
 import { STALL_MS } from "../src/stream/stream-options.ts";
@@ -30,10 +30,10 @@ export function importersFor(
 
 export const receiverZc = defineTool({
   ...toolRow("receiver_zc"),
-  options: { ...receivingOptions, ...borrowOptions, ...shareOptions(shareNames) },
+  options: { ...receiverOptions, ...borrowOptions, ...shareOptions(shareNames) },
   async run(values, { loop, signal }) {
     using owned = new DisposableStack();
-    const { address, serving, consumer } = readReceiving(values, loop, owned);
+    const { address, serving, consumer } = readReceiverOptions(values, loop, owned);
     const importers = importersFor(values, address, owned);
     const end = await serveSenders(
       loop,

@@ -3,7 +3,7 @@ import { defineTool, runMain } from "../src/cli/tool.ts";
 import { type Allocator, DEFAULT_HEAP, receiveAllocator } from "../src/frame/memory.ts";
 import { MemoryTarget } from "../src/stream/copy/memory-target.ts";
 import { receiveFrames } from "../src/stream/copy/receive.ts";
-import { readReceiving, receivingOptions } from "../src/stream/receiver-options.ts";
+import { readReceiverOptions, receiverOptions } from "../src/stream/receiver-options.ts";
 import { serveSenders } from "../src/stream/serve.ts";
 import { STALL_MS } from "../src/stream/stream-options.ts";
 import { toolRow } from "./tool-rows.ts";
@@ -11,7 +11,7 @@ import { toolRow } from "./tool-rows.ts";
 export const receiver = defineTool({
   ...toolRow("receiver"),
   options: {
-    ...receivingOptions,
+    ...receiverOptions,
     heap: {
       short: "e",
       type: "text",
@@ -22,7 +22,7 @@ export const receiver = defineTool({
   },
   async run(values, { loop, signal }) {
     using owned = new DisposableStack();
-    const { serving, consumer } = readReceiving(values, loop, owned);
+    const { serving, consumer } = readReceiverOptions(values, loop, owned);
     let allocator: Allocator | undefined;
     const end = await serveSenders(
       loop,

@@ -13,7 +13,7 @@ import { type Address, allowList, parseAddress } from "./socket/address.ts";
 import { addressOptions, statsOptions } from "./stream-options.ts";
 
 /** Whom to serve, what to do with frames, what to say of it. */
-export const receivingOptions = {
+export const receiverOptions = {
   ...addressOptions.listen,
   output: {
     short: "o",
@@ -40,8 +40,8 @@ export const receivingOptions = {
   ...statsOptions,
 } as const satisfies Options;
 
-/** What `receivingOptions` come to. */
-export interface Receiving {
+/** What `receiverOptions` come to. */
+export interface ReceiverSetup {
   readonly address: Address;
   /** What becomes of a frame's bytes; its output is there once `serving.prepare` has run. */
   readonly consumer: ConsumerOptions;
@@ -50,11 +50,11 @@ export interface Receiving {
 }
 
 /** Reads the options of a receiver; what is opened later belongs to `owned`. Throws UsageError. */
-export function readReceiving(
-  values: Omit<Values<typeof receivingOptions>, "given">,
+export function readReceiverOptions(
+  values: Omit<Values<typeof receiverOptions>, "given">,
   loop: Loop,
   owned: DisposableStack,
-): Receiving {
+): ReceiverSetup {
   const { keep, frames, stats, json } = values;
   if (json && values.output === "-") throw new UsageError("--json and --output - both want stdout");
   const address = parseAddress("--listen", values.listen, values.port);
