@@ -2,7 +2,7 @@
 import { SysError } from "../ffi/errno.ts";
 import { CallError, LibraryError } from "../ffi/library.ts";
 
-/** What a tool's exit status says, in one table; help texts and tests read it from here. */
+/** Every exit status and its meaning. Help texts, man pages and tests read it from here. */
 export const exitCodes = {
   done: { status: 0, meaning: "done" },
   failed: { status: 1, meaning: "failed" },
@@ -16,7 +16,7 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** The peer said something it may not, or went away in the middle of it: it loses its connection. */
+/** The peer sent something that is not allowed, or left in the middle of a message: its connection is closed. */
 export class ProtocolError extends Error {
   override readonly name: string = "ProtocolError";
 }
@@ -53,18 +53,18 @@ export function onPeer<T>(action: () => T): T {
   }
 }
 
-/** This host lacks what was asked for, a device, a permission, a library: exit status 3. */
+/** This host lacks something that was requested, a device, a permission, a library: exit status 3. */
 export class UnavailableError extends Error {
   override readonly name = "UnavailableError";
 }
 
-/** A driver that does not take buffers of the memory type it was offered; another type may do. */
+/** A driver does not accept buffers of one memory type; another type may work. */
 export class MemoryRefused extends UnavailableError {}
 
-/** A source that ended in mid-stream: the device is gone, its signal changed, a file was cut. */
+/** A source ended in mid-stream: the device was removed, its signal changed, a file was truncated. */
 export class SourceEnded extends Error {
   override readonly name = "SourceEnded";
-  /** Whether opening the source again may help: a device that was unplugged or changed its signal. */
+  /** Whether opening the source again may help: yes for a device that was unplugged or changed its signal. */
   readonly mayReturn: boolean;
   constructor(message: string, mayReturn: boolean, cause?: unknown) {
     super(message, { cause });
@@ -72,7 +72,9 @@ export class SourceEnded extends Error {
   }
 }
 
-/** Runs `action`; a system call that fails in it means this host lacks something, and `advice` says what to do. */
+/**
+ * Runs `action`. A SysError in it becomes an UnavailableError, with what to do according to `advice`, which may be "".
+ */
 export function needed<T>(action: () => T, advice: (error: SysError) => string): T {
   try {
     return action();
@@ -85,20 +87,20 @@ export function needed<T>(action: () => T, advice: (error: SysError) => string):
   }
 }
 
-/** The same error, with what a person can do about it at the end of its text. */
+/** Appends what the user can do to the error's text. Returns the same error. */
 export function advised<E extends Error>(error: E, todo: string): E {
   if (todo !== "") error.message += `; ${todo}`;
   return error;
 }
 
-/** The exit status an error stands for. */
+/** The exit status for an error. */
 export function exitStatus(error: unknown): number {
   if (error instanceof UsageError) return exitCodes.usage.status;
   if (error instanceof UnavailableError) return exitCodes.unavailable.status;
   return exitCodes.failed.status;
 }
 
-/** The errors a user can cause; anything else is a defect of ours and keeps its stack trace. */
+/** Whether an error has a cause outside this program. All others are defects of ours and are printed with their stack. */
 export function isExpected(error: unknown): error is Error {
   const expected = [
     SysError,

@@ -1,15 +1,15 @@
-// The one event loop: descriptors, timers, stop. Handlers are plain functions that run to the end, so a frame
+// The one event loop: descriptors, timers, and work at the end of a turn. Handlers are plain functions, so a frame
 // costs no promise. Why not the runtime's own loop: docs/decisions/0001-own-loop.md.
 import { Epoll } from "../ffi/epoll.ts";
 
-/** A signal wakes the wait only if the kernel hands it to this thread; otherwise it is seen this much later. */
+/** Longest wait in ms. A signal ends the wait only if the kernel delivers it to this thread; otherwise it is handled after the wait. */
 const LONGEST_WAIT_MS = 100;
-/** While there is work the runtime gets a turn this often, for signals and its own business. */
+/** While there is work, the runtime runs its own tasks (signals, promises) this often. */
 const YIELD_EVERY_MS = 50;
 
-/** Something that can be taken back: a watched descriptor, a timer. */
+/** A watched descriptor; disposing it ends the watch. */
 export interface Watch extends Disposable {
-  /** Waits for other events from now on; 0 pauses the watch (errors and hang-ups included). */
+  /** Changes the events to wait for; 0 suspends the watch, also for errors and hang-ups. */
   setEvents(events: number): void;
 }
 
@@ -19,9 +19,9 @@ interface Watched {
   events: number;
 }
 
-/** Something to be done at the end of a turn, once, however often it was asked for. */
+/** A handler that runs once at the end of each turn in which `ask` was called. */
 export interface Deferred extends Disposable {
-  /** Asks for it: costs nothing but a flag. */
+  /** Requests a run in this turn. Only sets a flag. */
   ask(): void;
 }
 
@@ -38,10 +38,10 @@ export class Loop implements Disposable {
   readonly #deferred = new Set<{ asked: boolean; readonly handler: () => void }>();
   #nextKey = 1;
   #running = false;
-  /** Somebody waits for a promise that a handler settled: the next turn must not sleep first. */
+  /** A promise was settled, so the runtime has to run before the next wait. */
   #settled = true;
 
-  /** Calls `handler` whenever `fd` has one of `events`. The descriptor stays the caller's. */
+  /** Calls `handler` whenever `fd` has one of `events`. The caller keeps ownership of the descriptor. Throws SysError. */
   watch(fd: number, events: number, handler: (events: number) => void): Watch {
     const key = this.#nextKey++;
     const entry: Watched = { fd, handler, events: 0 };
@@ -56,7 +56,7 @@ export class Loop implements Disposable {
     try {
       setEvents(events);
     } catch (error) {
-      this.#watched.delete(key); // a descriptor nobody can wait for leaves nothing behind
+      this.#watched.delete(key); // epoll refuses this descriptor
       throw error;
     }
     return {
@@ -68,12 +68,12 @@ export class Loop implements Disposable {
     };
   }
 
-  /** Calls `handler` every `periodMs` from now on. */
+  /** Calls `handler` every `periodMs`, first after one period. */
   every(periodMs: number, handler: () => void): Disposable {
     return this.#schedule(periodMs, periodMs, handler);
   }
 
-  /** Calls `handler` once, in `delayMs`. */
+  /** Calls `handler` once, after `delayMs`. */
   after(delayMs: number, handler: () => void): Disposable {
     return this.#schedule(delayMs, 0, handler);
   }
@@ -84,7 +84,7 @@ export class Loop implements Disposable {
     return { [Symbol.dispose]: () => this.#timers.delete(timer) };
   }
 
-  /** `handler` runs at the end of each turn in which somebody asked for it, after all descriptors. */
+  /** Calls `handler` at the end of each turn in which `ask` was called, after all descriptors and timers. */
   deferred(handler: () => void): Deferred {
     const entry = { asked: false, handler };
     this.#deferred.add(entry);
@@ -96,10 +96,10 @@ export class Loop implements Disposable {
     };
   }
 
-  /** A promise for what handlers bring about; whoever awaits it goes on at the end of the turn that settles it. */
+  /** A promise that handlers settle. Code that awaits it continues at the end of that turn. */
   promise<T>(): PromiseWithResolvers<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
-    promise.finally(() => undefined).catch(() => undefined); // may be settled before anybody awaits it
+    promise.finally(() => undefined).catch(() => undefined); // it may be rejected before it is awaited
     return {
       promise,
       resolve: (value) => {
@@ -113,7 +113,7 @@ export class Loop implements Disposable {
     };
   }
 
-  /** Resolves in `delayMs`, or as soon as `signal` aborts. */
+  /** Resolves after `delayMs`, or when `signal` aborts. */
   sleep(delayMs: number, signal: AbortSignal): Promise<void> {
     const { promise, resolve } = this.promise<void>();
     const timer = this.after(delayMs, resolve);
@@ -126,11 +126,11 @@ export class Loop implements Disposable {
     });
   }
 
-  /** Waits and calls handlers until `task` is settled; its result. What a handler throws is thrown here. */
+  /** Waits and calls handlers until `task` is settled. Returns its result; throws what it, or a handler, throws. */
   async run<T>(task: Promise<T>): Promise<T> {
     if (this.#running) throw new Error("the loop is running already");
     this.#running = true;
-    this.#settled = true; // the task itself may wait for something settled already
+    this.#settled = true; // the task may wait for a promise that is settled already
     let over = false;
     const end = () => {
       over = true;
@@ -141,7 +141,7 @@ export class Loop implements Disposable {
       while (!over) {
         const count = this.#epoll.wait(this.#waitMs());
         for (let i = 0; i < count; i++) {
-          // A handler may have dropped a later one of this batch: then it is no longer in the map.
+          // An earlier handler of this batch may have ended this watch: then it is no longer in the map.
           this.#watched.get(this.#epoll.key(i))?.handler(this.#epoll.events(i));
         }
         const nowMs = performance.now();

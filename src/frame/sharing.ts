@@ -1,12 +1,12 @@
-// Frame memory that somebody on the other side of a connection maps, as the stream code sees it. How it is made
-// reachable there is the business of share/, one file per way.
+// Zero copy as the stream code sees it: the sender describes its buffers by handles, the receiver maps them. share/
+// implements it, one file per way to share memory.
 import type { Fd } from "../../ffi/fd.ts";
 import { log } from "../cli/log.ts";
 import type { StreamInfo } from "./frame.ts";
 import type { FrameBuffer } from "./memory.ts";
 import type { Source } from "./source.ts";
 
-/** One buffer as the peer is told of it, once, before the first frame. */
+/** Describes one buffer to the peer. Sent once per buffer, before the first frame. */
 export type Handle = {
   /** Unique in its stream; 64 bits. */
   readonly id: bigint;
@@ -23,39 +23,39 @@ export interface Grants {
   readonly references: Uint32Array;
 }
 
-/** A descriptor that travels with the handle over a Unix socket. */
+/** A descriptor that is sent with the handle over a Unix socket. */
 export interface Descriptor {
   readonly kind: "descriptor";
 }
 
-/** A part of a memory region that both sides have. */
+/** A part of a memory region that both guests have. */
 export interface Region {
   readonly kind: "region";
-  /** Byte of the region where the buffer begins. */
+  /** Offset of the buffer in the region. */
   readonly offset: number;
-  /** Number of the region's present use, which its header repeats. */
+  /** Random number of this use of the region; the region's header has the same one. */
   readonly generation: bigint;
 }
 
-/** The sender's side: its buffers, known to the peer's kernel or monitor. Disposing takes them back. */
+/** The sender's side: makes its buffers reachable for the peer. Disposing ends that. */
 export interface Exporter extends Disposable {
-  /** For people: "virtio-media (4000 references)". */
+  /** For log lines: "virtio-media (4000 references)". */
   readonly name: string;
   /** One per frame of the source, in order. */
   readonly handles: readonly Handle[];
-  /** The descriptor that goes with handle `index`; it stays the exporter's. */
+  /** The descriptor to send with handle `index`; the exporter keeps ownership. */
   descriptor(index: number): number | undefined;
 }
 
-/** A source, and what makes its buffers reachable for the peer. */
+/** A source and the exporter of its buffers. */
 export interface SharedSource extends Disposable {
   readonly source: Source;
   readonly exporter: Exporter;
 }
 
 /**
- * Shares the buffers of `source`, which it then owns, like the memory `beneath` them. Disposing stops the source first:
- * buffers are taken back from the peer when no device writes them any more. Then go exporter, source and memory.
+ * Joins `source` with its exporter, and owns both, and the memory `beneath` the buffers. Disposing stops the source
+ * first, so that no device writes buffers that are no longer shared; then it disposes exporter, source and memory.
  */
 export function shareSource(
   source: Source,
@@ -72,14 +72,14 @@ export function shareSource(
   return { source, exporter, [Symbol.dispose]: () => release.dispose() };
 }
 
-/** The receiver's side: takes handles of one kind. */
+/** The receiver's side: maps buffers from handles of one kind. */
 export interface Importer extends Disposable {
   readonly name: string;
   readonly kind: Handle["kind"];
   /**
-   * Maps what `handle` stands for; at least as many bytes as a frame of `stream` can have are readable then, or the
-   * whole buffer where it is smaller. `passed` came with the handle and goes over to the importer.
-   * Throws ProtocolError where the handle cannot be, UnavailableError where this host cannot take it.
+   * Maps the buffer of `handle` for reading: as many bytes as a frame of `stream` can have, or the whole buffer where it
+   * is smaller. Takes ownership of `passed`, the descriptor that came with the handle.
+   * Throws ProtocolError when the handle is wrong, UnavailableError when this host cannot map it.
    */
   import(handle: Handle, stream: StreamInfo, passed: Fd | undefined): FrameBuffer;
 }

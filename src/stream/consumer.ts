@@ -1,4 +1,4 @@
-// What a receiver does with a complete frame, wherever its memory is: check its stamp, show it, write it.
+// What a receiver does with a complete frame, in both flows: check its stamp, show it, write it.
 import type { Gather } from "../../ffi/gather.ts";
 import type { Memory } from "../../ffi/mapping.ts";
 import { ProtocolError } from "../errors.ts";
@@ -20,7 +20,7 @@ export interface Viewer extends Disposable {
   show(memory: Memory, frame: FrameFacts): void;
 }
 
-/** A buffer with what reading it takes; made once per buffer. */
+/** A buffer, with all that reading it needs. Made once per buffer. */
 export interface Readable {
   readonly memory: Memory;
   readonly gather: Gather | undefined;
@@ -51,7 +51,7 @@ export class Consumer implements Disposable {
     opened.move();
   }
 
-  /** Whether anybody looks at the bytes of a frame. */
+  /** Whether the bytes of a frame are read at all. */
   get reads(): boolean {
     const { output, checker } = this.#options;
     return output !== undefined || checker !== undefined || this.#viewer !== undefined;

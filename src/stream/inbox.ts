@@ -1,11 +1,11 @@
-// Messages of one size as they come in, many with one call; a part of one waits for the rest of it.
+// Receives messages of one size, many with one call of recv. An incomplete message stays until the rest arrives.
 import { errno } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { addressOf } from "../../ffi/libc.ts";
 import { receive } from "../../ffi/socket.ts";
 import { PeerGone } from "../errors.ts";
 
-/** What a try to read came to. */
+/** Result of a read: bytes arrived, none are there now, or the peer closed between two messages. */
 export type Filled = "some" | "nothing" | "closed";
 
 export class Inbox {
@@ -15,10 +15,10 @@ export class Inbox {
   readonly #at: number;
   #taken = 0;
   #end = 0;
-  /** The last read left nothing behind. */
+  /** The last read emptied the socket's buffer. */
   #drained = false;
 
-  /** Messages of `size` bytes, called `name` in error texts, up to `count` at a time. */
+  /** Room for `count` messages of `size` bytes, called `name` in error texts. */
   constructor(name: string, count: number, size: number) {
     this.#name = name;
     this.#size = size;
@@ -26,17 +26,17 @@ export class Inbox {
     this.#at = addressOf(this.#bytes);
   }
 
-  /** Bytes of a message of which more has to come. */
+  /** Received bytes of an incomplete message; 0 when there is none. */
   get part(): number {
     return this.#end - this.#taken < this.#size ? this.#end - this.#taken : 0;
   }
 
-  /** Whether a whole message waits. */
+  /** Whether a whole message was received and not yet taken. */
   get ready(): boolean {
     return this.#end - this.#taken >= this.#size;
   }
 
-  /** Copies the next whole message to `into`; whether there was one. */
+  /** Copies the next whole message to `into`. Returns whether there was one. */
   take(into: Uint8Array<ArrayBuffer>): boolean {
     if (this.#end - this.#taken < this.#size) return false;
     for (let i = 0; i < this.#size; i++) into[i] = this.#bytes[this.#taken + i] ?? 0;
@@ -45,8 +45,8 @@ export class Inbox {
   }
 
   /**
-   * Reads what is there, once; whole messages have been taken before. After a read that came back short it answers
-   * "nothing" without asking the kernel, once: the loop tells of what has come since, the end of the stream too.
+   * Calls recv once; take all whole messages first. After a read that filled less than the buffer it returns "nothing"
+   * once without a call: if more has arrived since, or the stream has ended, the loop reports the socket as readable.
    * Throws PeerGone.
    */
   fill(socket: Fd): Filled {

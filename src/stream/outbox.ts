@@ -1,4 +1,4 @@
-// Small messages on their way out. Those that wait leave together, in one call.
+// Sends small messages; all that wait are sent with one call.
 import { errno } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { addressOf } from "../../ffi/libc.ts";
@@ -21,23 +21,23 @@ export class Outbox {
     return this.#sent === this.#end;
   }
 
-  /** Whether there is room for another `bytes` bytes. */
+  /** Whether there is room for `bytes` more bytes. */
   takes(bytes: number): boolean {
     return this.#end + bytes <= this.#bytes.length;
   }
 
-  /** Puts a message behind those that wait. Throws RangeError when there is no room for it. */
+  /** Appends a message. Throws RangeError when there is no room for it. */
   push(message: Uint8Array<ArrayBuffer>): void {
     this.#bytes.set(message, this.#end);
     this.#end += message.length;
   }
 
-  /** Sends what waits; whether all of it is gone. Throws PeerGone. */
+  /** Sends the waiting messages. Returns whether all were sent. Throws PeerGone. */
   flush(socket: Fd): boolean {
     while (this.#sent < this.#end) {
       const r = send(socket, this.#at + this.#sent, this.#end - this.#sent);
       if (r === -errno.EAGAIN) {
-        this.#bytes.copyWithin(0, this.#sent, this.#end); // room for more behind it
+        this.#bytes.copyWithin(0, this.#sent, this.#end); // make room at the end
         this.#end -= this.#sent;
         this.#sent = 0;
         return false;

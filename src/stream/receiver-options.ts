@@ -1,4 +1,4 @@
-// What the command lines of all receivers share: option rows, and what they come to.
+// Option rows that all receivers share, and how they are read.
 
 import type { Options, Values } from "../cli/options.ts";
 import type { StreamStats, Summary } from "../cli/stats.ts";
@@ -12,21 +12,21 @@ import type { ServeOptions } from "./serve.ts";
 import { type Address, allowList, parseAddress } from "./socket/address.ts";
 import { addressOptions, statsOptions } from "./stream-options.ts";
 
-/** Whom to serve, what to do with frames, what to say of it. */
+/** Which senders to serve, what to do with their frames, what to report. */
 export const receiverOptions = {
   ...addressOptions.listen,
   output: {
     short: "o",
     type: "text",
     value: "FILE",
-    help: "write frames there, - for stdout, YUV4MPEG2 for a name in .y4m",
+    help: "write frames to FILE; - for stdout, YUV4MPEG2 if its name ends in .y4m",
   },
   frames: {
     short: "n",
     type: "integer",
     min: 1,
     max: Number.MAX_SAFE_INTEGER,
-    help: "end after so many frames",
+    help: "end after that many frames",
   },
   verify: { type: "flag", help: "check the stamps of testsrc; fail at the first wrong frame" },
   "max-frame": {
@@ -40,16 +40,16 @@ export const receiverOptions = {
   ...statsOptions,
 } as const satisfies Options;
 
-/** What `receiverOptions` come to. */
+/** The meaning of `receiverOptions`. */
 export interface ReceiverSetup {
   readonly address: Address;
-  /** What becomes of a frame's bytes; its output is there once `serving.prepare` has run. */
+  /** What to do with a frame's bytes. Its output is undefined until `serving.prepare` was called. */
   readonly consumer: ConsumerOptions;
   readonly serving: Omit<ServeOptions, "receive"> &
     Required<Pick<ServeOptions, "prepare" | "summary">>;
 }
 
-/** Reads the options of a receiver; what is opened later belongs to `owned`. Throws UsageError. */
+/** Reads the options of a receiver. Outputs that are opened later belong to `owned`. Throws UsageError. */
 export function readReceiverOptions(
   values: Omit<Values<typeof receiverOptions>, "given">,
   loop: Loop,

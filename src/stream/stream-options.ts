@@ -1,4 +1,4 @@
-// Option rows that several tools share.
+// Option rows that senders and receivers share.
 import type { Options } from "../cli/options.ts";
 
 const port = {
@@ -9,7 +9,7 @@ const port = {
   help: "TCP or vsock port",
 } as const;
 
-/** A peer that makes no progress for so long in the middle of a message is given up. */
+/** A connection ends when the peer makes no progress for this long in the middle of a message. */
 export const STALL_MS = 10_000;
 
 /** Where to connect to, and where to listen. */
@@ -45,13 +45,13 @@ export const addressOptions = {
     allow: {
       type: "list",
       value: "CIDR",
-      help: "only senders from there, 10.0.0.0/8 for example; may be repeated",
+      help: "accept senders from these addresses only, 10.0.0.0/8 for example; may be repeated",
     },
-    keep: { type: "flag", help: "serve the next sender when one has gone" },
+    keep: { type: "flag", help: "serve the next sender when one has left" },
   },
 } as const satisfies Record<string, Options>;
 
-/** What is said of a running stream, and how. */
+/** What to report about a running stream, and how. */
 export const statsOptions = {
   stats: {
     type: "number",
