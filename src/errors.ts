@@ -11,7 +11,7 @@ export const exitCodes = {
   stopped: { status: 130, meaning: "stopped by a signal" },
 } as const;
 
-/** The command line is wrong: exit status 2. */
+/** The command line is wrong. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
@@ -53,7 +53,7 @@ export function onPeer<T>(action: () => T): T {
   }
 }
 
-/** This host lacks something that was requested, a device, a permission, a library: exit status 3. */
+/** This host lacks something that was requested, a device, a permission, a library. */
 export class UnavailableError extends Error {
   override readonly name = "UnavailableError";
 }
