@@ -1,4 +1,4 @@
-// `bun run bench [NAME...]`: measures, alternating with a baseline in the same run, and says which bars were met.
+// `bun run bench [NAME...]`: measures our code and a baseline in turn, in one run, and says which targets were met.
 import { readdirSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { step } from "./step.ts";
 
 const directory = join(projectDir, "test/bench");
 
-/** Every bench there is: the modules of test/bench that export one. */
+/** All benches: the modules of test/bench that export one. */
 async function benches(): Promise<Bench[]> {
   const modules = readdirSync(directory).filter(
     (name) => /^[a-z-]+\.ts$/.test(name) && !name.endsWith("-side.ts"),

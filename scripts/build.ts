@@ -7,7 +7,7 @@ import type { LoadableTool } from "../cmd/tools.ts";
 import { ensureNpm, projectDir } from "./ensure.ts";
 
 const dist = join(projectDir, "dist");
-/** The targets of `--all`, as Bun and we name them. */
+/** The targets of `--all`. Bun calls them "bun-linux-x64" and so on. */
 const targets = ["linux-x64", "linux-arm64", "linux-x64-musl", "linux-arm64-musl"] as const;
 
 /** The commit the sources are at, marked when they differ from it. */
@@ -19,12 +19,12 @@ function commit(): string {
   return `${head.stdout.toString().trim()}${changed ? "-changed" : ""}`;
 }
 
-/** Where `path` is made before it takes its place: others may be running, or making, the same file now. */
+/** Where `path` is written before it is renamed: another process may run the file, or build it, at the same time. */
 const besides = (path: string) => `${path}.${process.pid}`;
 
 /**
- * Compiles `entry` to `outfile`. An executable must not let the directory it is started in have a say:
- * everything Bun would load from there by itself is switched off.
+ * Compiles `entry` to `outfile`. The directory that an executable is started in must not change what it does:
+ * Bun loads no file from there.
  */
 function compile(entry: string, outfile: string, target: string, cross: boolean): void {
   const fresh = besides(outfile);
@@ -34,7 +34,7 @@ function compile(entry: string, outfile: string, target: string, cross: boolean)
       "build",
       entry,
       "--compile",
-      "--bytecode", // the executable starts in half the time
+      "--bytecode", // halves the time the executable needs to start
       "--format=esm", // bytecode as CommonJS breaks citty and consola
       ...(cross ? [`--target=bun-${target}`] : []),
       "--no-compile-autoload-dotenv",

@@ -12,7 +12,7 @@ const debianNeeds = [
   ...displayNeeds,
 ] as const;
 
-/** Runs all checks; every one runs, whatever became of those before it. */
+/** Runs all checks, also after one has failed. */
 export async function runCheck(): Promise<Tally> {
   ensureNpm();
   ensureDebian(debianNeeds);
@@ -29,8 +29,8 @@ export async function runCheck(): Promise<Tally> {
   const counts = testCounts(tests.output);
   tally.passed += counts.passed;
   tally.failed += counts.failed;
-  if (!tests.ok && counts.failed === 0) tally.failed += 1; // it died before it could count
-  if (counts.passed + counts.failed === 0) tally.failed += 1; // no test is no success
+  if (!tests.ok && counts.failed === 0) tally.failed += 1; // the tests ended before they printed their counts
+  if (counts.passed + counts.failed === 0) tally.failed += 1; // a run without tests is a failure
   return tally;
 }
 

@@ -1,4 +1,4 @@
-// `bun run ci`: everything, on a machine where nothing was prepared. Ends with the counts alone on a line.
+// `bun run ci`: all checks, on a machine where nothing is installed. The last line is the counts.
 import { runCheck } from "./check.ts";
 import { ensureNpm } from "./ensure.ts";
 import { step, type Tally } from "./step.ts";

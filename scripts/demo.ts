@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { ensureNpm, projectDir } from "./ensure.ts";
 
 const wish = { width: 640, height: 480, format: "YUYV", fps: 30, frames: 300 };
-/** The lent pictures come faster, so that the demonstration ends sooner. */
+/** The zero-copy part runs at a higher rate, so that the demonstration takes less time. */
 const LENT_FPS = 100;
 const dist = join(projectDir, "dist");
 const raw = join(dist, "demo.raw");
@@ -36,14 +36,14 @@ function start(tool: string, words: readonly string[]) {
   };
 }
 
-/** A TCP port of the loopback address that nobody uses now. */
+/** A free TCP port of the loopback address. */
 function freePort(): number {
   const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
   listener.stop(true);
   return listener.port;
 }
 
-/** Paints the pictures once more and compares them with the file, byte by byte. Throws at the first difference. */
+/** Paints the same pictures again and compares them with the file, byte by byte. Throws at the first difference. */
 async function compare(): Promise<void> {
   const { openTestSource } = await import("../src/capture/testsrc.ts");
   const { Canvas } = await import("../src/format/canvas.ts");
@@ -68,7 +68,7 @@ async function compare(): Promise<void> {
   await Bun.write(png, encodePng(new Canvas(painted, format, wish.width, wish.height)));
 }
 
-/** Carries the demonstration out. Throws when anything is not as it should be. */
+/** Runs the demonstration. Throws when a picture, a count or an exit status is wrong. */
 export async function runDemo(): Promise<void> {
   ensureNpm();
   const build = Bun.spawnSync([process.execPath, "run", "build"], {
@@ -78,7 +78,7 @@ export async function runDemo(): Promise<void> {
   if (build.exitCode !== 0) throw new Error(`bun run build: ${build.stderr.toString().trim()}`);
   const { width, height, format, fps, frames } = wish;
   const picture = ["-W", String(width), "-H", String(height), "-f", format];
-  const count = ["-n", String(frames), "--reconnect"]; // the receiver may take a moment
+  const count = ["-n", String(frames), "--reconnect"]; // the receiver may not listen yet
   const port = String(freePort());
   const received = start("receiver", ["-l", "127.0.0.1", "-p", port, "--verify", "-o", raw]);
   const sent = start("sender", [

@@ -1,5 +1,5 @@
-// What windows need of Debian, for the tests, the benchmarks and the checks: a screen in memory, SDL and a JPEG
-// decoder, the last two loaded by the tools at run time.
+// The Debian packages that windows need in tests, benchmarks and checks: a screen in memory, SDL and a JPEG
+// decoder. The tools load SDL and the decoder at run time.
 import type { DebianNeed } from "./ensure.ts";
 
 const triplet = process.arch === "x64" ? "x86_64-linux-gnu" : "aarch64-linux-gnu";

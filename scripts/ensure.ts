@@ -1,5 +1,5 @@
-// Makes a bare machine able to run the project's commands: npm packages from the lock file, Debian
-// packages through apt-get. Imports nothing from node_modules: it runs before they exist.
+// Installs what the project's commands need on a bare machine: npm packages from the lock file, Debian
+// packages with apt-get. Imports nothing from node_modules, which may not exist yet.
 
 import { existsSync, mkdirSync, statSync } from "node:fs";
 import { homedir } from "node:os";
@@ -8,7 +8,7 @@ import { join, resolve } from "node:path";
 /** The repository's top directory. */
 export const projectDir = resolve(import.meta.dir, "..");
 
-/** What is needed from Debian: the package, and the path or command it brings. */
+/** A needed Debian package, and the path or command it provides. */
 export interface DebianNeed {
   readonly package: string;
   readonly provides: string;
@@ -17,7 +17,7 @@ export interface DebianNeed {
 /** Exit status of "not available on this host". */
 const EXIT_UNAVAILABLE = 3;
 
-/** Tools of the administrator may be outside a user's PATH. */
+/** A user's PATH may lack the administrator's tools. */
 const searchPath = `${process.env.PATH ?? ""}:/usr/sbin:/sbin:/usr/bin:/bin`;
 
 /** The directory downloads are kept in, outside the repository; made when absent. */
@@ -63,7 +63,7 @@ export function ensureDebian(needs: readonly DebianNeed[]): void {
   if (still.length > 0) unavailable(`installed ${names}, but there is no ${still.join(", ")}`);
 }
 
-/** Runs apt-get quietly; the answer is the last line of what it complained about, or undefined. */
+/** Runs apt-get; answers the last line of its error output, or undefined when it succeeded. */
 export function aptGet(args: readonly string[], cwd = "/"): string | undefined {
   const command = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "-o", "APT::Sandbox::User=root"];
   const attempts = 5; // the lock of the package lists has no timeout of its own

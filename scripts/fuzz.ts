@@ -1,5 +1,6 @@
-// `bun run fuzz [--target NAME] [--seed N] [--cases N] [--seconds N]`: every target with at least 50,000 cases, in processes
-// that a defect may kill. A case that fails is told by its seed and the steps that suffice. Exit status 0, 1, or 2 for usage.
+// `bun run fuzz [--target NAME] [--seed N] [--cases N] [--seconds N]`: runs at least 50,000 cases of every target, in
+// processes of their own, which a defect may kill. A failed case is printed as its seed and the fewest steps that fail. Exit
+// status 0, 1, or 2 for usage.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,10 +15,10 @@ import type { Tally } from "./step.ts";
 export const CASES = 50_000;
 /** Cases of one process: small enough to keep all processors busy to the end. */
 const SHARE = 12_500;
-/** A process whose seed stands still for so long hangs in that case. */
+/** A process hangs when its seed does not change for so long. */
 const STUCK_MS = 20_000;
 const POLL_MS = 500;
-/** What may be left over after thousands of cases: code that was compiled late, the allocator's reserves. */
+/** Memory may grow so much over thousands of cases: code compiled late, the allocator's reserves. */
 const MAX_HEAP_GROWTH = 4 << 20;
 const MAX_RSS_GROWTH = 96 << 20;
 
@@ -25,7 +26,7 @@ export interface FuzzOptions {
   readonly target?: string | undefined;
   readonly seed: number;
   readonly cases: number;
-  /** Instead of a count of cases: how long each target is tried. */
+  /** Runs each target for so long, instead of a number of cases; 0 does not. */
   readonly seconds: number;
 }
 
@@ -35,7 +36,7 @@ interface Share {
   readonly cases: number;
 }
 
-/** Runs the targets and says how each went. */
+/** Runs the targets and prints the result of each. */
 export async function runFuzz(options: FuzzOptions): Promise<Tally> {
   ensureNpm();
   const chosen = targets.filter(({ name }) => (options.target ?? name) === name);
@@ -72,7 +73,7 @@ function sharesOf(target: Target, { seed, cases, seconds }: FuzzOptions): Share[
   return shares;
 }
 
-/** Sums up what the processes of a target said; whether all of it is well. */
+/** Prints the sum of a target's reports; true when there is no failure in them. */
 function show({ name, title }: Target, reports: readonly (Report | string)[]): boolean {
   const failures = reports.filter((report) => typeof report === "string");
   const done = reports.filter((report) => typeof report !== "string");
@@ -100,7 +101,7 @@ const worker = (target: Target, ...words: readonly (string | number)[]) =>
     stderr: "pipe",
   });
 
-/** Runs cases in a process of their own: its report, or how it failed. */
+/** Runs cases in a process of their own; answers its report, or the text of the failure. */
 async function runShare(
   { target, first, cases }: Share,
   seconds: number,
@@ -115,7 +116,7 @@ async function runShare(
     child.exited,
   ]);
   if (status === 0 && out !== "") return JSON.parse(out) as Report;
-  if (status === 1 && child.signalCode === null) return err.trim(); // told by itself, shrunk
+  if (status === 1 && child.signalCode === null) return err.trim(); // the worker has shrunk and printed the failure
   const seed = readFileSync(path).readUInt32LE(0);
   const how = stuck() ? "it hangs" : `the process died: ${child.signalCode ?? `exit ${status}`}`;
   const fails = (keep: readonly number[]) => diesOf(target, seed, keep, path);
@@ -123,7 +124,7 @@ async function runShare(
   return tell(target, seed, keep, error ?? how);
 }
 
-/** Kills a process that does not get on; whether that was done. */
+/** Kills a process that hangs; the answer says whether that has happened. */
 function watch(child: Bun.Subprocess, path: string): () => boolean {
   let seen = "";
   let sinceMs = performance.now();

@@ -1,5 +1,5 @@
-// `bun run lab [NAME...]`: runs the scenarios of the guest lab. Exit status 0 all hold, 1 some do not,
-// 2 unknown name, 3 the lab cannot be had on this host.
+// `bun run lab [NAME...]`: runs the scenarios of the guest lab. Exit status 0 all checks hold, 1 some do not,
+// 2 unknown name, 3 this host cannot run the lab.
 
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -81,7 +81,7 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 if (import.meta.main) {
-  // Leaving is enough: guests end with us, and their files are removed on the way out.
+  // To exit is enough: the guests end with this process, and its exit handler removes their files.
   for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(130));
   process.exitCode = await main(process.argv.slice(2)).catch((error: Error) => {
     process.stderr.write(`lab: ${error.message}\n`);

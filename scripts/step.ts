@@ -1,13 +1,13 @@
 // Steps of a longer run: each is one command with a name, a time limit and an outcome in one line.
 import { projectDir } from "./ensure.ts";
 
-/** How many things were tried and how they went. */
+/** How many checks passed and failed. */
 export interface Tally {
   passed: number;
   failed: number;
 }
 
-/** Runs `command` (its output goes where ours goes) and says how it went. True when it ended with 0. */
+/** Runs `command` with our stdout, then prints its outcome. True when its exit status was 0. */
 export async function step(
   name: string,
   command: readonly string[],
@@ -16,7 +16,7 @@ export async function step(
   return (await stepWithOutput(name, command, limitMs)).ok;
 }
 
-/** Like `step`; also gives back what the command printed. */
+/** Like `step`; also answers what the command printed. */
 export async function stepWithOutput(
   name: string,
   command: readonly string[],
@@ -52,7 +52,7 @@ async function show(stream: ReadableStream<Uint8Array>): Promise<string> {
   return text;
 }
 
-/** The path of a program that an npm package brought. */
+/** The path of a program of an npm package. */
 export const npmProgram = (name: string) => `${projectDir}/node_modules/.bin/${name}`;
 
 /** The counts in the closing lines of `bun test`. */

@@ -1,19 +1,19 @@
-// What a bench is, and what benches share.
+// The interface of a bench, and what benches share.
 
 export interface Bench {
   readonly name: string;
   readonly title: string;
-  /** Measures and prints; whether every bar was met. */
+  /** Measures and prints; true when every target was met. */
   run(args: readonly string[]): Promise<boolean>;
 }
 
-/** The value in the middle. */
+/** The median. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }
 
-/** A loopback TCP port that nobody uses now. */
+/** A free TCP port of the loopback address. */
 export function freePort(): number {
   const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
   listener.stop(true);

@@ -1,5 +1,5 @@
-// One side of our half of `bun run bench copy`: the stream code of sender and receiver as the tools run it, with
-// a source that costs nothing. usage: bun copy-side.ts send|receive PORT WIDTH HEIGHT FRAMES
+// Our sender or receiver in `bun run bench copy`: the stream code as the tools run it, with
+// a source that needs no processor time. usage: bun copy-side.ts send|receive PORT WIDTH HEIGHT FRAMES
 import { PacedSource } from "../../src/capture/paced.ts";
 import { setUpLog } from "../../src/cli/log.ts";
 import { fourcc } from "../../src/format/formats.ts";

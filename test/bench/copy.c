@@ -1,4 +1,4 @@
-// The baseline of `bun run bench copy`: what a plain C sender and receiver do. Two send calls per frame from a
+// The baseline of `bun run bench copy`: a plain C sender and receiver. Two send calls per frame from a
 // memfd, received in place into memfds. usage: copy send|receive PORT FRAME_BYTES FRAMES
 #define _GNU_SOURCE
 #include <arpa/inet.h>

@@ -1,25 +1,25 @@
-// `bun run bench video`, decoding: through our back-end against v4l2-ctl on the same decoder, alternating, in one guest.
+// `bun run bench video`, decoding: our back-end against v4l2-ctl on the same decoder, in turn, in one guest.
 import type { Job } from "../lab/agent.ts";
 import { Lab } from "../lab/lab.ts";
 import { type Clip, type Played, type Player, Vicodec } from "../lab/vicodec.ts";
 import { SETTLED } from "../support/clip-player.ts";
 import { type Bench, median, table } from "./bench.ts";
 
-/** Pictures, and how much of v4l2-ctl's rate must be left. 1088: the decoder's pictures are whole blocks of 16. */
+/** Pictures, and which part of v4l2-ctl's rate we must reach. 1088: the decoder's pictures are whole blocks of 16. */
 const sizes = [
   { width: 640, height: 480, frames: 300, bar: 0.9 },
   { width: 1920, height: 1088, frames: 50, bar: 0.95 },
 ] as const;
 const ROUNDS = 5;
-/** Compiling what is run often takes both programs that long; v4l2-ctl comes compiled. */
+/** So long our programs may need until the runtime has compiled their hot code; v4l2-ctl is compiled already. */
 const WARM_UP = 6;
 const HEAP_ROUNDS = 4;
 const YU12 = 4;
 const TICK_MS = 10;
-/** What code that was compiled late may take of the heap in all. */
+/** Heap that code compiled late may take. */
 const MAX_HEAP_GROWTH = 256 * 1024;
 
-/** What a clip took: seconds in all, and milliseconds of processor time. */
+/** The cost of a clip: seconds in all, and milliseconds of processor time. */
 interface Cost {
   readonly seconds: number;
   readonly userMs: number;
@@ -35,7 +35,7 @@ const size = {
   mode: "drain",
 } as const;
 
-/** What a clip costs v4l2-ctl, its start included. */
+/** The cost of a clip with v4l2-ctl, including its start. */
 async function directly(codec: Vicodec, name: string, clip: Clip): Promise<Cost> {
   const { stderr } = await codec.guest.run(
     `time sh -c '${codec.directly(name, clip)} >/dev/null 2>&1'`,
@@ -60,7 +60,7 @@ async function through(player: Player, { width, height, frames }: Clip): Promise
   return played;
 }
 
-/** What a program in the guest has cost so far. */
+/** Processor time that a program in the guest has used. */
 async function costOf(codec: Vicodec, job: { readonly id: string }): Promise<Cost> {
   const stat = await codec.guest.ok(`cat /proc/$(cat /run/jobs/${job.id})/stat`);
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
@@ -107,7 +107,7 @@ async function round(codec: Vicodec, server: Job, player: Player, clip: Clip): P
   };
 }
 
-/** Bytes more on the heap after HEAP_ROUNDS clips, of back-end and front-end in one process. */
+/** Growth of the heap over HEAP_ROUNDS clips, back-end and front-end in one process; bytes. */
 async function heapGrowth(codec: Vicodec, clip: Clip): Promise<number> {
   const player = codec.player("own process");
   for (let i = 0; i < WARM_UP; i++) await through(player, clip);

@@ -1,4 +1,4 @@
-// A relay that keeps what passes for a while, in both directions: the distance between two machines, where the kernel
+// A relay that delays what passes, in both directions: it stands for the distance between two machines where the kernel
 // has no netem. One connection, from a loopback port to another one.
 // usage: delay LISTEN_PORT TARGET_PORT MICROSECONDS
 #define _GNU_SOURCE
@@ -23,7 +23,7 @@ struct chunk {
 	char bytes[CHUNK];
 };
 
-/* What is on its way from one side to the other. */
+/* The bytes in flight from one side to the other. */
 struct way {
 	int from, to, ended, closed;
 	unsigned head, tail;
@@ -59,7 +59,7 @@ static void take(struct way *w, int64_t delay)
 	}
 }
 
-/* Passes on what is due; the time of what is due next, -1 for nothing, 0 when the other side takes no more. */
+/* Passes on what is due. Answers when more is due, -1 for never, 0 when the other side takes no more. */
 static int64_t give(struct way *w)
 {
 	while (w->head != w->tail) {

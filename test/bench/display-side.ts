@@ -1,4 +1,4 @@
-// Our half of `bun run bench display`: frames of YUYV in memory, shown in one of several ways.
+// Our part of `bun run bench display`: frames of YUYV in memory, shown in one of several ways.
 // usage: bun display-side.ts memory|socket|update|lock|surface WIDTH HEIGHT FRAMES
 import { FFIType } from "bun:ffi";
 import { copyMemory } from "../../ffi/copy.ts";
@@ -27,13 +27,13 @@ const pictures = Array.from({ length: 4 }, (_, i) => {
   return mapping.address;
 });
 
-/** Copies a frame as it comes out of a socket: in pieces, which the cache still has when they are looked at. */
+/** Copies a frame as a socket delivers it: in pieces, which are still in the cache when they are read. */
 function receive(to: number, from: number): void {
   for (let at = 0; at < bytes; at += PIECE)
     copyMemory(to + at, from + at, Math.min(PIECE, bytes - at));
 }
 
-/** Through the display module: frames that lie in memory, or that are received where it says. */
+/** Through the display module: frames in memory, or frames received into the module's memory. */
 function displayed(): (from: number, sequence: number) => void {
   const loop = owned.use(new Loop());
   const display = owned.use(

@@ -1,4 +1,4 @@
-// The baseline of `bun run bench display`: what a plain C program does with SDL's software renderer. Frames of YUYV
+// The baseline of `bun run bench display`: a plain C program with SDL's software renderer. Frames of YUYV
 // in memory, SDL_UpdateTexture, SDL_RenderCopy, SDL_RenderPresent. Its few prototypes are written out here, so that
 // it needs SDL's library but not its headers. usage: display WIDTH HEIGHT FRAMES
 #include <dlfcn.h>

@@ -1,5 +1,5 @@
-// `bun run bench display`: the ways to bring a frame to a window, against a plain C program, under a screen in
-// memory and with SDL's software renderer; and how old pictures are when they are on the screen.
+// `bun run bench display`: the ways to show a frame in a window, against a plain C program, on a screen in
+// memory with SDL's software renderer; and how old pictures are when they are shown.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,7 +13,7 @@ const sizes = [
   { width: 1920, height: 1080, frames: 400 },
 ] as const;
 const ROUNDS = 5;
-/** Ours. All but the first copy a frame once more, as out of a socket. */
+/** Our ways. All but the first copy a frame once, as receiving from a socket does. */
 const ways = {
   memory: "receiver_sdl, frames in memory (-e, zero copy)",
   socket: "receiver_sdl, frames out of a socket",
@@ -21,7 +21,7 @@ const ways = {
   lock: "locked texture",
   surface: "window surface",
 } as const;
-/** What the tools do. */
+/** The way the tools use. */
 const chosen: readonly string[] = ["memory", "socket"];
 const LATENCY = { fps: 30, frames: 300, p50Ms: 5 };
 
@@ -33,7 +33,7 @@ interface Result {
 async function measure(command: readonly string[], display: string): Promise<Result> {
   const child = Bun.spawn([...command], {
     // Where Mesa is installed SDL's software renderer shows its pixels through OpenGL, which is software too and
-    // five times slower. Our tools turn that off; so that the comparison is fair, the C program gets it as well.
+    // five times slower. Our tools turn that off. For a fair comparison it is turned off for the C program, too.
     env: {
       ...process.env,
       DISPLAY: display,

@@ -1,4 +1,4 @@
-// What one side of a bench measures of itself, printed as JSON when it is done.
+// The figures that one side of a bench measures and prints as JSON at its end.
 
 /** One side's figures, without its start. */
 export interface Side {
@@ -10,7 +10,7 @@ export interface Side {
 }
 
 export class Meter {
-  /** By then every code path has been compiled and every buffer made: counting starts there. */
+  /** Counting starts after so many frames, when all code is compiled and all buffers exist. */
   readonly #warmUp: number;
   #seen = 0;
   #startedMs = 0;
@@ -22,7 +22,7 @@ export class Meter {
     this.#warmUp = warmUp;
   }
 
-  /** A frame has passed. */
+  /** Called for each frame. */
   count(): void {
     this.#seen += 1;
     if (this.#seen !== this.#warmUp) return;
@@ -31,7 +31,7 @@ export class Meter {
     this.#startedMs = performance.now();
   }
 
-  /** The last one has. */
+  /** Called after the last frame. */
   report(): void {
     const seconds = (performance.now() - this.#startedMs) / 1000;
     const { user, system } = process.cpuUsage(this.#cpuBefore);

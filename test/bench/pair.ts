@@ -1,4 +1,4 @@
-// Two sides of a stream as processes, and what both measured.
+// Runs the two sides of a stream as processes and collects their figures.
 import type { Side } from "./meter.ts";
 
 export interface Pair {

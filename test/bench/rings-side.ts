@@ -1,4 +1,4 @@
-// The back-end of `bun run bench video`, rings: what vhost-user-video runs, for one front-end, with a look at the heap.
+// The back-end of `bun run bench video`, rings: as vhost-user-video runs it, for one front-end, with figures of the heap.
 // usage: bun rings-side.ts SOCKET COMMANDS
 import { setUpLog } from "../../src/cli/log.ts";
 import { Loop } from "../../src/loop.ts";
@@ -33,7 +33,7 @@ await loop.run(
         makeDevice: () => createVideoDevice({ backend: codec, maxStreams: 16 }),
         once: true,
         onFrontEnd(counts) {
-          // After a tenth every path has been compiled: counting starts there.
+          // Counting starts after a tenth, when all code is compiled.
           const timer = loop.every(20, () => {
             requests = counts.requests;
             if (requests < Number(commands) / 10) return;

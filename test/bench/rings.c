@@ -85,7 +85,7 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-// Runs `once` so often and tells how long it took; the first tenth is for warming up.
+// Runs `once` so often and records how long each took; the first tenth is not counted.
 static void measure(void (*once)(void), long count)
 {
 	double *took = calloc(count, sizeof(*took));
@@ -184,7 +184,7 @@ static void set_up(const char *path)
 	start_ring(fd, 1, EVENT_QUEUE, spare, spare);
 }
 
-// A command as Linux sends it: one indirect chain of two parts, and the wish to hear of its answer.
+// A command as Linux sends it: one indirect chain of two parts, with an interrupt for its answer.
 static void command(void)
 {
 	struct descriptor *head = (void *)(memory + DESCRIPTORS), *table = (void *)(memory + TABLE);

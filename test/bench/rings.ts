@@ -1,18 +1,18 @@
-// `bun run bench video`, rings: a command's way there and back against two threads of a C program that only wake each other.
+// `bun run bench video`, rings: the round trip of a command against two threads of a C program that only wake each other.
 import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Bench, median, table } from "./bench.ts";
 
 const ROUNDS = 7;
-/** Where the other side runs: waking a processor that sleeps takes many times what a switch on one does. */
+/** The processor of the other side: to wake a sleeping processor costs much more than a switch on one. */
 const placements = [
   { name: "one processor", other: 0, count: 60_000 },
   { name: "two processors", other: 1, count: 20_000 },
 ] as const;
 type Placement = (typeof placements)[number];
 const HEAP_COMMANDS = 200_000;
-/** A command may take so many times what the threads take. */
+/** A command may take so many times as long as the threads. */
 const BAR = 3;
 
 interface Trip {
@@ -83,7 +83,7 @@ async function throughTool(
   const tool = join(import.meta.dir, "../../dist/vhost-user-video");
   const daemon = Bun.spawn([tool, "-b", "null", "-s", socket, "--once"], options);
   await says(daemon.stderr, "listening");
-  Bun.spawnSync(["taskset", "-pc", `${other}`, `${daemon.pid}`]); // its first thread, where it serves
+  Bun.spawnSync(["taskset", "-pc", `${other}`, `${daemon.pid}`]); // its first thread runs the rings
   const trip = await trips([program, `${count}`, "0", socket]);
   await daemon.exited;
   return trip;

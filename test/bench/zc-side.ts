@@ -1,5 +1,5 @@
 // One side of `bun run bench zc`: the zero-copy stream code of sender and receiver as the tools run it, with a source
-// that costs nothing. usage: bun zc-side.ts JSON
+// that needs no processor time. usage: bun zc-side.ts JSON
 import { PacedSource } from "../../src/capture/paced.ts";
 import { setUpLog } from "../../src/cli/log.ts";
 import { fourcc } from "../../src/format/formats.ts";
@@ -15,7 +15,7 @@ import { lendFrames } from "../../src/stream/zero-copy/lend.ts";
 import { ReadingView } from "../../src/stream/zero-copy/view-target.ts";
 import { Meter } from "./meter.ts";
 
-/** What a side is to do. */
+/** The task of a side. */
 export interface ZcSide {
   readonly side: "send" | "receive";
   readonly share: "fd" | "dax";
@@ -38,7 +38,7 @@ const signal = new AbortController().signal;
 const quiet = { stats: 0, json: false };
 setUpLog(wish.side, "error");
 using loop = new Loop();
-// At a camera's rate it takes half a minute until the runtime has compiled what a frame needs.
+// At a camera's rate the runtime needs half a minute to compile the code of a frame.
 const meter = new Meter(wish.frames, wish.fps > 0 ? wish.frames / 2 : undefined);
 
 function openSource(): SharedSource {

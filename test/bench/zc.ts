@@ -1,5 +1,5 @@
 // `bun run bench zc`: lending frames against sending them (the copy flow) and against lending one at a time, as a
-// lock-step sender does; on this host and at a distance. The receivers touch no byte of a picture.
+// lock-step sender does; on this host and over a delayed connection. The receivers read no byte of a picture.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,7 +22,7 @@ const DELAY_ROUNDS = 3;
 /** Round trips between the two programs, milliseconds. */
 const delaysMs = [0, 1, 5, 20] as const;
 const HEAP_FRAMES = 300_000;
-/** Long enough for the compiler to have done its work: a camera runs for hours. */
+/** Long enough for the runtime to compile all code, because a camera runs for hours. */
 const RATE = { fps: 60, frames: 2400, percent: 1.5 };
 
 interface Wish {
@@ -43,7 +43,7 @@ interface Place {
 const zcSide = join(import.meta.dir, "zc-side.ts");
 const copySide = join(import.meta.dir, "copy-side.ts");
 
-/** Lends frames by one of the back-ends. A path of `port` to the receiver may lead through the relay. */
+/** Lends frames by one of the back-ends. `port` may be the relay's. */
 function lend(
   share: "fd" | "dax",
   { work, region }: Place,
@@ -106,7 +106,7 @@ const rate = ({ receive }: Pair) => receive.frames / receive.seconds;
 const us = (side: Side) => (side.cpuSeconds / side.frames) * 1e6;
 const both = ({ send, receive }: Pair) => us(send) + us(receive);
 
-/** Frames per second and CPU per frame by size, all ways in turn. */
+/** Frames per second and processor time per frame by size, all ways in turn. */
 async function measureSizes(place: Place): Promise<boolean> {
   const ways = ["copy flow", "fd, one at a time", "fd", "dax, one at a time", "dax"] as const;
   const cost = new Map<string, number>();
@@ -187,7 +187,7 @@ async function measureDelays(place: Place): Promise<boolean> {
   return gainAt5 >= 5;
 }
 
-/** What a camera's rate costs, and what the heap does. */
+/** Processor time at a camera's rate, and growth of the heap. */
 async function measureIdle(place: Place): Promise<boolean> {
   const { fps, frames, percent } = RATE;
   let met = true;

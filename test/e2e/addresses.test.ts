@@ -1,4 +1,4 @@
-// Where tools listen and connect to: IPv4, IPv6, names, Unix sockets, vsock; who is let in; what is in the way.
+// Where tools listen and connect to: IPv4, IPv6, names, Unix sockets, vsock; which senders are accepted; what prevents listening.
 import { expect, test } from "bun:test";
 import { existsSync, lstatSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
@@ -34,7 +34,7 @@ test("pictures pass over IPv4, every address of the host, a host name and a Unix
     passes(["-l", "localhost", "-p", three], ["-a", "localhost", "-p", three]),
     passes(["-l", unix], ["-a", unix]),
   ]);
-  expect(existsSync(temp.file("s"))).toBe(false); // the socket goes with its receiver
+  expect(existsSync(temp.file("s"))).toBe(false); // the receiver removes its socket
 });
 
 test.skipIf(!hasIpv6)("pictures pass over IPv6, and :: takes both kinds of senders", async () => {
@@ -54,7 +54,7 @@ test.skipIf(!hasVsock)("pictures pass over vsock, where the host has vsock_loopb
   await passes(["-l", "vsock:any", "-p", port], ["-a", "vsock:1", "-p", port]);
 });
 
-test("--allow lets in who is listed and refuses the rest, who may try in vain and harm nobody", async () => {
+test("--allow accepts the listed senders and refuses all others, which disturb no stream", async () => {
   const refusing = await listening(["--allow", "10.0.0.0/8", "--allow", "::1"]);
   await using _ = refusing;
   const refused = await run("sender", [...endless, "-a", "127.0.0.1", "-p", refusing.port]);
@@ -104,7 +104,7 @@ test("a port can be listened on again at once", async () => {
   await passes(["-p", port], ["-a", "127.0.0.1", "-p", port]);
 });
 
-test("a Unix socket that nobody serves is replaced; a live one, and what is no socket, never", async () => {
+test("a stale Unix socket is replaced; a live one, or a file that is no socket, never", async () => {
   using temp = new TempDir();
   const path = temp.file("s");
   const listen = ["-l", `unix:${path}`];
@@ -121,7 +121,7 @@ test("a Unix socket that nobody serves is replaced; a live one, and what is no s
   expect({ status: second.status, lines: second.lines.length }).toEqual({ status: 3, lines: 1 });
   expect(second.stderr).toContain("another program listens there");
   const sent = await run("sender", [...small, "-a", `unix:${path}`]);
-  expect(sent.status).toBe(0); // the first one never noticed
+  expect(sent.status).toBe(0); // the first one was not disturbed
   expect((await live.ended()).status).toBe(0);
   expect(existsSync(path)).toBe(false);
   writeFileSync(path, "a letter");
@@ -144,8 +144,8 @@ test("a refused connection, a missing socket and an unknown name are said with w
   expect(nowhere.lines.at(-1)).toContain("make the folder first");
 });
 
-test("--connect-timeout ends an attempt that nobody answers", async () => {
-  // A listener whose backlog is full drops what comes next: a black hole on the loopback.
+test("--connect-timeout ends an attempt that gets no answer", async () => {
+  // A listener with a full backlog drops further connections, so that connect gets no answer.
   const at = inetAddress("127.0.0.1", Number(freePort()));
   using hole = listenOn(at, 0);
   using owned = new DisposableStack();
@@ -167,7 +167,7 @@ test("--connect-timeout ends an attempt that nobody answers", async () => {
   expect(lines.at(-1)).toContain("--connect-timeout");
 });
 
-test("a receiver listens on loopback only when told so", async () => {
+test("a receiver with -l 127.0.0.1 listens on no other address", async () => {
   await using receiver = await listening([]);
   const socket = connect({ host: "127.0.0.2", port: Number(receiver.port) });
   const { promise, resolve } = Promise.withResolvers<string>();

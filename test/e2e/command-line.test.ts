@@ -1,4 +1,4 @@
-// The command line of the built executables: every option's row, help, version, names, what surrounds them.
+// The command line of the built executables: every option's row, help, version, names, environment.
 import { expect, test } from "bun:test";
 import { copyFileSync, existsSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -159,7 +159,7 @@ test("a .env, a bunfig.toml with a preload and a package.json around change noth
 
 test("one tool built alone is an executable of its own that does the same", async () => {
   using temp = new TempDir();
-  // A copy of the project, so that dist is nobody's surprise.
+  // In a copy of the project, because other tests use dist.
   const copy = Bun.spawnSync(
     ["cp", "-r", "cmd", "src", "ffi", "scripts", "package.json", "bun.lock", temp.path],
     { cwd: projectDir },

@@ -57,7 +57,7 @@ test("a device one may not open is one line that says how to be allowed", async 
   await built();
   using temp = new TempDir();
   chmodSync(temp.path, 0o755);
-  copyFileSync(join(dist, "framepass"), temp.file("sender")); // where anybody may run it
+  copyFileSync(join(dist, "framepass"), temp.file("sender")); // where every user may run it
   writeFileSync(temp.file("film"), "x");
   chmodSync(temp.file("film"), 0);
   const under = asRoot ? ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] : [];
@@ -68,7 +68,7 @@ test("a device one may not open is one line that says how to be allowed", async 
   expect(film.lines[0]).toContain("EACCES (permission denied); name a recording that can be read");
   if (!asRoot) return; // a device node takes root to make
   Bun.spawnSync(["mknod", "-m", "000", temp.file("video"), "c", "81", "0"]);
-  if (!existsSync(temp.file("video"))) return; // nor may root in a container without the right
+  if (!existsSync(temp.file("video"))) return; // root without CAP_MKNOD may not either
   const video = await run("", ["-d", temp.file("video"), ...nowhere], as);
   expect({ status: video.status, lines: video.lines.length }).toEqual({ status: 3, lines: 1 });
   expect(video.lines[0]).toMatch(/E(ACCES|PERM) .*; add yourself to the group video/);
@@ -115,7 +115,7 @@ test("an output that cannot be opened is one line and exit status 3", async () =
   }
 });
 
-/** A file system of `size` bytes; undefined where this user may not mount one. */
+/** A file system of `size` bytes; undefined when this user must not mount one. */
 function tinyDisk(path: string, size: number): Disposable | undefined {
   mkdirSync(path);
   const mount = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", `size=${size}`, "framepass", path]);
@@ -142,7 +142,7 @@ test.skipIf(!asRoot)(
       receiver.port,
     ]);
     expect(sent.status).toBe(1);
-    const { status, lines } = await receiver.ended(); // --keep or not: the disk stays full
+    const { status, lines } = await receiver.ended(); // also with --keep: the disk stays full
     expect(status).toBe(1);
     const [, missing, whole] =
       /write .*: ENOSPC .*; (\d+) of the 153600 bytes of frame 7 are missing, (\d+) whole frames are there/.exec(

@@ -1,4 +1,4 @@
-// Peers that break the protocol, at every point of it: each gets one line that names field, value and limit.
+// Peers that break the protocol, at every point: the tool prints one line that names field, value and limit.
 import { expect, test } from "bun:test";
 import { createServer } from "node:net";
 import { setUpLog } from "../../src/cli/log.ts";
@@ -18,7 +18,7 @@ const SIZE = 64 * 48;
 const payload = new Uint8Array(SIZE).fill(7);
 const join = (...parts: Uint8Array[]) => new Uint8Array(Buffer.concat(parts));
 
-/** What a bad peer sends before it closes, and what is said of it. */
+/** What a bad peer sends before it closes, and the text that the tool prints. */
 const bad: { what: string; bytes: Uint8Array; says: string }[] = [
   {
     what: "a wrong magic",

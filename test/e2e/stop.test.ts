@@ -1,4 +1,4 @@
-// SIGINT and SIGTERM at every moment: exit status 130, the summary, nothing left behind, at once.
+// SIGINT and SIGTERM at every moment: exit status 130, the summary, nothing left behind, without delay.
 import { expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { Fd, O_NONBLOCK, O_RDWR } from "../../ffi/fd.ts";
@@ -10,7 +10,7 @@ import { freePort, listening, TempDir, Tool, toLoopback } from "../support/tool.
 /** The program's own limit is 300 ms; the rest is for a machine that is busy with other tests. */
 const LIMIT_MS = 300 + 500;
 
-/** Sends both signals at such a moment, each to a tool of its own. */
+/** Sends each signal to a tool of its own at the same moment of its life. */
 async function stopsAt(moment: string, arrive: () => Promise<{ tool: Tool } & AsyncDisposable>) {
   for (const name of ["SIGINT", "SIGTERM"] as const) {
     await using there = await arrive();
@@ -25,7 +25,7 @@ async function stopsAt(moment: string, arrive: () => Promise<{ tool: Tool } & As
   }
 }
 
-/** A tool and what else goes with it. */
+/** A tool, and what is disposed with it. */
 function moment(tool: Tool, ...others: Disposable[]): { tool: Tool } & AsyncDisposable {
   return {
     tool,
@@ -120,7 +120,7 @@ test("a sender whose receiver takes nothing", async () => {
   });
 });
 
-test("a sender between two tries, and one whose connection nobody answers", async () => {
+test("a sender between two tries, and one whose connection gets no answer", async () => {
   await stopsAt("while it waits to try again", async () => {
     const tool = await Tool.start("sender", [...toLoopback(freePort()), "--reconnect"]);
     await tool.says("trying again in 200 ms");

@@ -1,4 +1,4 @@
-// Frames from one executable to the other, and to files, pipes and records: what arrives is what was painted.
+// Frames from one executable to the other, and to files, pipes and records: what arrives must equal what was painted.
 import { expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { Fd, O_NONBLOCK, O_RDONLY, O_WRONLY } from "../../ffi/fd.ts";
@@ -21,7 +21,7 @@ const to = (port: string) => ["-a", "127.0.0.1", "-p", port];
 const join = (...parts: Uint8Array[]) => new Uint8Array(Buffer.concat(parts));
 const small: Wish = { width: 64, height: 48, format: "YU12" };
 
-/** Sends `count` pictures into a file and gives back the receiver's stderr. */
+/** Sends `count` pictures into a file and answers the receiver's stderr. */
 async function intoFile(wish: Wish, count: number, file: string, words: string[] = []) {
   await using receiver = await listening(["-o", file, "--verify", ...words]);
   const sent = await run("sender", [...wishWords(wish), "-n", String(count), ...to(receiver.port)]);
@@ -73,7 +73,7 @@ test("a .y4m file has a header with size and real rate, and each picture behind 
     const picture = bytes.subarray(at + 6, at + 6 + size);
     expect(same(picture, expected.subarray(n * size, (n + 1) * size))).toBe(true);
   }
-  // The recording is a source as well, again and again.
+  // The recording can be sent as well, repeatedly.
   const again = temp.file("again");
   await using second = await listening(["-o", again]);
   const sent = await run("sender", ["-d", file, "-r", "0", "-n", "25", ...to(second.port)]);
@@ -192,7 +192,7 @@ test("the records of both sides are JSON, one a line, and add up", async () => {
 
 test("--stats 0 says nothing but the summary; an interval says one line a time while frames come", async () => {
   await using receiver = await listening(["--stats", "0.1"]);
-  await Bun.sleep(250); // nothing to tell while nobody is connected
+  await Bun.sleep(250); // no statistics without a connection
   expect(receiver.stderr).not.toContain(" fps");
   const words = [...toLoopback(receiver.port), "--stats", "0", "-r", "50", "-n", "30"];
   const sent = await run("sender", words);

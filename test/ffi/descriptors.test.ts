@@ -31,7 +31,7 @@ test("descriptors arrive with their message, close-on-exec, and are what was sen
     expect(fds.length).toBe(2);
     const flags = readFileSync(`/proc/self/fdinfo/${fds[0]?.number}`, "utf8");
     expect(Number.parseInt(/flags:\s*(\d+)/.exec(flags)?.[1] ?? "", 8) & 0o2000000).not.toBe(0);
-    // Raising what was sent is seen through what arrived: the same open file, in the same order.
+    // An event raised on a sent descriptor shows on the received one: the same open files, in the same order.
     second.raise();
     const counts = fds.map(
       (fd) =>
@@ -43,7 +43,7 @@ test("descriptors arrive with their message, close-on-exec, and are what was sen
   expect(openCount()).toBe(before);
 });
 
-test("a message without descriptors, an empty socket and a closed peer are told apart", () => {
+test("a message without descriptors, an empty socket and a closed peer are different results", () => {
   const [a, b] = socketPair();
   using _b = b;
   const bytes = buffer("x");

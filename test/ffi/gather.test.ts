@@ -12,7 +12,7 @@ function pattern(length: number, seed: number): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** Sends the whole list while reading the other end; what arrived, and how often the socket was full. */
+/** Sends the whole list while reading the other end; answers what arrived and how often the socket was full. */
 function pump(gather: Gather, from: Fd, to: Fd): { arrived: Buffer; full: number } {
   const chunk = new Uint8Array(new ArrayBuffer(5_000));
   const parts: Uint8Array[] = [];

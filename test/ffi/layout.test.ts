@@ -1,4 +1,4 @@
-// Every table of a kernel struct and every ioctl code against what the C compiler says of the header.
+// Every table of a kernel struct and every ioctl code, compared with what the C compiler makes of the header.
 import { afterAll, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

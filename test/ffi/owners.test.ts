@@ -68,7 +68,7 @@ test("an error names the call, the object, the errno and the reason", () => {
   );
 });
 
-test("epoll tells the key and the events, and nothing of what was removed", () => {
+test("epoll reports the key and the events, and nothing about a removed descriptor", () => {
   using epoll = new Epoll();
   using signal = new Signal();
   epoll.add(signal.fd, EPOLLIN, 42);

@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { LineSocket } from "./line-socket.ts";
 
-/** What a script in the guest came to. */
+/** How a script in the guest ended. */
 export interface Result {
   readonly status: number;
   readonly stdout: string;
@@ -24,7 +24,7 @@ export interface Job {
   kill(signal: "TERM" | "INT" | "KILL" | "STOP" | "CONT"): void;
 }
 
-/** Runs scripts in one guest, as many at a time as wanted. */
+/** Runs scripts in one guest, any number at a time. */
 export class Agent {
   readonly #socket: LineSocket;
   readonly #dir: string;
@@ -36,7 +36,7 @@ export class Agent {
   constructor(path: string, dir: string) {
     this.#dir = dir;
     this.#socket = new LineSocket(path, (line) => this.#take(line));
-    this.#ready.promise.catch(() => undefined); // told through ready()
+    this.#ready.promise.catch(() => undefined); // ready() reports it
   }
 
   /** Settles when the guest's user land is up. */
@@ -44,7 +44,7 @@ export class Agent {
     return this.#ready.promise;
   }
 
-  /** The guest begins anew: what runs in it is lost, and it will be ready again. */
+  /** Called when the guest is reset: running scripts are lost, and `ready` waits for the next start. */
   restart(): void {
     for (const pending of this.#pending.values()) pending.reject(new Error("the guest was reset"));
     this.#pending.clear();
@@ -71,7 +71,7 @@ export class Agent {
     const result = pending.promise
       .finally(() => clearTimeout(timer))
       .then((status) => ({ status, ...output() }));
-    result.catch(() => undefined); // a background job nobody waits for must not end the process
+    result.catch(() => undefined); // a job without a waiter must not end the process
     return { id, result, output, kill: (signal) => this.#socket.send(`kill ${id} ${signal}`) };
   }
 

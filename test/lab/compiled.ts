@@ -1,9 +1,9 @@
-// Programs of test/lab/programs as executables, which a guest can run.
+// Compiles the programs of test/lab/programs for guests.
 import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { cacheDir, projectDir } from "../../scripts/ensure.ts";
 
-/** Builds the program of that name unless no source is newer; answers the executable's path. */
+/** Builds the program of that name when a source is newer than it; answers the executable's path. */
 export function buildProgram(name: string): string {
   const directory = join(cacheDir(), "lab", "programs");
   mkdirSync(directory, { recursive: true });

@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs"
 import { join } from "node:path";
 import { aptGet, cacheDir } from "../../scripts/ensure.ts";
 
-/** Runs a host command to its end and answers its output; failure is an error of one line. */
+/** Runs a host command and answers its output. Throws one line when it fails. */
 export async function hostCommand(
   command: readonly string[],
   options: { readonly cwd?: string; readonly timeoutMs?: number } = {},
@@ -34,7 +34,7 @@ const beingMade = new Map<string, Promise<string>>();
 
 /**
  * A directory in the cache, made once: `fill` writes into a temporary directory that takes the
- * final name when complete, so two labs at the same time never see half of one.
+ * final name when it is complete, so that two labs at the same time never see an incomplete one.
  */
 export function cachedDir(name: string, fill: (dir: string) => Promise<void>): Promise<string> {
   const making = beingMade.get(name) ?? makeDir(join(cacheDir(), "lab", name), fill);
@@ -52,12 +52,12 @@ async function makeDir(final: string, fill: (dir: string) => Promise<void>): Pro
     renameSync(partial, final);
   } catch (error) {
     rmSync(partial, { recursive: true, force: true });
-    if (!existsSync(final)) throw error; // else another lab was faster
+    if (!existsSync(final)) throw error; // otherwise another lab has made it meanwhile
   }
   return final;
 }
 
-/** A short name for a content: the key of a cached thing. */
+/** A short hash of some contents: the key of a directory in the cache. */
 export function contentKey(...parts: readonly (string | Uint8Array)[]): string {
   const hash = createHash("sha256");
   for (const part of parts) hash.update(part).update("\0");

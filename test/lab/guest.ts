@@ -1,4 +1,4 @@
-// A guest: a real kernel under QEMU without KVM, with an agent that runs scripts in it. It is owned:
+// A guest: a real kernel under QEMU without KVM, with an agent that runs scripts in it. Its owner disposes it:
 // `await using guest = await bootGuest(...)` ends QEMU and removes its files when the block is left.
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -16,7 +16,7 @@ export interface GuestOptions {
   readonly name?: string;
   /** Modules to load, in order: a name or the path of a .ko, then parameters ("vivid n_devs=2"). */
   readonly modules?: readonly string[];
-  /** Modules that are only put there, with what they need: `insmod /modules/NAME.ko` is the script's. */
+  /** Modules to have in /modules, with those they need; a script loads them by insmod. */
   readonly spareModules?: readonly string[];
   /** Debian packages to have in the guest, with all they depend on. */
   readonly packages?: readonly string[];
@@ -29,9 +29,9 @@ export interface GuestOptions {
   readonly memoryMib?: number;
   /** The processor, as `-cpu` names it: everything QEMU can emulate, when not given. */
   readonly cpu?: string;
-  /** The QEMU program; another version takes the same arguments. */
+  /** The QEMU program, for another version than the host's. */
   readonly qemu?: string;
-  /** After this time QEMU is ended, whatever it does. */
+  /** QEMU is killed after this time. */
   readonly lifeMs?: number;
   /** Copies the executable into the guest's own memory instead of running it from the share. */
   readonly copyExecutable?: boolean;
@@ -39,7 +39,7 @@ export interface GuestOptions {
   readonly number?: number;
 }
 
-/** Emulated also where the host has KVM, so that all hosts show the same. */
+/** Emulated even where the host has KVM, so that the result does not depend on the host. */
 const machine = "-accel tcg,thread=multi -smp 1 -no-reboot -nodefaults -display none";
 const commandLine = "console=ttyS0 quiet loglevel=5 panic=-1 mitigations=off random.trust_cpu=on";
 const bootTimeoutMs = 60_000;
@@ -49,7 +49,7 @@ export class Guest {
   readonly name: string;
   /** The host's directory that is /share in the guest, where its scripts start. */
   readonly share: string;
-  /** From the start of QEMU to the agent's first word. */
+  /** From the start of QEMU until scripts can be run. */
   bootMs = 0;
   readonly #scratch: Scratch;
   readonly #agent: Agent;
@@ -87,7 +87,7 @@ export class Guest {
     this.bootMs = Math.round(performance.now() - from);
   }
 
-  /** Resets the machine in whatever it is doing; settles when its next user land is up. */
+  /** Resets the machine at any moment; settles when its next user land is up. */
   async reset(): Promise<void> {
     await this.qmp("set-action", { reboot: "reset" });
     this.#agent.restart();
@@ -108,12 +108,12 @@ export class Guest {
     throw new Error(`${this.name}: status ${status} of ${script.trim().split("\n")[0]}: ${said}`);
   }
 
-  /** Starts a shell script and lets it run; any number of them run at a time. */
+  /** Starts a shell script and does not wait for its end; any number may run at a time. */
   start(script: string, options: { readonly timeoutMs?: number } = {}): Job {
     return this.#agent.start(script, options.timeoutMs ?? 30_000);
   }
 
-  /** Waits until a shell condition holds, which is asked every 50 ms in the guest. */
+  /** Waits until a shell condition holds; the guest tests it every 50 ms. */
   async until(condition: string, timeoutMs = 10_000): Promise<void> {
     await this.ok(`until { ${condition}\n} >/dev/null 2>&1; do sleep 0.05; done`, { timeoutMs });
   }
@@ -134,7 +134,7 @@ export class Guest {
     return existsSync(path) ? readFileSync(path, "utf8") : "";
   }
 
-  /** Why QEMU is gone: our own reason, its complaint, or the kernel's. */
+  /** Why QEMU has ended: our reason, its error message, or the kernel's panic. */
   #lastWords(): string {
     const complaint = readFileSync(join(this.#scratch.path, "qemu.log"), "utf8").trim();
     const panic = /Kernel panic.*/.exec(this.console())?.[0];
@@ -212,7 +212,7 @@ async function qemuCommand(
   const shared = (id: string, path: string, more = "") =>
     `local,path=${path},mount_tag=${id},security_model=none,multidevs=remap${more}`;
   return [
-    // A lab that is killed takes its guests along.
+    // Guests end when the lab is killed.
     ...["setpriv", "--pdeathsig", "KILL", "--", options.qemu ?? "qemu-system-x86_64"],
     ...machine.split(" "),
     ...["-cpu", options.cpu ?? "max"],

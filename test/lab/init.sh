@@ -1,6 +1,6 @@
 #!/bin/sh
-# The guest's first process: mounts, network, modules, then an agent that runs the scripts it is told
-# to over the virtio-serial port. Scripts and their output travel over /run/lab, files over /share.
+# The guest's first process: mounts, network, modules, then an agent that runs the scripts it is sent
+# over the virtio-serial port. Scripts and their output travel over /run/lab, files over /share.
 export PATH=/bin:/usr/bin:/dist HOME=/root TERM=dumb LANG=C.UTF-8
 mkdir -p /proc /sys /dev
 mount -t proc proc /proc

@@ -1,5 +1,5 @@
 // The guest's user land as a cpio archive: busybox, v4l2-ctl and asked-for packages with all their
-// libraries, and the kernel modules. Kept in the cache under a key made of everything that goes in.
+// libraries, and the kernel modules. Kept in the cache under a hash of its contents.
 
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, symlinkSync } from "node:fs";
 import { rm } from "node:fs/promises";
@@ -7,7 +7,7 @@ import { basename, dirname, join } from "node:path";
 import { cachedDir, contentKey, hostCommand, unpackPackages, withDependencies } from "./debian.ts";
 import { type Kernel, moduleFiles } from "./kernel.ts";
 
-/** In every guest: the shell, and the camera tool with the C and C++ libraries it brings along. */
+/** In every guest: the shell, and the camera tool with the C and C++ libraries it needs. */
 const basePackages = ["busybox-static", "v4l-utils"];
 
 /** Loaded before anything else: the share, and the network card. */
@@ -112,7 +112,7 @@ function guestName(path: string): string {
   return basename(path).replace(/\.xz$/, "");
 }
 
-/** Unpacked here, because the guest's processor is far slower than ours. */
+/** Unpacked on the host, which is much faster than the emulated guest. */
 async function unpackModule(from: string, to: string): Promise<void> {
   if (!from.endsWith(".xz")) cpSync(from, to);
   else await Bun.write(to, await hostBytes(["xz", "-dc", from]));

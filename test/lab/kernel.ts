@@ -39,7 +39,7 @@ export function newest(versions: readonly string[]): string | undefined {
 }
 
 async function newestOffered(): Promise<string> {
-  aptGet(["update", "-qq"]); // without root the lists are taken as they are
+  aptGet(["update", "-qq"]); // without root this fails, and the lists stay as they are
   const lines = await hostCommand(["apt-cache", "search", "--names-only", "^linux-image-6.12"]);
   const found = newest([...lines.matchAll(imagePackage)].map((match) => match[1] ?? ""));
   if (found !== undefined) return found;

@@ -1,4 +1,4 @@
-// What a scenario works with: it boots guests, states checks, and whatever it leaves running is
+// The object that a scenario works with: it boots guests and counts checks, and what a scenario leaves running is
 // ended when its time is over.
 
 import { mkdirSync } from "node:fs";
@@ -55,7 +55,7 @@ export class Lab {
     return Promise.all([joined(1, first), joined(2, second)]);
   }
 
-  /** States something and says whether it holds: `body` throws, or answers false, when it does not. */
+  /** One check: `sentence` holds unless `body` throws or answers false. Prints the outcome. */
   async check(sentence: string, body: () => unknown): Promise<boolean> {
     const from = performance.now();
     let failure: string | undefined;
@@ -106,7 +106,7 @@ export async function runScenario(
   try {
     await Promise.race([scenario.run(lab), over.promise]);
   } catch (error) {
-    await lab.check("the scenario comes to its end", () => Promise.reject(error));
+    await lab.check("the scenario ends without an error", () => Promise.reject(error));
   } finally {
     clearTimeout(timer);
   }

@@ -1,9 +1,9 @@
-// One end of a Unix socket that QEMU connects to and that is spoken to in lines: the guest's agent
-// and QEMU's own monitor. We listen and QEMU connects, so nobody has to poll for a socket to appear.
+// One end of a Unix socket that carries lines and that QEMU connects to: for the guest's agent
+// and QEMU's monitor. QEMU connects, so we need not wait until a socket appears.
 
 import type { Socket, UnixSocketListener } from "bun";
 
-/** Listens on a path, takes one peer, hands over its lines. */
+/** Listens on a path, accepts one peer, passes on its lines. */
 export class LineSocket {
   readonly #listener: UnixSocketListener<undefined>;
   readonly #onLine: (line: string) => void;
@@ -26,7 +26,7 @@ export class LineSocket {
     });
   }
 
-  /** Sends a line, as soon as the peer is there. */
+  /** Sends a line, once the peer has connected. */
   send(line: string): void {
     this.#waiting += `${line}\n`;
     this.#flush();

@@ -88,8 +88,8 @@ async function make(kernel: Kernel, dir: string): Promise<void> {
 }
 
 /**
- * The kernel's headers, unpacked: installing the package would install a kernel and take a minute
- * more. Their Makefile names an installed path, and their vmlinux asks for pahole: both are mended.
+ * The kernel's headers, unpacked. Installing the package would install a kernel as well and take a minute
+ * more. Their Makefile names an installed path, and with their vmlinux the build needs pahole: both are changed here.
  */
 async function fetchHeaders(kernel: Kernel): Promise<string> {
   const release = kernel.version.replace(/-amd64$/, "");

@@ -1,4 +1,4 @@
-// QEMU's monitor (QMP): one JSON object per line each way, answers told from events by their id.
+// QEMU's monitor (QMP): one JSON object per line each way, an answer has the id of its command, an event has none.
 
 import { LineSocket } from "./line-socket.ts";
 
@@ -16,7 +16,7 @@ export class Monitor {
 
   constructor(path: string) {
     this.#socket = new LineSocket(path, (line) => this.#take(line));
-    this.execute("qmp_capabilities").catch(() => undefined); // a QEMU that never came up says so itself
+    this.execute("qmp_capabilities").catch(() => undefined); // the guest reports a QEMU that did not start
   }
 
   /** Runs a QMP command. */

@@ -1,10 +1,10 @@
-// vivid's moving pattern: a frame that was not written anew cannot pass for the next one.
+// vivid's moving pattern: a stale frame does not pass as the next one.
 import { readFileSync } from "node:fs";
 import type { Guest } from "./guest.ts";
 
 const row = 640 * 2;
 const frameBytes = row * 480;
-/** "Move left": so many pixels of vivid's 640 a frame. */
+/** vivid moves its pattern to the left by so many of 640 pixels a frame. */
 const stepBytes = 4 * 2;
 
 /** Captures one picture of 640x480 YUYV to /share/still, then sets the pattern of /dev/videoN moving. */
@@ -18,7 +18,7 @@ export async function setMoving(guest: Guest, device: number): Promise<void> {
   );
 }
 
-/** Throws unless a file holds `count` pictures, each the still one turned, and none the one before it. */
+/** Throws unless a file holds `count` pictures, each the still one shifted and each different from the one before. */
 export function checkMoving(receivedPath: string, stillPath: string, count: number): void {
   const still = readFileSync(stillPath);
   const received = readFileSync(receivedPath);
@@ -35,7 +35,7 @@ export function checkMoving(receivedPath: string, stillPath: string, count: numb
   }
 }
 
-/** By how many bytes the rows of a picture are turned against another's; undefined: it is another picture. */
+/** By how many bytes the rows of a picture are shifted against another's; undefined for another picture. */
 function movedBy(picture: Buffer, still: Buffer): number | undefined {
   for (let by = 0; by < row; by += stepBytes) if (isMoved(picture, still, by)) return by;
   return undefined;

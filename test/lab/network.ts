@@ -1,11 +1,11 @@
 // A private network of guests: Ethernet frames as datagrams on Unix sockets in a directory of its
-// own, so labs that run side by side cannot meet and no port has to be found free.
+// own, so that labs do not reach each other and need no free port.
 
 import { join } from "node:path";
 import { Scratch } from "./scratch.ts";
 
 /**
- * Bytes in an Ethernet frame. An emulated guest spends its time per packet: TCP carries 22 MB/s with
+ * Bytes in an Ethernet frame. An emulated guest's cost is per packet: TCP carries 22 MB/s with
  * 1500, 43 MB/s with 16000, and no more with 65000. Video of 640x480 YUYV at 30 fps is 18 MB/s.
  */
 const mtu = 16_000;

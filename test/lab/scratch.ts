@@ -1,4 +1,4 @@
-// Temporary directories of the lab: gone with their owner, and at the latest with the process.
+// Temporary directories of the lab: removed by their owner, or when the process ends.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-// A framepass tool running in a guest with --json: its process, what it says, its records, its end.
+// A framepass tool running in a guest with --json: its process, its output, its records, its end.
 
 import type { Job } from "./agent.ts";
 import type { Guest } from "./guest.ts";
@@ -6,10 +6,10 @@ import type { Guest } from "./guest.ts";
 /** A line of --json: `record` names its kind, the rest are its fields. */
 export type JsonRecord = Readonly<Record<string, unknown>>;
 
-/** What became of a tool. */
+/** How a tool ended. */
 export interface Ended {
   readonly status: number;
-  /** What it said, line by line. */
+  /** The lines of its stderr. */
   readonly lines: readonly string[];
   /** Its first and its last record; empty when it never streamed. */
   readonly started: JsonRecord;
@@ -28,7 +28,7 @@ export class Tool {
   constructor(guest: Guest, command: string, timeoutMs = 60_000) {
     this.#guest = guest;
     this.#command = command;
-    // Statistics ten times a second: frame counts are what tests wait for.
+    // Statistics ten times a second, because tests wait for frame counts.
     this.#job = guest.start(`exec framepass ${command} --json --stats 0.1`, { timeoutMs });
   }
 
@@ -47,7 +47,7 @@ export class Tool {
     return Number(this.records().findLast((record) => "frames" in record)?.frames ?? 0);
   }
 
-  /** Waits until it has said a text on stderr. */
+  /** Waits until its stderr has a text. */
   async says(text: string, timeoutMs = 20_000): Promise<void> {
     await this.#until(() => this.#job.output().stderr.includes(text), `"${text}"`, timeoutMs);
   }

@@ -14,13 +14,13 @@ export interface Clip {
   readonly frames: number;
 }
 
-/** What is to be played: options of ClipPlayer, the files by their paths in the guest. */
+/** What to play: options of ClipPlayer, files by their paths in the guest. */
 export interface StreamWish extends Omit<ClipOptions, "clip" | "out"> {
   readonly clip: string;
   readonly out?: string;
 }
 
-/** What the player says of a stream. */
+/** The player's result of a stream. */
 export interface Played {
   readonly stream: number;
   readonly frames: number;
@@ -62,7 +62,7 @@ export class Vicodec {
       qemuArgs: ["-smp", String(cpus)],
     });
     cpSync(player, join(guest.share, "player"));
-    await guest.ok("cp player /tmp/player"); // a start from the share reads it all again
+    await guest.ok("cp player /tmp/player"); // started from the share, it would be read again each time
     const node = (list: string) =>
       guest.ok(
         `for n in /dev/video*; do v4l2-ctl -d $n ${list} | grep -q "'FWHT'" && echo -n $n && break; done`,
@@ -70,7 +70,7 @@ export class Vicodec {
     return new Vicodec(guest, await node("--list-formats"), await node("--list-formats-out"));
   }
 
-  /** Has the encoder make /tmp/NAME.fwht, unless `made` has it from another guest. */
+  /** Lets the encoder make /tmp/NAME.fwht, unless another guest has made it (`made`). */
   async encode(name: string, clip: Clip, made?: Map<string, Uint8Array>): Promise<void> {
     const { width, height } = clip;
     const file = join(this.guest.share, `${name}.fwht`);
@@ -95,7 +95,7 @@ export class Vicodec {
     return `v4l2-ctl -d ${this.decoder} --set-fmt-video-out=${size},pixelformat=FWHT --set-fmt-video=${size},pixelformat=${format} --stream-mmap --stream-out-mmap --stream-from=/tmp/${name}.fwht ${out}`;
   }
 
-  /** Has v4l2-ctl decode /tmp/NAME.fwht to /tmp/OUT: what is wanted of us. */
+  /** Lets v4l2-ctl decode /tmp/NAME.fwht to /tmp/OUT: the result that ours must equal. */
   async reference(name: string, clip: Clip, out: string, format = "YU12"): Promise<void> {
     const bytes = (clip.width * clip.height * 3 * clip.frames) / 2;
     await this.guest.ok(
@@ -115,12 +115,12 @@ export class Vicodec {
     return job;
   }
 
-  /** Ends the guest: two at a time would share the processors. */
+  /** Ends the guest, because two at a time would share the processors. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.guest[Symbol.asyncDispose]();
   }
 
-  /** Starts a front-end that stays connected: to the back-end that serves, or to one in its own process. */
+  /** Starts a front-end that stays connected: to the running back-end, or to one in its own process. */
   player(where: "served" | "own process" = "served"): Player {
     return new Player(this.guest, where === "served" ? socket : this.decoder);
   }
@@ -128,7 +128,7 @@ export class Vicodec {
 
 let players = 0;
 
-/** A front-end in the guest that plays what it is told, again and again. */
+/** A front-end in the guest that plays one list of clips after the other. */
 export class Player {
   readonly #guest: Guest;
   readonly job: ReturnType<Guest["start"]>;
@@ -145,7 +145,7 @@ export class Player {
     await this.#guest.ok(`echo '${JSON.stringify(wishes)}' >/tmp/wish && mv /tmp/wish ${path}`);
   }
 
-  /** Has it play, all of it at the same time. */
+  /** Plays a list of clips at the same time. */
   async play(...wishes: readonly StreamWish[]): Promise<readonly Played[]> {
     await this.#tell(wishes);
     const lateMs = performance.now() + playMs;
@@ -163,7 +163,7 @@ export class Player {
     }
   }
 
-  /** Ends it; throws unless it found nothing wrong. */
+  /** Ends it. Throws when it has found an error. */
   async end(): Promise<void> {
     await this.#tell([]);
     const { status, stderr } = await this.job.result;

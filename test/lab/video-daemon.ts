@@ -1,4 +1,4 @@
-// vhost-user-video on the host, for monitors of the lab: what it says, its descriptors, its end.
+// vhost-user-video on the host, for QEMU in the lab: its output, its descriptors, its end.
 
 import { existsSync, readdirSync } from "node:fs";
 
@@ -7,13 +7,13 @@ export interface DaemonEnd {
   readonly status: number;
   /** From the signal to the end. */
   readonly ms: number;
-  /** What it said on stderr. */
+  /** Its stderr. */
   readonly said: string;
   /** Its last record. */
   readonly stopped: Readonly<Record<string, unknown>>;
 }
 
-/** A running daemon; it ends with its owner. */
+/** A running daemon; disposing it kills it. */
 export class VideoDaemon {
   readonly #child: Bun.Subprocess<"ignore", "pipe", "pipe">;
 
@@ -39,7 +39,7 @@ export class VideoDaemon {
     return readdirSync(`/proc/${this.#child.pid}/fd`).length;
   }
 
-  /** Waits until something holds. */
+  /** Waits until a condition holds. */
   async until(holds: () => boolean, timeoutMs = 5000): Promise<void> {
     const lateMs = performance.now() + timeoutMs;
     while (!holds()) {

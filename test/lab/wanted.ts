@@ -1,6 +1,6 @@
-// What a check says when something else was wanted.
+// Comparing a value in a check.
 
-/** Throws an error that names both where `got` is not what is wanted. */
+/** Throws an error that names both values when `got` is not `want`. */
 export function wanted(what: string, got: unknown, want: unknown): void {
   if (got !== want) throw new Error(`${what}: ${got}, must be ${want}`);
 }

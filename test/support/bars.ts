@@ -1,4 +1,4 @@
-// The colour bars of testsrc in a picture of the screen.
+// Finds the colour bars of testsrc in a picture of the screen.
 import { barColours } from "../../src/capture/testsrc.ts";
 import { matrixFor, type Rgb, toYuv } from "../../src/format/colour.ts";
 
@@ -11,7 +11,7 @@ export interface Pixels {
   at(x: number, y: number): Rgb;
 }
 
-/** Where in the pixels the picture is. */
+/** The picture's place in the pixels. */
 export interface Area {
   readonly x: number;
   readonly y: number;
@@ -20,8 +20,8 @@ export interface Area {
 }
 
 /**
- * What is wrong with the bars, or undefined: seven columns of five places each in the upper two thirds, and in the
- * lower quarter, where a white square moves on black, both of them.
+ * Answers what differs, or undefined. Looks at seven columns of five places each in the upper two thirds, and, in the
+ * lower quarter, where a white square moves on black, at both colours.
  */
 export function wrongBars(pixels: Pixels, grey: boolean, area?: Area): string | undefined {
   const { x, y, width, height } = area ?? { x: 0, y: 0, ...sizeOf(pixels) };

@@ -1,4 +1,4 @@
-// What the capture tests ask a fake camera for, and how they look at what it sends.
+// The options of the capture tests for a fake camera, and the pictures they expect of it.
 import { afterAll, beforeAll } from "bun:test";
 import { Fd } from "../../ffi/fd.ts";
 import { viewOf } from "../../ffi/libc.ts";
@@ -10,7 +10,7 @@ import type { Frame } from "../../src/frame/frame.ts";
 import { type Allocator, OwnBuffer } from "../../src/frame/memory.ts";
 import { patternByte } from "./fake-camera.ts";
 
-/** What the fake heap's memory is called in /proc/self/maps. */
+/** The name of the fake heap's memory in /proc/self/maps. */
 export const HEAP_MEMORY = "fake-heap";
 
 /** A heap of memfds. */
@@ -36,7 +36,7 @@ export function sentBytes(frame: Frame): Uint8Array {
   return new Uint8Array(Buffer.concat(pieces)).subarray(0, frame.bytesused);
 }
 
-/** The driver's pattern where a picture's rows are: so many rows, so far apart, each of so many bytes. */
+/** The driver's pattern in a picture: number of rows, distance from row to row, bytes of a row. */
 export function patternRows(
   sequence: number,
   planes: readonly {
@@ -62,7 +62,7 @@ export function patternRows(
 export const described = ({ width, height, pixelformat, sizeimage }: Picture) =>
   `${width}x${height} ${fourccName(pixelformat)} ${sizeimage}`;
 
-/** No talk on stderr while the tests of this file run. */
+/** Turns the log off while the tests of a file run. */
 export function quiet(): void {
   const { level } = log;
   beforeAll(() => {

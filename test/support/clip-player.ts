@@ -1,5 +1,5 @@
 // Decodes a FWHT clip through a virtio-video device, with commands in the order the Linux driver sends them for v4l2-ctl.
-// What follows from an answer is done when `step` is called, so a device may answer from inside a request or much later.
+// Answers take effect when `step` is called, so a device may answer during a request or much later.
 import { writeSync } from "node:fs";
 import * as s from "../../src/video/structs.ts";
 import { type Driver, paramsOf, type Sent } from "./video-driver.ts";
@@ -10,14 +10,17 @@ export interface ClipOptions {
   readonly out?: number | undefined;
   /** virtio-video number of the picture format. */
   readonly format: number;
-  /** The size the driver asks for, which has to hold the bitstream buffers. */
+  /** The size that the driver asks for; bitstream buffers must have room for a frame of it. */
   readonly width: number;
   readonly height: number;
-  /** What a bitstream buffer is filled with: as much as fits, one frame, or so many bytes. */
+  /** How a bitstream buffer is filled: as much as fits, one frame, or so many bytes. */
   readonly chunk: "buffer" | "frame" | number;
   /** Entries each resource is made of. */
   readonly pieces: number;
-  /** How it ends: by itself, by a drain, by a drain and all of it again; "seek": cleared in the middle and all of it. */
+  /**
+   * How the stream ends: without a command, by a drain, by a drain before the clip is played again; "seek": QUEUE_CLEAR in
+   * the middle, then the whole clip.
+   */
   readonly mode: "plain" | "drain" | "resume" | "seek";
   /** Bitstream and picture buffers beyond the minimum. */
   readonly inputs?: number;
@@ -35,7 +38,7 @@ interface Buffered {
 const FIRST_TIME = 2n ** 60n;
 const INTERVAL = 33_366_667n;
 const FWHT_HEADER = 44;
-/** After so many pictures everything has been set up. */
+/** After so many pictures the stream is set up. */
 export const SETTLED = 5;
 
 /** The time stamp of the bitstream buffer with that number: more than 53 bits, and no whole microseconds. */
@@ -67,9 +70,9 @@ export class ClipPlayer {
   #planeSize = 0;
   #minOutputs = 0;
   #drain: Sent | undefined;
-  /** Pictures of another size come: the EOS buffer that ends the old ones is still to come. */
+  /** The size has changed, and the EOS buffer that ends the old pictures has not arrived yet. */
   #changing = false;
-  /** Something that needs answers before anything else can go on. */
+  /** A sequence of commands that must be answered before anything else is sent. */
   #busy: Generator<readonly Sent[], void> | undefined;
   #awaited: readonly Sent[] = [];
   frames = 0;
@@ -79,7 +82,7 @@ export class ClipPlayer {
   /** Timestamps of the pictures, where each bitstream buffer is one. */
   readonly times: bigint[] = [];
   firstMs = 0;
-  /** When the picture with that number came. */
+  /** When the picture with that number arrived. */
   settledMs = 0;
   lastMs = 0;
   #closing = false;
@@ -93,19 +96,19 @@ export class ClipPlayer {
     this.#busy = this.#open();
   }
 
-  /** Nobody asks for its end: it is over when nothing comes any more. */
+  /** The stream ends without a command: it is over when no more pictures arrive. */
   get endsByItself(): boolean {
     return this.#options.mode === "plain" && !this.#closing;
   }
 
-  /** Where it is, for people. */
+  /** Its state, for messages. */
   toString(): string {
     const held = (of: readonly Buffered[]) => of.filter(({ sent }) => sent?.held === true).length;
     const drain = this.#drain === undefined ? "no" : this.#drain.held ? "a held" : "an answered";
     return `${this.frames} frames, ${this.#next} of ${this.#cuts.length} buffers fed, ${held(this.#inputs)} inputs and ${held(this.#outputs)} outputs held, ${drain} drain, ${this.changes} events, ${this.#awaited.length} awaited`;
   }
 
-  /** Does what can be done now; true when something was. */
+  /** Does what can be done now; true when it did something. */
   step(): boolean {
     if (this.done) return false;
     if (this.#busy !== undefined) return this.#goOn(this.#busy);
@@ -127,7 +130,7 @@ export class ClipPlayer {
     }
   }
 
-  /** Of the picture buffers that came back, the one that came first. */
+  /** The picture buffer that came back first. */
   #oldest(): Buffered | undefined {
     let oldest: Buffered | undefined;
     for (const output of this.#outputs) {
@@ -247,7 +250,7 @@ export class ClipPlayer {
     return true;
   }
 
-  /** QUEUE_CLEAR of both, and everything again from the beginning. */
+  /** QUEUE_CLEAR of both queues, then the whole clip from the beginning. */
   *#seek(): Generator<readonly Sent[], void> {
     this.#rounds--;
     yield [this.#driver.clear(this.stream, s.OUTPUT), this.#driver.clear(this.stream, s.INPUT)];
@@ -300,7 +303,7 @@ export class ClipPlayer {
     }
   }
 
-  /** The old pictures of a stream that changed are all here. */
+  /** All old pictures of a stream that changed have arrived. */
   *#change(): Generator<readonly Sent[], void> {
     this.#changing = false;
     yield [
@@ -312,7 +315,7 @@ export class ClipPlayer {
 
   *#drained(): Generator<readonly Sent[], void> {
     const drain = this.#drain;
-    if (drain === undefined) throw new Error("EOS, and nobody had asked for it");
+    if (drain === undefined) throw new Error("EOS without a drain");
     yield [drain];
     if (drain.code !== 0x200)
       throw new Error(`the drain was answered 0x${drain.code.toString(16)}`);
@@ -326,7 +329,7 @@ export class ClipPlayer {
     for (const output of this.#outputs) if (output.sent === undefined) this.#queue(output);
   }
 
-  /** Ends a stream that nothing comes of any more. */
+  /** Ends a stream from which no more pictures arrive. */
   finish(): void {
     this.#busy = this.#close();
   }

@@ -29,7 +29,7 @@ export function rig(options: FakeOptions = {}, { pieces = 1 } = {}): Rig {
     const length = Math.ceil(bytes / 4096) * 4096;
     const at = driver.allocate(length + 4096 * pieces);
     const each = length / pieces;
-    // Pieces with gaps between them are not one stretch of memory.
+    // With gaps between its pieces, the resource is not contiguous.
     const entries = Array.from({ length: pieces }, (_, i) => ({
       address: at + BigInt(i * (each + (pieces > 1 ? 64 : 0))),
       length: each,

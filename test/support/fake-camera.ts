@@ -1,6 +1,6 @@
 // A V4L2 capture driver without a kernel: a VideoDevice over a memfd, with a handler per ioctl. It checks what a
-// driver checks, writes a pattern that can be computed into the buffers it was given, and can be told to fail,
-// to answer nonsense, to skip, to damage, to leave. It cannot show what a kernel does to mappings and DMA.
+// driver checks, writes a computable pattern into its buffers, and can be set to fail,
+// to answer wrong values, to lose frames, to damage them, to be unplugged. It cannot show what a kernel does with mappings and DMA.
 import { Signal } from "../../ffi/epoll.ts";
 import { errno, must, SysError } from "../../ffi/errno.ts";
 import { Fd, pwriteAt } from "../../ffi/fd.ts";
@@ -21,7 +21,7 @@ const typed = new Set(
     (name) => `VIDIOC_${name}`,
   ),
 );
-/** What the driver's own memory is called in /proc/self/maps. */
+/** The name of the driver's own memory in /proc/self/maps. */
 export const DRIVER_MEMORY = "fake-camera";
 
 /** The byte the driver writes at `offset` of a memory plane of picture `sequence`. */
@@ -36,9 +36,9 @@ export interface FakePlane {
 
 export interface FakeOptions {
   readonly multiplanar?: boolean;
-  /** What S_FMT answers; a tight layout in one memory plane of whatever was asked for otherwise. */
+  /** What S_FMT answers; without it, a tight layout of the asked-for picture in one memory plane. */
   readonly planes?: readonly FakePlane[];
-  /** How many buffers REQBUFS gives for so many asked. */
+  /** How many buffers REQBUFS grants for an asked-for number. */
   readonly gives?: (asked: number) => number;
   /** Bytes of each buffer plane, when they are not sizeimage. */
   readonly planeLength?: number;
@@ -51,7 +51,7 @@ interface FakeBuffer {
   readonly planes: { offset: number; length: number; fd: number }[];
 }
 
-/** What the driver says about a filled buffer where it differs from the truth. */
+/** False answers of the driver about a filled buffer. */
 export interface Lie {
   readonly flags?: number;
   readonly sequence?: number;
@@ -120,19 +120,19 @@ export class FakeCamera implements VideoDevice {
     return this;
   }
 
-  /** Changes the driver's answer after it was made. */
+  /** Changes the driver's answer before the caller sees it. */
   amend<F extends Fields>(of: Ioctl<F>, change: (argument: Struct<F>) => void): this {
     this.#amendments.set(of.code, (bytes) => change(of.argument.over(bytes)));
     return this;
   }
 
-  /** An event waits. */
+  /** Raises an event. */
   event(type: number): void {
     this.#events.push(type);
     this.#ready.raise();
   }
 
-  /** Fills the next queued buffer; the number of the picture. Throws when none is queued. */
+  /** Fills the next queued buffer; answers the picture's number. Throws when no buffer is queued. */
   produce(lie: Lie = {}): number {
     const index = this.#queued.shift();
     const buffer = index === undefined ? undefined : this.buffers[index];

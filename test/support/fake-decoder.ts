@@ -19,7 +19,7 @@ export interface FakeOptions {
   readonly refusesPointers?: boolean;
   /** START does not end EPIPE, as in vicodec. */
   readonly forgetsStart?: boolean;
-  /** Each call fails with that errno while it is in here. */
+  /** A call fails with its errno while it is in this map. */
   readonly faults?: Map<string, number>;
   /** Coded fourcc. */
   readonly coded?: string;
@@ -63,7 +63,7 @@ export class FakeDecoder {
   readonly contexts: FakeContext[] = [];
   /** Copies and pointers seen at QBUF of pictures. */
   readonly calls = new Map<string, number>();
-  /** How often user pointers were looked up: a buffer that comes back with the address it had costs nothing. */
+  /** How often user pointers were looked up; a buffer that is queued again with its old address is not. */
   pins = 0;
   constructor(options: FakeOptions = {}) {
     this.options = options;
@@ -73,7 +73,7 @@ export class FakeDecoder {
     this.contexts.push(context);
     return context;
   }
-  /** Lets every context work and wakes who waits, until nothing happens; throws when that does not end. */
+  /** Lets every context work and calls its handlers until there is no more to do. Throws when that does not end. */
   settle(): void {
     for (let turn = 0; ; turn++) {
       if (turn > 10_000) throw new Error("the session spins");
@@ -86,7 +86,7 @@ export class FakeDecoder {
   readonly watcher: Pick<Loop, "watch"> = {
     watch: (fd, events, handler) => {
       const context = this.contexts.find((c) => !c.closed && c.fd === fd);
-      if (context === undefined) throw new Error(`nobody has descriptor ${fd}`);
+      if (context === undefined) throw new Error(`no context has descriptor ${fd}`);
       const watch = { events, handler };
       context.watch = watch;
       return {
@@ -118,7 +118,7 @@ export class FakeContext implements VideoDevice {
   #stopped = false;
   #pending: { buffer: Buffer; left: number }[] = [];
   #carry = new Uint8Array(new ArrayBuffer(0));
-  /** Bytes of it whose buffers have gone back. */
+  /** Bytes of the stream whose buffers were returned. */
   #orphans = 0;
 
   constructor(owner: FakeDecoder) {
@@ -274,7 +274,7 @@ export class FakeContext implements VideoDevice {
     VIDIOC_DQBUF: (q: Struct<typeof v.v4l2Buffer.fields>) => this.#dequeueBuffer(q),
     VIDIOC_STREAMON: (q: { value: number }) => {
       const queue = this.#queue(q.value);
-      // As vicodec: buffers are looked at before the queue counts as streaming, so a header is announced once more after
+      // As in vicodec, buffers are read before the queue counts as streaming, so a header is announced again after
       // each STREAMOFF, even when pictures stream, and no last picture follows.
       if (queue === this.#in && !queue.streaming) this.#announceFirst();
       queue.streaming = true;
@@ -411,7 +411,7 @@ export class FakeContext implements VideoDevice {
     return 0;
   }
 
-  /** Bytes of the stream were read: buffers read to their end are done. The time stamp is that of the last byte's. */
+  /** Returns the buffers whose bytes were all read. Answers the buffer that had the last byte. */
   #consume(length: number): Buffer | undefined {
     this.#carry = this.#carry.slice(length);
     let rest = length - Math.min(length, this.#orphans);
@@ -492,11 +492,11 @@ export class FakeContext implements VideoDevice {
   #announce(width: number, height: number): void {
     this.#out.width = width;
     this.#out.height = height;
-    this.#out.format = this.#favourite; // whatever was asked for
+    this.#out.format = this.#favourite; // not what was asked for
     this.#events++;
   }
 
-  /** The header of a stream that begins; whether there was one that had not been announced. */
+  /** Announces the header at the start of a stream; true when there was one that had not been announced. */
   #announceFirst(): boolean {
     if (this.#known || this.#carry.length < HEADER) return false;
     const view = new DataView(this.#carry.buffer);
@@ -505,10 +505,10 @@ export class FakeContext implements VideoDevice {
     return true;
   }
 
-  /** What poll() would say, and the handler's call if it says anything it was asked for. */
+  /** The events that poll() would report; calls the handler when it watches one of them. */
   wake(): boolean {
     if (this.closed || this.watch === undefined) return false;
-    // Buffers whose bytes only began a frame go back at once, as the kernel's copy them.
+    // A buffer that ends inside a frame is returned at once, because the kernel's decoder has copied its bytes.
     if (this.#out.streaming && this.#in.streaming && this.#frame() === undefined)
       this.#returnRead();
     const { events, handler } = this.watch;

@@ -1,5 +1,5 @@
 // A camera whose driver has the virtio-media ioctls, and the driver of the other domain, over memfds: two devices that
-// share a table of exported buffers. Every ioctl can be told to fail. What it cannot show: grants, DMA, a real vb2 queue.
+// share a table of exported buffers. Every ioctl can be set to fail. It cannot show: grants, DMA, a real vb2 queue.
 import { Signal } from "../../ffi/epoll.ts";
 import { errno } from "../../ffi/errno.ts";
 import { Fd } from "../../ffi/fd.ts";
@@ -13,7 +13,7 @@ import type { VideoDevice } from "../../src/v4l2/device.ts";
 
 type Of<T extends Ioctl<Fields>> = T extends Ioctl<infer F> ? Struct<F> : never;
 
-/** What the two drivers know of each other's buffers. */
+/** The buffers that the two drivers share. */
 export class Hypervisor {
   /** Exported and not released: handle -> memory. */
   readonly exported = new Map<bigint, Fd>();
@@ -23,7 +23,7 @@ export class Hypervisor {
   pageBytes = pageSize;
   /** The `len` of every answer to IMPORT. */
   readonly answers: number[] = [];
-  /** How many references a grant answers, where not as many as there are pages. */
+  /** How many references a grant answers; without it, one for each page. */
   grants: number | undefined;
   #next = 0x1_0000_0001n; // handles use both words
 
@@ -44,7 +44,6 @@ export class FakeVirtioMedia implements VideoDevice {
   readonly calls: string[] = [];
   /** ioctl name -> errno it fails with. */
   readonly fail = new Map<string, number>();
-  /** Whether the buffers make pictures without being asked, as fast as they are taken. */
   readonly #hypervisor: Hypervisor;
   readonly #picture: { readonly width: number; readonly height: number };
   readonly #ready = new Signal(true);
@@ -238,7 +237,7 @@ export class FakeVirtioMedia implements VideoDevice {
   }
 }
 
-/** A descriptor that nobody here owns any more. */
+/** A duplicate of a descriptor that the caller must close. */
 export function disown(fd: Fd): number {
   return Fd.duplicate(fd.number, fd.name).number;
 }

@@ -1,4 +1,4 @@
-// FWHT frames as far as their header: what cuts a byte stream needs no more.
+// FWHT frames with a header and a body of zeros: code that cuts a byte stream into frames reads no more.
 
 /** A frame of `width` x `height` with `body` bytes of nothing. */
 export function fwhtFrame(width: number, height: number, body: number): Uint8Array<ArrayBuffer> {

@@ -1,9 +1,9 @@
-// Guest memory for tests: one or more regions on a memfd, between guards that nobody may touch.
+// Guest memory for tests: one or more regions on a memfd, between guard bytes that must not change.
 import { Fd } from "../../ffi/fd.ts";
 import { Mapping } from "../../ffi/mapping.ts";
 import type { GuestMemory, Span } from "../../src/virtio/virtio-device.ts";
 
-/** Bytes before and after each region that nobody may change. */
+/** Guard bytes before and after each region. */
 const GUARD = 16_384;
 const GUARD_BYTE = 0xa5;
 const guard = new Uint8Array(new ArrayBuffer(GUARD)).fill(GUARD_BYTE);
@@ -26,7 +26,7 @@ export class TestMemory implements GuestMemory, Disposable {
     this.#free = regions[0]?.address ?? 0n;
   }
 
-  /** Memory of the first region nobody has yet, whole pages. */
+  /** Allocates whole pages of the first region. */
   allocate(bytes: number): bigint {
     const at = this.#free;
     this.#free += BigInt(Math.ceil(bytes / 4096) * 4096);
@@ -83,7 +83,7 @@ export class TestMemory implements GuestMemory, Disposable {
     return span.bytes;
   }
 
-  /** Throws when something was written beside a region. */
+  /** Throws when a guard byte has changed. */
   checkGuards(): void {
     for (const { mapping, region } of this.#regions) {
       for (const at of [0, GUARD + region.length])

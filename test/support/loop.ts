@@ -1,4 +1,4 @@
-// Running code that waits on the loop, in tests.
+// Runs code that waits on our loop, in tests.
 import { Loop } from "../../src/loop.ts";
 
 /** Runs `task` on a loop of its own; fails when it takes longer than `limitMs`. */

@@ -1,4 +1,4 @@
-// What the built-in source paints, painted once more: received pictures are compared with it byte by byte.
+// Paints the pictures of the built-in source again: received pictures are compared with them byte by byte.
 import { openTestSource } from "../../src/capture/testsrc.ts";
 
 export interface Wish {
@@ -23,10 +23,10 @@ export function painted({ device = "testsrc", ...wish }: Wish, count: number): U
   return all;
 }
 
-/** The sender's words for such pictures, as fast as they go. */
+/** The sender's options for such pictures, at full speed. */
 export const wishWords = ({ device = "testsrc", width, height, format }: Wish): string[] => [
   ...["-d", device, "-W", String(width), "-H", String(height), "-f", format, "-r", "0"],
 ];
 
-/** Whether two stretches of bytes are equal; `expect` would print megabytes. */
+/** True when two byte arrays are equal; `expect` would print megabytes. */
 export const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;

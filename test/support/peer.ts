@@ -1,5 +1,5 @@
 // The other side of a connection, written from the protocol note alone (messages of src/stream/copy/messages.ts, byte by
-// byte) and with the runtime's sockets: what the project's own code gets wrong on both sides shows here.
+// byte) and with the runtime's sockets: an error that our two sides share shows here.
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { within } from "./tool.ts";
 
@@ -15,7 +15,7 @@ export interface Hello {
 }
 export const GREY = 0x59455247; // "GREY", first letter in the low byte
 
-/** 28 bytes; a grey picture of 64x48 unless told otherwise. */
+/** 28 bytes; a grey picture of 64x48 by default. */
 export function helloBytes(other: Partial<Hello> = {}): Uint8Array {
   const hello: Hello = {
     magic: 0x56344c42,
@@ -89,7 +89,7 @@ export class RawSender implements Disposable {
   }
 }
 
-/** One frame as it came. */
+/** One frame as it arrived. */
 export interface RawFrame {
   readonly sequence: number;
   readonly index: number;
@@ -112,7 +112,7 @@ export class RawReceiver implements Disposable {
     this.#server = server;
   }
 
-  /** `paused`: accepts and reads nothing. */
+  /** `paused`: accepts a connection and reads nothing. */
   static async listen(paused = false): Promise<RawReceiver> {
     const server = createServer({ pauseOnConnect: paused });
     const receiver = new RawReceiver(server);

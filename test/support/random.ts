@@ -1,4 +1,4 @@
-// Seeded randomness for fuzz tests: a case is known by its seed.
+// Seeded random numbers for fuzz tests: the seed reproduces a case.
 
 /** A generator of its own for each seed (mulberry32). */
 export class Random {
@@ -24,7 +24,7 @@ export class Random {
   chance(oneIn: number): boolean {
     return this.below(oneIn) === 0;
   }
-  /** Numbers that break things more often than chance would. */
+  /** Numbers at the edges of ranges, which find more faults than uniform ones. */
   hostile(): number {
     const edges = [0, 1, 2, 7, 8, 9, 16, 63, 64, 65, 0x100, 0x101, 0xfff, 0x1000, 0x1001] as const;
     const far = [0x7fff_ffff, 0x8000_0000, 0xffff_f000, 0xffff_ffff, 0x1006, 0x1000_0000] as const;

@@ -1,4 +1,4 @@
-// What this process holds: owner tests compare it before and after.
+// Counts what this process holds: tests of owners compare the counts before and after.
 import { readdirSync, readFileSync } from "node:fs";
 
 /** Open descriptors of a process, without the one that reads the list. */

@@ -53,7 +53,7 @@ export async function lend(
   );
 }
 
-/** Reads frames from `socket` and checks their stamps; how many were right, and how it ended. */
+/** Reads frames from `socket` and checks their stamps; answers how many were right and how the stream ended. */
 export async function borrow(
   loop: Loop,
   socket: Fd,
@@ -88,14 +88,14 @@ export async function onLoop<T>(task: (loop: Loop, near: Fd, far: Fd) => Promise
   return await loop.run(task(loop, near, far));
 }
 
-/** Sends all of `bytes`; a socket that takes no more within its buffer is an error. */
+/** Sends all of `bytes`. Throws when the socket's buffer is full. */
 export function put(socket: Fd, bytes: Uint8Array<ArrayBuffer>): void {
   if (bytes.length === 0) return;
   const r = send(socket, addressOf(bytes), bytes.length);
   if (r !== bytes.length) throw new Error(`sent ${r} of ${bytes.length} bytes`);
 }
 
-/** What is there to be read, at most `most` bytes. */
+/** Reads what has arrived, at most `most` bytes. */
 export function takeAll(socket: Fd, most = 1 << 20): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(new ArrayBuffer(most));
   let got = 0;

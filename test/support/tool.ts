@@ -1,4 +1,4 @@
-// The executables as a user has them: built when stale, started, watched, and ended with the test. Every wait has
+// The executables as a user has them: builds them when they are stale, starts, watches and ends them. Every wait has
 // a limit; a process is ended by its own id.
 import { setDefaultTimeout } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
@@ -7,9 +7,9 @@ import { join } from "node:path";
 import { projectDir } from "../../scripts/ensure.ts";
 
 export const dist = join(projectDir, "dist");
-/** Longer than anything takes on a machine that is busy with other work. */
+/** Longer than any step takes on a machine that is busy with other work. */
 const WAIT_MS = 20_000;
-setDefaultTimeout(60_000); // a test's waits have limits of their own, which say what was waited for
+setDefaultTimeout(60_000); // each wait in a test has its own limit, and its error says what it waited for
 
 /** Settles like `promise`, or throws after `limitMs` and says what was waited for. */
 export async function within<T>(promise: Promise<T>, what: string, limitMs = WAIT_MS): Promise<T> {
@@ -22,7 +22,7 @@ export async function within<T>(promise: Promise<T>, what: string, limitMs = WAI
   }
 }
 
-/** When the newest of the sources was changed. */
+/** The time of the newest change of a source. */
 function changedMs(): number {
   const files = ["cmd", "src", "ffi", "scripts"].flatMap((dir) =>
     readdirSync(join(projectDir, dir), { recursive: true, encoding: "utf8" })
@@ -36,7 +36,7 @@ function changedMs(): number {
 
 let building: Promise<void> | undefined;
 
-/** Builds dist/framepass unless it is newer than everything it is made of; once a run. */
+/** Builds dist/framepass when a source is newer than it; once in a run. */
 export function built(): Promise<void> {
   building ??= build();
   return building;
@@ -55,7 +55,7 @@ async function build(): Promise<void> {
   if ((await child.exited) !== 0) throw new Error(await new Response(child.stderr).text());
 }
 
-/** A TCP port of the loopback addresses that nobody uses now. */
+/** A free TCP port of the loopback addresses. */
 export function freePort(): string {
   const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
   const { port } = listener;
@@ -63,7 +63,7 @@ export function freePort(): string {
   return String(port);
 }
 
-/** A directory that is gone with its owner. */
+/** A temporary directory that its owner removes. */
 export class TempDir implements Disposable {
   readonly path = mkdtempSync(join(tmpdir(), "framepass-e2e-"));
   /** The path of a file in it. */
@@ -80,13 +80,13 @@ export interface StartOptions {
   readonly env?: Record<string, string | undefined>;
   /** Where stdout goes instead of being collected: a descriptor. */
   readonly stdout?: number;
-  /** Words before the tool's own: another program that starts it. */
+  /** Words before the tool's own: the program that starts it. */
   readonly under?: readonly string[];
   /** Another executable than the one in dist. */
   readonly path?: string;
 }
 
-/** How a tool ended and what it said. */
+/** How a tool ended, and its output. */
 export interface Ended {
   readonly status: number | null;
   readonly stdout: string;
@@ -142,7 +142,7 @@ export class Tool implements AsyncDisposable {
     return this.#child.pid;
   }
 
-  /** What it has said on stderr up to now. */
+  /** Its stderr up to now. */
   get stderr(): string {
     return this.#stderr;
   }

@@ -1,6 +1,6 @@
-// Waiting for something that can only be looked at.
+// Waiting for a condition that can only be polled.
 
-/** Asks `look` every 20 ms until it has an answer. Throws with `what` when that takes too long. */
+/** Calls `look` every 20 ms until it answers a value. Throws an error with `what` when that takes too long. */
 export async function until<T>(
   what: string,
   timeoutMs: number,

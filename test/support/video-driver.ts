@@ -1,4 +1,4 @@
-// A virtio-video driver for tests: builds commands as the Linux driver does, keeps every answer in the order given.
+// A virtio-video driver for tests: builds commands as the Linux driver does and keeps every answer in the order of arrival.
 import type { Fields, Struct, StructType } from "../../ffi/struct.ts";
 import { Loop } from "../../src/loop.ts";
 import type { CodecBackend } from "../../src/video/codec/codec.ts";
@@ -9,15 +9,15 @@ import { TestMemory } from "./guest-memory.ts";
 
 let lastOrder = 0;
 
-/** A request of this driver and what became of it. */
+/** A request of this driver and its answer. */
 export class Sent implements Request {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly room: number;
-  /** The answer's bytes, cut to the room; undefined while it is held. */
+  /** The answer's bytes, cut to the writable length; undefined while it is held. */
   reply: Uint8Array<ArrayBuffer> | undefined;
   /** How often it was answered. */
   answers = 0;
-  /** Grows from answer to answer. */
+  /** The number of the answer in the order of all answers. */
   order = 0;
   readonly #told: (sent: Sent) => void;
   constructor(bytes: Uint8Array<ArrayBuffer>, room: number, told: (sent: Sent) => void) {
@@ -68,9 +68,9 @@ export const BASE = 0x1000_0000n;
 
 /** Guest memory as the driver has it. */
 export interface DriverMemory extends Disposable {
-  /** Sets memory aside that nobody has yet, from a page boundary on. */
+  /** Allocates memory that starts at a page boundary. */
   allocate(bytes: number): bigint;
-  /** The bytes there; the range must be in one region. */
+  /** The bytes at an address; the range must be in one region. */
   bytes(address: bigint, length: number): Uint8Array<ArrayBuffer>;
 }
 
@@ -97,10 +97,10 @@ export class Driver<D extends DriverDevice = DriverDevice, M extends DriverMemor
   /** Everything answered, in order. */
   readonly answered: Sent[] = [];
   readonly events: Sent[] = [];
-  /** Long runs need no list of all answers. */
+  /** Turns the list of answers off, for long runs. */
   keepAnswers = true;
 
-  /** Takes over all three. */
+  /** Owns all three. */
   constructor({ device, memory, loop }: { device: D; memory: M; loop: Loop }) {
     this.device = device;
     this.memory = memory;
@@ -165,7 +165,7 @@ export class Driver<D extends DriverDevice = DriverDevice, M extends DriverMemor
     return this.command(0x103, stream, s.cmdHeader);
   }
 
-  /** Guest memory nobody has yet. */
+  /** Allocates guest memory. */
   allocate(bytes: number): bigint {
     return this.memory.allocate(bytes);
   }
@@ -227,7 +227,7 @@ export class Driver<D extends DriverDevice = DriverDevice, M extends DriverMemor
       q.queue_type = queue;
     });
   }
-  /** The same where the answer comes at once. */
+  /** The same for a request that is answered at once. */
   params(stream: number, queue: number, ext = true): Params {
     return paramsOf(this.getParams(stream, queue, ext));
   }
@@ -273,9 +273,9 @@ export class Driver<D extends DriverDevice = DriverDevice, M extends DriverMemor
   }
 }
 
-/** A driver right at a device in this process, without rings: answers are there when the device gives them. */
+/** A driver that calls a device in this process, without rings: an answer arrives when the device gives it. */
 export type LocalDriver = Driver<VirtioDevice, TestMemory> & {
-  /** The driver comes, or comes back after a reset. */
+  /** Called when the driver starts, also after a reset. */
   start(features?: bigint): void;
 };
 

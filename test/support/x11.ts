@@ -15,7 +15,7 @@ export interface XWindow {
   readonly height: number;
 }
 
-/** What a client asks of the window manager: a message and the words in it. */
+/** A client's message to the window manager. */
 export interface ManagerMessage {
   readonly window: number;
   readonly type: number;
@@ -75,7 +75,7 @@ export class X11 implements Disposable {
     for (;;) {
       const head = await this.#incoming.take(32);
       if (head.getUint8(0) === ERROR) {
-        // Of a request without reply, or this one's.
+        // An error of an earlier request without a reply, or of this one.
         if (head.getUint8(10) !== opcode) continue;
         throw new Error(`X error ${head.getUint8(1)} for request ${opcode}`);
       }
@@ -99,7 +99,7 @@ export class X11 implements Disposable {
         const [width, height] = [geometry.getUint16(16, true), geometry.getUint16(18, true)];
         if (width > 1 && height > 1) found.push({ id, width, height });
       } catch {
-        // gone meanwhile
+        // the window was closed meanwhile
       }
     }
     return found;
@@ -114,7 +114,7 @@ export class X11 implements Disposable {
     );
   }
 
-  /** What is to be seen in the window. Fails while it changes its size. */
+  /** The picture in the window. Throws while the window changes its size. */
   async shot(id: number): Promise<Shot> {
     const { head } = await this.#ask(14, 0, u32(id));
     const [width, height] = [head.getUint16(16, true), head.getUint16(18, true)];
@@ -134,7 +134,7 @@ export class X11 implements Disposable {
     this.#send(12, 0, [...u32(id), ...u16(0x0c), ...u16(0), ...u32(width), ...u32(height)]);
   }
 
-  /** What a window manager sends when the close button is pressed. */
+  /** Sends what a window manager sends when the close button is pressed. */
   async close(id: number): Promise<void> {
     const [protocols, del] = [
       await this.#atom("WM_PROTOCOLS"),
@@ -160,7 +160,7 @@ export class X11 implements Disposable {
     }
   }
 
-  /** From now on hears what clients ask of the window manager, of which this screen has none. */
+  /** Receives from now on what clients ask of the window manager; this screen has no window manager. */
   hearManagerMessages(): void {
     const SUBSTRUCTURE_NOTIFY = 0x8_0000;
     this.#send(2, 0, [...u32(this.root), ...u32(0x800), ...u32(SUBSTRUCTURE_NOTIFY)]);
@@ -197,7 +197,7 @@ export class X11 implements Disposable {
 const u16 = (value: number) => [value & 0xff, (value >> 8) & 0xff];
 const u32 = (value: number) => [0, 8, 16, 24].map((shift) => (value >>> shift) & 0xff);
 
-/** What the server sent, in pieces of the size wanted. */
+/** The server's bytes, cut into pieces of the wanted size. */
 class Incoming {
   #chunks: Uint8Array[] = [];
   #size = 0;

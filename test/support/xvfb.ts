@@ -1,4 +1,4 @@
-// A screen in memory: Xvfb on a display number of its own, ended with its scope.
+// A screen in memory: Xvfb on a display number of its own, which ends with its scope.
 import { displayNeeds } from "../../scripts/display-needs.ts";
 import { ensureDebian } from "../../scripts/ensure.ts";
 import { X11 } from "./x11.ts";

@@ -1,4 +1,4 @@
-// What a camera can do wrong, on demand: damaged and lost frames, a dead stream, an unplugged device.
+// The faults that vivid can be made to have: damaged and lost frames, a dead stream, an unplugged device.
 
 import type { Guest } from "../guest.ts";
 import type { Lab } from "../lab.ts";
@@ -24,14 +24,14 @@ export async function checkFaults(lab: Lab, guest: Guest): Promise<void> {
   await lab.check("damaged frames are counted and not sent", async () => {
     const [sender, receiver] = await stream();
     for (let i = 0; i < 3; i++) await control("inject_v4l2_buf_flag_error=1");
-    await sender.moves(sender.frames() + 3); // the receiver misses a frame when it sees a later one
+    await sender.moves(sender.frames() + 3); // the receiver notices a lost frame at a later one
     sender.kill("INT");
     const { status, stopped } = await sender.end();
     const { stopped: received } = await stop(receiver);
     wanted("exit status", status, 130);
     wanted("damaged", stopped.errors, 3);
     wanted("frames received", received.frames, stopped.frames);
-    // A damaged frame has a number too: the receiver misses it.
+    // A damaged frame has a number too, so the receiver counts it as lost.
     wanted("missed by the receiver", received.drops, Number(stopped.drops) + 3);
   });
 
@@ -125,32 +125,35 @@ export async function checkFaults(lab: Lab, guest: Guest): Promise<void> {
     },
   );
 
-  await lab.check("a signal that changes is one line, and taken up anew if asked", async () => {
-    const hdmi = (words: string) => guest.ok(`v4l2-ctl -d /dev/video1 ${words}`);
-    await hdmi("--set-input=1");
-    await hdmi("--set-dv-bt-timings index=0"); // 640x480
-    for (const option of ["", "--reconnect"]) {
-      const receiver = await startReceiver(guest, "-p 5000 --keep");
-      const sender = new Tool(guest, `sender -d /dev/video1 -a 127.0.0.1 -p 5000 ${option}`);
-      await sender.moves(3);
-      await hdmi("--set-ctrl=dv_timings_signal_mode=1"); // no signal
-      await sender.says("the signal changed");
-      await hdmi("--set-ctrl=dv_timings_signal_mode=0");
-      if (option === "") {
-        const { status, lines } = await sender.end();
-        wanted("exit status", status, 1);
-        if (!oneError(lines, "the signal changed")) throw new Error(lines.join("; "));
-      } else {
-        await sender.moves(sender.frames() + 5);
-        sender.kill("INT");
-        await sender.end();
+  await lab.check(
+    "a signal that changes is one line, and with --reconnect it is taken up again",
+    async () => {
+      const hdmi = (words: string) => guest.ok(`v4l2-ctl -d /dev/video1 ${words}`);
+      await hdmi("--set-input=1");
+      await hdmi("--set-dv-bt-timings index=0"); // 640x480
+      for (const option of ["", "--reconnect"]) {
+        const receiver = await startReceiver(guest, "-p 5000 --keep");
+        const sender = new Tool(guest, `sender -d /dev/video1 -a 127.0.0.1 -p 5000 ${option}`);
+        await sender.moves(3);
+        await hdmi("--set-ctrl=dv_timings_signal_mode=1"); // no signal
+        await sender.says("the signal changed");
+        await hdmi("--set-ctrl=dv_timings_signal_mode=0");
+        if (option === "") {
+          const { status, lines } = await sender.end();
+          wanted("exit status", status, 1);
+          if (!oneError(lines, "the signal changed")) throw new Error(lines.join("; "));
+        } else {
+          await sender.moves(sender.frames() + 5);
+          sender.kill("INT");
+          await sender.end();
+        }
+        await stop(receiver);
       }
-      await stop(receiver);
-    }
-    await hdmi("--set-input=0");
-  });
+      await hdmi("--set-input=0");
+    },
+  );
 
-  await lab.check("a second sender is told that the camera is busy", async () => {
+  await lab.check("a second sender says that the camera is busy", async () => {
     const [sender, receiver] = await stream();
     const { status, lines } = await new Tool(guest, camera).end();
     wanted("exit status", status, 3);
@@ -169,7 +172,7 @@ export async function checkFaults(lab: Lab, guest: Guest): Promise<void> {
   });
 }
 
-/** Whether the last line, and no other, says what failed, with that text, and none is a stack trace. */
+/** True when the last line alone is an error, has that text, and no line belongs to a stack trace. */
 function oneError(lines: readonly string[], text: string): boolean {
   const failures = lines.filter((line) => line.includes("error:") || line.includes(text));
   const traced = lines.some((line) => /^\s+at /.test(line));

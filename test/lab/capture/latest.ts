@@ -1,5 +1,5 @@
 // A receiver that stops reading for a while: by default every frame that the camera has captured by then
-// still arrives, with --latest the newest of them. The wire itself is looked at: a plain nc receives.
+// still arrives, with --latest only the newest. A plain nc receives, so the bytes of the wire are checked.
 
 import { join } from "node:path";
 import type { Guest } from "../guest.ts";
@@ -9,7 +9,7 @@ import { wanted } from "../wanted.ts";
 
 const helloBytes = 28;
 const headerBytes = 40;
-/** 640x480 GREY: more than the socket buffers take, little enough for nc. */
+/** 640x480 GREY: more than the socket buffers hold, and not too much for nc. */
 const frameBytes = 640 * 480;
 const fps = 5;
 const stallMs = 2000;
@@ -24,7 +24,7 @@ interface Stalled {
   readonly headers: readonly Header[];
   /** The sender's own count. */
   readonly drops: number;
-  /** When the receiver stopped and when it went on; the guest's clock. */
+  /** When the receiver stopped and when it continued; the guest's clock. */
   readonly from: number;
   readonly to: number;
 }
@@ -34,7 +34,7 @@ export async function checkLatest(lab: Lab, guest: Guest): Promise<void> {
   await lab.check("after a stall all frames captured by then arrive, in order", async () => {
     const stalled = await stall(guest, "");
     wanted("frames dropped before the first", checkOrder(stalled), 0);
-    // One was under way, three were in the camera's other buffers.
+    // One was in flight, three were in the camera's other buffers.
     if (lastBefore(stalled) > 2.5 / fps) return;
     throw new Error(`the last one is ${lastBefore(stalled)} s younger than the stall`);
   });
@@ -77,7 +77,7 @@ async function stall(guest: Guest, options: string): Promise<Stalled> {
   return { headers, drops: Number(stopped.drops), from, to };
 }
 
-/** Frames come in the order of their capture, and what is missing was counted; the count before the first. */
+/** Checks that frames arrive in the order of capture and lost ones were counted; answers the count before the first. */
 function checkOrder({ headers, drops }: Stalled): number {
   let missing = 0;
   for (const [i, { sequence, seconds }] of headers.entries()) {
@@ -103,7 +103,7 @@ function firstAfter(stalled: Stalled): number {
   return (stalled.headers[afterGap(stalled)]?.seconds ?? 0) - stalled.to;
 }
 
-/** The number of the frame after the gap, which has to be about as long as the stall. */
+/** The number of the frame after the gap, which must be about as long as the stall. */
 function afterGap({ headers }: Stalled): number {
   const gaps = headers.map(({ sequence }, i) => sequence - (headers[i - 1]?.sequence ?? sequence));
   const widest = Math.max(...gaps);

@@ -1,5 +1,5 @@
 // The picture that arrives is the one v4l2-ctl captures, byte for byte. vivid's picture does not move, so
-// every frame has to be it.
+// every frame must equal it.
 
 import { join } from "node:path";
 import { pixelFormatNamed } from "../../../src/format/formats.ts";
@@ -17,15 +17,15 @@ interface Case {
   readonly title: string;
   readonly device: number;
   readonly format: string;
-  /** The format on the wire, where it is another. */
+  /** The format on the wire, where it differs. */
   readonly sentAs?: string;
   /** The sender's -m. */
   readonly wish: "auto" | "dmabuf" | "mmap";
-  /** Where the frames then are. */
+  /** The memory that the frames are in with it. */
   readonly memory: "dmabuf" | "mmap";
   /** Bytes from row to row, plane by plane, set beforehand; without it rows have no padding. */
   readonly strides?: readonly number[];
-  /** What the sender has to say of it. */
+  /** Text that the sender must print. */
   readonly says?: string;
 }
 
@@ -113,7 +113,7 @@ async function run(guest: Guest, one: Case): Promise<void> {
   }
 }
 
-/** Rows of `strides` bytes each, cut to what of them is picture. */
+/** Removes the padding from rows of `strides` bytes. */
 function withoutPadding(
   captured: Uint8Array,
   planes: readonly { readonly rowBytes: number; readonly rows: number }[],

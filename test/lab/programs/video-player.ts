@@ -1,6 +1,6 @@
-// Runs in a guest of the lab, compiled: a vhost-user front-end with a virtio-video driver of the tests' in it, which decodes
-// FWHT clips through the back-end at a socket. What to play is told in files: BASE.1, then BASE.2 and so on, each a JSON
-// array of streams that run at the same time; a line of JSON answers each. An empty array ends it.
+// Runs in a guest of the lab, compiled: a vhost-user front-end with the tests' virtio-video driver, which decodes
+// FWHT clips through the back-end at a socket. What to play is in files: BASE.1, then BASE.2 and so on, each a JSON
+// array of streams that run at the same time; one line of JSON answers each file. An empty array ends the program.
 // usage: video-player SOCKET|DEVICE BASE: with a device the back-end is in the same process, for its heap to be measured.
 import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import type { Fd } from "../../../ffi/fd.ts";
@@ -16,7 +16,7 @@ import { Driver } from "../../support/video-driver.ts";
 import type { Played, StreamWish } from "../vicodec.ts";
 
 const MIB = 1024 * 1024;
-/** As v4l2-ctl: a stream that nothing comes of for so long has ended. */
+/** As with v4l2-ctl, a stream without a picture for so long has ended. */
 const QUIET_MS = 300;
 const LIMIT_MS = 10_000;
 const EVENT_BUFFERS = 32;
@@ -32,7 +32,7 @@ function result(player: ClipPlayer): Omit<Played, "heap"> {
   return { stream, frames, errors, eos, changes, seconds, settled, times: times.map(String) };
 }
 
-/** What stays on the heap after everything that can go has gone. */
+/** Bytes on the heap after garbage collection. */
 function heapBytes(): number {
   Bun.gc(true);
   return process.memoryUsage().heapUsed;
@@ -75,7 +75,7 @@ async function run(): Promise<void> {
   if (!device.marginsIntact) throw new Error("something was written beside guest memory");
 }
 
-/** What is to be played next, once it is told. */
+/** What to play next, once the file exists. */
 async function wanted(path: string): Promise<readonly StreamWish[]> {
   const { promise, resolve } = loop.promise<void>();
   using _timer = loop.every(POLL_MS, () => {

@@ -1,4 +1,4 @@
-// Every kind of address carries a stream, checked frame by frame at the receiver.
+// A stream over every kind of address; the receiver checks every frame.
 
 import type { Scenario } from "../lab.ts";
 import { startReceiver, Tool } from "../tool.ts";

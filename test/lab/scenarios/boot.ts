@@ -1,4 +1,4 @@
-// The lab itself: a guest with the virtual camera, files both ways, the executable in it.
+// The lab itself, and the smallest processor: a guest with the virtual camera, files both ways, the executable in it.
 
 import { join } from "node:path";
 import type { Scenario } from "../lab.ts";

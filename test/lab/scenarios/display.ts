@@ -1,5 +1,5 @@
 // receiver_sdl on a bare screen: a guest with a virtio-gpu and no window system. SDL draws through DRM and GBM
-// (kmsdrm), Mesa's llvmpipe is its OpenGL; what is compared is what the monitor sees on the screen.
+// (kmsdrm), Mesa's llvmpipe is its OpenGL. The checks compare QEMU's screendump.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { CARD_GROUND } from "../../../src/display/card.ts";
@@ -8,7 +8,7 @@ import type { Job } from "../agent.ts";
 import type { Guest } from "../guest.ts";
 import type { Scenario } from "../lab.ts";
 
-/** SDL itself; and what it loads by itself for kmsdrm: Mesa's EGL, OpenGL ES and software renderer. */
+/** SDL, and what SDL loads for kmsdrm: Mesa's EGL, OpenGL ES and software renderer. */
 const packages = ["libsdl2-2.0-0", "libegl1", "libgles2", "libgl1-mesa-dri", "libegl-mesa0"];
 const screen = { width: 1280, height: 800 };
 
@@ -57,7 +57,7 @@ export const scenario: Scenario = {
         await showsBars(viewer, width, height, receiver);
         sending.kill("TERM");
         await sending.result;
-        await until(() => showsCard(viewer), 15_000); // or the next would pass by this picture
+        await until(() => showsCard(viewer), 15_000); // otherwise the next check would see this picture
       });
     }
     await lab.check("key q on the guest's keyboard ends it with status 0", async () => {
@@ -88,7 +88,7 @@ function send(guest: Guest, port: number, format: string, width: number, height:
   });
 }
 
-/** Waits until the guest's screen has the bars; otherwise throws what is wrong, and what the tool said last. */
+/** Waits until the guest's screen shows the bars. Throws what differs and the tool's last line. */
 async function showsBars(guest: Guest, width: number, height: number, tool: Job): Promise<void> {
   let wrong: string | undefined = "nothing";
   const area = fitted(width, height);

@@ -1,4 +1,4 @@
-// Either side is killed and comes back: the other one goes on, and nothing of the dead one is left.
+// Either side is killed and started again: the other side continues, and the killed one leaves nothing behind.
 
 import type { Guest } from "../guest.ts";
 import type { Scenario } from "../lab.ts";
@@ -28,7 +28,7 @@ export const scenario: Scenario = {
       await lab.check(`receiver killed and back, round ${round}`, async () => {
         receiver.kill("KILL");
         wanted("exit status", (await receiver.end()).status, 137);
-        await guest.until(`${objects} = 4`); // the sender's: of the receiver none is left
+        await guest.until(`${objects} = 4`); // only the sender's are left
         receiver = await startReceiver(guest, "-p 5000 --keep");
         await within(limitMs, () => receiver.moves(3));
         same("sender", await held(guest, sender), sending);
@@ -40,7 +40,7 @@ export const scenario: Scenario = {
         const before = receiver.frames();
         sender.kill("KILL");
         wanted("exit status", (await sender.end()).status, 137);
-        await guest.until(`${objects} = 0`); // the receiver has let go of its own, too
+        await guest.until(`${objects} = 0`); // the receiver has released its own, too
         sender = new Tool(guest, camera);
         await sender.says("4 dmabuf buffers");
         await within(limitMs, () => receiver.moves(before + 5));
@@ -70,7 +70,7 @@ export const scenario: Scenario = {
 
 interface Held {
   readonly descriptors: number;
-  /** Mappings of frames; the runtime's own come and go. */
+  /** Mappings of frames; the number of the runtime's own varies. */
   readonly mappings: number;
 }
 

@@ -1,4 +1,4 @@
-// The purpose of it all: a camera in one machine, its frames in another, nothing but the executable in both.
+// A camera in one machine and its frames in another, with nothing but the executable in both.
 
 import { createHash, randomBytes } from "node:crypto";
 import { join } from "node:path";
@@ -48,7 +48,7 @@ async function checkNetwork(lab: Lab, first: Guest, second: Guest): Promise<void
   await lab.check("1 MB crosses over TCP unchanged", async () => {
     const payload = randomBytes(payloadBytes);
     await Bun.write(join(first.share, "payload"), payload);
-    // A standard input that never ends: nc leaves when either of its sides has ended.
+    // nc ends when either of its sides ends, so its standard input must not.
     const receiver = second.start("mkfifo /tmp/open; nc -l -p 5000 <>/tmp/open | sha256sum");
     await second.until("netstat -ltn | grep -q ':5000 '");
     await first.ok("nc guest2 5000 <payload");

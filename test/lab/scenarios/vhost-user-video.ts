@@ -15,14 +15,14 @@ const files = "/sys/kernel/debug/framepass_vvideo";
 const MEMORY_MIB = 512;
 const seconds = (n: number) => ({ timeoutMs: n * 1000 });
 
-/** What the driver says of itself. */
+/** A counter of the driver. */
 const count = async (guest: Guest, name: string) => Number(await guest.ok(`cat ${files}/${name}`));
 
 /** Decodes frames; the driver fails unless every answer and every picture is right. */
 const decode = (guest: Guest, frames: number) =>
   guest.ok(`echo ${frames} >${files}/decode`, seconds(60));
 
-/** Lets a long decode come to its middle. */
+/** Waits until a long decode is in its middle. */
 async function middle(guest: Guest): Promise<ReturnType<Guest["start"]>> {
   await guest.ok(`echo 2 >${files}/pace_ms`);
   const job = guest.start(`echo 400 >${files}/decode`, seconds(90));

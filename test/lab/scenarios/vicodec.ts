@@ -1,5 +1,5 @@
-// A real V4L2 stateful decoder, the kernel's vicodec, behind the virtio-video device: what comes out must be, byte for
-// byte, what v4l2-ctl gets from the same decoder. The compiled executable serves; a front-end of the tests' drives it.
+// A real V4L2 stateful decoder, the kernel's vicodec, behind the virtio-video device: the output must be, byte for
+// byte, what v4l2-ctl gets from the same decoder. The compiled executable serves, the tests' front-end drives it.
 import { timeOf } from "../../support/clip-player.ts";
 import type { Lab, Scenario } from "../lab.ts";
 import { type Clip, type Played, type StreamWish, Vicodec } from "../vicodec.ts";
@@ -23,7 +23,7 @@ export const scenario: Scenario = {
   },
 };
 
-/** One stream that ended well, with so many pictures. */
+/** Checks that there is one stream, without errors, of so many pictures. */
 function good(played: readonly Played[], fields: Partial<Played>): Played {
   const [first] = played;
   if (first === undefined) throw new Error("nothing was played");
@@ -54,7 +54,7 @@ async function decode(
     out: "/tmp/out",
     ...more,
   });
-  /** Whether the references one after the other are what came out. */
+  /** True when the output is the references one after the other. */
   const same = (references: string, out = "out") =>
     guest.ok(`cd /tmp; cat ${references} | /usr/bin/cmp - ${out}`);
 

@@ -1,5 +1,5 @@
 // The zero-copy flow between two guests with stock kernels: the camera of one writes into a host file that both have
-// as a dax device, by the very option lines `framepass share create` prints; the other can only read there.
+// as a dax device, by the QEMU options that `framepass share create` prints; the other can only read there.
 import { join } from "node:path";
 import { ensureNpm, projectDir } from "../../../scripts/ensure.ts";
 import type { Guest } from "../guest.ts";
@@ -50,7 +50,7 @@ export const scenario: Scenario = {
         process.stdout.write(
           `  ${perFrame.toFixed(1)} bytes of payload a frame, ${withHeaders.toFixed(0)} with TCP and IP headers\n`,
         );
-        return perFrame > 65 && perFrame <= 100; // 72, give or take what the counters are late
+        return perFrame > 65 && perFrame <= 100; // 72; the counters are read a little late
       },
     );
     await recovery(lab, first, second);
@@ -105,7 +105,7 @@ async function checkCamera(first: Guest, second: Guest): Promise<void> {
   checkMoving(join(second.share, "received"), join(first.share, "still"), frames);
 }
 
-/** Bytes a frame, as the receiver's kernel counts them in the middle of a stream, both directions together. */
+/** Bytes a frame in both directions, counted by the receiver's kernel during a stream. */
 async function traffic(first: Guest, second: Guest) {
   const receiver = await startReceiver(second);
   const sender = new Tool(first, send);
@@ -162,7 +162,7 @@ async function recovery(lab: Lab, first: Guest, second: Guest): Promise<void> {
       await within(() => receiver.moves(before + 5));
     });
   }
-  await lab.check("both end when they are told to", async () => {
+  await lab.check("both end at SIGINT", async () => {
     sender.kill("INT");
     wanted("exit status of the sender", (await sender.end()).status, 130);
     receiver.kill("INT");

@@ -1,5 +1,5 @@
-// The zero-copy flow between two programs of one kernel, with a camera: its buffers are passed as descriptors, made by a
-// DMA heap where its driver takes those, and exported by the driver (EXPBUF) where it does not.
+// The zero-copy flow between two programs of one kernel, with a camera: its buffers are passed as descriptors. They come from a
+// DMA heap where the driver takes such buffers, otherwise the driver exports its own (EXPBUF).
 import { join } from "node:path";
 import type { Guest } from "../guest.ts";
 import type { Scenario } from "../lab.ts";

@@ -13,7 +13,7 @@ const send = `framepass sender_zc -a 127.0.0.1 -p ${port} -D 7 --stats 0`;
 const picture = "-W 320 -H 240 -r 60";
 const seconds = (n: number) => ({ timeoutMs: n * 1000 });
 
-/** What the driver says of itself. */
+/** A counter of the driver. */
 const count = async (guest: Guest, name: string) =>
   Number(await guest.ok(`cat ${parameters}/${name}`));
 const listening = (guest: Guest) => guest.until(`netstat -ltn | grep -q ':${port} '`);
