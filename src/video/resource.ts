@@ -1,11 +1,16 @@
 // A resource: guest memory that the driver has described once and queues again and again. Its places in host memory
 // are looked up at creation and again when the memory table changes, never per frame.
 import { copyMemory } from "../../ffi/copy.ts";
-import type { GuestMemory, Request, Span } from "../virtio/virtio-device.ts";
-import { MAX_PLANES, VideoError } from "./structs.ts";
+import {
+  type GuestMemory,
+  MAX_REQUEST_BYTES,
+  type Request,
+  type Span,
+} from "../virtio/virtio-device.ts";
+import { MAX_PLANES, memEntry, resourceCreate, VideoError } from "./structs.ts";
 
-/** Entries of one resource. */
-export const MAX_ENTRIES = 65_536;
+/** Entries of one resource: as many as a request can hold. */
+export const MAX_ENTRIES = Math.floor((MAX_REQUEST_BYTES - resourceCreate.size) / memEntry.size);
 /** Bytes of one plane. */
 export const MAX_PLANE_BYTES = 256 * 1024 * 1024;
 

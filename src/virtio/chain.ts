@@ -9,6 +9,7 @@ import {
   VIRTQ_DESC_F_NEXT,
   VIRTQ_DESC_F_WRITE,
 } from "./ring-layout.ts";
+import { MAX_REQUEST_BYTES } from "./virtio-device.ts";
 
 /** Guest memory by address, for the queue: a range that is not all there is neither read nor written. */
 export interface GuestAccess {
@@ -19,8 +20,6 @@ export interface GuestAccess {
   write(address: number, length: number, from: Uint8Array<ArrayBuffer>, at: number): boolean;
 }
 
-/** Readable bytes of one request; more is refused before anything is allocated. */
-const MAX_READABLE = 1 << 20;
 /** Writable bytes that count: no answer is longer. */
 const MAX_ROOM = 1 << 16;
 /** Requests up to this length are read into memory that is kept. */
@@ -137,7 +136,7 @@ export class ChainWalker {
     }
     if (!writable) {
       this.#readableBytes += length;
-      if (this.#readableBytes > MAX_READABLE) throw new BadChain("more than 1 MiB to read");
+      if (this.#readableBytes > MAX_REQUEST_BYTES) throw new BadChain("more than 1 MiB to read");
       this.#readable.push(address, length);
     } else if (this.#room < MAX_ROOM) {
       const counted = Math.min(length, MAX_ROOM - this.#room);

@@ -25,9 +25,12 @@ export interface GuestMemory {
   readonly generation: number;
 }
 
-/** One request of a driver, taken off a queue: what it said, copied out once, and room for one answer. */
+/** Readable bytes of one request; a longer one is refused before anything is allocated. */
+export const MAX_REQUEST_BYTES = 1 << 20;
+
+/** One request of a driver: its bytes, copied once, and room for one answer. */
 export interface Request {
-  /** A copy of the device-readable part, at most 1 MiB. Empty once `VirtioDevice.request` has returned. */
+  /** A copy of the device-readable part, at most MAX_REQUEST_BYTES. Empty once `VirtioDevice.request` has returned. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** Bytes of the device-writable part. */
   readonly room: number;

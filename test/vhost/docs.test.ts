@@ -1,7 +1,9 @@
-// docs/vhost-user.md says which test shows what: those tests exist.
+// docs/vhost-user.md against the code: the features offered and the tests that it names.
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { type ProtocolFeature, protocolFeatures } from "../../src/vhost/features.ts";
+import { messageRows, offeredProtocolFeatures } from "../../src/vhost/messages.ts";
 
 const read = (path: string) => readFileSync(join(import.meta.dir, "../..", path), "utf8");
 
@@ -29,4 +31,13 @@ test("every test that docs/vhost-user.md names is there", () => {
 test("every defect of its table has a test", () => {
   const source = read("test/vhost/known-defects.test.ts");
   for (let number = 1; number <= 31; number++) expect(source).toContain(`defect ${number}:`);
+});
+
+test("the protocol features in docs/vhost-user.md are those offered, and each is of a request served", () => {
+  const names = Object.keys(protocolFeatures) as ProtocolFeature[];
+  const offered = names.filter((name) => (offeredProtocolFeatures & protocolFeatures[name]) !== 0n);
+  const line = `${offered.join(", ")}: 0x${offeredProtocolFeatures.toString(16)}`;
+  expect(read("docs/vhost-user.md")).toContain(`| protocol features | ${line}`);
+  const served = messageRows.filter(({ run }) => run !== undefined).map(({ needs }) => needs);
+  for (const name of offered) if (name !== "REPLY_ACK") expect(served).toContain(name);
 });
