@@ -1,5 +1,5 @@
-// One front-end's connection: messages in, answers out, strictly in order. Whatever the front-end sends costs it this
-// connection at most. vhost-user, "Message format", "Communication".
+// The connection of one front-end: reads messages and answers them in order. A bad message ends at most this connection.
+// vhost-user, "Message format", "Communication".
 import { receiveWithDescriptors, sendWithDescriptors } from "../../ffi/descriptors.ts";
 import { EPOLLIN, EPOLLOUT } from "../../ffi/epoll.ts";
 import { errno, SysError } from "../../ffi/errno.ts";
@@ -15,22 +15,22 @@ import type { MakeDevice } from "./queues.ts";
 import { asRefused, RequestRefused } from "./request-refused.ts";
 import { Session } from "./session.ts";
 
-/** A front-end never pauses inside a message; one that does must not keep the next one waiting. */
+/** Limit for receiving one message: a front-end that stalls inside one must not keep the next front-end waiting. */
 const MESSAGE_LIMIT_MS = 5000;
-/** Headers and payloads read before other descriptors of the loop get their turn. */
+/** Headers and payloads read in one turn, so that other descriptors of the loop are served, too. */
 const TURN = 128;
-/** Lines a front-end and its guest can cause in the log; then one more says that there are no more. */
+/** Log lines that a front-end and its guest can cause. */
 const MAX_COMPLAINTS = 20;
 
-/** Made when it is used: a sub-logger keeps the level it was made with. */
+/** Made at each use, because a sub-logger keeps the level it was made with. */
 const out = () => log.withTag("vhost");
 
-/** How a connection ended: the front-end left, or it was shown out and why. */
+/** How a connection ended: the front-end left, or the error for which it was closed. */
 export type End = "left" | Error;
 
 export class Connection implements Disposable {
   readonly session: Session;
-  /** Settles when the connection is over; then it wants to be disposed. */
+  /** Settles at the end of the connection, which must then be disposed. */
   readonly over: Promise<End>;
   readonly #loop: Loop;
   readonly #socket: Fd;
@@ -43,12 +43,12 @@ export class Connection implements Disposable {
   #fds: Fd[] = [];
   #got = 0;
   #limit: Disposable | undefined;
-  /** What the socket did not take yet; while there is any, no further request is read. */
+  /** The part of an answer that the socket did not take yet. While there is one, no request is read. */
   #unsent: Uint8Array<ArrayBuffer> | undefined;
   #complaints = 0;
   #ended = false;
 
-  /** Serves the front-end on `socket`, which it takes over. */
+  /** Serves the front-end on `socket` and owns the socket. */
   constructor(loop: Loop, socket: Fd, makeDevice: MakeDevice) {
     this.#loop = loop;
     this.#socket = socket;
@@ -62,7 +62,7 @@ export class Connection implements Disposable {
     };
     using owned = new DisposableStack();
     owned.use(socket);
-    socket.setNonBlocking(true); // one that was inherited need not be
+    socket.setNonBlocking(true); // an inherited socket may be blocking
     const events = {
       complain: (text: string) => this.#complain(text),
       failed: (error: unknown) => this.#failed(error),
@@ -84,12 +84,12 @@ export class Connection implements Disposable {
   }
 
   #failed(error: unknown): void {
-    // A defect of ours is told with its stack, and costs no more than a fault of the front-end's.
+    // A defect of ours is logged with its stack and ends this connection only.
     if (!isExpected(error)) out().error(`a defect: ${Bun.inspect(error)}`);
     this.#end(error instanceof Error ? error : new Error(String(error)));
   }
 
-  /** Receives up to a message's end; false when nothing more is there now. */
+  /** Receives the next part of a message, and runs a complete one. False when there is nothing to read now. */
   #receive(): boolean {
     const wanted = this.#got < p.header.size ? p.header.size : p.header.size + this.#header.size;
     if (this.#got < wanted) {
@@ -101,7 +101,7 @@ export class Connection implements Disposable {
       if (r === 0) return this.#close();
       this.#got += r;
       this.#limit ??= this.#loop.after(MESSAGE_LIMIT_MS, () => {
-        this.#end(new ProtocolError(`no end of a message in ${MESSAGE_LIMIT_MS} ms`));
+        this.#end(new ProtocolError(`a message was not complete after ${MESSAGE_LIMIT_MS} ms`));
       });
       if (this.#got < wanted) return true;
       if (wanted === p.header.size) {
@@ -115,7 +115,7 @@ export class Connection implements Disposable {
 
   #close(): false {
     const inside = this.#got > 0;
-    this.#end(inside ? new ProtocolError(`it left in the middle of a message`) : "left");
+    this.#end(inside ? new ProtocolError("it left in the middle of a message") : "left");
     return false;
   }
 
@@ -165,7 +165,7 @@ export class Connection implements Disposable {
 
   #refuse(row: MessageRow, needReply: boolean, refused: RequestRefused): void {
     this.#complain(`${row.name}: ${refused.message}`);
-    // One that waits for an answer gets one that says no, or the end of the connection.
+    // A front-end that waits for an answer gets one that means failure, or the end of the connection.
     if (row.answers === undefined) this.#acknowledge(row, needReply, 1n);
     else if (row.refusal !== undefined) this.#answer(row.request, { bytes: row.refusal() });
     else throw new ProtocolError(`${row.name}: ${refused.message}`);
@@ -205,7 +205,7 @@ export class Connection implements Disposable {
     this.#watch.setEvents(EPOLLOUT);
   }
 
-  /** Sends what was left; true when all of it is gone. */
+  /** Sends the rest of an answer; true when all of it was sent. */
   #flush(): boolean {
     const rest = this.#unsent;
     if (rest === undefined) return true;
@@ -219,7 +219,10 @@ export class Connection implements Disposable {
   #complain(text: string): void {
     this.#complaints += 1;
     if (this.#complaints < MAX_COMPLAINTS) out().warn(text);
-    else if (this.#complaints === MAX_COMPLAINTS) out().warn(`${text}; no more of this is told`);
+    else if (this.#complaints === MAX_COMPLAINTS)
+      out().warn(
+        `${text}; further messages about this front-end are logged with --log-level debug`,
+      );
     else out().debug(text);
   }
 

@@ -1,12 +1,12 @@
-// The inflight region: which chains are with the device, in memory the front-end keeps for our successor. Layout for split
-// queues: vhost-user, "Inflight I/O tracking".
+// The inflight region: which chains are in flight, in memory that the front-end keeps for the next back-end. Layout for
+// split queues: vhost-user, "Inflight I/O tracking".
 import { Fd } from "../../ffi/fd.ts";
 import { SharedRegion } from "../../ffi/shared-region.ts";
 import { n64, struct, u8, u16 } from "../../ffi/struct.ts";
 import type { InflightLog } from "../virtio/split-queue.ts";
 import { RequestRefused } from "./request-refused.ts";
 
-/** Head of a queue's part; the entries follow. */
+/** Head of the part of one queue; the entries follow. */
 export const queueRegionSplit = struct("struct queue_region_split", 16, {
   version: u16(8),
   desc_num: u16(10),
@@ -28,7 +28,7 @@ export class InflightRegion implements Disposable {
   readonly length: number;
   readonly #region: SharedRegion;
 
-  /** Maps a region of `queues` parts for `queueSize` entries each; takes `fd` over. Throws UnfitFile, SysError, RequestRefused. */
+  /** Maps a region of `queues` parts for `queueSize` entries each; owns `fd` once it has succeeded. Throws UnfitFile, SysError, RequestRefused. */
   constructor(fd: Fd, offset: number, length: number, queues: number, queueSize: number) {
     if (length < queues * partSize(queueSize)) {
       throw new RequestRefused(
@@ -41,13 +41,13 @@ export class InflightRegion implements Disposable {
     this.queueSize = queueSize;
   }
 
-  /** A new, empty region; its descriptor is for the front-end. Throws SysError. */
+  /** Makes an empty region for the front-end. Throws SysError. */
   static create(queues: number, queueSize: number): { fd: Fd; length: number } {
     const length = queues * partSize(queueSize);
     return { fd: Fd.memory("vhost-user inflight", length), length };
   }
 
-  /** The account of one queue. */
+  /** The part of one queue. */
   queue(index: number): QueueInflight {
     const length = partSize(this.queueSize);
     return new QueueInflight(this.#region.view(index * length, length), this.queueSize);
@@ -58,7 +58,7 @@ export class InflightRegion implements Disposable {
   }
 }
 
-/** One queue's account. All of it may be written by the front-end at any time: nothing is believed without a check. */
+/** The part of one queue. The front-end may write to it at any time: everything read from it is checked. */
 export class QueueInflight implements InflightLog {
   readonly #view: DataView<ArrayBuffer>;
   readonly #size: number;
@@ -70,8 +70,8 @@ export class QueueInflight implements InflightLog {
   }
 
   /**
-   * What a predecessor left with the device, oldest first, after settling the batch it was in the middle of. `usedIndex` is the
-   * ring's own. Empty for an account nobody has written yet, which is prepared.
+   * The heads that an earlier back-end left in flight, oldest first. Chains of its last batch that were published but not yet
+   * cleared are cleared first. `usedIndex` is that of the ring. A new region is initialized and has none.
    */
   recover(usedIndex: number): number[] {
     const view = this.#view;
@@ -82,7 +82,7 @@ export class QueueInflight implements InflightLog {
       return [];
     }
     if (view.getUint16(14, true) !== usedIndex) {
-      // The last batch was published but not yet struck off.
+      // The last batch was published but not yet cleared.
       const last = view.getUint16(12, true);
       if (last < this.#size) view.setUint8(entry(last), 0);
       view.setUint16(14, usedIndex, true);

@@ -1,5 +1,4 @@
-// Messages about the memory table, and about logging what is written, which is not offered.
-
+// Messages about the memory table, and about the log of written pages, which is not offered.
 import { MAX_REGIONS, type RegionRow } from "./memory.ts";
 import { type Message, type MessageRow, wordOf } from "./message.ts";
 import * as p from "./payloads.ts";
@@ -7,7 +6,7 @@ import { RequestRefused } from "./request-refused.ts";
 
 function regionRows({ bytes }: Message): RegionRow[] {
   const { count } = p.regions.over(bytes);
-  // One front-end always sends room for two: more bytes than regions are fine.
+  // UML always sends room for two regions: a payload may be longer.
   if (count > MAX_REGIONS || bytes.length < p.regions.size + count * p.region.size) {
     throw new RequestRefused(`${count} memory regions in ${bytes.length} bytes`);
   }
@@ -35,7 +34,7 @@ export const memoryMessages: readonly MessageRow[] = [
       return undefined;
     },
   },
-  // Logging is not offered; what some send all the same is taken and closed.
+  // Logging is not offered. Descriptors that some front-ends send anyway are closed.
   { request: 6, name: "SET_LOG_BASE", needs: "LOG_SHMFD", size: 16, fds: 1 },
   { request: 7, name: "SET_LOG_FD", size: 0, fds: 1, run: () => undefined },
   {
@@ -54,7 +53,7 @@ export const memoryMessages: readonly MessageRow[] = [
     needs: "CONFIGURE_MEM_SLOTS",
     run(session, message) {
       const fd = message.fds.shift();
-      if (fd === undefined) throw new RequestRefused("no descriptor came along");
+      if (fd === undefined) throw new RequestRefused("its descriptor is missing");
       session.memory.add(oneRegion(message), fd, () => session.queues.memoryChanged());
       return undefined;
     },
@@ -63,7 +62,7 @@ export const memoryMessages: readonly MessageRow[] = [
     request: 38,
     name: "REM_MEM_REG",
     size: 40,
-    fds: 1, // some send one along
+    fds: 1, // some front-ends send one
     needs: "CONFIGURE_MEM_SLOTS",
     run(session, message) {
       const row = oneRegion(message);

@@ -1,19 +1,19 @@
-// The memory table: regions of guest memory as the front-end passed them. Guest physical addresses become host memory here
-// and nowhere else, and the whole range is checked. vhost-user: SET_MEM_TABLE, ADD_MEM_REG, REM_MEM_REG.
+// The memory table: regions of guest memory that the front-end passed. Only this file turns guest physical addresses into
+// host memory; it checks the whole range. vhost-user: SET_MEM_TABLE, ADD_MEM_REG, REM_MEM_REG.
 import type { Fd } from "../../ffi/fd.ts";
 import { SharedRegion } from "../../ffi/shared-region.ts";
 import type { GuestAccess } from "../virtio/chain.ts";
 import type { GuestMemory, Span } from "../virtio/virtio-device.ts";
 import { asRefused, RequestRefused } from "./request-refused.ts";
 
-/** Regions we take; what GET_MAX_MEM_SLOTS says. */
+/** Most regions at a time: the answer to GET_MAX_MEM_SLOTS. */
 export const MAX_REGIONS = 32;
-/** A span of more bytes than a view can have is cut into pieces of this size. */
+/** Longer spans are cut into pieces of this size, because a view cannot be longer. */
 const LONGEST_SPAN = 0x4000_0000;
 const LARGEST = BigInt(Number.MAX_SAFE_INTEGER);
 const END_OF_ADDRESSES = 1n << 64n;
 
-/** A region as the message names it. */
+/** A region as messages describe it. */
 export interface RegionRow {
   readonly guest: bigint;
   readonly size: bigint;
@@ -23,7 +23,7 @@ export interface RegionRow {
 
 interface Region extends RegionRow {
   readonly memory: SharedRegion;
-  /** Guest address as a number, which it fits. */
+  /** The guest address as a number. */
   readonly at: number;
 }
 
@@ -39,8 +39,8 @@ export class MemoryTable implements GuestMemory, GuestAccess, Disposable {
   }
 
   /**
-   * Puts another table in place of this one. What `fds` holds is taken over or closed. `before` is called when the new
-   * one is in force and the old one still mapped. Throws RequestRefused, and then nothing has changed.
+   * Replaces the table. Owns `fds`. Calls `before` when the new table is in force and the old one is still mapped. Throws
+   * RequestRefused, and then nothing has changed.
    */
   replace(rows: readonly RegionRow[], fds: readonly Fd[], before: () => void): void {
     using owned = new DisposableStack();
@@ -63,7 +63,7 @@ export class MemoryTable implements GuestMemory, GuestAccess, Disposable {
     this.#put(made, this.#regions, before);
   }
 
-  /** Adds a region; `fd` is taken over or closed. Throws RequestRefused. */
+  /** Adds a region and owns `fd`. Throws RequestRefused. */
   add(row: RegionRow, fd: Fd, before: () => void): void {
     using owned = new DisposableStack();
     owned.use(fd);
@@ -74,7 +74,7 @@ export class MemoryTable implements GuestMemory, GuestAccess, Disposable {
     this.#put([...this.#regions, region], [], before);
   }
 
-  /** Removes exactly that region; where in the file it was does not count. Throws RequestRefused. */
+  /** Removes the region with exactly these addresses and size; `offset` is ignored. Throws RequestRefused. */
   remove(row: RegionRow, before: () => void): void {
     const gone = this.#find(row);
     this.#put(
@@ -84,7 +84,7 @@ export class MemoryTable implements GuestMemory, GuestAccess, Disposable {
     );
   }
 
-  /** Whether `user` + `length` lies in the region that `row` names. Throws RequestRefused when there is none. */
+  /** Whether `length` bytes at `user` overlap the region that `row` names. Throws RequestRefused when there is none. */
   holds(row: RegionRow, user: bigint, length: number): boolean {
     const { user: from, size } = this.#find(row);
     return user < from + size && user + BigInt(length) > from;
@@ -108,7 +108,7 @@ export class MemoryTable implements GuestMemory, GuestAccess, Disposable {
     }
   }
 
-  /** Host memory for an area the front-end names by its own address, whole in one region; undefined outside. */
+  /** Host memory of an area given by an address of the front-end. Undefined unless one region holds all of it. */
   user(address: bigint, length: number): { region: SharedRegion; offset: number } | undefined {
     for (const { user, size, memory } of this.#regions) {
       if (address < user || address + BigInt(length) > user + size) continue;
@@ -150,7 +150,7 @@ export class MemoryTable implements GuestMemory, GuestAccess, Disposable {
     });
   }
 
-  /** Calls `piece` for each region's share of a guest range, in order; false as soon as a byte is in none. */
+  /** Calls `piece` for the part of a guest range in each region, in order. False as soon as a byte is in no region. */
   #each(
     address: number,
     length: number,
@@ -184,7 +184,7 @@ export class MemoryTable implements GuestMemory, GuestAccess, Disposable {
 
 const nothing = () => undefined;
 
-/** A span whose view is made when somebody looks at it, and once. */
+/** A span whose view is made at its first use. */
 class RegionSpan implements Span {
   readonly length: number;
   readonly #region: SharedRegion;
@@ -210,12 +210,12 @@ class RegionSpan implements Span {
   }
 }
 
-/** Checks a row against itself and the regions before it, and maps it. Throws RequestRefused. */
+/** Checks a row alone and against the other regions, and maps it. Throws RequestRefused. */
 function map(row: RegionRow, fd: Fd, others: readonly RegionRow[]): Region {
   const { guest, size, user, offset } = row;
   const at = `memory region ${hex(guest)} + ${hex(size)}`;
   if (size === 0n) throw new RequestRefused(`${at} is empty`);
-  // Guest addresses beyond 2^53 are refused with those that wrap: no machine has them.
+  // Guest addresses beyond 2^53 are refused, too: no machine has them.
   const fits = guest + size <= LARGEST && offset + size <= LARGEST;
   if (!fits || user + size > END_OF_ADDRESSES) throw new RequestRefused(`${at} wraps around`);
   for (const other of others) {

@@ -1,4 +1,4 @@
-// What a row of the message table is, and what rows share.
+// A row of the message table, and answers that several rows give.
 import type { Fd } from "../../ffi/fd.ts";
 import type { ProtocolFeature } from "./features.ts";
 import * as p from "./payloads.ts";
@@ -6,13 +6,13 @@ import type { Session } from "./session.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** A body to answer with; the descriptor goes along and is closed afterwards. */
+/** The body of an answer. The descriptor is sent with it and closed afterwards. */
 export interface Answer {
   readonly bytes: Bytes;
   readonly fd?: Fd;
 }
 
-/** A message that was received whole. What `run` does not take out of `fds` is closed. */
+/** A complete message. Descriptors that `run` leaves in `fds` are closed. */
 export interface Message {
   readonly bytes: Bytes;
   readonly fds: Fd[];
@@ -21,17 +21,17 @@ export interface Message {
 export interface MessageRow {
   readonly request: number;
   readonly name: string;
-  /** Bytes of the payload: exactly, or from so many on. */
+  /** Bytes of the payload: exactly, or at least `from`. */
   readonly size?: number | { readonly from: number };
-  /** Most descriptors that may come along. */
+  /** Most descriptors that may come with it. */
   readonly fds?: number;
-  /** Only when this was negotiated. */
+  /** The protocol feature that must have been negotiated. It is offered when `run` is there, too. */
   readonly needs?: ProtocolFeature;
-  /** It has an answer of its own, which is never acknowledged on top. */
+  /** It has an answer of its own, and is not acknowledged in addition. */
   readonly answers?: true;
-  /** What tells the front-end that it failed, for those with an answer; without it the connection is closed. */
+  /** The answer that means failure, for requests with an answer; without it a refusal ends the connection. */
   readonly refusal?: () => Bytes;
-  /** Does it. Throws RequestRefused. */
+  /** Carries out the request. Throws RequestRefused. */
   readonly run?: (session: Session, message: Message) => Answer | undefined;
 }
 
@@ -41,7 +41,7 @@ export const wordOf = (value: bigint): Answer => {
   word.value = value;
   return { bytes: word.$bytes };
 };
-/** The word a message consists of. */
+/** The payload of a message of one word. */
 export const wordIn = ({ bytes }: Message) => p.word.over(bytes).value;
-/** An answer's body of no bytes. */
+/** An empty body. */
 export const nothing = () => new Uint8Array(new ArrayBuffer(0));

@@ -1,5 +1,5 @@
-// The requests of a front-end, a row each: size, descriptors, what must have been negotiated, what it does. A request of
-// later protocols has a row too, without `run`: it is refused by name. vhost-user, "Front-end message types".
+// The requests of a front-end, one row each: size, descriptors, protocol feature, action. Requests that are not served have a
+// row without `run`, so that they are refused by name. vhost-user, "Front-end message types".
 import { VIRTIO_F_ACCESS_PLATFORM, VIRTIO_F_RING_PACKED } from "../virtio/ring-layout.ts";
 import { protocolFeatures } from "./features.ts";
 import { memoryMessages } from "./memory-messages.ts";
@@ -8,7 +8,7 @@ import * as p from "./payloads.ts";
 import { RequestRefused } from "./request-refused.ts";
 import { ringMessages } from "./ring-messages.ts";
 
-/** What is said of the whole device. */
+/** Requests about the whole device. */
 const deviceMessages: readonly MessageRow[] = [
   {
     request: 1,
@@ -76,7 +76,7 @@ const deviceMessages: readonly MessageRow[] = [
       if (size < 1 || offset + size > p.MAX_PAYLOAD - p.config.size) {
         throw new RequestRefused(`${size} bytes of the config space at ${offset}`);
       }
-      // What is beyond the config space reads as zero: one monitor ends when this fails.
+      // Bytes behind the config space are zero: cloud-hypervisor ends when this request fails.
       const answer = new Uint8Array(new ArrayBuffer(p.config.size + size));
       answer.set(bytes.subarray(0, p.config.size));
       answer.set(session.device.config().subarray(offset, offset + size), p.config.size);
@@ -127,7 +127,7 @@ const deviceMessages: readonly MessageRow[] = [
 
 const failure = () => wordOf(1n).bytes;
 
-/** Requests we never take; a row says whether the front-end waits for an answer to it. */
+/** Requests that are never served. `answers`: the front-end waits for an answer. */
 const unsupported: readonly MessageRow[] = [
   { request: 19, name: "SEND_RARP", needs: "RARP" },
   { request: 20, name: "NET_SET_MTU", needs: "MTU" },
@@ -178,7 +178,7 @@ export const offeredProtocolFeatures = messageRows
   .map(({ needs }) => (needs === undefined ? 0n : protocolFeatures[needs]))
   .reduce((a, b) => a | b, protocolFeatures.REPLY_ACK);
 
-/** The row of a request; one for a number nobody has assigned is made up, and refused. */
+/** The row of a request. An unknown number gets a row without `run`, which is refused. */
 export function messageRow(request: number): MessageRow {
   return rows.get(request) ?? { request, name: `request ${request}` };
 }

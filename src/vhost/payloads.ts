@@ -10,9 +10,9 @@ export const VERSION = 1;
 export const VERSION_MASK = 3;
 export const FLAG_REPLY = 4;
 export const FLAG_NEED_REPLY = 8;
-/** Flags of every answer, exactly: one front-end compares for equality. */
+/** Flags of every answer: UML compares all bits. */
 export const ANSWER_FLAGS = VERSION | FLAG_REPLY;
-/** No message we take is longer; beyond this the stream has lost its framing. */
+/** The longest payload we accept. A larger size means that the framing of the stream is lost. */
 export const MAX_PAYLOAD = 4096;
 
 export const word = struct("u64", 8, { value: u64(0) });
@@ -32,7 +32,7 @@ export const region = struct("memory region", 32, {
   user: u64(16),
   offset: u64(24),
 });
-/** ADD_MEM_REG and REM_MEM_REG: a region behind 8 bytes of padding. */
+/** ADD_MEM_REG and REM_MEM_REG: 8 bytes of padding, then a region. */
 export const singleRegion = struct("single memory region", 40, {
   guest: u64(8),
   size: u64(16),
@@ -40,7 +40,7 @@ export const singleRegion = struct("single memory region", 40, {
   offset: u64(32),
 });
 export const config = struct("config space", 12, { offset: u32(0), size: u32(4), flags: u32(8) });
-/** Some send 20 bytes, without the padding at the end. */
+/** Some front-ends send these 20 bytes, without the padding at the end. */
 export const inflight = struct("inflight", 20, {
   mmap_size: n64(0),
   mmap_offset: n64(8),
@@ -48,6 +48,6 @@ export const inflight = struct("inflight", 20, {
   queue_size: u16(18),
 });
 export const INFLIGHT_PADDED = 24;
-/** KICK, CALL, ERR: the ring's number in the low byte, and whether there is no descriptor. */
+/** SET_VRING_KICK, CALL and ERR: the low byte is the number of the ring, bit 8 means that no descriptor is sent. */
 export const RING_MASK = 0xffn;
 export const NO_DESCRIPTOR = 0x100n;

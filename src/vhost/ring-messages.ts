@@ -1,4 +1,4 @@
-// Messages about rings: size, addresses, base, descriptors, switch, and the account of what is in flight.
+// Messages about rings: size, addresses, base, descriptors, enabling, and the inflight region.
 import type { Fd } from "../../ffi/fd.ts";
 import { InflightRegion } from "./inflight.ts";
 import { type Message, type MessageRow, wordIn } from "./message.ts";
@@ -7,13 +7,13 @@ import { RequestRefused } from "./request-refused.ts";
 import type { Ring } from "./ring.ts";
 import type { Session } from "./session.ts";
 
-/** The ring a vring state is about, with its number. */
+/** The ring and the number in a vring state. */
 function stateOf(session: Session, { bytes }: Message): { ring: Ring; num: number } {
   const { index, num } = p.vringState.over(bytes);
   return { ring: session.queues.ring(index), num };
 }
 
-/** The ring that a descriptor is for, and the descriptor, which must be there exactly when it is announced. */
+/** The ring and the descriptor in a message, which must carry one exactly when it announces one. */
 function ringDescriptor(session: Session, message: Message): { ring: Ring; fd: Fd | undefined } {
   const value = wordIn(message);
   const announced = (value & p.NO_DESCRIPTOR) === 0n;
@@ -24,7 +24,7 @@ function ringDescriptor(session: Session, message: Message): { ring: Ring; fd: F
   return { ring, fd: message.fds.shift() };
 }
 
-/** Refuses what must not be changed under a running ring. */
+/** Throws RequestRefused while the ring runs. */
 function halted(session: Session, ring: Ring): void {
   if (!session.halt(ring)) throw new RequestRefused(`vring ${ring.index} is running`);
 }
@@ -54,11 +54,11 @@ export const ringMessages: readonly MessageRow[] = [
         before?.descriptors === descriptors &&
         before.available === available &&
         before.used === used;
-      // A running ring may be told the same again: that only changes whether it is logged.
+      // The same addresses may be sent for a running ring, to change whether it is logged.
       if (same && ring.started && ring.enabled) return undefined;
       halted(session, ring);
       ring.place.addresses = { descriptors, available, used };
-      // Wrong ones are told at once, and looked at again when the ring starts.
+      // Wrong addresses are refused at once; they are checked again when the ring starts.
       if (ring.place.size > 0 && session.memory.size > 0) ring.place.areas();
       return undefined;
     },
@@ -165,7 +165,7 @@ export const ringMessages: readonly MessageRow[] = [
     run(session, { bytes, fds }) {
       const { mmap_size, mmap_offset, num_queues, queue_size } = p.inflight.over(bytes);
       const [fd] = fds;
-      if (fd === undefined) throw new RequestRefused("no descriptor came along");
+      if (fd === undefined) throw new RequestRefused("its descriptor is missing");
       if (num_queues < 1 || num_queues > session.device.queues || queue_size < 1) {
         throw new RequestRefused(`${num_queues} queues of ${queue_size} to track`);
       }

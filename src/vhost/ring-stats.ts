@@ -1,4 +1,4 @@
-// What a running back-end tells: requests, answers and interrupts, per interval and at the end.
+// Statistics of a back-end: requests, answers and interrupts, per interval and at the end.
 import { log } from "../cli/log.ts";
 import { Records } from "../cli/stdout.ts";
 import type { Loop } from "../loop.ts";
@@ -19,7 +19,7 @@ export class RingStats implements Disposable {
   readonly #timer: Disposable | undefined;
   readonly #records: Records | undefined;
   #frontEnds = 0;
-  /** Of front-ends that have left. */
+  /** Sum of the front-ends that have left. */
   #before: QueueCounts = zero;
   #now: Readonly<QueueCounts> = zero;
   #shown = 0;
@@ -31,7 +31,7 @@ export class RingStats implements Disposable {
     this.#record("started", {});
   }
 
-  /** A front-end is there; its counters go on counting. */
+  /** Counts a new front-end; `counts` is read until the next one comes. */
   follow(counts: Readonly<QueueCounts>): void {
     this.#before = this.#totals();
     this.#now = counts;

@@ -1,4 +1,4 @@
-// Front-ends one after the other: each has a connection and a device of its own, and whatever it does, the next is served.
+// Serves front-ends one after the other, each with a connection and a device of its own.
 import type { Fd } from "../../ffi/fd.ts";
 import { log } from "../cli/log.ts";
 import type { Loop } from "../loop.ts";
@@ -15,12 +15,12 @@ export function capabilities(features: readonly string[]): string {
 }
 
 export interface ServeOptions {
-  /** The next front-end's socket; undefined when there is none any more. */
+  /** The socket of the next front-end; undefined when no more will come. */
   readonly next: (signal: AbortSignal) => Promise<Fd | undefined>;
   readonly makeDevice: MakeDevice;
   /** Ends after the first front-end. */
   readonly once: boolean;
-  /** Told what a front-end comes to, while it is there and once it is gone. */
+  /** Called for each front-end, with the counters that its connection updates. */
   readonly onFrontEnd?: ((counts: Readonly<QueueCounts>) => void) | undefined;
 }
 
@@ -52,13 +52,13 @@ async function serveOne(
     out.error(`the front-end cannot be served: ${(error as Error).message}`);
     return "left";
   }
-  out.info("a front-end is here");
+  out.info("a front-end has connected");
   onFrontEnd?.(connection.session.queues.counts);
   const end = await Promise.race([connection.over, aborted]);
   if (end === "aborted") return "aborted";
   const { requests, malformed } = connection.session.queues.counts;
-  const told = `${requests} requests${malformed > 0 ? `, ${malformed} malformed` : ""}`;
-  if (end === "left") out.info(`the front-end has left after ${told}`);
-  else out.warn(`the front-end was shown out after ${told}: ${end.message}`);
+  const done = `${requests} requests${malformed > 0 ? `, ${malformed} malformed` : ""}`;
+  if (end === "left") out.info(`the front-end has left after ${done}`);
+  else out.warn(`the connection was closed after ${done}: ${end.message}`);
   return "left";
 }

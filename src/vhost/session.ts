@@ -1,4 +1,4 @@
-// What a front-end has told us: features, memory, rings. One session per connection; nothing of it reaches the next one.
+// The state of a connection: negotiated features, status, memory and rings. The next connection starts with a new one.
 import type { Loop } from "../loop.ts";
 import { ringFeatures, VIRTIO_F_VERSION_1 } from "../virtio/ring-layout.ts";
 import type { VirtioDevice } from "../virtio/virtio-device.ts";
@@ -11,7 +11,7 @@ import { MemoryTable } from "./memory.ts";
 import { type MakeDevice, type QueueEvents, Queues } from "./queues.ts";
 import type { Ring } from "./ring.ts";
 
-/** Of the status byte: VIRTIO 1.2, 2.1. */
+/** A bit of the status byte: VIRTIO 1.2, 2.1. */
 const FEATURES_OK = 8;
 
 export class Session implements Disposable {
@@ -29,15 +29,15 @@ export class Session implements Disposable {
     this.device = this.queues.device;
   }
 
-  /** All features we can do, ours and the device's. */
+  /** The features offered: those of the rings, of vhost-user and of the device. */
   get offered(): bigint {
     return ringFeatures | VHOST_USER_F_PROTOCOL_FEATURES | this.device.features;
   }
 
-  /** Features the driver has acknowledged; those we did not offer are masked: some front-ends pass them through. */
+  /** Sets the features the driver has acknowledged. Others are masked, because some front-ends pass them through. */
   acknowledge(features: bigint): void {
     this.queues.features = features & this.offered;
-    // Without protocol features there is no message to enable a ring with: they are enabled from the start.
+    // Without protocol features no message enables a ring: rings are enabled from the start.
     if ((features & VHOST_USER_F_PROTOCOL_FEATURES) !== 0n) return;
     for (const ring of this.queues.rings) this.enable(ring, true);
   }
@@ -46,7 +46,7 @@ export class Session implements Disposable {
     this.#protocol = features & this.offeredProtocol;
   }
 
-  /** The virtio status byte as the front-end last set it; FEATURES_OK only where the features are. */
+  /** The virtio status byte that the front-end set last, without FEATURES_OK unless VERSION_1 is acknowledged. */
   get status(): number {
     return this.#status;
   }
@@ -65,8 +65,8 @@ export class Session implements Disposable {
   }
 
   /**
-   * Makes sure that a ring does not run, for messages that only make sense then: one that is started but disabled is
-   * stopped by them, because a front-end that never says so has ended it. False when it is in use.
+   * Makes sure that a ring does not run. Returns false when it is started and enabled. A ring that is started but disabled is
+   * stopped: UML does not send GET_VRING_BASE.
    */
   halt(ring: Ring): boolean {
     if (ring.started && ring.enabled) return false;
@@ -74,7 +74,7 @@ export class Session implements Disposable {
     return true;
   }
 
-  /** The device forgets its driver; connection, memory and features stay. */
+  /** Resets the device; connection, memory and features stay. */
   reset(): void {
     this.#status = 0;
     this.queues.resetAll();

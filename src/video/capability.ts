@@ -2,15 +2,15 @@
 import type { FormatCapability } from "./codec/codec.ts";
 import { formatDesc, formatFrame, listResponse, response, SINGLE_BUFFER } from "./structs.ts";
 
-/** What drivers make room for, told in the config space. */
+/** Longest answer, as the config space announces it. */
 export const MAX_CAPS_LENGTH = 4096;
 
-/** At most as many formats as a mask has bits. */
+/** A mask has a bit for each format. */
 const MAX_FORMATS = 64;
 
 /**
- * Encodes the formats of a queue. Sizes that do not fit are left out, then formats; each format keeps at least one
- * size, because drivers read the first one unasked.
+ * Encodes the formats of a queue. Sizes that do not fit are left out first, then formats. Each format keeps at least one
+ * size, because drivers read the first one without a check.
  */
 export function encodeCapability(formats: readonly FormatCapability[]): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(new ArrayBuffer(MAX_CAPS_LENGTH));

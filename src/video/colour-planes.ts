@@ -1,8 +1,8 @@
-// The layout of pictures in their buffers, from a format's planes: with the stride of the first plane.
+// The layout of a picture in its buffer, from the planes of its format and the stride of the first plane.
 import type { VideoFormat } from "./formats.ts";
 import type { Plane } from "./resource.ts";
 
-/** The colour planes of a picture, one after the other; `stride` bytes per row of the first, in proportion for the others. */
+/** The colour planes of a picture, one after the other. `stride` is bytes per row of the first; others are in proportion. */
 export function colourPlanes(
   format: VideoFormat,
   stride: number,
@@ -21,7 +21,7 @@ export function colourPlanes(
   });
 }
 
-/** Bytes of all of them. */
+/** Bytes of all planes. */
 export function planesBytes(planes: readonly Plane[]): number {
   return planes.reduce((sum, { length }) => sum + length, 0);
 }

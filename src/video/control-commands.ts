@@ -32,7 +32,7 @@ export const controlCommands: readonly Command[] = [
     name: "QUERY_CONTROL",
     request: s.controlCommand,
     run(device, q, request) {
-      // Profile and level are asked for a format, which only the longer form has.
+      // Queries of profile and level have a longer form with a format.
       const { size, fields } = s.queryControlFormat;
       const long = request.bytes.length >= size;
       const view = new DataView(request.bytes.buffer, request.bytes.byteOffset);
@@ -60,7 +60,7 @@ export const controlCommands: readonly Command[] = [
     run(device, q, request) {
       const stream = device.stream(q.stream_id);
       const { size, fields } = s.setControl;
-      // The only control without a value; encoders have it.
+      // The only control without a value; only encoders have it.
       if (q.control === s.control.FORCE_KEYFRAME) throw new s.VideoError("ERR_UNSUPPORTED_CONTROL");
       check(request.bytes.length >= size);
       const view = new DataView(request.bytes.buffer, request.bytes.byteOffset);

@@ -1,11 +1,11 @@
-// The event queue: buffers the driver posts, events that wait for one. An event of a kind waits once per stream.
+// The event queue: buffers that the driver posted, and events that wait for one. At most one event of a type waits per stream.
 import type { Request } from "../virtio/virtio-device.ts";
 import { event } from "./structs.ts";
 
 interface Pending {
   readonly type: number;
   readonly stream: number;
-  /** Called when the driver gets it. */
+  /** Called when the event is sent. */
   readonly sent: (() => void) | undefined;
 }
 
@@ -16,28 +16,28 @@ export class Events {
   readonly #pending: Pending[] = [];
   readonly #event = event.alloc();
 
-  /** A buffer of the driver's; one that is too small for an event goes back empty. */
+  /** Takes a buffer of the driver; one that is too small for an event is returned empty. */
   post(request: Request): void {
     if (request.room < event.size) request.answer(nothing);
     else this.#posted.push(request);
     this.#deliver();
   }
 
-  /** Tells the driver, as soon as it has a buffer for it. */
+  /** Sends an event as soon as there is a buffer; `sent` is called then. */
   send(type: number, stream: number, sent?: () => void): void {
     if (this.#pending.some((p) => p.type === type && p.stream === stream)) return;
     this.#pending.push({ type, stream, sent });
     this.#deliver();
   }
 
-  /** Forgets what a stream that is gone wanted to say: drivers lose the buffer of an unknown stream's event. */
+  /** Drops the events of a stream that was destroyed: drivers lose the buffer of an event of an unknown stream. */
   drop(stream: number): void {
     for (let i = this.#pending.length - 1; i >= 0; i--) {
       if (this.#pending[i]?.stream === stream) this.#pending.splice(i, 1);
     }
   }
 
-  /** The driver is gone, with its buffers. */
+  /** Drops all buffers and events. */
   reset(): void {
     this.#posted.length = 0;
     this.#pending.length = 0;

@@ -1,17 +1,17 @@
-// The formats virtio-video knows, one row each: its number there, its V4L2 fourcc, and for pictures the shape of
-// their planes. virtio-video draft v3, "enum virtio_video_format"; FWHT comes from a later header.
+// The formats of virtio-video, one row each: number, V4L2 fourcc and, for pictures, the shape of the planes.
+// virtio-video draft v3, "enum virtio_video_format"; FWHT is from a later header.
 import { fourcc, type PlaneShape, pixelFormatNamed } from "../format/formats.ts";
 
 export interface VideoFormat {
-  /** Its number in virtio-video. */
+  /** The number in virtio-video. */
   readonly number: number;
   readonly name: string;
-  /** Its number in V4L2. */
+  /** The number in V4L2. */
   readonly fourcc: number;
   readonly coded: boolean;
   /** Colour planes of a picture; empty for coded formats. */
   readonly planes: readonly PlaneShape[];
-  /** V4L2 fourccs of the same picture with a memory plane for each colour plane: joined by copying. */
+  /** V4L2 fourccs of the same picture with a memory plane per colour plane. The planes are joined by copying. */
   readonly split: readonly number[];
 }
 

@@ -6,7 +6,7 @@ import { type Command, check, command, memoryType, queueType } from "./command.t
 import { answerOk } from "./replies.ts";
 import * as s from "./structs.ts";
 
-/** The parameters in both dialects, one over the other: the EXT one only has more at its end. */
+/** One answer for both dialects: the EXT answer is the plain one with a field more at its end. */
 const extAnswer = s.extParams.alloc();
 const plainAnswer = s.plainParams.over(extAnswer.$bytes);
 
@@ -31,7 +31,7 @@ function answerParams(
   p["crop.top"] = params.crop.top;
   p["crop.width"] = params.crop.width;
   p["crop.height"] = params.crop.height;
-  // One plane whatever the format: drivers with several memory planes lose their entries.
+  // One plane for every format: drivers lose the entries of further memory planes.
   p.num_planes = 1;
   p["plane_formats[0].plane_size"] = params.planeSize;
   p["plane_formats[0].stride"] = params.stride;
@@ -77,7 +77,7 @@ function setParams<F extends (typeof s.plainParams)["fields"]>(
       const kind = memoryTypeOf(body);
       if (kind !== undefined) memoryType(kind);
       const { input, output } = device.backend.capabilities;
-      // Format 0 keeps the one there is: some programs set nothing but a size.
+      // Format 0 keeps the format: some programs set only a size.
       const known = queue === s.INPUT ? input : output;
       check(q.format === 0 || known.some(({ format }) => format === q.format));
       const stream = device.stream(q.stream_id);

@@ -5,7 +5,7 @@ import { BUFFER_ERR, cmdHeader, queuedResponse, response } from "./structs.ts";
 const header = cmdHeader.alloc();
 const queuedAnswer = queuedResponse.alloc();
 
-/** An answer that is its header: success, or an error. */
+/** An answer of a header only: success, or an error. */
 export function answerCode(request: Request, stream: number, code: number): void {
   header.type = code;
   header.stream_id = stream;
@@ -16,7 +16,7 @@ export function answerOk(request: Request, stream: number): void {
   answerCode(request, stream, response.OK_NODATA);
 }
 
-/** The end of a RESOURCE_QUEUE: `flags` BUFFER_*, `size` bytes in the buffer. */
+/** The answer to a RESOURCE_QUEUE: `flags` are BUFFER_*, `size` is bytes in the buffer. */
 export function answerQueued(
   request: Request,
   stream: number,
@@ -32,7 +32,7 @@ export function answerQueued(
   request.answer(queuedAnswer.$bytes);
 }
 
-/** A refused RESOURCE_QUEUE. Drivers look at the flag and not at the code, so it gets its whole body. */
+/** Refuses a RESOURCE_QUEUE with a complete body, because drivers check the ERR flag in it and not the code. */
 export function refuseQueued(request: Request, stream: number, code: number): void {
   queuedAnswer.type = code;
   queuedAnswer.stream_id = stream;

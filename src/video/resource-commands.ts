@@ -6,21 +6,21 @@ import { answerOk, refuseQueued } from "./replies.ts";
 import { type Entry, MAX_ENTRIES, MAX_PLANE_BYTES, type Plane, Resource } from "./resource.ts";
 import * as s from "./structs.ts";
 
-/** Makes a resource of a RESOURCE_CREATE, `bytes` being the whole request. Throws VideoError. */
+/** Makes a resource from a RESOURCE_CREATE; `bytes` is the whole request. Throws VideoError. */
 function createResource(
   q: Struct<typeof s.resourceCreate.fields>,
   bytes: Uint8Array<ArrayBuffer>,
   memory: GuestMemory,
   nonContiguous: boolean,
 ): Resource {
-  const layout = q.planes_layout === 0 ? s.SINGLE_BUFFER : q.planes_layout; // a driver leaves it 0
+  const layout = q.planes_layout === 0 ? s.SINGLE_BUFFER : q.planes_layout; // the Linux driver leaves it 0
   check(layout === s.SINGLE_BUFFER || layout === s.PER_PLANE);
   check(q.num_planes >= 1 && q.num_planes <= s.MAX_PLANES);
   const counts: number[] = [];
   let total = 0;
   for (let i = 0; i < q.num_planes; i++) {
     const count = q.num_entries.get(i);
-    // In one buffer the first count stands for all of it.
+    // With a single buffer the first count is for all planes.
     check(count >= 1 || (layout === s.SINGLE_BUFFER && i > 0));
     check(count <= MAX_ENTRIES && (nonContiguous || count <= 1));
     counts.push(count);
@@ -54,7 +54,7 @@ function perPlane(lengths: readonly number[]): readonly Plane[] {
   });
 }
 
-/** Planes located by offsets; each reaches up to the next one, or to the end. */
+/** Planes located by offsets; each ends at the next one, or at the end of the buffer. */
 function singleBuffer(
   q: Struct<typeof s.resourceCreate.fields>,
   lengths: readonly number[],
@@ -69,7 +69,7 @@ function singleBuffer(
   });
 }
 
-/** Takes over the sizes of a queued bitstream. Throws VideoError when they are larger than the resource. */
+/** Sets the sizes of a queued bitstream. Throws VideoError when they are larger than the resource. */
 function setDataSizes(resource: Resource, q: Struct<typeof s.resourceQueue.fields>): void {
   const count = q.num_data_sizes;
   for (let i = 0; i < s.MAX_PLANES; i++) {

@@ -1,5 +1,5 @@
-// A resource: guest memory that the driver has described once and queues again and again. Its places in host memory
-// are looked up at creation and again when the memory table changes, never per frame.
+// A resource: guest memory that the driver describes once and queues many times. Its host memory is looked up when it is
+// created and when the memory table changes, not per frame.
 import { copyMemory } from "../../ffi/copy.ts";
 import {
   type GuestMemory,
@@ -14,13 +14,13 @@ export const MAX_ENTRIES = Math.floor((MAX_REQUEST_BYTES - resourceCreate.size) 
 /** Bytes of one plane. */
 export const MAX_PLANE_BYTES = 256 * 1024 * 1024;
 
-/** A stretch of guest physical memory. */
+/** A range of guest physical memory. */
 export interface Entry {
   readonly address: bigint;
   readonly length: number;
 }
 
-/** Where a plane is within the resource. */
+/** Position of a plane in the resource. */
 export interface Plane {
   readonly offset: number;
   readonly length: number;
@@ -56,7 +56,7 @@ export class Resource {
     if (!this.resolve(memory)) throw new VideoError("ERR_INVALID_PARAMETER");
   }
 
-  /** Looks its memory up in a new table; false when it is not there any more: it has no bytes then. */
+  /** Looks its memory up in a new table. False when it is not there any more; then the resource has no memory. */
   resolve(memory: GuestMemory): boolean {
     const spans: Span[] = [];
     for (const { address, length } of this.#entries) {
@@ -77,19 +77,19 @@ export class Resource {
     return true;
   }
 
-  /** Its memory is not in the memory table any more. */
+  /** Whether its memory is no longer in the memory table. */
   get gone(): boolean {
     return this.#spans.length === 0;
   }
 
-  /** Bytes of picture it can take. */
+  /** The largest picture it can take, in bytes. */
   get room(): number {
     return this.planes.length === 1 ? (this.planes[0]?.length ?? 0) : this.length;
   }
 
   /**
-   * Where in the resource each of the colour planes `colour` (their places in a whole picture) goes: each into a plane
-   * of its own where the driver gave as many that are large enough, otherwise one after the other.
+   * Positions in the resource for the colour planes `colour` of a picture: each in a plane of its own if the driver gave as
+   * many and large enough planes, otherwise one after the other.
    */
   places(colour: readonly Plane[]): readonly number[] {
     if (this.#placed?.colour === colour) return this.#placed.at;
@@ -114,8 +114,8 @@ export class Resource {
   }
 
   /**
-   * The address of its memory when that is one stretch of host memory and a picture or bitstream lies in it in one
-   * piece, otherwise undefined.
+   * The address of its memory if that is contiguous host memory with one plane that begins at its start. Otherwise
+   * undefined.
    */
   get contiguous(): number | undefined {
     const first = this.#spans[0];
@@ -130,12 +130,12 @@ export class Resource {
     return first.address;
   }
 
-  /** Copies `length` bytes from host memory to byte `at` of the resource. False: they do not fit, or its memory is gone. */
+  /** Copies `length` bytes from host memory to byte `at` of the resource. False when they do not fit or its memory is gone. */
   write(from: number, length: number, at: number): boolean {
     return this.#copy(from, length, at, true);
   }
 
-  /** Copies `length` bytes from byte `at` of the resource to host memory. False: there are not so many, or they are gone. */
+  /** Copies `length` bytes from byte `at` of the resource to host memory. False when it is shorter or its memory is gone. */
   read(to: number, length: number, at: number): boolean {
     return this.#copy(to, length, at, false);
   }
@@ -146,7 +146,7 @@ export class Resource {
     let rest = length;
     for (let i = this.#find(at); rest > 0; i++) {
       const span = this.#spans[i];
-      // A detached view means that the mapping is gone, address and all.
+      // A detached view: the memory was unmapped.
       if (span === undefined || span.bytes.byteLength !== span.length) return false;
       const within = at + (length - rest) - (this.#starts[i] ?? 0);
       const n = Math.min(rest, span.length - within);

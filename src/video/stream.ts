@@ -1,5 +1,5 @@
-// A stream: the driver's resources, the commands that are held until the decoder is done, and the order in which
-// they are answered. Draft v3, "Device operation", as real drivers need it: docs/virtio-video.md.
+// A stream: its queues, the commands it holds until the decoder is done, and the order of their answers. Draft v3, "Device
+// operation"; what real drivers need beyond it is in docs/virtio-video.md.
 import { SysError } from "../../ffi/errno.ts";
 import { log } from "../cli/log.ts";
 import type { GuestMemory, Request } from "../virtio/virtio-device.ts";
@@ -38,20 +38,20 @@ export class Stream implements StreamClient, Disposable {
   readonly #session: CodecSession;
   /** The STREAM_DRAIN that has not been answered. */
   #drain: Request | undefined;
-  /** The codec has brought out everything; what is left to do is the EOS buffer. */
+  /** The codec has returned all pictures; only the EOS buffer is missing. */
   #drained = false;
-  /** The driver has to read the new parameters before its picture buffers are used. */
+  /** The driver must read the new parameters before its picture buffers are used. */
   #parametersUnread = false;
-  /** The driver has got the event and not yet asked: an EOS buffer now would stall it. */
+  /** The driver has the event and has not sent GET_PARAMS yet: an EOS buffer now would stall it. */
   #eventUnanswered = false;
-  /** Old picture buffers stay parked after a change in mid-stream until the driver takes them back. */
+  /** After a change of size in mid-stream: old picture buffers are not used until the driver takes them back. */
   #changing = false;
-  /** The end of the old pictures has to be shown by an EOS buffer. */
+  /** An EOS buffer must follow the last picture of the old size. */
   #changeEos = false;
   #failed = false;
   #paused = false;
 
-  /** Throws SysError when the codec cannot serve one more. */
+  /** Throws SysError when the codec cannot open one more session. */
   constructor(options: StreamOptions) {
     this.id = options.id;
     this.#input = new StreamQueue(options.id, options.inMemoryType);
@@ -64,7 +64,7 @@ export class Stream implements StreamClient, Disposable {
     return queue === INPUT ? this.#input : this.#output;
   }
 
-  /** Runs a step of the codec; one that fails ends the stream, not the device. */
+  /** Runs a step of the codec. If it fails the stream ends, not the device. */
   #step(action: () => void): void {
     if (this.#failed) return;
     try {
@@ -87,7 +87,7 @@ export class Stream implements StreamClient, Disposable {
     return this.#session.params(queue);
   }
 
-  /** The driver has been told the parameters: buffers of OUTPUT may be used from now on. */
+  /** Call this when the driver has read the parameters: buffers of OUTPUT may be used from now on. */
   parametersRead(queue: QueueType): void {
     if (queue !== OUTPUT || !(this.#parametersUnread || this.#eventUnanswered)) return;
     this.#parametersUnread = false;
@@ -108,7 +108,7 @@ export class Stream implements StreamClient, Disposable {
     return this.#session.setControl(number, value);
   }
 
-  /** The resource a RESOURCE_QUEUE is about. Throws VideoError unless it may be queued now. */
+  /** The resource of a RESOURCE_QUEUE. Throws VideoError unless it may be queued now. */
   queueable(queue: QueueType, id: number): Resource {
     const resource = this.queue(queue).resource(id);
     if (resource.queued || (queue === INPUT && this.#drain !== undefined))
@@ -116,7 +116,7 @@ export class Stream implements StreamClient, Disposable {
     return resource;
   }
 
-  /** Takes a checked RESOURCE_QUEUE; it is answered when the codec is done with the buffer. */
+  /** Queues a resource; `request` is answered when the codec is done with the buffer. */
   queueResource(queue: QueueType, resource: Resource, request: Request): void {
     const to = this.queue(queue);
     resource.request = request;
@@ -139,7 +139,7 @@ export class Stream implements StreamClient, Disposable {
     this.#pump();
   }
 
-  /** Gives every queued buffer of a queue back, and only then returns. */
+  /** Returns every queued buffer of a queue. */
   clear(queue: QueueType): void {
     this.#step(() => this.#session.clear(queue));
     this.queue(queue).giveAllBack();
@@ -162,7 +162,7 @@ export class Stream implements StreamClient, Disposable {
     this.#changeEos = false;
   }
 
-  /** Ends the stream: everything that is held is answered, then nothing is. */
+  /** Ends the stream: answers all commands it holds. */
   destroy(): void {
     this.#session[Symbol.dispose]();
     this.#failed = true;
@@ -199,7 +199,7 @@ export class Stream implements StreamClient, Disposable {
     this.#pump();
   }
 
-  // What the codec calls.
+  // What the codec calls: StreamClient.
 
   get draining(): boolean {
     return this.#drain !== undefined && !this.#drained;
@@ -286,7 +286,7 @@ export class Stream implements StreamClient, Disposable {
     if (request !== undefined) answerCode(request, this.id, response.ERR_INVALID_OPERATION);
   }
 
-  /** The old pictures are all out: an empty EOS buffer says so, once the driver knows the new parameters. */
+  /** Ends the pictures of the old size with an empty EOS buffer, once the driver has read the new parameters. */
   #sendChangeEos(): void {
     if (!this.#changeEos || this.#paused || this.#parametersUnread || this.#eventUnanswered) return;
     const resource = this.#output.waiting.shift();
@@ -295,7 +295,7 @@ export class Stream implements StreamClient, Disposable {
     this.#output.giveBack(resource, BUFFER_EOS);
   }
 
-  /** Everything is out: one more, empty, buffer carries EOS (drivers empty it anyway), then the drain is answered. */
+  /** After the last picture: one more, empty, buffer carries EOS, because drivers empty it. Then the drain is answered. */
   #finishDrain(): void {
     const request = this.#drain;
     if (!this.#drained || request === undefined || this.#eventUnanswered) return;
@@ -310,7 +310,7 @@ export class Stream implements StreamClient, Disposable {
     answerCode(request, this.id, ok);
   }
 
-  /** Lets go of the codec without a word to the driver, which is gone. */
+  /** Closes the codec without answers: the driver is gone. */
   [Symbol.dispose](): void {
     this.#failed = true;
     this.#session[Symbol.dispose]();

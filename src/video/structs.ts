@@ -1,5 +1,4 @@
-// What travels on the queues of a virtio-video device, draft v3 with the EXT commands of the AOSP header: numbers
-// and structs. Everything is little-endian.
+// Numbers and structs of the virtio-video draft v3, with the EXT commands of the AOSP header. Everything is little-endian.
 import type { Field, Fields } from "../../ffi/struct.ts";
 import { struct, text, u32, u64, words } from "../../ffi/struct.ts";
 
@@ -20,7 +19,7 @@ export const BUFFER_EOS = 2;
 export const EVENT_ERROR = 0x100;
 export const EVENT_RESOLUTION_CHANGED = 0x200;
 
-/** Response types. The error numbers start at 0x300: drivers tell success by that. */
+/** Response types. Drivers take numbers from 0x300 on as errors. */
 export const response = {
   OK_NODATA: 0x200,
   OK_QUERY_CAPABILITY: 0x201,
@@ -83,7 +82,7 @@ export const resourceQueue = define("struct virtio_video_resource_queue", 64, {
   num_data_sizes: u32(24),
   data_sizes: words(28, MAX_PLANES),
 });
-/** The body of every command that names a queue and nothing else. */
+/** Every command with only a queue in its body. */
 export const queueCommand = define("struct virtio_video_queue_clear", 16, { queue_type: u32(8) });
 export const controlCommand = define("struct virtio_video_get_control", 16, { control: u32(8) });
 export const queryControlFormat = define("struct virtio_video_query_control", 24, {
@@ -126,7 +125,7 @@ export const queuedResponse = define("struct virtio_video_resource_queue_resp", 
 export const controlResponse = define("struct virtio_video_get_control_resp", 16, {
   value: u32(8),
 });
-/** Head of the answers that are lists: QUERY_CAPABILITY and QUERY_CONTROL. */
+/** Head of the answers to QUERY_CAPABILITY and QUERY_CONTROL, which are lists. */
 export const listResponse = define("struct virtio_video_query_capability_resp", 16, {
   num: u32(8),
 });

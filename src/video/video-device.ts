@@ -1,4 +1,4 @@
-// A virtio-video decoder, draft v3: takes requests, finds their row, keeps the streams.
+// The virtio-video decoder, draft v3: dispatches requests to rows of commands.ts and owns the streams.
 import type { DeviceHost, GuestMemory, Request, VirtioDevice } from "../virtio/virtio-device.ts";
 import { encodeCapability, MAX_CAPS_LENGTH } from "./capability.ts";
 import type { CodecBackend } from "./codec/codec.ts";
@@ -22,7 +22,7 @@ import {
 export interface VideoDeviceOptions {
   readonly backend: CodecBackend;
   readonly maxStreams: number;
-  /** Bytes of config space: 12 as in the draft, 44 with a name as later headers have it. */
+  /** Bytes of config space: 12 as in the draft, 44 with the name that later headers have. */
   readonly configSize?: 12 | 44;
 }
 
@@ -33,7 +33,7 @@ const SCRATCH_BYTES = 128;
 const HEADER_BYTES = 8;
 const nothing = new Uint8Array(new ArrayBuffer(0));
 
-/** Makes the device for one front-end connection. The back-end stays the caller's. */
+/** Makes the device for one connection. The caller keeps the ownership of the back-end. */
 export function createVideoDevice(options: VideoDeviceOptions): VirtioDevice {
   return new VideoDevice(options);
 }
@@ -115,7 +115,7 @@ class VideoDevice implements VirtioDevice, CommandDevice {
       request.answer(nothing);
       return;
     }
-    // The structs lie over memory of ours, so a command makes no views.
+    // Views of this memory exist already: a command makes none.
     const scratch = this.#scratch;
     const length = Math.min(bytes.length, SCRATCH_BYTES);
     for (let i = 0; i < length; i++) scratch[i] = bytes[i] ?? 0;

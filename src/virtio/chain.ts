@@ -1,5 +1,5 @@
-// Descriptor chains: VIRTIO 1.2, 2.7.5. Every descriptor is copied before it is believed, and a chain can be
-// neither endless nor outside guest memory.
+// Descriptor chains: VIRTIO 1.2, 2.7.5. Every field of a descriptor is read once and then checked. A chain can be neither
+// endless nor outside guest memory.
 import {
   DESC_FLAGS,
   DESC_LEN,
@@ -11,53 +11,53 @@ import {
 } from "./ring-layout.ts";
 import { MAX_REQUEST_BYTES } from "./virtio-device.ts";
 
-/** Guest memory by address, for the queue: a range that is not all there is neither read nor written. */
+/** Guest memory by address. A range that is not completely in guest memory is neither read nor written. */
 export interface GuestAccess {
   contains(address: number, length: number): boolean;
-  /** Copies `length` bytes to `to`, from its byte `at` on; false when any is outside guest memory. */
+  /** Copies `length` bytes to `to`, at its byte `at`. False when any of them is outside guest memory. */
   read(address: number, length: number, to: Uint8Array<ArrayBuffer>, at: number): boolean;
-  /** Copies `length` bytes of `from`, from its byte `at` on; false when any would go outside guest memory. */
+  /** Copies `length` bytes from byte `at` of `from`. False when any of the range is outside guest memory. */
   write(address: number, length: number, from: Uint8Array<ArrayBuffer>, at: number): boolean;
 }
 
-/** Writable bytes that count: no answer is longer. */
+/** Writable bytes that are used: no answer is longer. */
 const MAX_ROOM = 1 << 16;
-/** Requests up to this length are read into memory that is kept. */
+/** Requests up to this length are copied to memory that is reused. */
 const USUAL_REQUEST = 4096;
 /** Descriptors of an indirect table, whatever the size of the queue. */
 const MAX_INDIRECT = 1024;
 
-/** The driver made a chain it may not make: the chain is returned with length 0, the queue goes on. */
+/** A malformed chain: it is returned with length 0, and the queue goes on. */
 export class BadChain extends Error {
   override readonly name = "BadChain";
 }
 
-/** A chain that was taken apart: what it says, and where the answer goes. */
+/** A parsed chain: the request and the room for its answer. */
 export interface Chain {
   readonly head: number;
-  /** Holds until the next chain is walked. */
+  /** Valid until the next chain is walked. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly room: number;
-  /** Guest address and length of each writable part, in turn, up to `room` bytes. */
+  /** Address, length, address, length, ... of the writable parts, up to `room` bytes. */
   readonly writable: readonly number[];
 }
 
 const empty: Uint8Array<ArrayBuffer> = new Uint8Array(new ArrayBuffer(0));
 
-/** Where descriptors come from: the queue's table, or an indirect one. */
+/** A table of descriptors: that of the queue, or an indirect one. */
 interface Table {
   readonly view: DataView<ArrayBuffer>;
   readonly count: number;
 }
 
-/** Takes chains apart. One per queue; what it needs for that is made once. */
+/** Parses the chains of a queue. Its memory is allocated once. */
 export class ChainWalker {
   readonly #descriptors: Table;
   readonly #indirect: boolean;
   readonly #table = new Uint8Array(new ArrayBuffer(MAX_INDIRECT * DESC_SIZE));
   readonly #tableView = new DataView(this.#table.buffer);
   readonly #request = new ArrayBuffer(USUAL_REQUEST);
-  /** A view of it for each length that has come. */
+  /** A view of it for each length of a request so far. */
   readonly #views = new Map<number, Uint8Array<ArrayBuffer>>();
   /** Readable parts of the chain being walked: address, length, address, length. */
   #readable: number[] = [];
@@ -84,7 +84,7 @@ export class ChainWalker {
     return { head, bytes, room: this.#room, writable: this.#writable };
   }
 
-  /** Follows descriptors of one table; the indirect table that ends it, if one does. */
+  /** Follows the descriptors of one table; returns the indirect table that the last one refers to, if any. */
   #walkTable(from: Table, first: number, memory: GuestAccess, outer: boolean): Table | undefined {
     const { view, count } = from;
     let index = first;
@@ -92,7 +92,7 @@ export class ChainWalker {
       const at = index * DESC_SIZE;
       const low = view.getUint32(at, true);
       const high = view.getUint32(at + 4, true);
-      // Above 2^53 this is rounded, and outside any guest memory all the same.
+      // Rounded above 2^53, where no guest memory is.
       const address = high * 0x1_0000_0000 + low;
       const length = view.getUint32(at + DESC_LEN, true);
       const flags = view.getUint16(at + DESC_FLAGS, true);
@@ -100,7 +100,8 @@ export class ChainWalker {
       if ((flags & VIRTQ_DESC_F_INDIRECT) !== 0) {
         if (!outer) throw new BadChain("an indirect table in an indirect table"); // 2.7.5.3.1
         if (!this.#indirect) throw new BadChain("an indirect table, which was not negotiated");
-        if ((flags & VIRTQ_DESC_F_NEXT) !== 0) throw new BadChain("an indirect table and more");
+        if ((flags & VIRTQ_DESC_F_NEXT) !== 0)
+          throw new BadChain("an indirect table with a next descriptor");
         return this.#readTable(address, length, memory);
       }
       this.#take(address, length, (flags & VIRTQ_DESC_F_WRITE) !== 0, memory);
@@ -117,7 +118,7 @@ export class ChainWalker {
     if (!Number.isInteger(count) || count < 1 || count > most) {
       throw new BadChain(`an indirect table of ${length} bytes`);
     }
-    // Tables beyond the usual, which only queues of more than 1024 entries may have, get memory of their own.
+    // Longer tables, which only queues of more than 1024 entries may have, get memory of their own.
     const usual = count <= MAX_INDIRECT;
     const bytes = usual ? this.#table : new Uint8Array(new ArrayBuffer(length));
     const view = usual ? this.#tableView : new DataView(bytes.buffer);
@@ -129,7 +130,7 @@ export class ChainWalker {
 
   #take(address: number, length: number, writable: boolean, memory: GuestAccess): void {
     if (writable) this.#sawWritable = true;
-    else if (this.#sawWritable) throw new BadChain("a readable part behind a writable one");
+    else if (this.#sawWritable) throw new BadChain("a readable part after a writable one");
     if (length === 0) return;
     if (!memory.contains(address, length)) {
       throw new BadChain(`${hex(address)} + ${length}, outside guest memory`);

@@ -30,5 +30,5 @@ export const VIRTIO_F_VERSION_1 = bit(32);
 export const VIRTIO_F_ACCESS_PLATFORM = bit(33);
 export const VIRTIO_F_RING_PACKED = bit(34);
 
-/** What our split queues can do. IN_ORDER is not among it: requests are answered when they are done. */
+/** The features of our split queues. IN_ORDER is not offered: requests are answered when they are done. */
 export const ringFeatures = VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX | VIRTIO_F_VERSION_1;

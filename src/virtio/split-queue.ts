@@ -1,9 +1,9 @@
-// A split virtqueue from the device's side: VIRTIO 1.2, 2.7. Indices by Atomics, which are the barriers too: they are
-// sequentially consistent, so a store of ours is seen before a later load of the driver's fields.
+// The device side of a split virtqueue: VIRTIO 1.2, 2.7. Indices are accessed by Atomics, which are sequentially consistent:
+// a store of ours is visible before a later load of a field of the driver.
 import { BadChain, type Chain, ChainWalker, type GuestAccess } from "./chain.ts";
 import { VIRTQ_AVAIL_F_NO_INTERRUPT } from "./ring-layout.ts";
 
-/** The driver broke the rules of the ring itself: nothing on it can be believed any more. */
+/** The ring itself is corrupt: the driver broke its rules. */
 export class RingError extends Error {
   override readonly name = "RingError";
 }
@@ -19,18 +19,18 @@ export interface QueueOptions {
   readonly size: number;
   readonly indirect: boolean;
   readonly eventIdx: boolean;
-  /** Told what is in flight, where somebody keeps account of it. */
+  /** Where chains in flight are recorded, if they are. */
   readonly log?: InflightLog | undefined;
 }
 
-/** Keeps account of the chains that are with the device, so that a successor can go on. */
+/** Records the chains in flight, so that the next back-end can go on. */
 export interface InflightLog {
   taken(head: number): void;
   completing(head: number): void;
   completed(head: number, usedIndex: number): void;
 }
 
-/** Writable parts kept for all chains in flight; no driver has more than its descriptors. */
+/** Limit, beyond the size of the queue, of writable parts of all chains in flight. */
 const spareParts = 65_536;
 
 export class SplitQueue {
@@ -40,7 +40,7 @@ export class SplitQueue {
   #available!: Uint16Array<ArrayBuffer>;
   #used!: Uint16Array<ArrayBuffer>;
   #usedElements!: Uint32Array<ArrayBuffer>;
-  /** Per head: 0, or 1 + the writable parts kept for it. */
+  /** Per head: 0, or 1 + its writable parts while it is in flight. */
   readonly #inFlight: Uint32Array;
   #parts = 0;
   #next: number;
@@ -48,7 +48,7 @@ export class SplitQueue {
   #signalled: number;
   #signalledOnce = false;
 
-  /** A queue over `rings`, which goes on at available index `next`. */
+  /** A queue over `rings`; the first chain is at available index `next`. */
   constructor(rings: Rings, memory: GuestAccess, next: number, options: QueueOptions) {
     this.#options = options;
     this.#memory = memory;
@@ -59,7 +59,7 @@ export class SplitQueue {
     this.#signalled = this.#usedIndex;
   }
 
-  /** Goes on in other views of the same areas: the memory table changed, or the ring runs again. */
+  /** Uses other views of the same areas from now on: the memory table changed, or the ring runs again. */
   bind({ descriptors, available, used }: Rings): void {
     const { size, indirect } = this.#options;
     const table = new DataView(descriptors.buffer, descriptors.byteOffset, descriptors.byteLength);
@@ -73,7 +73,7 @@ export class SplitQueue {
     this.#usedElements = new Uint32Array(used.buffer, used.byteOffset + 4, 2 * size);
   }
 
-  /** The available index that is looked at next. */
+  /** The available index of the next chain. */
   get next(): number {
     return this.#next;
   }
@@ -82,14 +82,14 @@ export class SplitQueue {
     return this.#usedIndex;
   }
 
-  /** Goes on `ahead` entries behind the used index: for a queue used in order, of which so many are held. */
+  /** Sets the next chain to `ahead` entries after the used index: for a queue used in order with `ahead` chains in flight. */
   goOnAtUsed(ahead: number): void {
     this.#next = (this.#usedIndex + ahead) & 0xffff;
   }
 
   /**
-   * The next chain, or undefined when there is none. A malformed one is returned to the driver with length 0 and told as
-   * BadChain. Throws RingError when the ring is corrupt.
+   * The next chain, or undefined when there is none. A malformed chain is returned to the driver with length 0; the result
+   * is then a BadChain. Throws RingError when the ring is corrupt.
    */
   pop(): Chain | BadChain | undefined {
     const pending = (Atomics.load(this.#available, 1) - this.#next) & 0xffff;
@@ -103,7 +103,7 @@ export class SplitQueue {
     return this.take(head);
   }
 
-  /** The chain at `head`, taken as if it had been popped: for what a predecessor left in flight. */
+  /** Takes the chain at `head` without the available ring: for chains that an earlier back-end left in flight. */
   take(head: number): Chain | BadChain {
     this.#options.log?.taken(head);
     try {
@@ -123,7 +123,7 @@ export class SplitQueue {
     }
   }
 
-  /** Writes `answer` into the chain, as much as fits; the bytes written: 0 when its memory is gone. */
+  /** Writes as much of `answer` as fits into the chain. The number of bytes written; 0 when its memory is gone. */
   fill(chain: Chain, answer: Uint8Array<ArrayBuffer>): number {
     const wanted = Math.min(answer.length, chain.room);
     let done = 0;
@@ -139,7 +139,7 @@ export class SplitQueue {
   push(head: number, written: number): void {
     const { size, log } = this.#options;
     const parts = this.#inFlight[head] ?? 0;
-    if (parts === 0) return; // not with the device
+    if (parts === 0) return; // not in flight
     this.#parts -= parts - 1;
     this.#inFlight[head] = 0;
     log?.completing(head);
@@ -147,11 +147,11 @@ export class SplitQueue {
     this.#usedElements[slot] = head;
     this.#usedElements[slot + 1] = written;
     this.#usedIndex = (this.#usedIndex + 1) & 0xffff;
-    Atomics.store(this.#used, 1, this.#usedIndex); // publishes what was written before
+    Atomics.store(this.#used, 1, this.#usedIndex); // publishes the stores before it
     log?.completed(head, this.#usedIndex);
   }
 
-  /** Whether the driver wants to hear of what was published since the last time this was asked: 2.7.7.2. */
+  /** Whether to interrupt the driver for the chains published since the last call: 2.7.7.2. */
   wantsNotice(): boolean {
     const { size, eventIdx } = this.#options;
     const old = this.#signalled;
@@ -165,9 +165,7 @@ export class SplitQueue {
     return first || ((now - event - 1) & 0xffff) < ((now - old) & 0xffff);
   }
 
-  /**
-   * Asks the driver for a kick at its next buffer; true when one is there already, which brings no kick: 2.7.10.
-   */
+  /** Asks the driver for a kick at its next buffer. True when a buffer is there already, which brings no kick: 2.7.10. */
   wantKick(): boolean {
     const { size, eventIdx } = this.#options;
     if (eventIdx)

@@ -1,27 +1,27 @@
-// What a virtio device and its transport are to each other. A device knows requests and guest memory; rings,
-// sockets and descriptors are the transport's.
+// The interface between a virtio device and its transport. A device works with requests and guest memory; rings, sockets and
+// descriptors belong to the transport.
 import type { Loop } from "../loop.ts";
 
-/** A stretch of host memory that stands for guest memory. */
+/** A contiguous piece of guest memory, in host memory. */
 export interface Span {
   /** Host address of the first byte. */
   readonly address: number;
   readonly length: number;
-  /** The memory itself; detached (length 0) once the memory table it belongs to is gone. */
+  /** The memory; detached (length 0) when its memory table is gone. */
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** The file behind it and where in it the span begins, for dma-buf use. The descriptor stays the transport's. */
+  /** The file that is mapped, and where in it the span begins, for dma-buf use. The transport owns the descriptor. */
   readonly fd: number;
   readonly offset: number;
 }
 
-/** Guest physical addresses to host memory: the only place that does it. */
+/** Turns guest physical addresses into host memory. */
 export interface GuestMemory {
   /**
-   * The spans, in order, behind guest physical [address, address + length); one where the host memory is
-   * contiguous. Undefined when any byte of the range is outside guest memory, and for an empty range.
+   * The spans, in order, of the guest physical range [address, address + length); one span when the range is in one region
+   * and at most 1 GiB long. Undefined when a byte of it is outside guest memory, and for an empty range.
    */
   resolve(address: bigint, length: bigint): readonly Span[] | undefined;
-  /** Increases whenever the table changes; spans of an older generation must not be used. */
+  /** Increases when the table changes; spans of an older generation must not be used. */
   readonly generation: number;
 }
 
@@ -35,41 +35,41 @@ export interface Request {
   /** Bytes of the device-writable part. */
   readonly room: number;
   /**
-   * Writes the answer, cut to `room`, and returns the chain to the driver. The bytes are taken at once. Counts the
-   * first time only; kept until the rings run again while they are stopped, dropped after a reset.
+   * Writes the answer, cut to `room`, and returns the chain to the driver. `bytes` is copied at once. A second call does
+   * nothing. While the ring is stopped the answer is kept until it runs again; after a reset it is dropped.
    */
   answer(bytes: Uint8Array): void;
 }
 
-/** What serves a virtio device: made per front-end connection, disposed when that goes. */
+/** A virtio device: made for a connection and disposed with it. */
 export interface VirtioDevice extends Disposable {
   /** Virtio device id; 31 is a video decoder. */
   readonly deviceId: number;
   /** Feature bits of the device type, 0 to 23. */
   readonly features: bigint;
   readonly queues: number;
-  /** The queue whose buffers only wait for events: used in order, so it can always go on at the used index. */
+  /** The queue whose buffers wait for events. It is used in order, so it can always resume at the used index. */
   readonly eventQueue: number;
   /** The config space. */
   config(): Uint8Array<ArrayBuffer>;
-  /** The driver is there, features are acknowledged and memory is known. Comes again after a reset. */
+  /** Called when the driver starts: features are acknowledged and memory is known. Called again after a reset. */
   start(host: DeviceHost): void;
-  /** A request arrived on `queue`. It is answered now or later, once. */
+  /** Takes a request of `queue`, which must be answered once, now or later. */
   request(queue: number, request: Request): void;
   /**
-   * The rings stop, and it is not known yet whether for a pause of the machine or for good: guest memory must not be
-   * written until `resume` or a new `start`. Answers given meanwhile are kept by the transport.
+   * The rings stop: the machine is paused, or the driver has ended. Guest memory must not be written until `resume` or the
+   * next `start`. The transport keeps answers given meanwhile.
    */
   pause(): void;
-  /** The same driver goes on where it was. */
+  /** The driver was only paused and continues. */
   resume(): void;
-  /** The driver is gone or starts anew: everything it made is dropped, held requests are forgotten unanswered. */
+  /** The driver has ended, or a new one starts: all its state is dropped, its requests are not answered. */
   reset(): void;
-  /** The memory table changed: spans of the old one must not be touched any more, `memory` has the new ones. */
+  /** The memory table changed: spans of the old one must not be used any more, `memory` has the new ones. */
   memoryChanged(memory: GuestMemory): void;
 }
 
-/** What a device may use of the loop; a handler that throws costs the front-end its connection and nothing else. */
+/** The loop for a device: a handler that throws ends the connection and nothing else. */
 export type DeviceLoop = Pick<Loop, "watch" | "every" | "after">;
 
 /** What a device may use while it runs. */

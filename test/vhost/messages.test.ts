@@ -320,7 +320,7 @@ test("a message without an end is waited for five seconds", () =>
       await turns(loop);
       aheadMs = 5100;
       const end = await connection.over;
-      expect((end as Error).message).toBe("no end of a message in 5000 ms");
+      expect((end as Error).message).toBe("a message was not complete after 5000 ms");
     } finally {
       clock.mockRestore();
     }
@@ -345,7 +345,7 @@ test("what a guest and its front-end can cause in the log comes to an end", () =
         commands.takeUsed();
       }
       expect(lines.length).toBe(20);
-      expect(lines.at(-1)).toEndWith("no more of this is told");
+      expect(lines.at(-1)).toEndWith("--log-level debug");
     } finally {
       log.options.reporters = reporters;
       log.level = -1;

@@ -1,5 +1,5 @@
-// What a codec back-end and the streams of the device are to each other. The stream keeps the driver's resources,
-// answers its commands and decides when buffers may be used; the session decodes.
+// The interface between streams and codecs. The stream owns the driver's resources, answers its commands and decides when
+// buffers may be used; the session decodes.
 import type { DeviceLoop } from "../../virtio/virtio-device.ts";
 import type { Resource } from "../resource.ts";
 import type { QueueType } from "../structs.ts";
@@ -14,13 +14,13 @@ export interface FrameSizes {
   readonly width: Range;
   readonly height: Range;
 }
-/** One format of a queue, as QUERY_CAPABILITY tells it. */
+/** A format of a queue, for QUERY_CAPABILITY. */
 export interface FormatCapability {
   /** virtio-video number. */
   readonly format: number;
-  /** Never empty: drivers rely on a first size. */
+  /** Never empty: drivers read the first size without a check. */
   readonly sizes: readonly FrameSizes[];
-  /** Bit i: works with the i-th format of the other queue. */
+  /** Bit i: can be combined with format i of the other queue. */
   readonly mask: bigint;
 }
 export interface Capabilities {
@@ -28,7 +28,7 @@ export interface Capabilities {
   readonly output: readonly FormatCapability[];
 }
 
-/** The state of one queue, as GET_PARAMS tells it. Sizes in bytes and pixels. */
+/** The parameters of a queue, for GET_PARAMS. Sizes are in pixels, `planeSize` and `stride` in bytes. */
 export interface QueueParams {
   readonly format: number;
   readonly width: number;
@@ -45,7 +45,7 @@ export interface QueueParams {
   readonly stride: number;
 }
 
-/** What a driver asks for with SET_PARAMS; anything in it may be absurd. */
+/** What a driver asks for with SET_PARAMS. No value has been checked. */
 export interface ParamsWish {
   readonly format: number;
   readonly width: number;
@@ -53,69 +53,69 @@ export interface ParamsWish {
   readonly planeSize: number;
 }
 
-/** What a session sees of its stream. */
+/** The stream, for its session. */
 export interface StreamClient {
-  /** A drain was asked for and `drained` has not been called yet. */
+  /** Whether a drain was asked for and `drained` has not been called yet. */
   readonly draining: boolean;
-  /** Queued bitstream that has not been taken. */
+  /** Number of queued bitstream buffers that were not taken yet. */
   readonly inputsWaiting: number;
-  /** The next queued bitstream, now the session's until `inputDone`. */
+  /** Takes the next bitstream buffer: the session has it until `inputDone`. */
   takeInput(): Resource | undefined;
-  /** The bitstream was consumed, or (`failed`) could not be. */
+  /** Returns a bitstream buffer; `failed`: it could not be decoded. */
   inputDone(resource: Resource, failed: boolean): void;
-  /** Picture buffers that may be used now. */
+  /** Number of picture buffers that may be used now. */
   readonly outputsWaiting: number;
-  /** The next picture buffer with room for `bytes`, now the session's until `outputDone`; smaller ones are sent back. */
+  /** Takes the next picture buffer with room for `bytes`: the session has it until `outputDone`. Smaller ones are returned. */
   takeOutput(bytes: number): Resource | undefined;
-  /** A taken picture buffer comes back unused; it is the next one again. */
+  /** Returns a picture buffer unused. It is the next one to be taken. */
   returnOutput(resource: Resource): void;
-  /** Every resource the driver has made for a queue. */
+  /** All resources of a queue. */
   resources(queue: QueueType): readonly Resource[];
-  /** Something came of itself: the stream pumps. */
+  /** The session calls this when the decoder has finished a buffer or has an event; the stream then calls `pump`. */
   wake(): void;
-  /** A picture of `size` bytes is in the buffer; `timestamp` is that of its bitstream. */
+  /** Returns a picture buffer with `size` bytes; `timestamp` is that of its bitstream. */
   outputDone(resource: Resource, timestamp: bigint, size: number, failed: boolean): void;
-  /** Everything queued before the drain has come out. */
+  /** The drain is complete: all pictures were returned. */
   drained(): void;
-  /** The parameters of the OUTPUT queue are new; `midStream`: the old ones had been in use. */
+  /** The parameters of the OUTPUT queue have changed. `midStream`: pictures with the old ones were decoded. */
   resolutionChanged(midStream: boolean): void;
-  /** The decoder is broken for this stream. */
+  /** The decoder cannot continue this stream. */
   failed(reason: string): void;
 }
 
-/** One stream's decoder. Its methods may throw SysError: the stream has failed then. */
+/** The decoder of a stream. When a method throws SysError, the stream has failed. */
 export interface CodecSession extends Disposable {
-  /** Also after the session has been disposed: drivers of a failed stream still ask. */
+  /** May be called after dispose: drivers still send GET_PARAMS for a failed stream. */
   params(queue: QueueType): QueueParams;
-  /** Takes over as much of the wish as possible; the rest stays or is clamped. */
+  /** Applies as much of the wish as possible; other values stay or are clamped. */
   configure(queue: QueueType, wish: ParamsWish): void;
-  /** A control's value in virtio-video numbers; undefined where the codec has none. */
+  /** The value of a control, in virtio-video numbers. Undefined when the codec does not have it. */
   control(number: number): number | undefined;
-  /** Sets a control; false where the codec has none. */
+  /** Sets a control. False when the codec does not have it. */
   setControl(number: number, value: number): boolean;
-  /** Something came: input, output buffers, a drain. */
+  /** Continues decoding: input, picture buffers or a drain have come. */
   pump(): void;
-  /** Drops everything taken of that queue: neither codec nor hardware touches it afterwards. */
+  /** Drops all buffers taken from that queue: neither codec nor hardware uses them afterwards. */
   clear(queue: QueueType): void;
-  /** The queue's resources are gone for good. */
+  /** The resources of the queue were destroyed. */
   release(queue: QueueType): void;
-  /** Whether the codec works on the resources' own memory. */
+  /** Whether the codec uses the memory of the resources without a copy. */
   zeroCopy(queue: QueueType): boolean;
-  /** The memory table changed, but no resource of that queue moved: host addresses of others may be used anew. */
+  /** The memory table changed and no resource of that queue moved. Other host addresses may now mean other memory. */
   forgetPlaces(queue: QueueType): void;
-  /** Stops calling the stream and writing pictures, until `resume`. */
+  /** Until `resume` it must not call the stream or write pictures. */
   pause(): void;
   resume(): void;
 }
 
-/** A codec, open and checked. One for the life of the tool, a session per stream. */
+/** A codec that was opened and checked. The tool has one; each stream has a session of it. */
 export interface CodecBackend extends Disposable {
   readonly name: string;
   /** At most 31 bytes, for the config space. */
   readonly deviceName: string;
   readonly capabilities: Capabilities;
-  /** Values of a control that a coded format can have; undefined where it has no such control. */
+  /** The possible values of a control with a coded format. Undefined when there is no such control. */
   controlValues(number: number, format: number): readonly number[] | undefined;
-  /** Starts a session. Throws SysError where the host cannot take one more. */
+  /** Opens a session. Throws SysError when the host cannot open one more. */
   open(loop: DeviceLoop, format: number, client: StreamClient): CodecSession;
 }

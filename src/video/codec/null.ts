@@ -1,5 +1,5 @@
-// A codec without a codec: real parameters, real order, grey pictures. It lets a guest's driver be bound and tested on
-// any host. One picture for each FWHT frame of the bitstream, or for each buffer whose bytes are no FWHT.
+// A codec that decodes nothing: parameters, order and events are real, pictures are grey. With it a guest driver can be tested
+// on any host. It makes one picture per FWHT frame of the bitstream, or per buffer that is not FWHT.
 import { addressOf } from "../../../ffi/libc.ts";
 import { colourPlanes, planesBytes } from "../colour-planes.ts";
 import { FWHT, NV12, videoFormat, YUV420 } from "../formats.ts";
@@ -20,7 +20,7 @@ const WIDTHS: Range = { min: 16, max: 4096, step: 1 };
 const HEIGHTS: Range = { min: 16, max: 2160, step: 1 };
 const MIN_OUTPUTS = 3; // two to decode, one for EOS
 const MAX_BUFFERS = 32;
-/** Pictures that may wait for a buffer before bitstream is held back. */
+/** Pictures that may wait for a buffer. At this limit no more bitstream is taken. */
 const MAX_WAITING = 64;
 const GREY = 0x80;
 
@@ -55,15 +55,15 @@ class NullSession implements CodecSession {
   #raw: number = YUV420;
   #width = 1280;
   #height = 720;
-  /** The picture's size is known from the stream and no longer the driver's to say. */
+  /** The size of the picture is known from the stream; the driver cannot set it any more. */
   #started = false;
   #planes: readonly Plane[] = [];
   #planeSize = 0;
   #picture = new Uint8Array(new ArrayBuffer(0));
-  /** The bitstream being read, how far. */
+  /** The bitstream buffer being read, and the position in it. */
   #input: Resource | undefined;
   #at = 0;
-  /** A frame of it is whole and waits for a buffer. */
+  /** A complete frame of it waits for a picture buffer. */
   #whole = false;
   #disposed = false;
   #read = (to: Uint8Array<ArrayBuffer>, length: number, at: number): boolean =>
@@ -136,15 +136,15 @@ class NullSession implements CodecSession {
     while (!this.#disposed && this.#step());
     if (this.#client.draining && this.#input === undefined && this.#pictures.length === 0) {
       if (this.#client.inputsWaiting > 0) return;
-      this.#cutter.reset(); // a frame that was cut off ends here
+      this.#cutter.reset(); // an incomplete frame is dropped
       this.#client.drained();
     }
   }
 
-  /** One step of work; false when there is nothing that can be done now. */
+  /** Does one step of work. False when there is nothing to do now. */
   #step(): boolean {
     if (this.#deliver()) return true;
-    if (this.#whole) return false; // its buffer comes first
+    if (this.#whole) return false; // it needs a picture buffer first
     if (this.#input === undefined) {
       if (this.#pictures.length >= MAX_WAITING) return false;
       this.#input = this.#client.takeInput();
@@ -170,7 +170,7 @@ class NullSession implements CodecSession {
     return true;
   }
 
-  /** Puts the oldest picture into a buffer, if there are both. */
+  /** Writes the oldest picture to the next buffer. False when one of them is missing. */
   #deliver(): boolean {
     const fromInput = this.#pictures.length === 0;
     if (fromInput && !this.#whole) return false;
@@ -201,7 +201,7 @@ class NullSession implements CodecSession {
     if (input !== undefined) this.#client.inputDone(input, false);
   }
 
-  /** A picture of that size comes next. */
+  /** Call this before a picture of that size. */
   #seen(width: number, height: number): void {
     const midStream = this.#started;
     const same = clamp(width, WIDTHS) === this.#width && clamp(height, HEIGHTS) === this.#height;
@@ -212,7 +212,7 @@ class NullSession implements CodecSession {
   }
 
   clear(queue: QueueType): void {
-    if (queue === OUTPUT) return; // buffers are never kept
+    if (queue === OUTPUT) return; // no picture buffer is ever kept
     this.#input = undefined;
     this.#whole = false;
     this.#pictures.length = 0;

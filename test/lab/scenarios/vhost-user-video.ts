@@ -80,7 +80,7 @@ export const scenario: Scenario = {
       await daemon.until(() => daemon.descriptors() === idle);
       const { status, ms, stopped, said } = await daemon.end();
       if (status !== 0 || ms > 300) throw new Error(`status ${status} after ${ms} ms`);
-      if (/defect|malformed chain|shown out/.test(said)) throw new Error(said);
+      if (/defect|malformed chain|connection was closed/.test(said)) throw new Error(said);
       return stopped.front_ends === 2 && stopped.malformed === 0;
     });
   },
