@@ -1,5 +1,5 @@
-// Fuzzing of both rings and their descriptors: a guest that writes anything anywhere in its memory, in front of a video
-// device or one that holds requests. Without a socket: the rings are started as the messages would.
+// Fuzzing of both rings and their descriptors: a guest writes any bytes anywhere in its memory. The device is the video device,
+// or one that holds requests. There is no socket: the rings are started by calls.
 import { Fd } from "../../ffi/fd.ts";
 import { Loop } from "../../src/loop.ts";
 import { MemoryTable } from "../../src/vhost/memory.ts";
@@ -24,14 +24,14 @@ import { defineTarget } from "./target.ts";
 import { body } from "./video.ts";
 
 const REGION = 0x1_0000;
-/** Two regions that touch for the guest and not in the host, and one elsewhere. */
+/** Two regions that are adjacent for the guest but not in the host, and a separate one. */
 const places = [
   { guest: 0, size: REGION },
   { guest: REGION, size: REGION },
   { guest: Number(BASE), size: REGION },
 ] as const;
 const sizes = [1, 2, 4, 8, 16, 64] as const;
-/** Where each ring is, and where what its descriptors name begins: across the border of the two regions. */
+/** Guest address of each ring, and of its buffers: across the border of the two regions. */
 const RING_AT = [0, 0x2000] as const;
 const USED_AT = 0x1800;
 const AVAILABLE_AT = 0x1000;
@@ -155,7 +155,7 @@ function share(memory: MemoryTable, ram: GuestRam, count: number, changed = () =
   memory.replace(rows, fds, changed);
 }
 
-/** One guest and the rings in front of its device. */
+/** One guest with the rings and its device. */
 class Guest implements Disposable {
   readonly #ram: GuestRam;
   readonly #memory: MemoryTable;
@@ -164,7 +164,7 @@ class Guest implements Disposable {
   readonly #size: number;
   readonly #base: number;
   readonly #available = [0, 0];
-  /** Indices of queues when they began. */
+  /** Indices of each queue when it was made. */
   readonly #began = new WeakMap<SplitQueue, { readonly next: number; readonly used: number }>();
   #nextEntry = 0;
 
@@ -249,7 +249,7 @@ class Guest implements Disposable {
     view.setUint16(14, next, true);
   }
 
-  /** Offers a chain of such entries; those of a small ring overwrite each other, as they may. */
+  /** Offers a chain of these entries. In a small ring they may overwrite each other. */
   #chain(ring: number, entries: readonly Entry[]): void {
     const table = RING_AT[ring] ?? 0;
     const head = this.#nextEntry % this.#size;
@@ -338,7 +338,7 @@ class Guest implements Disposable {
     this.#chain(0, [{ at: table, length: 48, flags: 4, next: 0 }]);
   }
 
-  /** A base below zero: where it stopped, as a monitor that paused says. */
+  /** Starts a ring. A negative base: at the index where it stopped, as after a pause. */
   #restart(index: number, base: number): void {
     const ring = this.#queues.rings[index];
     if (ring === undefined || ring.started) return;
@@ -346,7 +346,7 @@ class Guest implements Disposable {
     else this.#begin(ring, base);
   }
 
-  /** No ring returns more than it took. */
+  /** Checks that no ring has returned more chains than it took. */
   #check(): void {
     for (const { queue, index } of this.#queues.rings) {
       const began = queue && this.#began.get(queue);
@@ -357,7 +357,7 @@ class Guest implements Disposable {
     }
   }
 
-  /** Whatever it did, a driver that starts anew on sound rings is served. */
+  /** Checks that a new driver with valid rings is served. */
   finish(): void {
     const queues = this.#queues;
     if (this.#memory.size !== places.length) {

@@ -1,5 +1,5 @@
-// Fuzzing of the connection: a front-end that sends any messages, well-formed or not, with any descriptors, over a real
-// socket, in front of the video device. Memory it names has pages nobody may touch on both sides.
+// Fuzzing of the connection: a front-end sends any messages, well-formed or not, with any descriptors, over a real socket to the
+// video device. Inaccessible pages surround the memory that it shares.
 import { receiveWithDescriptors, sendWithDescriptors } from "../../ffi/descriptors.ts";
 import { Signal } from "../../ffi/epoll.ts";
 import { Fd, O_RDONLY, O_RDWR } from "../../ffi/fd.ts";
@@ -36,7 +36,7 @@ const FEATURES = 0x1_7000_0003n;
 const ALL_PROTOCOL = 0x1_b209n;
 const HEADER = p.header.size;
 
-/** What a descriptor that is sent along can be; the kick of each ring is raised in between. */
+/** Kinds of descriptors. The kick descriptor of each ring is also signalled between messages. */
 const kinds = ["ram", "other", "kick", "call", "full", "socket", "null", "folder"] as const;
 type Kind = (typeof kinds)[number];
 
@@ -47,22 +47,22 @@ type Step =
       readonly flags: number;
       readonly bytes: readonly number[];
       readonly fds: readonly Kind[];
-      /** What the header says of the length, where it is not the truth. */
+      /** The length in the header, when it is wrong. */
       readonly size?: number;
-      /** Bytes of the message that go first, before the rest. */
+      /** Bytes of the message that are sent before the rest. */
       readonly cut: number;
     }
   | { readonly op: "raw"; readonly bytes: readonly number[] }
   | { readonly op: "ring"; readonly ring: number; readonly bytes: readonly number[] }
   | { readonly op: "kick" | "turn" };
 
-/** The regions as every front-end here names them. */
+/** The regions in all messages of this file. */
 const rows = (() => {
   using ram = new GuestRam(places);
   return ram.rows;
 })();
 
-/** A script being made. */
+/** Makes a script. */
 class Script {
   readonly #random: Random;
   readonly steps: Step[] = [];
@@ -76,7 +76,7 @@ class Script {
     this.steps.push({ op: "send", request, flags, bytes: [...bytes], fds, cut: 0 });
   }
 
-  /** What a sound front-end sends until the rings run. */
+  /** Adds the valid messages that make the rings run. */
   begin(): void {
     const random = this.#random;
     this.#send("SET_PROTOCOL_FEATURES", payload.word(ALL_PROTOCOL));
@@ -126,7 +126,7 @@ class Script {
     this.steps.push({ op: "raw", bytes });
   }
 
-  /** Any request, its payload and descriptors mostly of the right kind, each number of it right or hostile. */
+  /** Adds any request. Its payload and descriptors mostly have the right form, with valid or hostile numbers. */
   #any(): void {
     const random = this.#random;
     const row = messageRows[random.below(messageRows.length)];
@@ -187,7 +187,7 @@ export const socket = defineTarget<Step>({
   open: () => new Bench(),
 });
 
-/** What all cases share: a loop, guest memory, and a descriptor of each kind. */
+/** Used by all cases: a loop, guest memory, and a descriptor of each kind. */
 class Bench implements Disposable {
   readonly #owned = new DisposableStack();
   readonly #loop = this.#owned.use(new Loop());
@@ -204,7 +204,7 @@ class Bench implements Disposable {
       kick: this.#kick.fd,
       call: own(new Signal()).fd,
       full: own(Fd.open("/dev/full", O_RDWR)).number,
-      // Not a Unix socket: collecting those that are under way takes the kernel milliseconds.
+      // Not a Unix socket: the kernel needs milliseconds to collect those in flight.
       socket: own(listenOn(inetAddress("127.0.0.1", 0))).number,
       null: own(Fd.open("/dev/null", O_RDWR)).number,
       folder: own(Fd.open("/", O_RDONLY)).number,
@@ -219,7 +219,7 @@ class Bench implements Disposable {
     const before = openDescriptors();
     try {
       using owned = new DisposableStack();
-      // What a handler throws comes out of the loop: that is a defect too.
+      // An error that a handler throws leaves the loop: a defect, too.
       await this.#loop.run(this.#play(script, owned));
     } finally {
       log.level = level;
@@ -255,7 +255,7 @@ class Bench implements Disposable {
     }
   }
 
-  /** Does one step; false when the stream has lost its framing by it. */
+  /** Does one step. False when the framing of the stream is lost after it. */
   async #step(one: Step, to: Fd, answers: Answers): Promise<boolean> {
     switch (one.op) {
       case "turn":
@@ -294,7 +294,7 @@ class Bench implements Disposable {
     send(to, message.slice(one.cut), []);
   }
 
-  /** Writes descriptors as they come, and offers the first. */
+  /** Writes descriptors, without any check, and offers the first. */
   #write(ring: number, bytes: readonly number[]): void {
     const at = RINGS[ring] ?? RINGS[0];
     this.#ram.bytes(at.descriptors, bytes.length).set(bytes);
@@ -302,7 +302,7 @@ class Bench implements Disposable {
     available.setUint16(2, available.getUint16(2, true) + 1, true);
   }
 
-  /** A front-end that is still connected is still answered. */
+  /** Checks that a front-end that is still connected is answered. */
   async #probe(to: Fd, answers: Answers): Promise<void> {
     const before = answers.count;
     send(to, Uint8Array.of(1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0), []);
@@ -316,7 +316,7 @@ class Bench implements Disposable {
   }
 }
 
-/** What comes back: whole answers, each with flags 5 and of a length that can be. */
+/** Checks that only complete answers are received, each with flags 5 and a possible length. */
 class Answers {
   count = 0;
   readonly #socket: Fd;

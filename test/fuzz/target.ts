@@ -1,7 +1,7 @@
-// What a fuzz target is. A case is a script of steps made from its seed alone: it can be run again, and with steps left out.
+// Fuzz targets. A case is a script of steps that depends only on its seed: it can be repeated, also with steps left out.
 import { Random } from "../support/random.ts";
 
-/** A target that is ready: what is made once for all cases. */
+/** A target that was set up once for all cases. */
 export interface Opened extends Disposable {
   /** Runs the case of `seed`, or only its steps `keep`. Throws when something is wrong. */
   attempt(seed: number, keep?: readonly number[]): void | Promise<void>;
@@ -15,7 +15,7 @@ export interface Target {
   script(seed: number): string[];
 }
 
-/** Defines a target; `Step` is whatever its scripts are made of, as long as it can be told as JSON. */
+/** Defines a target. A `Step` must be a value that JSON can represent. */
 export function defineTarget<Step>(of: {
   readonly name: string;
   readonly title: string;
@@ -47,10 +47,10 @@ export function defineTarget<Step>(of: {
   };
 }
 
-/** Whether a case fails, or how: undefined when it does not. */
+/** The error of a case; undefined when it does not fail. */
 export type Fails = (keep: readonly number[]) => Promise<unknown>;
 
-/** The fewest steps of `count` that still fail, and how they do. */
+/** Finds few of `count` steps that still fail, and their error. */
 export async function shrink(
   count: number,
   fails: Fails,
@@ -70,7 +70,7 @@ export async function shrink(
   return { keep, error };
 }
 
-/** How a failing case is told: its seed, what went wrong, and the steps that suffice for it. */
+/** The text about a failing case: its seed, the error, and the steps that reproduce it. */
 export function tell(
   target: Target,
   seed: number,
@@ -81,7 +81,7 @@ export function tell(
   return [`${target.name}, seed ${seed}: ${String(error)}`, ...lines].join("\n");
 }
 
-/** Runs cases from `firstSeed` on for as long as `more` says; throws at the first that fails, with its shrunk script. */
+/** Runs cases from `firstSeed` on while `more` returns true. Throws at the first that fails, with its shortest script. */
 export async function runCases(
   target: Target,
   firstSeed: number,

@@ -14,7 +14,7 @@ const MEMORY = 256 * 1024;
 const SECOND = 0x9000_0000n;
 const rows = [...commands.values()];
 
-/** One device for all cases of a run; each begins with a reset. */
+/** The device for all cases of a run; each begins with a reset. */
 function freshDriver(): LocalDriver {
   return localDriver(openNull(), { memoryBytes: MEMORY, eventBuffers: 0 });
 }
@@ -61,7 +61,7 @@ export function body(random: Random): Body {
   };
 }
 
-/** Bodies of commands: nothing gets out, nothing is answered twice, the device still serves. */
+/** Bodies of commands: no error escapes, nothing is answered twice, the device still works. */
 export const videoBodies = defineTarget<Body>({
   name: "bodies",
   title: "command bodies of any content",
@@ -140,7 +140,7 @@ const sizes = [
 const first = { address: BASE, length: MEMORY };
 const second = { address: SECOND, length: MEMORY };
 
-/** A stream with resources, then anything. */
+/** A stream with resources, then any commands. */
 function sequence(random: Random): Step[] {
   return [
     { op: "create", stream: 1 },
@@ -152,7 +152,7 @@ function sequence(random: Random): Step[] {
   ];
 }
 
-/** Valid commands in any order: everything is answered once, and clear, destroy and drain keep their promises. */
+/** Valid commands in any order: everything is answered once, and clear, destroy and drain have their documented effects. */
 export const videoSequences = defineTarget<Step>({
   name: "sequences",
   title: "valid commands in random order",
@@ -178,7 +178,7 @@ const decoders: readonly FakeOptions[] = [
   { multiplanar: true, raw: ["NM12"], forgetsStart: true },
 ];
 
-/** The same with the V4L2 back-end, on decoders of all kinds: it must neither spin nor keep anything open. */
+/** The same with the V4L2 back-end, on decoders of all kinds: it must neither spin nor leave descriptors open. */
 export const decoderSequences = defineTarget<Step>({
   name: "decoder",
   title: "valid commands in random order, decoded by fake V4L2 devices",
@@ -196,7 +196,7 @@ export const decoderSequences = defineTarget<Step>({
       { op: "queue", ...on(s.INPUT), id: 1, n: 2 * random.below(3) },
       { op: "get", ...on(s.OUTPUT) },
       { op: "queue", ...on(s.OUTPUT), id: 1, n: 0 },
-      // Most of what follows is about the stream that has begun.
+      // Most commands after that are about this stream.
       ...[...rest.slice(6), ...Array.from({ length: 8 }, () => step(random))].map((one) =>
         "stream" in one && !random.chance(4) ? { ...one, stream: 1 } : one,
       ),
@@ -299,7 +299,7 @@ function play(
             ? driver.clear(one.stream, one.queue)
             : driver.destroyAll(one.stream, one.queue);
         if (sent.held) throw new Error("QUEUE_CLEAR was not answered");
-        // A drain is of INPUT, and DESTROY_ALL leaves it be.
+        // A drain belongs to INPUT, and DESTROY_ALL does not end it.
         const mine = ofStream(one.stream, one.queue).filter(
           ({ sent: h }) => one.op === "clear" || h.bytes[0] !== 3,
         );

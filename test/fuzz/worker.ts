@@ -1,4 +1,4 @@
-// Runs cases of one target in a process of its own, which a defect may kill: the seed it is at stands in a file.
+// Runs cases of one target in a process of its own, which a defect may kill. The current seed is in a file.
 // usage: bun worker.ts TARGET FIRST_SEED CASES SECONDS PROGRESS_FILE [STEP,STEP...]
 import { Fd, O_RDWR } from "../../ffi/fd.ts";
 import { Mapping } from "../../ffi/mapping.ts";
@@ -6,10 +6,10 @@ import { openDescriptors } from "../support/resources.ts";
 import { runCases } from "./target.ts";
 import { targets } from "./targets.ts";
 
-/** What a worker says on stdout when all its cases went well. */
+/** The record that a worker writes to stdout when no case failed. */
 export interface Report {
   readonly cases: number;
-  /** Growth from a tenth of the way on: JS heap after a collection, memory of the process, descriptors. */
+  /** Growth after the first tenth: JS heap after a collection, memory of the process, descriptors. */
   readonly heapBytes: number;
   readonly rssBytes: number;
   readonly descriptors: number;

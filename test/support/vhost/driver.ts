@@ -1,4 +1,4 @@
-// The driver's side of a split virtqueue in guest memory, for tests: VIRTIO 1.2, 2.7. Every field can be written wrong.
+// The driver side of a split virtqueue in guest memory, for tests: VIRTIO 1.2, 2.7. Any field can be given a wrong value.
 import { EPOLLIN, Signal } from "../../../ffi/epoll.ts";
 import type { Loop } from "../../../src/loop.ts";
 import { areas } from "../../../src/virtio/ring-layout.ts";
@@ -15,7 +15,7 @@ export interface Part {
   readonly writable: boolean;
 }
 
-/** A chain that came back. */
+/** A chain that the device returned. */
 export interface Used {
   readonly head: number;
   readonly length: number;
@@ -54,7 +54,7 @@ export class DriverQueue implements Disposable {
     this.reset();
   }
 
-  /** What a driver that starts anew does: all of it zeroed. */
+  /** Zeroes all of it, as a new driver does. */
   reset(): void {
     for (const [name, { bytes }] of Object.entries(areas)) {
       this.#ram.bytes(this.at[name as keyof typeof areas], bytes(this.size)).fill(0);
@@ -65,7 +65,7 @@ export class DriverQueue implements Disposable {
     this.#usedIndex = 0;
   }
 
-  /** Goes on as if so many chains had come and gone. */
+  /** Sets the indices as if that many chains had been used. */
   startAt(index: number): void {
     this.#availableIndex = index;
     this.#usedIndex = index;
@@ -73,7 +73,7 @@ export class DriverQueue implements Disposable {
     this.#used.setUint16(2, index, true);
   }
 
-  /** Addresses as the front-end names them. */
+  /** Addresses in the front-end. */
   get user(): { descriptors: bigint; available: bigint; used: bigint } {
     return {
       descriptors: this.#ram.user(this.at.descriptors),
@@ -105,7 +105,7 @@ export class DriverQueue implements Disposable {
     this.#available.setUint16(0, flags, true);
   }
 
-  /** Writes a descriptor as it is told. */
+  /** Writes a descriptor, without any check. */
   describe(index: number, at: number | bigint, length: number, flags: number, next: number): void {
     this.#descriptors.setBigUint64(index * 16, BigInt(at), true);
     this.#descriptors.setUint32(index * 16 + 8, length, true);
@@ -113,7 +113,7 @@ export class DriverQueue implements Disposable {
     this.#descriptors.setUint16(index * 16 + 14, next, true);
   }
 
-  /** Makes a chain of `parts` and puts it into the available ring; its head. */
+  /** Makes a chain of `parts` and puts it into the available ring. Returns its head. */
   add(parts: readonly Part[], options: { indirect?: boolean; publish?: boolean } = {}): number {
     const head = options.indirect === true ? this.#addIndirect(parts) : this.#addDirect(parts);
     this.offer(head, options.publish);
@@ -163,7 +163,7 @@ export class DriverQueue implements Disposable {
     this.describe(head, table, 16 * parts.length, INDIRECT, 0);
   }
 
-  /** Puts a head into the available ring, and publishes it unless told otherwise. */
+  /** Puts a head into the available ring and, by default, publishes it. */
   offer(head: number, publish = true): void {
     this.#available.setUint16(4 + 2 * (this.#availableIndex % this.size), head, true);
     this.#availableIndex = (this.#availableIndex + 1) & 0xffff;
@@ -178,7 +178,7 @@ export class DriverQueue implements Disposable {
     this.kick.raise();
   }
 
-  /** Chains that came back since the last time; their descriptors are free again. */
+  /** Takes the chains returned since the last call; their descriptors are free again. */
   takeUsed(): Used[] {
     const back: Used[] = [];
     while (this.#usedIndex !== this.usedIndex) {
@@ -192,12 +192,12 @@ export class DriverQueue implements Disposable {
     return back;
   }
 
-  /** Waits until `count` chains came back in all, with EVENT_IDX as without. Throws after `limitMs`. */
+  /** Waits until `count` chains were returned, with or without EVENT_IDX. Throws after `limitMs`. */
   async used(count: number, limitMs = 2000): Promise<Used[]> {
     const back = this.takeUsed();
     while (back.length < count) {
       this.setUsedEvent(this.#usedIndex);
-      back.push(...this.takeUsed()); // what came between the look and the wish
+      back.push(...this.takeUsed()); // returned before the interrupt was asked for
       if (back.length >= count) break;
       await this.interrupted(limitMs);
       back.push(...this.takeUsed());

@@ -1,4 +1,4 @@
-// A virtio device for tests of the transport: it answers with what it was told, at once or when the test says so.
+// A virtio device for tests of the transport: it answers with the bytes of the request, at once or when the test calls release().
 import type {
   DeviceHost,
   GuestMemory,
@@ -6,7 +6,7 @@ import type {
   VirtioDevice,
 } from "../../../src/virtio/virtio-device.ts";
 
-/** What a request's first byte makes the device do. */
+/** Actions of the device, selected by the first byte of a request. */
 export const ECHO = 0;
 export const HOLD = 1;
 export const THROW = 2;
@@ -16,9 +16,9 @@ export class EchoDevice implements VirtioDevice {
   readonly features = 3n;
   readonly queues = 2;
   readonly eventQueue = 1;
-  /** Calls in their order. */
+  /** Calls in order. */
   readonly calls: string[] = [];
-  /** Requests that wait for the test. */
+  /** Requests that wait for release(). */
   readonly held: { readonly request: Request; readonly bytes: Uint8Array<ArrayBuffer> }[] = [];
   /** Event buffers. */
   readonly buffers: Request[] = [];
@@ -52,7 +52,7 @@ export class EchoDevice implements VirtioDevice {
     if (what === HOLD) this.held.push({ request, bytes: request.bytes.slice() });
     else request.answer(request.bytes);
   }
-  /** Answers the held requests, newest first, each with what it said. */
+  /** Answers the held requests, newest first, each with its own bytes. */
   release(): void {
     for (const { request, bytes } of this.held.splice(0).reverse()) request.answer(bytes);
   }

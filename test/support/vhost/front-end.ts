@@ -1,4 +1,4 @@
-// The front-end's side of a vhost-user connection, for tests: it can send anything, well-formed or not.
+// The front-end side of a vhost-user connection, for tests: it can send anything, well-formed or not.
 import { receiveWithDescriptors, sendWithDescriptors } from "../../../ffi/descriptors.ts";
 import { EPOLLIN } from "../../../ffi/epoll.ts";
 import { errno } from "../../../ffi/errno.ts";
@@ -24,7 +24,7 @@ export interface SendOptions {
   readonly fds?: readonly number[];
   readonly needReply?: boolean;
   readonly flags?: number;
-  /** The size the header announces, when it is not the payload's. */
+  /** The size in the header, when it differs from that of the payload. */
   readonly size?: number;
 }
 
@@ -37,7 +37,7 @@ export class FrontEnd implements Disposable {
     this.#socket = socket;
   }
 
-  /** Sends bytes as they are; how many were taken, or a negative errno. */
+  /** Sends bytes. The number of bytes sent, or a negative errno. */
   raw(bytes: Uint8Array<ArrayBuffer>, fds: readonly number[] = []): number {
     return sendWithDescriptors(this.#socket, addressOf(bytes), bytes.length, fds);
   }
@@ -93,7 +93,7 @@ export class FrontEnd implements Disposable {
     await promise;
   }
 
-  /** Sends a message that has an answer of its own, and takes it. */
+  /** Sends a message that has an answer of its own, and receives the answer. */
   async ask(name: Name, payload = none, options: SendOptions = {}): Promise<Received> {
     this.send(name, payload, options);
     const got = await this.receive();
@@ -102,13 +102,13 @@ export class FrontEnd implements Disposable {
     return got;
   }
 
-  /** Sends a message that wants to be acknowledged; the word that came back: 0 is success. */
+  /** Sends a message with need_reply. The word of the acknowledgement: 0 is success. */
   async acknowledged(name: Name, payload = none, options: SendOptions = {}): Promise<bigint> {
     const { bytes } = await this.ask(name, payload, { ...options, needReply: true });
     return p.word.over(bytes).value;
   }
 
-  /** Asks for a word. */
+  /** Sends a message whose answer is a word; the word. */
   async word(name: Name): Promise<bigint> {
     return p.word.over((await this.ask(name)).bytes).value;
   }
@@ -122,7 +122,7 @@ export class FrontEnd implements Disposable {
     }
   }
 
-  /** Waits until everything sent so far was worked off. */
+  /** Waits until the back-end has handled everything sent so far. */
   async settled(): Promise<void> {
     await this.word("GET_FEATURES");
   }
@@ -134,7 +134,7 @@ export class FrontEnd implements Disposable {
 
 const none: Uint8Array<ArrayBuffer> = new Uint8Array(new ArrayBuffer(0));
 
-/** Payloads by their parts. */
+/** Makes payloads. */
 export const payload = {
   word(value: bigint): Uint8Array<ArrayBuffer> {
     const word = p.word.alloc();

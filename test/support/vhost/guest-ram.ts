@@ -1,15 +1,15 @@
-// Guest memory as a monitor makes it: a memfd, mapped here for the driver and passed to the back-end in regions.
+// Guest memory as monitors make it: a memfd, mapped here for the driver and passed to the back-end in regions.
 import { Fd } from "../../../ffi/fd.ts";
 import { Mapping } from "../../../ffi/mapping.ts";
 import type { RegionRow } from "../../../src/vhost/memory.ts";
 
 export const MIB = 1 << 20;
-/** Bytes of the file before, between and behind the regions; nobody may ever write there. */
+/** Bytes of the file before, between and after the regions. The back-end must not write there. */
 const MARGIN = 65_536;
 const CANARY = 0xc5;
 const canary = new Uint8Array(MARGIN).fill(CANARY);
 
-/** Where a region begins for the guest and how long it is. */
+/** Guest address and length of a region. */
 export interface Place {
   readonly guest: number;
   readonly size: number;
@@ -23,12 +23,12 @@ export class GuestRam implements Disposable {
   /** Offset in the file of the first byte that is mapped here. */
   #from = 0;
 
-  /** Regions exactly as a monitor laid them out, without margins; the last 4 GiB of the file are mapped here. */
+  /** Regions with the layout of a monitor, without margins. The last 4 GiB of the file are mapped here. */
   static sparse(rows: readonly RegionRow[]): GuestRam {
     return new GuestRam([], 0n, rows);
   }
 
-  /** Regions at those places, with margins around them in the file. `user` is the front-end's address of the first. */
+  /** Regions at those places, with margins around them in the file. `user` is the address of the first in the front-end. */
   constructor(
     places: readonly Place[] = [{ guest: 0, size: 4 * MIB }],
     user = 0x7f12_0000_0000n,
@@ -77,7 +77,7 @@ export class GuestRam implements Disposable {
     this.#mapping.bytes.fill(CANARY, from, from + MARGIN);
   }
 
-  /** Whether nobody wrote outside the regions. */
+  /** Whether the bytes outside the regions are unchanged. */
   get marginsIntact(): boolean {
     let from = 0;
     for (const end of [...this.rows.map(({ offset }) => Number(offset)), this.#mapping.length]) {
@@ -109,7 +109,7 @@ export class GuestRam implements Disposable {
     return new DataView(this.#mapping.bytes.buffer, this.#offset(guest), length);
   }
 
-  /** The front-end's address of a guest address. */
+  /** The address in the front-end of a guest address. */
   user(guest: number): bigint {
     for (const row of this.rows) {
       const within = BigInt(guest) - row.guest;
@@ -118,7 +118,7 @@ export class GuestRam implements Disposable {
     throw new RangeError(`0x${guest.toString(16)} is not guest memory`);
   }
 
-  /** The guest address of an address of the front-end's. */
+  /** The guest address of an address in the front-end. */
   guestOf(user: bigint): number {
     for (const row of this.rows) {
       const within = user - row.user;
@@ -127,7 +127,7 @@ export class GuestRam implements Disposable {
     throw new RangeError(`0x${user.toString(16)} is in no region`);
   }
 
-  /** Sets `length` bytes of guest memory aside, zeroed; their guest address. */
+  /** Allocates `length` zeroed bytes of guest memory. Returns their guest address. */
   allocate(length: number, align = 16): number {
     const at = Math.ceil(this.#next / align) * align;
     this.#next = at + length;
@@ -137,14 +137,14 @@ export class GuestRam implements Disposable {
     return at;
   }
 
-  /** Puts bytes somewhere in guest memory; where. */
+  /** Copies bytes to newly allocated guest memory. Returns their guest address. */
   place(bytes: Uint8Array): number {
     const at = this.allocate(Math.max(1, bytes.length));
     this.bytes(at, bytes.length).set(bytes);
     return at;
   }
 
-  /** Where allocation is; going back to it frees what came after. */
+  /** The position of allocation. Setting it back frees what was allocated after it. */
   get mark(): number {
     return this.#next;
   }

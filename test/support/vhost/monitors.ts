@@ -1,4 +1,4 @@
-// Four monitors as they were seen to speak vhost-user: what each sends, in which order, and which of it wants an acknowledgement.
+// Four monitors as observed: the vhost-user messages of each, their order, and which of them ask for an acknowledgement.
 import type { DriverQueue } from "./driver.ts";
 import { type FrontEnd, payload } from "./front-end.ts";
 import type { GuestRam } from "./guest-ram.ts";
@@ -13,17 +13,17 @@ type Step = "NUM" | "BASE" | "ADDR" | "KICK" | "CALL" | "ENABLE";
 
 export interface Monitor {
   readonly name: string;
-  /** Protocol features it takes of those offered. */
+  /** Protocol features that it uses when they are offered. */
   readonly protocol: bigint;
-  /** Requests that want to be acknowledged. */
+  /** Requests that it sends with need_reply. */
   readonly acknowledged: (name: string) => boolean;
   readonly memory: "slots" | "table" | "table of 72 bytes";
-  /** Messages that set rings up: groups, each sent for one ring after the other. */
+  /** Messages that set up rings, in groups. A group is sent for one ring after the other. */
   readonly groups: readonly (readonly Step[])[];
   readonly configFlags: number;
-  /** Reads the config space always from its beginning. */
+  /** It always reads the config space from its beginning. */
   readonly configFromStart: boolean;
-  /** Where it says the ring goes on when it starts for the first time. */
+  /** The index it sets when a ring starts for the first time. */
   readonly firstBase: "zero" | "available";
   /** How it ends a driver. */
   readonly stop: "both" | "disable only";
@@ -93,7 +93,7 @@ export class Hypervisor {
   readonly #machine: Machine;
   #features = 0n;
   #replies = false;
-  /** Descriptors to interrupt the guest with, where it is not the queues' own. */
+  /** Call descriptors, when they are not those of the queues. */
   callDescriptors: readonly number[] | undefined;
 
   constructor(monitor: Monitor, frontEnd: FrontEnd, machine: Machine) {
@@ -102,7 +102,7 @@ export class Hypervisor {
     this.#machine = machine;
   }
 
-  /** Sends a message as this monitor does; throws when an acknowledgement says no. */
+  /** Sends a message as this monitor does. Throws when it is acknowledged as failed. */
   async send(
     name: string,
     bytes?: Uint8Array<ArrayBuffer>,
@@ -120,7 +120,7 @@ export class Hypervisor {
     if (answer.some((byte) => byte !== 0)) throw new Error(`${name} was refused`);
   }
 
-  /** What is exchanged when the machine is made. `without` are feature bits it does not pass on. */
+  /** Does the exchange at the creation of a machine. `without` are feature bits that it does not pass on. */
   async realize(without = 0n): Promise<void> {
     const { protocol, name } = this.#monitor;
     if (name !== "QEMU") await this.send("SET_OWNER");
@@ -152,7 +152,7 @@ export class Hypervisor {
     return bytes.slice(12 + offset - from);
   }
 
-  /** Passes the memory on. */
+  /** Sends the memory table. */
   async memory(): Promise<void> {
     const { ram } = this.#machine;
     const { memory } = this.#monitor;
@@ -167,7 +167,7 @@ export class Hypervisor {
     await this.send("SET_MEM_TABLE", payload.regions(ram.rows, length), fds);
   }
 
-  /** The driver is ready: features, memory unless it is known, rings. */
+  /** Starts the driver: features, memory unless it was sent, rings. */
   async activate(options: { memory?: boolean; bases?: readonly number[] } = {}): Promise<void> {
     await this.send("SET_FEATURES", payload.word(this.#features));
     if (this.#monitor.name === "QEMU") {
@@ -201,7 +201,7 @@ export class Hypervisor {
     if (step === "ENABLE") await this.send("SET_VRING_ENABLE", payload.state(index, 1));
   }
 
-  /** The driver or the machine stops; the index of each ring, where this monitor asks for it. */
+  /** Stops the driver or the machine. The index of each ring, if this monitor asks for it. */
   async stop(): Promise<number[]> {
     const indices = [...this.#machine.queues.keys()];
     const ordered = this.#monitor.stop === "both" ? indices : indices.reverse();

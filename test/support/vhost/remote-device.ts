@@ -1,5 +1,5 @@
-// A device at the other end of a vhost-user connection, for tests: requests go through real rings in memory that both sides
-// map, answers come back when the device interrupts.
+// A device at the other end of a vhost-user connection, for tests. Requests and answers go through real rings in memory that
+// both sides map.
 import { EPOLLIN } from "../../../ffi/epoll.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import type { Loop, Watch } from "../../../src/loop.ts";
@@ -10,7 +10,7 @@ import { FrontEnd } from "./front-end.ts";
 import { GuestRam } from "./guest-ram.ts";
 import { Hypervisor, monitor } from "./monitors.ts";
 
-/** Chains a queue can have in flight, each with memory of its own for the request and for the answer. */
+/** Chains in flight per queue, each with its own memory for request and answer. */
 const QUEUE_SIZE = 128;
 const REQUEST_BYTES = 4096;
 const ROOM = 4096;
@@ -30,7 +30,7 @@ class Lane implements Disposable {
   /** By head. */
   readonly #inFlight = new Map<number, Slot>();
   readonly #answered: () => void;
-  /** What follows from answers is told with one kick. */
+  /** Requests that are made while answers are handled share one kick. */
   #taking = false;
   #kickLater = false;
 
@@ -67,7 +67,7 @@ class Lane implements Disposable {
     else this.queue.notify();
   }
 
-  /** Takes what has come back, and asks for an interrupt at the next. */
+  /** Takes the chains that were returned, and asks for an interrupt at the next one. */
   take(): void {
     let any = false;
     this.#taking = true;
@@ -101,7 +101,7 @@ class Lane implements Disposable {
 export class RemoteDevice implements DriverDevice {
   readonly memory: DriverMemory;
   readonly frontEnd: FrontEnd;
-  /** Called once for all answers that came together. */
+  /** Called once per batch of answers. */
   onAnswers: () => void = () => undefined;
   readonly #owned: DisposableStack;
   readonly #lanes: readonly Lane[];
@@ -120,7 +120,7 @@ export class RemoteDevice implements DriverDevice {
     };
   }
 
-  /** Speaks to the back-end at `socket` as QEMU does, until both rings run. Takes the socket over. */
+  /** Sets up both rings with the back-end at `socket`, as QEMU does. Owns the socket. */
   static async connect(loop: Loop, socket: Fd, memoryBytes: number): Promise<RemoteDevice> {
     using owned = new DisposableStack();
     const frontEnd = owned.use(new FrontEnd(loop, socket));
@@ -133,12 +133,12 @@ export class RemoteDevice implements DriverDevice {
     return device;
   }
 
-  /** Whether nobody wrote beside guest memory. */
+  /** Whether the bytes around guest memory are unchanged. */
   get marginsIntact(): boolean {
     return this.#ram.marginsIntact;
   }
 
-  /** Where allocation is; going back to it frees what came after. */
+  /** The position of allocation. Setting it back frees what was allocated after it. */
   get mark(): number {
     return this.#ram.mark;
   }

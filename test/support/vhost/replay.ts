@@ -1,4 +1,4 @@
-// Plays a recorded conversation of a monitor and the real Linux driver to the back-end. Records: vu = a vhost-user message,
+// Replays to the back-end what a monitor and the real Linux driver sent. Records: vu = a vhost-user message,
 // chain and cmd = a command of the driver, resp = its answer, kick and call = notifications, event = an event.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -52,7 +52,7 @@ const unhex = (hex = "") => {
   return bytes;
 };
 
-/** An answer as it is compared: descriptor head, response code, length. */
+/** The compared parts of an answer: head, response code, length. */
 export interface Told {
   readonly head: number;
   readonly code: string;
@@ -65,12 +65,12 @@ export const toldBy = (records: readonly TraceRecord[]): Told[] =>
     .map(({ head = 0, code = "", len = 0 }) => ({ head, code, length: len }));
 
 const INPUT = 0x100;
-/** Where our own requests are put: the driver's memory is elsewhere. */
+/** Memory for the requests of the replay, apart from that of the recorded driver. */
 const SCRATCH = 0x100_0000;
 
 export class Replay implements Disposable {
   readonly answers: Told[] = [];
-  /** Lengths of vhost-user answers that differ from the recorded ones, and refusals that were none. */
+  /** vhost-user answers of another length than recorded, and refusals that were not recorded. */
   readonly differences: string[] = [];
   events = 0;
   readonly ram: GuestRam;
@@ -81,7 +81,7 @@ export class Replay implements Disposable {
   readonly #queues: (DriverQueue | undefined)[] = [undefined, undefined];
   readonly #rooms = new Map<number, { at: number; length: number }>();
   readonly #eventHeads = new Map<number, number>();
-  /** Guest memory of INPUT resources: address and length in turn. */
+  /** Guest memory of INPUT resources: address, length, address, length, ... */
   readonly #resources = new Map<number, number[]>();
   readonly #clip: Uint8Array;
   #clipAt = 0;
@@ -96,7 +96,7 @@ export class Replay implements Disposable {
     this.#spare = this.#owned.use(new Signal());
   }
 
-  /** Plays all records. `starts` are indices rings begin at where the record has only a part of the conversation. */
+  /** Replays all records. `starts` are the first indices of rings, for records that begin in the middle. */
   async play(records: readonly TraceRecord[]): Promise<void> {
     let chain: TraceRecord | undefined;
     for (const [i, record] of records.entries()) {
@@ -135,8 +135,8 @@ export class Replay implements Disposable {
 
   #compare(name: string, want: Uint8Array, got: Uint8Array): void {
     if (want.length !== got.length) this.differences.push(`${name}: ${got.length} bytes`);
-    // What another back-end offers, or calls itself, may differ; we refuse the channel it takes and closes.
-    // Where only control messages were recorded, indices cannot be the same.
+    // Offered features and names of back-ends may differ. We refuse the back-end channel, the recorded one accepted it.
+    // Without recorded chains, indices cannot be the same.
     const free =
       /^GET_(PROTOCOL_FEATURES|CONFIG|FEATURES)$|^SET_BACKEND_REQ_FD$/.test(name) ||
       (name === "GET_VRING_BASE" && this.#commands === 0);
@@ -156,7 +156,7 @@ export class Replay implements Disposable {
     return new Array<number>(fds).fill(one ?? this.#spare.fd);
   }
 
-  /** A driver that starts anew has new rings, and posts its event buffers first. */
+  /** A new driver has new rings and posts its event buffers first. */
   #prepareRing(index: number, num: number, records: readonly TraceRecord[], at: number): void {
     const later = records.slice(at + 1);
     const base = later.find((r) => r.name === "SET_VRING_BASE" && r.index === index);
@@ -173,10 +173,10 @@ export class Replay implements Disposable {
     this.#owned.use(queue);
     this.#queues[index] = queue;
     if (index === 1) this.#postEvents(queue, started?.avail ?? 0);
-    queue.notify(); // the kick is signalled when it arrives
+    queue.notify(); // sends the kick as soon as its descriptor is set
   }
 
-  /** A ring of a recording that begins in the middle, at the index it had; event buffers are posted. */
+  /** Makes a ring for a recording that begins in the middle: at the recorded index, with event buffers posted. */
   queueAt(loop: Loop, records: readonly TraceRecord[], index: number, start: number): DriverQueue {
     const addresses = records.find((r) => r.name === "SET_VRING_ADDR" && r.index === index);
     const size = records.find((r) => r.name === "SET_VRING_NUM" && r.index === index)?.num ?? 64;
@@ -199,7 +199,7 @@ export class Replay implements Disposable {
     }
   }
 
-  /** The driver puts an event's buffer back. */
+  /** Posts the buffer of an event again. */
   async #repost(): Promise<void> {
     await turns(this.#loop);
     const queue = this.#queues[1];
@@ -236,7 +236,7 @@ export class Replay implements Disposable {
     this.#collect();
   }
 
-  /** INPUT resources are where their entries say; when one is queued the next bytes of the clip are in it. */
+  /** Notes the entries of INPUT resources, and writes the next bytes of the clip to a resource that is queued. */
   #remember(
     { name, queue, resource = 0, sizes }: TraceRecord,
     bytes: Uint8Array<ArrayBuffer>,
@@ -275,7 +275,7 @@ export class Replay implements Disposable {
   }
 }
 
-/** Guest memory as the monitor of a recording laid it out, sparse. */
+/** Guest memory with the layout of the recorded monitor, in a sparse file. */
 export function ramOf(records: readonly TraceRecord[]): GuestRam {
   const rows = records.flatMap(({ k, dir, name, hex }) => {
     if (k !== "vu" || dir !== "in") return [];
@@ -290,7 +290,7 @@ export function ramOf(records: readonly TraceRecord[]): GuestRam {
       rows.map(({ guest, size, user, offset }) => ({ guest, size, user, offset })),
     );
   }
-  // A part of a conversation: the address for logging tells where the region is.
+  // A recording that begins in the middle: the log address is a guest address in the region.
   const ring = records.find(({ name }) => name === "SET_VRING_ADDR");
   const user = BigInt(ring?.used ?? 0) - BigInt(ring?.log ?? 0);
   return GuestRam.sparse([{ guest: 0n, size: 1n << 30n, user, offset: 0n }]);

@@ -19,7 +19,7 @@ export interface SceneOptions {
   readonly without?: bigint;
 }
 
-/** Everything a test needs; `D` is the device under it. */
+/** A connection with a running driver; `D` is the class of the device. */
 export interface Scene<D extends VirtioDevice = EchoDevice> extends Machine {
   readonly loop: Loop;
   readonly connection: Connection;
@@ -36,7 +36,7 @@ export async function onLoop(act: (loop: Loop) => Promise<void>): Promise<void> 
   await loop.run(act(loop));
 }
 
-/** A scene with the echo device. The log is silent meanwhile: what tests provoke is not for people. */
+/** A scene with the echo device. Nothing is logged during it. */
 export function withScene(
   options: SceneOptions,
   act: (scene: Scene) => Promise<void>,
@@ -44,7 +44,7 @@ export function withScene(
   return withDevice(options, () => new EchoDevice(), act);
 }
 
-/** A scene with a device of the test's. */
+/** A scene with another device. */
 export async function withDevice<D extends VirtioDevice>(
   options: SceneOptions,
   makeDevice: (...of: Parameters<MakeDevice>) => D,
@@ -65,7 +65,7 @@ export async function withDevice<D extends VirtioDevice>(
         }),
       );
       if (device === undefined) throw new Error("no device was made");
-      // What the server does when a connection is over.
+      // As the server does at the end of a connection.
       connection.over.then(() => connection[Symbol.dispose]());
       const ram = owned.use(new GuestRam(options.places));
       const sizes = options.sizes ?? [64, 16];
@@ -84,7 +84,7 @@ export async function withDevice<D extends VirtioDevice>(
   }
 }
 
-/** Lets the loop turn once or twice: what is ready now has been handled then. */
+/** Waits for two turns of the loop: everything that is ready now is handled then. */
 export async function turns(loop: Loop, count = 2): Promise<void> {
   for (let i = 0; i < count; i++) {
     const { promise, resolve } = loop.promise<void>();
@@ -93,7 +93,7 @@ export async function turns(loop: Loop, count = 2): Promise<void> {
   }
 }
 
-/** Puts a request into guest memory, with room for an answer. */
+/** Writes a request to guest memory, with room for an answer. */
 export function requestParts(ram: GuestRam, bytes: Uint8Array, room: number): Part[] {
   return [
     { at: ram.place(bytes), length: bytes.length, writable: false },

@@ -1,4 +1,4 @@
-// A guest with a virtio-video driver behind a whole back-end: commands go through real rings, in the shapes a test wants.
+// A guest with a virtio-video driver, for tests of the complete back-end. Commands go through real rings, as chains of any shape.
 import type { Fields, Struct, StructType } from "../../../ffi/struct.ts";
 import type { CodecBackend } from "../../../src/video/codec/codec.ts";
 import { openNull } from "../../../src/video/codec/null.ts";
@@ -14,12 +14,12 @@ import { type Scene, type SceneOptions, turns, withDevice } from "./scene.ts";
 type Bytes = Uint8Array<ArrayBuffer>;
 const ROOM = 4096;
 
-/** A command that is with the device, and its answer once there is one. */
+/** A command in flight, and later its answer. */
 export class Sent {
   readonly head: number;
   readonly at: number;
   readonly room: number;
-  /** What the device says it wrote; undefined while it is held. */
+  /** The length that the device returned; undefined while the command is held. */
   length: number | undefined;
   readonly #read: (at: number, length: number) => Bytes;
 
@@ -39,7 +39,7 @@ export class Sent {
     const { bytes } = this;
     return bytes.length < at + 4 ? -1 : new DataView(bytes.buffer).getUint32(at, true);
   }
-  /** Response type; -1 while there is none. */
+  /** Response type; -1 before the answer. */
   get code(): number {
     return this.#word(0);
   }
@@ -63,7 +63,7 @@ export interface VideoScene {
   readonly fake: FakeDecoder | undefined;
 }
 
-/** Runs `act` with a guest whose driver is bound: the null codec, or the V4L2 one on a fake decoder. */
+/** Runs `act` with a guest and its driver: on the null codec, or on v4l2-decoder with a fake decoder. */
 export async function withVideo(
   options: SceneOptions & { readonly fake?: FakeOptions; readonly maxStreams?: number },
   act: (of: VideoScene) => Promise<void>,
@@ -84,7 +84,7 @@ export async function withVideo(
   );
 }
 
-/** The device; a fake decoder wakes it by itself, as its descriptors cannot be waited for. */
+/** The device. A fake decoder calls it back, because epoll cannot wait for its descriptors. */
 function deviceOf(backend: CodecBackend, fake: FakeDecoder | undefined, maxStreams: number) {
   const device = createVideoDevice({ backend, maxStreams });
   if (fake === undefined) return device;
@@ -109,7 +109,7 @@ export class VideoGuest {
     this.#fake = fake;
   }
 
-  /** Puts a command into the ring, in one readable part and one writable unless `parts` are given. */
+  /** Puts a command into the ring: one readable and one writable part, or `parts`. */
   offer(bytes: Bytes, room = ROOM, shape: { parts?: Part[]; indirect?: boolean } = {}): Sent {
     const { ram, commands } = this.#scene;
     const at = ram.allocate(Math.max(room, 1));
@@ -125,7 +125,7 @@ export class VideoGuest {
     return sent;
   }
 
-  /** Kicks, lets everybody work, and takes what came back. */
+  /** Kicks, waits until the device has worked, and takes the answers. */
   async settle(): Promise<void> {
     const { commands, loop } = this.#scene;
     commands.notify();
@@ -136,7 +136,7 @@ export class VideoGuest {
     this.collect();
   }
 
-  /** Takes what is in the used rings. */
+  /** Takes the chains in the used rings. */
   collect(): void {
     const { commands, events, ram } = this.#scene;
     for (const { head, length } of commands.takeUsed()) {
@@ -179,7 +179,7 @@ export class VideoGuest {
     return q.$bytes;
   }
 
-  /** Sends bytes and waits until the device has had them. */
+  /** Sends bytes and waits until the device has handled them. */
   async send(bytes: Bytes, room?: number): Promise<Sent> {
     const sent = this.offer(bytes, room);
     await this.settle();
@@ -209,7 +209,7 @@ export class VideoGuest {
     return this.send(this.make(0x103, stream, s.cmdHeader));
   }
 
-  /** The bytes of RESOURCE_CREATE: one plane of `entries`, unless `change` says otherwise. */
+  /** The bytes of RESOURCE_CREATE: one plane of `entries`, with the changes of `change`. */
   resourceBytes(
     stream: number,
     queue: number,
@@ -231,7 +231,7 @@ export class VideoGuest {
     change(q);
     return bytes;
   }
-  /** A resource of `length` bytes in `pieces` that do not touch; the addresses of the pieces. */
+  /** Creates a resource of `length` bytes in `pieces` that are not adjacent. The addresses of the pieces. */
   async resource(
     stream: number,
     queue: number,
