@@ -48,7 +48,7 @@ async function compare(): Promise<void> {
   const { openTestSource } = await import("../src/capture/testsrc.ts");
   const { Canvas } = await import("../src/format/canvas.ts");
   const { pixelFormatNamed } = await import("../src/format/formats.ts");
-  const { encodePng } = await import("../src/output/png.ts");
+  const { encodePng } = await import("../src/format/png.ts");
   using source = openTestSource("testsrc", { ...wish, fps: 0, buffers: 1 });
   const { sizeimage } = source.picture;
   const painted = source.buffers[0]?.mapping.bytes;

@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { SdlTexture } from "../../ffi/sdl2-texture.ts";
 import type { SdlWindow } from "../../ffi/sdl2-window.ts";
-import { encodeRgb } from "../output/png.ts";
+import { encodeRgb } from "../format/png.ts";
 
 /** Writes the picture of `texture`, in its own size, into the folder; the file's name. Throws CallError or a file system error. */
 export function writeSnapshot(

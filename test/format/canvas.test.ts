@@ -123,3 +123,13 @@ test("a canvas on too few bytes is refused", () => {
   expect(() => new Canvas(new Uint8Array(95), format, 8, 8)).toThrow(RangeError);
   expect(() => new Canvas(new Uint8Array(96), format, 8, 8)).not.toThrow();
 });
+
+test("every row's first component can be found in a picture of one pixel", () => {
+  for (const { name, components } of formats) {
+    const format = pixelFormatNamed(name);
+    if (components.some(({ bits }) => bits !== undefined)) continue; // a byte is no component there
+    if (format === undefined) throw new Error(name);
+    const canvas = new Canvas(new Uint8Array(pictureBytes(format, 1, 1)).fill(128), format, 1, 1);
+    expect(canvas.colourAt(0, 0).every((value) => value > 100 && value < 160)).toBe(true);
+  }
+});

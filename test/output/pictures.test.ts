@@ -1,35 +1,12 @@
-// PNG, YUV4MPEG2 and the command that plays what was written.
+// YUV4MPEG2 and the command that plays what was written.
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { decode } from "fast-png";
-import { Canvas } from "../../src/format/canvas.ts";
-import { formats, fourcc, pixelFormatNamed } from "../../src/format/formats.ts";
+import { formats, fourcc } from "../../src/format/formats.ts";
 import { pictureBytes } from "../../src/format/picture-layout.ts";
 import { playCommand } from "../../src/output/play.ts";
-import { encodePng } from "../../src/output/png.ts";
 import { y4mFrameMark, y4mHeader } from "../../src/output/y4m.ts";
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-
-test.each(formats)("a $name picture becomes a PNG with the colours it has", (format) => {
-  for (const [width, height] of [
-    [9, 7],
-    [1, 1],
-    [16, 4],
-  ] as const) {
-    const bytes = new Uint8Array(pictureBytes(format, width, height));
-    for (let i = 0; i < bytes.length; i++) bytes[i] = (i * 53) & 0xff;
-    const canvas = new Canvas(bytes, format, width, height);
-    const png = decode(encodePng(canvas));
-    expect([png.width, png.height, png.channels, png.depth]).toEqual([width, height, 3, 8]);
-    for (let y = 0; y < height; y++) {
-      for (let x = 0; x < width; x++) {
-        const at = (y * width + x) * 3;
-        expect([...png.data.subarray(at, at + 3)]).toEqual([...canvas.colourAt(x, y)]);
-      }
-    }
-  }
-});
 
 const picture = { width: 640, height: 480, pixelformat: fourcc("YU12"), sizeimage: 460_800 };
 
@@ -113,14 +90,4 @@ test("a shell takes the file name as one word, and ffplay as a file, whatever it
   };
   for (const path of odd) check(path);
   fc.assert(fc.property(name, check), { numRuns: 60 });
-});
-
-test("every row's first component can be found in a picture of one pixel", () => {
-  for (const { name, components } of formats) {
-    const format = pixelFormatNamed(name);
-    if (components.some(({ bits }) => bits !== undefined)) continue; // a byte is no component there
-    if (format === undefined) throw new Error(name);
-    const canvas = new Canvas(new Uint8Array(pictureBytes(format, 1, 1)).fill(128), format, 1, 1);
-    expect(canvas.colourAt(0, 0).every((value) => value > 100 && value < 160)).toBe(true);
-  }
 });

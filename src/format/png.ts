@@ -1,6 +1,6 @@
 // Pictures as PNG files, by the fast-png library (docs/decisions/0005-png.md).
 import { encode } from "fast-png";
-import type { Canvas } from "../format/canvas.ts";
+import type { Canvas } from "./canvas.ts";
 
 /** Rows of RGB bytes as a PNG. `level` 0 to 9: how hard it tries to make it small. */
 export function encodeRgb(
