@@ -1,14 +1,14 @@
-// Percentiles of durations without keeping them: counts in buckets 2 % apart. Adding one allocates nothing.
+// Percentiles of durations. Durations are counted in buckets 2 % apart and not kept; adding one allocates nothing.
 
 const GROWTH = Math.log(1.02);
-/** Up to 1.02^1050 us, a quarter of an hour. */
+/** The last bucket ends at 1.02^1050 us, about 18 minutes. */
 const BUCKETS = 1050;
 
 export class Histogram {
   readonly #counts = new Uint32Array(BUCKETS);
   #total = 0;
 
-  /** Counts one duration, in microseconds; what is less than one, or no number, is one. */
+  /** Counts one duration, in microseconds. Less than 1 and NaN count as 1. */
   add(us: number): void {
     const bucket = us > 1 ? Math.min(BUCKETS - 1, Math.ceil(Math.log(us) / GROWTH)) : 0;
     this.#counts[bucket] = (this.#counts[bucket] ?? 0) + 1;
@@ -19,7 +19,7 @@ export class Histogram {
     return this.#total;
   }
 
-  /** The duration that `percent` of all do not exceed, in milliseconds, up to 2 % high; undefined without any. */
+  /** The duration that `percent` of all durations do not exceed, in milliseconds; up to 2 % too high. Undefined without durations. */
   percentileMs(percent: number): number | undefined {
     if (this.#total === 0) return undefined;
     const rank = Math.ceil((this.#total * percent) / 100);

@@ -1,5 +1,5 @@
-// The logger: consola's core with one reporter of ours, because the stock one writes `info` to stdout
-// (stdout is data) and costs 20 ms of start-up. Levels as consola's: error, warn, info, debug.
+// The logger: consola's core with our own reporter. Consola's reporter writes `info` to stdout, which is for data, and
+// takes 20 ms to start. The levels are consola's: error, warn, info, debug.
 import { createConsola, LogLevels } from "consola/core";
 import { writeStderr } from "./terminal.ts";
 
@@ -9,10 +9,10 @@ const levels = {
   info: LogLevels.info,
   debug: LogLevels.debug,
 };
-/** Names of the log levels, quietest first. */
+/** Names of the log levels; the first logs least. */
 export const logLevels = Object.keys(levels) as (keyof typeof levels)[];
 
-/** Logs to stderr, one line a message: `sender: capture: text`. Sub-loggers by `withTag`. */
+/** Logs to stderr, one line per message: `sender: capture: text`. `withTag` makes a logger with a tag. */
 export const log = createConsola({
   level: levels.info,
   throttle: 0,
@@ -29,16 +29,16 @@ export const log = createConsola({
 
 let toolName = "framepass";
 
-/** Names of files, hosts and devices come from outside: no line feed or escape sequence of theirs reaches a terminal. */
+/** Replaces control characters. Names of files, hosts and devices come from outside: they must not control the terminal. */
 export const oneLine = (text: string) =>
   text.replace(/\p{Cc}/gu, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`);
 
-/** Says all there is to know about an error that should not have happened, stack trace included. */
+/** Logs an unexpected error with its stack trace. */
 export function logDefect(error: unknown): void {
   writeStderr(`${toolName}: error: ${Bun.inspect(error)}\n`);
 }
 
-/** Sets the name every line starts with, and how much is said. */
+/** Sets the name that every line starts with, and the level. */
 export function setUpLog(name: string, level: keyof typeof levels): void {
   toolName = name;
   log.level = levels[level];

@@ -1,4 +1,4 @@
-// A tool's manual page in the man(7) macros, from the rows its options are parsed and helped by.
+// A tool's manual page in the macros of man(7), generated from its option rows.
 import { version } from "../../package.json";
 import { exitCodes } from "../errors.ts";
 import {
@@ -11,7 +11,7 @@ import {
 } from "./options.ts";
 import { optionsOf, type Tool } from "./tool.ts";
 
-/** The page in section 1; `called` is what users type, "framepass share" where a tool has no link. */
+/** The page for section 1. `called` is what users type: "framepass share" for a tool without a link. */
 export function manPage(tool: Tool, called = tool.name): string {
   const title = called.replaceAll(" ", "-");
   const options = optionsOf(tool);
@@ -22,7 +22,7 @@ export function manPage(tool: Tool, called = tool.name): string {
     ".SH NAME",
     `${plain(title)} \\- ${plain(tool.summary)}`,
     ".SH SYNOPSIS",
-    ".nh", // an option broken at its hyphen would be another option
+    ".nh", // do not break lines inside an option
     `.B ${plain(called)}`,
     [...synopsis(options), ...words].join("\n"),
     ".SH OPTIONS",
@@ -36,7 +36,7 @@ export function manPage(tool: Tool, called = tool.name): string {
   ].join("\n");
 }
 
-/** Required options as they are given, and that there are others. */
+/** The required options with their values, then "[OPTIONS]". */
 const synopsis = (options: Options): string[] => [
   ...Object.entries(options)
     .filter(([, option]) => "required" in option)
@@ -56,7 +56,7 @@ function entry(head: string, row: Option | Operand): string[] {
   return [".TP", head, plain(`${row.help}${rangeText(row)}${otherwise}`)];
 }
 
-/** Text that troff shows as it is. */
+/** Escapes what troff would interpret. */
 const plain = (text: string) =>
   text.replaceAll("\\", "\\e").replaceAll("-", "\\-").replace(/^[.']/, "\\&$&");
 const bold = (text: string) => `\\fB${plain(text)}\\fR`;

@@ -1,13 +1,13 @@
-// Command line options as rows: parsing, range checks, help and tests derive from them.
+// Command line options as rows. Parsing, range checks, help, manual pages and tests use the rows.
 import { parseArgs } from "node:util";
 import { UsageError } from "../errors.ts";
 
 interface Common {
-  /** One letter; never h or v. */
+  /** One letter. Not h or v. */
   readonly short?: string;
-  /** For --help: what it is, in a few words. */
+  /** A short description for --help. */
   readonly help: string;
-  /** What stands for the value in help texts. */
+  /** Placeholder of the value in help texts: "PATH". */
   readonly value?: string;
 }
 
@@ -15,7 +15,7 @@ export type Option = Common &
   (
     | {
         readonly type: "text";
-        /** What the value has to look like, and in words. */
+        /** What the value must match, and the same in words for the error. */
         readonly pattern?: readonly [RegExp, string];
         readonly default?: string;
         readonly required?: true;
@@ -28,7 +28,7 @@ export type Option = Common &
         readonly required?: true;
       }
     | {
-        /** Bytes; written plain or with K, M or G behind it, powers of 1024. */
+        /** Bytes: a number, or a number with K, M or G (powers of 1024). */
         readonly type: "size";
         readonly min: number;
         readonly max: number;
@@ -42,7 +42,7 @@ export type Option = Common &
 
 export type Options = Readonly<Record<string, Option>>;
 
-/** Words without a dash, in their order; all are required. */
+/** Words without a dash, in order; all are required. */
 export type Operand = Pick<Common, "help" | "value"> &
   (
     | { readonly type: "text"; readonly required: true }
@@ -65,12 +65,12 @@ type Value<O extends Option> = O extends { type: "flag" }
           | (O extends { type: "text" } ? string : number)
           | (O extends { default: unknown } | { required: true } ? never : undefined);
 
-/** What the command line said, by long name; `given` are the options that were really there. */
+/** The values of the options by long name. `given` has the options that the command line names. */
 export type Values<O extends Options> = { readonly [K in keyof O]: Value<O[K]> } & {
   readonly given: ReadonlySet<keyof O>;
 };
 
-/** What stands for the value of an option in texts: "PATH". */
+/** Placeholder of an option's value in texts: "PATH". */
 export const valueText = (option: Option) => option.value ?? option.type.toUpperCase();
 
 /** How an option is spelled in texts: "-W, --width". */
@@ -78,8 +78,8 @@ export const spelled = (name: string, option: Common) =>
   option.short === undefined ? `--${name}` : `-${option.short}, --${name}`;
 
 /**
- * Reads `argv` by the table, and the words that are no options by `operands`. Throws UsageError for anything that is
- * not in them, out of range or missing.
+ * Parses `argv`: options by `options`, other words by `operands`. Throws UsageError for a word in neither table, a value out
+ * of range or a missing one.
  */
 export function parseOptions<
   const O extends Options,
@@ -155,7 +155,7 @@ function readWords(
   return { raw, words };
 }
 
-/** The value a word on the command line brought; true for a flag. The next option is no value, "-1" and "-" are. */
+/** The value given to an option; true for a flag. A following option is not a value, but "-1" and "-" are. */
 function checkValue(
   name: string,
   option: Option,
@@ -193,7 +193,7 @@ function convert(name: string, option: Option, given: Raw[string] | undefined): 
 
 const units: Record<string, number> = { "": 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 };
 
-/** Bytes as people write them: with the largest unit that leaves a whole number. */
+/** Bytes with the largest unit that gives a whole number: "128M". */
 export function sizeText(bytes: number): string {
   const unit = ["G", "M", "K"].find((name) => bytes % (units[name] ?? 1) === 0);
   return unit === undefined || bytes === 0 ? `${bytes}` : `${bytes / (units[unit] ?? 1)}${unit}`;
@@ -207,13 +207,13 @@ function convertSize(name: string, option: { min: number; max: number }, text: s
   throw new UsageError(`--${name} must be ${range}, got "${text}"`);
 }
 
-/** The default in words; nothing where there is none. */
+/** The default as text; empty without a default. */
 export function defaultText(option: Option | Operand): string {
   if (!("default" in option) || option.default === undefined) return "";
   return option.type === "size" ? sizeText(option.default) : String(option.default);
 }
 
-/** The allowed range in words, for error texts and help. */
+/** The allowed range as text, for errors and help. */
 export function rangeText(option: Option | Operand): string {
   if (option.type === "size") return ` (${sizeText(option.min)} to ${sizeText(option.max)})`;
   if (option.type === "integer" || option.type === "number") {

@@ -1,4 +1,4 @@
-// What a running stream tells: one line per interval, a summary, and the same as JSON records on stdout.
+// Statistics of a running stream: a line per interval and a summary on stderr, or JSON records on stdout.
 import { monotonicUs } from "../../ffi/clock.ts";
 import {
   V4L2_BUF_FLAG_TIMESTAMP_MASK,
@@ -11,13 +11,13 @@ import { Records } from "./stdout.ts";
 import { endStatus, onTerminal, showStatus } from "./terminal.ts";
 
 export interface StatsOptions {
-  /** Seconds between two lines; 0: only the summary. */
+  /** Seconds between two lines; 0 means only the summary. */
   readonly stats: number;
-  /** JSON records on stdout. */
+  /** Write JSON records to stdout instead of lines to stderr. */
   readonly json: boolean;
-  /** How many frames there will be, for the progress bar. */
+  /** Frames after which the stream ends, for the progress bar. */
   readonly frames?: number | undefined;
-  /** Where latencies are counted, by somebody who knows better when a frame has arrived. */
+  /** Records latency. Receivers that know the exact arrival time pass their own and add to it. */
   readonly latency?: Histogram | undefined;
 }
 
@@ -27,19 +27,19 @@ export interface Summary {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
-/** Two summaries as one. */
+/** Joins two summaries. */
 export const joined = (first: Summary, second: Summary): Summary => ({
   lines: [...first.lines, ...second.lines],
   fields: { ...first.fields, ...second.fields },
 });
 
-/** Totals that somebody else counts, asked for when a line is due. */
+/** Returns totals that are counted elsewhere. Called when a line is due. */
 export type Counters = () => { readonly drops: number; readonly errors: number };
 
 export class StreamStats implements Disposable {
   frames = 0;
   bytes = 0;
-  /** Whether a peer is connected: without one there is nothing to tell every interval. */
+  /** Whether a peer is connected. Without one no interval is reported. */
   streaming = false;
   /** Frames shorter than the stream's sizeimage. */
   short = 0;
@@ -71,13 +71,13 @@ export class StreamStats implements Disposable {
     this.bytes += bytes;
   }
 
-  /** Average rate from the first frame to the last. */
+  /** Average frames per second, first frame to last. */
   get fps(): number {
     const seconds = (this.#lastFrameMs - this.#firstFrameMs) / 1000;
     return seconds > 0 ? (this.frames - 1) / seconds : 0;
   }
 
-  /** Writes a record for programs, one line of JSON on stdout, when --json asked for it. */
+  /** Writes one line of JSON to stdout with --json; does nothing without. */
   record(kind: "started" | "stats" | "stopped", fields: Record<string, unknown>): void {
     this.#records?.write({ record: kind, ...fields });
   }
@@ -132,7 +132,7 @@ export class StreamStats implements Disposable {
     return `, latency p50 ${p50.toFixed(2)} ms p99 ${p99.toFixed(2)} ms`;
   }
 
-  /** The summary: on stderr for people, as the `stopped` record for programs. `extra` lines follow it. */
+  /** Logs the summary and then the `extra` lines; with --json writes the `stopped` record instead. */
   finish(
     reason: string,
     extra: readonly string[] = [],
@@ -172,16 +172,16 @@ export class StreamStats implements Disposable {
 
 const round = (value: number) => Math.round(value * 1000) / 1000;
 
-/** A frame older than this has been stamped by another clock than ours. */
+/** A frame that seems older was stamped by another clock. */
 const OLDEST_US = 10e6;
 
-/** When a frame was captured, microseconds; undefined unless its `v4l2_buffer.flags` say that a monotonic clock stamped it. */
+/** Capture time in microseconds; undefined unless `v4l2_buffer.flags` say that it is CLOCK_MONOTONIC. */
 export function stampedUs(flags: number, tsSec: number, tsUsec: number): number | undefined {
   const clock = flags & V4L2_BUF_FLAG_TIMESTAMP_MASK;
   return clock === V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC ? tsSec * 1e6 + tsUsec : undefined;
 }
 
-/** Adds the time since a frame's capture, where it is known. */
+/** Adds the time since a frame was captured, if that is known. */
 export function addLatency(latency: Histogram, captureUs: number | undefined): void {
   if (captureUs === undefined) return;
   const us = monotonicUs() - captureUs;

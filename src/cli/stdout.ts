@@ -1,4 +1,4 @@
-// stdout as data: frames or JSON records. Writing never holds up the loop, and what could not be written is said.
+// stdout carries data: frames or JSON records. A write never blocks the loop, and a failed write is an error.
 import { fstatSync } from "node:fs";
 import { errno, SysError } from "../../ffi/errno.ts";
 import { Fd, O_NONBLOCK, O_WRONLY, writeAt } from "../../ffi/fd.ts";
@@ -6,20 +6,20 @@ import { addressOf } from "../../ffi/libc.ts";
 import { advised, UnavailableError } from "../errors.ts";
 
 const STDOUT = 1;
-/** Records that a slow reader has not taken yet: more than that and it is taken to read no more. */
+/** Bytes kept for a slow reader. With more the reader is considered stuck. */
 const MOST_WAITING_BYTES = 1 << 20;
-/** How long the end of the program waits for a slow reader. */
+/** How long the program waits for a slow reader when it ends. */
 const LAST_WAIT_MS = 150;
 
-/** Whether a descriptor is of the kind that can make a writer wait: a pipe or a terminal. */
+/** Whether a write to the descriptor can block: a pipe or a terminal. */
 export function canStall(fd: number): boolean {
   const stat = fstatSync(fd);
   return stat.isFIFO() || stat.isCharacterDevice();
 }
 
 /**
- * A descriptor for stdout that does not wait: a pipe or terminal is opened anew, so that the flag does not reach
- * whoever shares it; anything else is duplicated, which keeps its position. Throws UnavailableError.
+ * A non-blocking descriptor for stdout. A pipe or terminal is opened a second time, because O_NONBLOCK would also affect
+ * the processes that share it. Anything else is duplicated, which keeps the file position. Throws UnavailableError.
  */
 export function ownStdout(): Fd {
   if (!canStall(STDOUT)) return Fd.duplicate(STDOUT, "stdout");
@@ -28,21 +28,23 @@ export function ownStdout(): Fd {
   } catch (error) {
     if (!(error instanceof SysError)) throw error;
     if (error.code === "ENXIO") {
-      throw new UnavailableError("open stdout: nobody reads it any more", { cause: error });
+      throw new UnavailableError("open stdout: the program that read it has ended", {
+        cause: error,
+      });
     }
-    // Another user's pipe, as under sudo, cannot be opened anew.
+    // A pipe of another user (sudo) cannot be opened a second time.
     const fd = Fd.duplicate(STDOUT, "stdout");
     fd.setNonBlocking(true);
     return fd;
   }
 }
 
-/** JSON records on stdout, one line each. */
+/** Writes JSON records to stdout, one per line. */
 export class Records implements Disposable {
   readonly #fd = ownStdout();
   #waiting = new Uint8Array(new ArrayBuffer(0));
 
-  /** Writes a record, or keeps it for a reader that is slow. Throws SysError when stdout takes no more. */
+  /** Writes a record. What a slow reader does not take is kept, up to 1 MiB. Throws SysError beyond, or when a write fails. */
   write(record: Record<string, unknown>): void {
     const line = new TextEncoder().encode(`${JSON.stringify(record)}\n`);
     const all = new Uint8Array(new ArrayBuffer(this.#waiting.length + line.length));
@@ -75,7 +77,7 @@ export class Records implements Disposable {
     );
   }
 
-  /** Waits a moment for a slow reader. Throws SysError when it has not taken everything by then. */
+  /** Waits for a slow reader, 150 ms at most. Throws SysError if it has not taken everything by then. */
   flush(): void {
     const untilMs = performance.now() + LAST_WAIT_MS;
     for (this.#push(); this.#waiting.length > 0; this.#push()) {
@@ -89,7 +91,7 @@ export class Records implements Disposable {
   }
 }
 
-/** Writes a text for people who asked for it. Throws SysError. */
+/** Writes text that was asked for (--help) to stdout. Throws SysError. */
 export async function printOut(text: string): Promise<void> {
   try {
     await Bun.write(Bun.stdout, `${text}\n`);

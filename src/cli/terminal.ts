@@ -1,4 +1,4 @@
-// stderr as a person sees it: whole lines, and on a terminal one status line that is redrawn in place.
+// stderr: whole lines, and on a terminal a status line that is redrawn in place.
 import { isatty } from "node:tty";
 import { errno } from "../../ffi/errno.ts";
 import { writeAt } from "../../ffi/fd.ts";
@@ -6,11 +6,11 @@ import { addressOf } from "../../ffi/libc.ts";
 
 const STDERR = 2;
 const encoder = new TextEncoder();
-/** Whether a person is watching stderr. */
+/** Whether stderr is a terminal. */
 export const onTerminal = isatty(STDERR);
 let status = "";
 
-/** Writes now, in order, also when the process ends in the next statement. A reader that is gone is ignored. */
+/** Writes synchronously, so that nothing is lost when the process exits next. Errors are ignored. */
 function put(text: string): void {
   const bytes = encoder.encode(text);
   let at = 0;
@@ -21,12 +21,12 @@ function put(text: string): void {
   }
 }
 
-/** Writes complete lines to stderr, above the status line if there is one. */
+/** Writes complete lines to stderr, above the status line. */
 export function writeStderr(lines: string): void {
   put(status === "" ? lines : `\r\x1b[K${lines}${status}`);
 }
 
-/** Shows `line`: on a terminal in place of the last one, elsewhere as a line of its own. */
+/** Shows a status line: on a terminal in place of the previous one, elsewhere as a line of its own. */
 export function showStatus(line: string): void {
   if (onTerminal) {
     const width = process.stderr.columns || 80;
@@ -37,7 +37,7 @@ export function showStatus(line: string): void {
   }
 }
 
-/** Ends the status line, so that what is written next starts on a line of its own. */
+/** Clears the status line. */
 export function endStatus(): void {
   if (status !== "") put("\r\x1b[K");
   status = "";

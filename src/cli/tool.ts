@@ -1,5 +1,5 @@
-// A tool from the outside: options, help, one line for a failure, exit status. Options are read strictly by
-// options.ts, because citty takes unknown ones, surplus words and missing values; citty renders the help.
+// What every tool does: parse options, print help, report a failure in one line, set the exit status. options.ts parses,
+// because citty accepts unknown options, surplus words and missing values. citty renders the help.
 import { stripVTControlCharacters } from "node:util";
 import type { ArgsDef } from "citty";
 import { exitCodes, exitStatus, isExpected, UnavailableError, UsageError } from "../errors.ts";
@@ -19,14 +19,14 @@ import { printOut } from "./stdout.ts";
 import { endStatus } from "./terminal.ts";
 import { versionLine } from "./version.ts";
 
-/** What a tool's `run` gets besides its options. */
+/** What `run` of a tool gets besides its options. */
 export interface Context {
   readonly loop: Loop;
-  /** Aborts on SIGINT and SIGTERM: stop the stream, let go of everything, return "stopped". */
+  /** Aborts on SIGINT and SIGTERM. Then stop the stream, release everything and return "stopped". */
   readonly signal: AbortSignal;
 }
 
-/** How a tool ended: all was done, or a signal stopped it. */
+/** How a tool ended without error: "stopped" means by a signal. */
 export type Outcome = "done" | "stopped";
 
 export interface Tool<O extends Options = Options, P extends Operands = Operands> {
@@ -34,7 +34,7 @@ export interface Tool<O extends Options = Options, P extends Operands = Operands
   readonly name: string;
   readonly summary: string;
   readonly options: O;
-  /** Words without a dash, in their order; without these rows there may be none. */
+  /** Words without a dash, in order. Without these rows such words are refused. */
   readonly operands?: P;
   run(values: Values<O & P>, context: Context): Promise<Outcome>;
 }
@@ -45,16 +45,16 @@ const common = {
     type: "choice",
     choices: logLevels,
     default: "info",
-    help: "how much is said on stderr",
+    help: "how much is logged on stderr",
   },
   help: { short: "h", type: "flag", help: "show this text" },
   version: { short: "V", type: "flag", help: "show version, commit and target" },
 } as const satisfies Options;
 
-/** The options of a tool as users have them: its own and those of every tool. */
+/** All options of a tool: its own and those that every tool has. */
 export const optionsOf = (tool: Pick<Tool, "options">): Options => ({ ...tool.options, ...common });
 
-/** Defines a tool; `run` sees its options with their types. */
+/** Defines a tool; `run` gets its options with their types. */
 export function defineTool<
   const O extends Options,
   const P extends Operands = Record<never, never>,
@@ -78,7 +78,7 @@ async function runTool<O extends Options, P extends Operands>(
   argv: readonly string[],
 ): Promise<number> {
   try {
-    // Asking for help or version wins over anything that may be missing.
+    // --help and --version work even when required options are missing.
     const asked = ["--help", "-h", "--version", "-V"].find((word) => argv.includes(word));
     if (asked !== undefined) {
       await printOut(/^--?h/.test(asked) ? await helpText(tool) : versionLine());
@@ -93,7 +93,7 @@ async function runTool<O extends Options, P extends Operands>(
     endStatus();
     if (error instanceof UsageError) log.error(`${error.message}; see ${tool.name} --help`);
     else if (error instanceof UnavailableError)
-      log.fatal(error.message); // no error of ours
+      log.fatal(error.message); // without "error: "
     else if (isExpected(error)) log.error(error.message);
     else logDefect(error);
     return exitStatus(error);

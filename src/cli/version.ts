@@ -1,4 +1,4 @@
-// What `--version` prints. The build puts commit and target in; run from source they are looked up.
+// The line that `--version` prints. The build defines commit and target; the sources say "from source" and this host.
 import { version } from "../../package.json";
 
 declare const FRAMEPASS_COMMIT: string | undefined;

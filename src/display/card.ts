@@ -1,10 +1,10 @@
-// What the window shows while there is no picture: a few lines in the middle of a dark ground.
+// The card that the window shows without a stream: a few lines in the middle of a dark background.
 import { type Size, sdlRect } from "../../ffi/sdl2.ts";
 import type { SdlWindow } from "../../ffi/sdl2-window.ts";
 import { place } from "./placement.ts";
 import { TextBlock } from "./text.ts";
 
-/** The window's size as long as no picture says another. */
+/** Size of the window before the first stream. */
 export const CARD_SIZE: Size = { width: 640, height: 480 };
 export const CARD_GROUND = [24, 28, 36] as const;
 const COLUMNS = 44;
@@ -20,14 +20,14 @@ export class Card implements Disposable {
     this.#block = new TextBlock(window, COLUMNS, LINES, ground);
   }
 
-  /** Sets the lines; each is centred. */
+  /** Sets the lines. Each is centred. */
   set(lines: readonly string[]): void {
     this.#block.set(
       lines.map((line) => " ".repeat(Math.max(0, (COLUMNS - line.length) >> 1)) + line),
     );
   }
 
-  /** Draws it over the whole window. */
+  /** Draws the card over the whole window. */
   draw(window: SdlWindow): void {
     const [red, green, blue] = CARD_GROUND;
     window.clear(red, green, blue);

@@ -1,4 +1,4 @@
-// Option rows of the tools with a window.
+// Option rows of the tools that open a window.
 import { statSync } from "node:fs";
 import * as sdl from "../../ffi/sdl2.ts";
 import type { Options, Values } from "../cli/options.ts";
@@ -6,16 +6,16 @@ import { UsageError } from "../errors.ts";
 import { matrixNameFor } from "../format/colour.ts";
 import { scaleModes } from "./placement.ts";
 
-/** How YCbCr becomes RGB, by option value. SDL 2 cannot do BT.709 in full range. */
+/** Conversions from YCbCr to RGB by option value. SDL 2 has no full range BT.709. */
 const conversions = {
   bt601: sdl.SDL_YUV_CONVERSION_BT601,
   bt709: sdl.SDL_YUV_CONVERSION_BT709,
   "bt601-full": sdl.SDL_YUV_CONVERSION_JPEG,
 } as const;
 
-/** What a window looks like and does. */
+/** Options of the window. */
 export const displayOptions = {
-  fullscreen: { type: "flag", help: "start in full screen; key f changes it" },
+  fullscreen: { type: "flag", help: "start in full screen; key f switches" },
   scale: {
     type: "choice",
     choices: scaleModes,
@@ -26,27 +26,27 @@ export const displayOptions = {
     type: "choice",
     choices: ["auto", ...Object.keys(conversions)],
     default: "auto",
-    help: "matrix and range of YCbCr; auto: BT.601 up to 576 lines, BT.709 above, limited",
+    help: "matrix and range of YCbCr; auto is limited range, BT.601 up to 576 lines, BT.709 above",
   },
   "no-vsync": { type: "flag", help: "do not wait for the screen's refresh" },
-  hud: { type: "flag", help: "draw rate, drops and latency in the picture" },
+  hud: { type: "flag", help: "show frame rate, drops and latency in the picture" },
   snapshot: {
     type: "text",
     value: "DIR",
-    help: "where key s writes the picture as PNG",
+    help: "folder in which key s saves the picture as PNG",
   },
 } as const satisfies Options;
 
 export type DisplayOptions = Omit<Values<typeof displayOptions>, "given">;
 
-/** Throws UsageError when the folder for snapshots is none. */
+/** Throws UsageError if the folder for snapshots does not exist. */
 export function checkSnapshotDir(dir: string | undefined): void {
   if (dir === undefined) return;
   if (statSync(dir, { throwIfNoEntry: false })?.isDirectory()) return;
-  throw new UsageError(`--snapshot must be a folder that is there, got "${dir}"`);
+  throw new UsageError(`--snapshot must be an existing folder, got "${dir}"`);
 }
 
-/** The SDL_YUV_CONVERSION_* for pictures of so many lines. */
+/** The SDL_YUV_CONVERSION_* of --colour for pictures of this height. */
 export function conversionFor(option: string, height: number): number {
   const name = option === "auto" ? matrixNameFor(height) : option;
   return conversions[name as keyof typeof conversions];

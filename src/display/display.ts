@@ -1,5 +1,5 @@
-// The window of a tool: opened for a stream or to wait for one, alive whatever the stream does. It shows frames
-// from memory of the caller's, or hands out texture memory to receive them into (showing.ts).
+// The window of a tool. It is opened for the first stream, or to wait for one, and stays open between streams. It shows
+// frames out of the caller's memory, or gives texture memory to receive them into (showing.ts).
 import { monotonicUs } from "../../ffi/clock.ts";
 import { CallError } from "../../ffi/library.ts";
 import * as sdl from "../../ffi/sdl2.ts";
@@ -22,9 +22,9 @@ import { covers, isSharp, place, windowSize } from "./placement.ts";
 import { Showing, type ShownCounts } from "./showing.ts";
 import { writeSnapshot } from "./snapshot.ts";
 
-/** Keys and the close button are looked at so often: a person does not feel it. */
+/** How often keys and the close button are read; a person does not notice the delay. */
 const EVENTS_MS = 15;
-/** After these the window's content is gone or has another size. */
+/** Events after which the window has lost its content or has another size. */
 const redrawAfter: readonly number[] = [
   sdl.SDL_WINDOWEVENT_SHOWN,
   sdl.SDL_WINDOWEVENT_EXPOSED,
@@ -34,9 +34,9 @@ const redrawAfter: readonly number[] = [
 
 export class Display implements Disposable {
   readonly counts: ShownCounts = { shown: 0, passed: 0, damaged: 0, lost: 0 };
-  /** Capture to present, where sender and screen have one clock. */
+  /** Time from capture to present, if sender and receiver have the same clock. */
   readonly latency = new Histogram();
-  /** How long presenting took: the socket waits meanwhile. */
+  /** Time that presenting took. The socket is not read meanwhile. */
   readonly presenting = new Histogram();
   readonly #rate = new Rate();
   readonly #tool: string;
@@ -57,7 +57,7 @@ export class Display implements Disposable {
   #card: Card | undefined;
   #showing: Showing | undefined;
 
-  /** Starts SDL; no window yet. Throws UnavailableError or UsageError. */
+  /** Starts SDL without a window. Throws UnavailableError or UsageError. */
   constructor(tool: string, loop: Loop, options: DisplayOptions) {
     checkSnapshotDir(options.snapshot);
     this.#tool = tool;
@@ -68,7 +68,7 @@ export class Display implements Disposable {
     this.#owned.use(loop.every(1000, () => this.#everySecond()));
   }
 
-  /** What the window adds to a receiver's options: its latency, the card while it waits, lines of its summary. */
+  /** What the window adds to a receiver's options: latency up to present, the card while waiting, its summary. */
   serving<Stats>(of: { readonly keep: boolean; readonly summary: (stats: Stats) => Summary }) {
     return {
       latency: this.latency,
@@ -84,12 +84,12 @@ export class Display implements Disposable {
     return AbortSignal.any([signal, this.#closed.signal]);
   }
 
-  /** How the tool ended: closing the window is a good end, a signal stops the tool. */
+  /** How the tool ended: "stopped" by a signal, "done" when the window was closed. */
   outcome(end: string): Outcome {
     return end === "stopped" && !this.#closed.signal.aborted ? "stopped" : "done";
   }
 
-  /** Opens the window with a card of that text, which is also shown between two streams. */
+  /** Opens the window with a card of these lines. The card is also shown between two streams. */
   wait(lines: readonly string[]): void {
     const window = this.#open(CARD_SIZE);
     this.#card ??= this.#owned.use(new Card(window));
@@ -98,8 +98,8 @@ export class Display implements Disposable {
   }
 
   /**
-   * Shows a stream until the answer is disposed. `maxFrame`, bytes, bounds what a compressed picture may become.
-   * Throws ProtocolError or CallError for a stream that cannot be shown, UnavailableError where something is missing.
+   * Shows a stream until the returned Showing is disposed. `maxFrame` is the limit in bytes for a decoded picture. Throws
+   * ProtocolError or CallError if the stream cannot be shown, UnavailableError if a library is missing.
    */
   show(picture: Picture, maxFrame: number, captureTime: CaptureTime): Showing {
     const loader = loaderFor(picture, maxFrame);
@@ -121,7 +121,7 @@ export class Display implements Disposable {
     return showing;
   }
 
-  /** Lines and fields for a tool's summary. */
+  /** Lines and fields for the tool's summary. */
   summary(): Summary {
     const { shown, passed, damaged } = this.counts;
     const p99 = this.presenting.percentileMs(99) ?? 0;
@@ -131,7 +131,7 @@ export class Display implements Disposable {
     return { lines, fields: { shown, passed, not_showable: damaged, present_p99_ms: ms } };
   }
 
-  /** Whether there is a screen, but no window system. */
+  /** Whether SDL draws on a console, without a window system. */
   get #bare(): boolean {
     return this.#video.driver.toLowerCase() === "kmsdrm";
   }
@@ -143,7 +143,7 @@ export class Display implements Disposable {
     this.#redraw();
   }
 
-  /** The window, made for a picture of that size or changed to it. */
+  /** Opens the window for a picture of this size, or resizes it. */
   #open(picture: sdl.Size): SdlWindow {
     const there = this.#window;
     if (there !== undefined) {
@@ -151,12 +151,12 @@ export class Display implements Disposable {
       return there;
     }
     const { "no-vsync": noVsync } = this.#options;
-    const fullscreen = this.#options.fullscreen || this.#bare; // a smaller one would sit in a corner
+    const fullscreen = this.#options.fullscreen || this.#bare; // a smaller window would be in a corner of the screen
     const size = windowSize(picture, this.#video.usable(0));
-    // Only X11 can be drawn to without OpenGL; and a renderer asked for by name is kept.
+    // Only X11 works without OpenGL. A renderer named by SDL_RENDER_DRIVER is always kept.
     const { driver } = this.#video;
     const emulation = driver !== "x11" || process.env.SDL_RENDER_DRIVER !== undefined;
-    // SDL's desktop OpenGL renderer draws no textures on DRM alone; SDL_RENDER_DRIVER wins over this.
+    // SDL's desktop OpenGL renderer draws no textures on kmsdrm. SDL_RENDER_DRIVER overrides this hint.
     if (this.#bare) sdl.setHint("SDL_RENDER_DRIVER", "opengles2");
     const window = this.#makeWindow(size, { fullscreen, vsync: !noVsync, emulation });
     this.#window = window;
@@ -197,7 +197,7 @@ export class Display implements Disposable {
     if (redraw) this.#redraw();
   }
 
-  /** Draws all there is to see. Throws CallError. */
+  /** Draws the picture or the card, and presents. Throws CallError. */
   #redraw(): void {
     const window = this.#window;
     if (window === undefined || !window.visible) return;
@@ -205,7 +205,8 @@ export class Display implements Disposable {
     if (texture !== undefined) {
       const { size } = window;
       place(this.#rect, this.#options.scale, texture, size);
-      // On the CPU a clear costs a fifth of a frame; a GPU would rather have it.
+      // Clearing takes a fifth of a frame on the CPU, so it is skipped there where the picture covers the window. A GPU is
+      // faster with it.
       if (window.accelerated || !covers(this.#rect, size)) window.clear(0, 0, 0);
       window.draw(texture, this.#rect);
       this.#figures?.draw(window);
@@ -220,7 +221,7 @@ export class Display implements Disposable {
     const fps = this.#rate.perSecond(this.counts.shown);
     this.#figures?.set(fps, this.counts, this.latency);
     this.#setTitle(fps);
-    if (fps === 0) this.#redraw(); // new figures; and a screen someone else has drawn on is ours again
+    if (fps === 0) this.#redraw(); // shows the new figures, and repairs a screen that another program has drawn on
   }
 
   #setTitle(fps?: number): void {
@@ -237,13 +238,14 @@ export class Display implements Disposable {
   #snapshot(): void {
     const texture = this.#showing?.texture;
     const { snapshot } = this.#options;
-    if (snapshot === undefined) log.warn("key s writes a picture with --snapshot DIR");
-    else if (this.#window === undefined || texture === undefined) log.warn("there is no picture");
+    if (snapshot === undefined) log.warn("key s needs the option --snapshot DIR");
+    else if (this.#window === undefined || texture === undefined)
+      log.warn("there is no picture to save");
     else {
       try {
         log.info(`wrote ${writeSnapshot(this.#window, texture, snapshot, this.#tool)}`);
       } catch (error) {
-        log.warn(`snapshot: ${(error as Error).message}`); // a full disk does not end the stream
+        log.warn(`snapshot: ${(error as Error).message}`); // for example a full disk; the stream goes on
       }
       this.#redraw();
     }
@@ -257,12 +259,12 @@ export class Display implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#showing?.[Symbol.dispose](); // textures go before their renderer
+    this.#showing?.[Symbol.dispose](); // textures must be destroyed before their renderer
     this.#owned.dispose();
   }
 }
 
-/** Keys are called by their lower-case character. */
+/** SDL names a key by its lower-case character. */
 function keyOf(character: string): number {
   return character.charCodeAt(0);
 }

@@ -1,12 +1,12 @@
-// Starting SDL, and saying what this host lacks for it.
+// Starts SDL and reports what is missing on this host.
 import { CallError, LibraryError } from "../../ffi/library.ts";
 import { SdlVideo } from "../../ffi/sdl2-window.ts";
 import { UnavailableError } from "../errors.ts";
 
-/** Drivers that show nothing; SDL falls back to them without a word. */
+/** Drivers that show nothing. SDL falls back to them without an error. */
 const invisible: readonly string[] = ["offscreen", "dummy", "evdev"];
 
-/** Runs `action`; a library it misses becomes an UnavailableError that names the Debian package. */
+/** Runs `action`. A missing library becomes an UnavailableError that names the Debian package. */
 export function needLibrary<T>(action: () => T, debianPackage: string): T {
   try {
     return action();
@@ -16,7 +16,7 @@ export function needLibrary<T>(action: () => T, debianPackage: string): T {
   }
 }
 
-/** Starts SDL's video. Throws UnavailableError when SDL is missing or nothing would be seen. */
+/** Starts SDL's video subsystem. Throws UnavailableError if SDL or a display is missing. */
 export function startVideo(env: Readonly<Record<string, string | undefined>>): SdlVideo {
   return needLibrary(() => {
     const asked = env.SDL_VIDEODRIVER ?? "";

@@ -1,4 +1,4 @@
-// The figures in the picture: rate, drops, latency, brought up to date once a second.
+// The figures in the picture (--hud): frame rate, drops, latency, updated once a second.
 import { sdlRect } from "../../ffi/sdl2.ts";
 import type { SdlWindow } from "../../ffi/sdl2-window.ts";
 import type { Histogram } from "../cli/histogram.ts";
@@ -6,10 +6,10 @@ import type { ShownCounts } from "./showing.ts";
 import { TextBlock } from "./text.ts";
 
 const COLUMNS = 40;
-const GROUND = 0xb000_0000; // black, see-through
+const GROUND = 0xb000_0000; // translucent black
 const CORNER = 8;
 
-/** How fast a counter grows. */
+/** The rate of a counter. */
 export class Rate {
   #lastMs = performance.now();
   #last = 0;
@@ -32,7 +32,7 @@ export class Figures implements Disposable {
     this.#block = new TextBlock(window, COLUMNS, 2, GROUND);
   }
 
-  /** New figures: frames on the screen per second, and what became of the others. */
+  /** Sets new figures: frames shown per second, and how many were not shown. */
   set(fps: number, counts: ShownCounts, latency: Histogram): void {
     const p50 = latency.percentileMs(50);
     const late = p50 === undefined ? "" : `, latency ${p50.toFixed(1)} ms`;
@@ -43,7 +43,7 @@ export class Figures implements Disposable {
     ]);
   }
 
-  /** Draws them in the upper left corner, larger in larger windows. */
+  /** Draws the figures in the upper left corner, larger in larger windows. */
   draw(window: SdlWindow): void {
     const { width, height } = this.#block.size;
     const scale = Math.max(1, Math.round(window.size.width / 640));

@@ -1,5 +1,5 @@
-// A font of 5 x 7 pixels, capitals only. A glyph is seven rows from the top, each a digit in base 32 whose five
-// bits are the pixels from the left.
+// A font of 5 x 7 pixels, capitals only. A glyph is seven rows from top to bottom. Each row is a digit in base 32; its
+// five bits are the pixels from left to right.
 export const GLYPH_WIDTH = 5;
 export const GLYPH_HEIGHT = 7;
 
@@ -55,10 +55,10 @@ const glyphs: Readonly<Record<string, string>> = {
   _: "000000v",
 };
 
-/** Whether the font has all of a text. */
+/** Whether the font has every character of a text. */
 export const isPrintable = (text: string) => [...text.toUpperCase()].every((c) => c in glyphs);
 
-/** The pixels of a character: whether (x, y) is ink. What the font lacks is a star. */
+/** The pixels of a character: answers whether pixel (x, y) is set. A character without a glyph is shown as a star. */
 export function glyphOf(character: string): (x: number, y: number) => boolean {
   const rows = glyphs[character.toUpperCase()] ?? glyphs["*"] ?? "";
   return (x, y) => ((Number.parseInt(rows[y] ?? "0", 32) >> (GLYPH_WIDTH - 1 - x)) & 1) === 1;

@@ -1,4 +1,4 @@
-// How the bytes of a frame become a texture: as they are, where SDL has a texture for the format, or decoded.
+// Loads frames into textures: unchanged if SDL has a texture for the format, otherwise decoded.
 import { addressOf } from "../../ffi/libc.ts";
 import { SDL_PIXELFORMAT_RGB888, type Size } from "../../ffi/sdl2.ts";
 import type { SdlTexture } from "../../ffi/sdl2-texture.ts";
@@ -11,17 +11,17 @@ import { needLibrary } from "./driver.ts";
 export interface Loader extends Disposable {
   /** SDL_PixelFormatEnum of the textures. */
   readonly texture: number;
-  /** The picture that has the layout of a locked texture, if that also has `rowBytes` between two rows. */
+  /** The picture size whose layout equals a locked texture, if the pitch of the texture is `rowBytes`. */
   readonly exact: { readonly bytes: number; readonly rowBytes: number } | undefined;
-  /** Whether the first `bytes` bytes can be a picture: what is cut short is not shown. */
+  /** Whether a picture can have this many bytes. One that is cut short is not shown. */
   accepts(bytes: number): boolean;
-  /** Brings a picture into a texture; false when it is damaged. Throws CallError. */
+  /** Loads a picture into a texture. False if the picture is damaged. Throws CallError. */
   load(texture: SdlTexture, address: number, bytes: number): boolean;
-  /** What does it with less work where the renderer has no GPU, if anything does. */
+  /** A faster loader for renderers without a GPU, if there is one. */
   onCpu?(): Loader | undefined;
 }
 
-/** Compressed formats that can be shown: what decodes them. */
+/** Decoders of the compressed formats that can be shown. */
 const decoders: Readonly<Record<string, (size: Size) => Loader>> = {
   MJPG: jpegLoader,
   JPEG: jpegLoader,
@@ -34,8 +34,8 @@ export const displayable: readonly string[] = [
 ];
 
 /**
- * The loader for a stream. `maxFrame` bounds what a compressed picture may become. Throws ProtocolError for a
- * stream that cannot be shown, UnavailableError when the decoder's library is missing.
+ * The loader for a stream. `maxFrame` is the limit in bytes for a decoded picture. Throws ProtocolError if the stream
+ * cannot be shown, UnavailableError if the library of the decoder is missing.
  */
 export function loaderFor(picture: Picture, maxFrame: number): Loader {
   const { width, height, pixelformat } = picture;
@@ -59,7 +59,7 @@ interface MutablePlane {
   pitch: number;
 }
 
-/** Rows as they are. */
+/** Loads rows unchanged. */
 class RawLoader implements Loader {
   readonly texture: number;
   readonly exact: Loader["exact"];
@@ -69,7 +69,7 @@ class RawLoader implements Loader {
   /** Planes of the picture, in memory order and in SDL's order (Y, U, V). */
   readonly #planes: readonly MutablePlane[];
   readonly #ordered: readonly MutablePlane[];
-  /** Chroma of a picture that has none. */
+  /** Neutral chroma for a grey picture. */
   readonly #neutral: Uint8Array<ArrayBuffer> | undefined;
 
   constructor(format: PixelFormat, { width, height }: Size, texture: number) {
@@ -85,7 +85,7 @@ class RawLoader implements Loader {
       const chroma = { address: addressOf(this.#neutral), pitch };
       this.#ordered = [...ordered, chroma, chroma];
     } else this.#ordered = ordered;
-    // SDL rounds the chroma of odd sizes in its own ways: those are copied plane by plane.
+    // SDL rounds the chroma of odd sizes differently, so odd sizes are copied plane by plane.
     const even = this.#layout.length === 1 || (width % 2 === 0 && height % 2 === 0);
     const rowBytes = this.#layout[0]?.rowBytes ?? 0;
     this.#even = even && format.model !== "grey";
@@ -120,8 +120,8 @@ class RawLoader implements Loader {
 }
 
 /**
- * Rows converted once, to the pixels that windows have. SDL would copy a picture first, and its textures for YCbCr
- * have pixels of another kind than windows, so that each is converted twice: docs/decisions/0011-without-a-gpu.md.
+ * Converts rows once, to the pixel format of windows. SDL itself would copy a picture and convert it twice, because its
+ * textures for YCbCr have another pixel format than windows: docs/decisions/0011-without-a-gpu.md.
  */
 class ConvertingLoader implements Loader {
   readonly texture = SDL_PIXELFORMAT_RGB888;
@@ -150,7 +150,7 @@ class ConvertingLoader implements Loader {
   [Symbol.dispose](): void {}
 }
 
-/** How much longer than tight rows are: padding that a driver leaves at their end is in proportion in all planes. */
+/** How many times longer than `rowBytes` the rows are. Drivers pad the rows of all planes in proportion. */
 function stretchOf(layout: readonly PlaneLayout[], tight: number, bytes: number): number {
   const whole = layout.every(({ rowBytes }) => (rowBytes * bytes) % tight === 0);
   return whole ? bytes / tight : 1;

@@ -1,5 +1,5 @@
-// One stream in a window: three textures, of which one is shown, one waits to be shown and one is received into.
-// The newest complete frame is shown at the end of a loop turn; what it replaces unseen is counted.
+// One stream in the window. Of its three textures one is on the screen, one waits to be shown, one is being received into.
+// The newest complete frame is shown at the end of a loop turn; frames it replaces unseen are counted.
 
 import type { Memory } from "../../ffi/mapping.ts";
 import { SdlTexture } from "../../ffi/sdl2-texture.ts";
@@ -14,23 +14,23 @@ import type { Loader } from "./loader.ts";
 
 interface Slot {
   readonly texture: SdlTexture;
-  /** Memory for frames that a locked texture cannot take. */
+  /** Memory for a frame whose layout differs from a locked texture. */
   staging: FrameBuffer | undefined;
-  /** What is in it, and where. */
+  /** Where the frame is now. */
   where: "texture" | "locked" | "staging";
   bytes: number;
   captureUs: number | undefined;
 }
 
-/** What became of the frames. */
+/** Counts of frames by what was done with them. */
 export interface ShownCounts {
-  /** Frames that were on the screen. */
+  /** Shown on the screen. */
   shown: number;
-  /** Frames replaced by a newer one before they were. */
+  /** Replaced by a newer frame before they were shown. */
   passed: number;
-  /** Frames that were cut short or could not be decoded. */
+  /** Cut short, or could not be decoded. */
   damaged: number;
-  /** Frames that never arrived, as the gaps in their numbers tell. */
+  /** Never arrived: gaps in the sequence. */
   lost: number;
 }
 
@@ -41,11 +41,11 @@ export interface ShowingOptions {
   readonly smooth: boolean;
   readonly captureTime: CaptureTime;
   readonly counts: ShownCounts;
-  /** Capture to present. */
+  /** Time from capture to present. */
   readonly latency: Histogram;
-  /** Draws the window anew, with the texture from `texture`. */
+  /** Redraws the window, with `Showing.texture`. */
   readonly redraw: () => void;
-  /** Told when the stream is over. */
+  /** Called when the stream has ended. */
   readonly ended: () => void;
 }
 
@@ -57,7 +57,7 @@ export class Showing implements Disposable {
   readonly #owned = new DisposableStack();
   readonly #present: Deferred;
   readonly #refreshMs: number;
-  /** Size of the frames that a locked texture takes as they are. */
+  /** Bytes of the frames that can be received into a locked texture. */
   readonly #exact: number | undefined;
   #shown: Slot | undefined;
   #pending: Slot | undefined;
@@ -65,7 +65,7 @@ export class Showing implements Disposable {
   #pendingSinceMs = 0;
   #lastSequence = -1;
 
-  /** Takes over the loader. */
+  /** Takes ownership of the loader. */
   constructor(loop: Loop, options: ShowingOptions) {
     this.#options = options;
     this.picture = options.picture;
@@ -73,7 +73,7 @@ export class Showing implements Disposable {
     this.#present = this.#owned.use(loop.deferred(() => this.presentPending()));
     this.#refreshMs = 1000 / options.window.refreshRate;
     try {
-      // A picture too large for the renderer is refused now, not at its first frame.
+      // Makes the first texture now: a picture that is too large for the renderer is refused before its first frame.
       const { texture } = this.#free();
       texture.lock();
       const { exact } = options.loader;
@@ -85,7 +85,7 @@ export class Showing implements Disposable {
     }
   }
 
-  /** What is on the screen, if anything is. */
+  /** The texture that is on the screen. */
   get texture(): SdlTexture | undefined {
     return this.#shown?.texture;
   }
@@ -114,7 +114,7 @@ export class Showing implements Disposable {
   /** The frame received at that address is complete. The window never makes the next frame wait: always true. */
   complete(frame: FrameFacts): boolean {
     const slot = this.#receiving;
-    if (slot === undefined) throw new Error("a frame ended that never began");
+    if (slot === undefined) throw new Error("complete() without begin()");
     this.#receiving = undefined;
     this.#number(frame.sequence);
     slot.captureUs = this.#options.captureTime(frame);
@@ -168,11 +168,11 @@ export class Showing implements Disposable {
     else this.#options.counts.passed += 1;
     this.#pending = slot;
     this.#present.ask();
-    // A sender that fills the socket faster than it is emptied never lets the turn end.
+    // While a sender fills the socket faster than it is emptied, the loop turn does not end: show from here.
     if (nowMs - this.#pendingSinceMs >= this.#refreshMs) this.presentPending();
   }
 
-  /** Shows the newest frame, if one waits and somebody can see it. Throws CallError. */
+  /** Shows the waiting frame, if there is one and the window is visible. Throws CallError. */
   presentPending(): void {
     const slot = this.#pending;
     const { window, loader, counts, latency, redraw } = this.#options;

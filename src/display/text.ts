@@ -1,4 +1,4 @@
-// Lines of text as a texture: for the figures in the picture and the card between two streams.
+// A block of text as a texture, for the figures in the picture and the card between streams.
 
 import { addressOf } from "../../ffi/libc.ts";
 import { type Rect, SDL_PIXELFORMAT_ARGB8888, type Size } from "../../ffi/sdl2.ts";
@@ -10,7 +10,7 @@ const MARGIN = 3;
 const ADVANCE = GLYPH_WIDTH + 1;
 const LINE = GLYPH_HEIGHT + 3;
 
-/** A block of `columns` x `lines` characters, white on a colour (0xAARRGGBB). */
+/** `columns` x `lines` characters, white on a background colour (0xAARRGGBB). */
 export class TextBlock implements Disposable {
   readonly size: Size;
   readonly #texture: SdlTexture;
@@ -30,7 +30,7 @@ export class TextBlock implements Disposable {
     this.#texture.update(this.#planes);
   }
 
-  /** Changes the text, which is cut where the block ends. */
+  /** Sets the text. What does not fit in the block is cut off. */
   set(lines: readonly string[]): void {
     const text = lines.join("\n");
     if (text === this.#text) return;
@@ -53,7 +53,7 @@ export class TextBlock implements Disposable {
     }
   }
 
-  /** Draws it into `to`. */
+  /** Draws the block into `to`. */
   draw(window: SdlWindow, to: Rect): void {
     window.draw(this.#texture, to);
   }

@@ -1,4 +1,4 @@
-// Drawing into and reading from pictures of any format in the table, through its component rows.
+// Draws into pictures and reads their colours, in any format of the table.
 import { matrixFor, type Rgb, toRgb, toYuv } from "./colour.ts";
 import type { PixelFormat } from "./formats.ts";
 import { layoutOf, type PlaneLayout } from "./picture-layout.ts";
@@ -10,7 +10,7 @@ export class Canvas {
   readonly height: number;
   readonly #planes: readonly PlaneLayout[];
 
-  /** Draws on `bytes`, which hold a tightly packed picture. Throws RangeError when they are too few. */
+  /** `bytes` hold a picture without padding. Throws RangeError when they are too few. */
   constructor(bytes: Uint8Array, format: PixelFormat, width: number, height: number) {
     this.#planes = layoutOf(format, width, height);
     const needs = this.#planes.reduce((sum, plane) => sum + plane.rowBytes * plane.rows, 0);
@@ -22,7 +22,7 @@ export class Canvas {
     this.height = height;
   }
 
-  /** The component values that stand for a colour in this format. */
+  /** The component values of a colour in this format. */
   encode(colour: Rgb): Rgb {
     if (this.format.model === "rgb") return colour;
     const yuv = toYuv(colour, matrixFor(this.height));
@@ -30,8 +30,8 @@ export class Canvas {
   }
 
   /**
-   * Fills a rectangle with component values from `encode`. The edges are rounded up to whole chroma
-   * samples, so that neighbouring rectangles never mix. Allocates nothing.
+   * Fills a rectangle with component values from `encode`. Edges are rounded up to whole chroma samples, so that
+   * adjacent rectangles do not mix. Allocates nothing.
    */
   fill(x: number, y: number, width: number, height: number, values: Rgb): void {
     const { components } = this.format;

@@ -1,5 +1,5 @@
-// Colours between RGB and YCbCr, 8 bit, limited range: BT.601 up to 576 lines, BT.709 above, the V4L2 defaults
-// for SD and HD video.
+// Converts colours between RGB and YCbCr, 8 bits, limited range: BT.601 up to 576 lines, BT.709 above, as V4L2's
+// defaults for SD and HD video.
 
 /** Red, green and blue, 0 to 255. */
 export type Rgb = readonly [number, number, number];
@@ -13,16 +13,16 @@ const matrices = {
   bt709: { kr: 0.2126, kb: 0.0722 },
 } as const satisfies Record<string, Matrix>;
 
-/** Which matrix pictures of that many lines have. */
+/** The name of the matrix for pictures of this height. */
 export const matrixNameFor = (height: number): keyof typeof matrices =>
   height <= 576 ? "bt601" : "bt709";
 
-/** The matrix for pictures of that many lines. */
+/** The matrix for pictures of this height. */
 export const matrixFor = (height: number): Matrix => matrices[matrixNameFor(height)];
 
 const clamp = (value: number) => Math.max(0, Math.min(255, Math.round(value)));
 
-/** Y, Cb, Cr of a colour. */
+/** Converts RGB to Y, Cb, Cr. */
 export function toYuv([r, g, b]: Rgb, { kr, kb }: Matrix): Rgb {
   const y = (kr * r + (1 - kr - kb) * g + kb * b) / 255;
   const cb = (b / 255 - y) / (2 * (1 - kb));
@@ -30,7 +30,7 @@ export function toYuv([r, g, b]: Rgb, { kr, kb }: Matrix): Rgb {
   return [clamp(16 + 219 * y), clamp(128 + 224 * cb), clamp(128 + 224 * cr)];
 }
 
-/** The colour of Y, Cb, Cr. */
+/** Converts Y, Cb, Cr to RGB. */
 export function toRgb(yy: number, cb: number, cr: number, { kr, kb }: Matrix): Rgb {
   const y = (yy - 16) / 219;
   const u = (cb - 128) / 224;

@@ -1,5 +1,5 @@
-// Pixel formats, one row each. Options, wire, painting, PNG and file headers derive from the rows; the names
-// are the V4L2 fourccs (videodev2.h).
+// Pixel formats, one row each. Options, wire, drawing, PNG and file headers use the rows. The names are V4L2 fourccs
+// (videodev2.h).
 
 import { UsageError } from "../errors.ts";
 
@@ -10,31 +10,31 @@ export interface PlaneShape {
   readonly down: number;
 }
 
-/** Where one colour component sits: in which plane, at which byte, how far to the next sample. */
+/** One colour component: its plane, its first byte, the distance to the next sample. */
 export interface Component {
   readonly plane: number;
   readonly offset: number;
   readonly step: number;
-  /** Pixels one sample stands for. */
+  /** Pixels per sample. */
   readonly across: number;
   readonly down: number;
-  /** Which bits it has of the little-endian 16-bit word there; without this, the whole byte. */
+  /** Its bits in the little-endian 16-bit word there. Without this it is the whole byte. */
   readonly bits?: { readonly shift: number; readonly count: number };
 }
 
 export interface PixelFormat {
   readonly name: string;
-  /** What the first, second and third component mean. */
+  /** Meaning of the first, second and third component. */
   readonly model: "yuv" | "rgb" | "grey";
   readonly planes: readonly PlaneShape[];
   readonly components: readonly Component[];
-  /** ffmpeg's name for it, for ready-made ffplay commands. */
+  /** ffmpeg's name for the format, for the ffplay command line. */
   readonly ffmpeg: string;
-  /** The YUV4MPEG2 colour space tag, where there is one. */
+  /** The YUV4MPEG2 colour space tag, if the format has one. */
   readonly y4m?: string;
-  /** SDL_PixelFormatEnum of the texture that takes its rows as they are; grey ones want neutral chroma besides. */
+  /** SDL_PixelFormatEnum of the texture that takes its rows unchanged. Grey formats also need neutral chroma. */
   readonly sdl?: number;
-  /** The format of which this one is the variant with a memory plane for each plane: what it is sent as. */
+  /** For a format with separate memory planes: the format with contiguous planes that it is sent as. */
   readonly sentAs?: string;
 }
 
@@ -50,7 +50,7 @@ const full: PlaneShape = { bytes: 1, across: 1, down: 1 };
 const quarter: PlaneShape = { bytes: 1, across: 2, down: 2 };
 const quarters: PlaneShape = { bytes: 2, across: 2, down: 2 };
 
-/** 4:2:2 in groups of four bytes: where the first luma sample and the chroma samples are. */
+/** 4:2:2 in groups of four bytes: the bytes of the first luma sample and of the chroma samples. */
 const packed = (y: number, u: number, v: number) => ({
   model: "yuv" as const,
   planes: [pair],
@@ -110,8 +110,8 @@ export const formats: readonly PixelFormat[] = [
 ];
 
 /**
- * The number V4L2 and the wire use for a format's name; names shorter than four characters end in blanks.
- * Throws UsageError for what cannot be one.
+ * The number of a format's name, in V4L2 and on the wire. Names of fewer than four characters are padded with blanks.
+ * Throws UsageError for a name that is not a fourcc.
  */
 export function fourcc(name: string): number {
   if (!/^[\x21-\x7e][\x20-\x7e]{0,3}$/.test(name)) {
@@ -124,7 +124,7 @@ export function fourcc(name: string): number {
   return code;
 }
 
-/** The name of a format's number; one with other than printable characters comes out as hexadecimal. */
+/** The name of a format's number; hexadecimal if a character is not printable. */
 export function fourccName(code: number): string {
   const bytes = [0, 8, 16, 24].map((shift) => (code >>> shift) & 0xff);
   if (bytes[0] === 0x20 || bytes.some((byte) => byte < 0x20 || byte > 0x7e)) {
@@ -135,7 +135,7 @@ export function fourccName(code: number): string {
 
 const byCode = new Map(formats.map((format) => [fourcc(format.name), format]));
 
-/** The row of a format's number; undefined for compressed and unknown formats, which are sent as they come. */
+/** The row of a format's number. Undefined for compressed and unknown formats, which are sent unchanged. */
 export function pixelFormat(code: number): PixelFormat | undefined {
   return byCode.get(code);
 }

@@ -1,4 +1,4 @@
-// Where the rows of a picture are: plane by plane, without padding, as pictures travel.
+// The planes and rows of a picture as it is sent: one plane after the other, without padding.
 import type { PixelFormat } from "./formats.ts";
 
 export interface PlaneLayout {
@@ -8,7 +8,7 @@ export interface PlaneLayout {
   readonly rows: number;
 }
 
-/** The planes of a picture of `width` x `height` pixels, tightly packed; odd sizes round the chroma up. */
+/** The planes of a picture without padding. Odd sizes round the chroma up. */
 export function layoutOf(
   format: PixelFormat,
   width: number,
@@ -23,7 +23,7 @@ export function layoutOf(
   });
 }
 
-/** Bytes of a tightly packed picture. */
+/** Bytes of a picture without padding. */
 export function pictureBytes(format: PixelFormat, width: number, height: number): number {
   return layoutOf(format, width, height).reduce(
     (sum, plane) => sum + plane.rowBytes * plane.rows,
@@ -31,13 +31,13 @@ export function pictureBytes(format: PixelFormat, width: number, height: number)
   );
 }
 
-/** What a stream carries: the hello's fields, decided by the sender. */
+/** Size and format of a stream's frames, as the sender's hello says. */
 export interface Picture {
   /** Pixels. */
   readonly width: number;
   readonly height: number;
   /** V4L2 fourcc number. */
   readonly pixelformat: number;
-  /** Bytes; no frame is larger. */
+  /** Bytes of the largest frame. */
   readonly sizeimage: number;
 }

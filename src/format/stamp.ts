@@ -1,6 +1,6 @@
-// The stamp in every picture of the built-in source: 32 bytes at its very beginning, big endian. It numbers the
-// picture and carries a CRC-32 (the one of zlib and PNG) of all that follows, so that whoever has the bytes can
-// tell a wrong, torn, frozen or blank picture without knowing what was painted. docs/stamp.md
+// The stamp in every picture of the built-in source: its first 32 bytes, big endian. It has the picture's number and a CRC-32
+// (as in zlib and PNG) of the rest. A receiver recognises a wrong, torn, frozen or blank picture without knowing
+// what was drawn. docs/stamp.md
 import { n64, type Struct, struct, u32 } from "../../ffi/struct.ts";
 
 export const STAMP_MAGIC = 0x46505331; // "FPS1"
@@ -20,14 +20,14 @@ export const stamp = struct(
   "big",
 );
 
-/** The stamp of one buffer, with its views made once. */
+/** Writes and reads the stamp of one buffer. Its views are made once. */
 export class StampedBuffer {
   readonly #stamp: Struct<typeof stamp.fields>;
   readonly #head: Uint8Array<ArrayBuffer>;
   readonly #memory: Uint8Array<ArrayBuffer>;
   #body: Uint8Array<ArrayBuffer>;
 
-  /** Over a buffer of at least STAMP_BYTES + 1 bytes. Throws RangeError below. */
+  /** Throws RangeError for a buffer of STAMP_BYTES or less. */
   constructor(bytes: Uint8Array<ArrayBuffer>) {
     if (bytes.length <= STAMP_BYTES)
       throw new RangeError(`no room for a stamp in ${bytes.length} bytes`);
@@ -37,7 +37,7 @@ export class StampedBuffer {
     this.#body = bytes.subarray(STAMP_BYTES);
   }
 
-  /** Stamps the picture that is in the buffer now, all of it. */
+  /** Stamps the picture in the buffer, over the whole buffer. */
   write(sequence: number): void {
     this.#reach(this.#memory.length);
     this.#stamp.magic = STAMP_MAGIC;
@@ -48,7 +48,7 @@ export class StampedBuffer {
     this.#stamp.stamp_crc = Bun.hash.crc32(this.#head);
   }
 
-  /** The picture's number, or what is wrong with the first `length` bytes of the buffer. */
+  /** The number of the picture in the first `length` bytes, or what is wrong with it. */
   read(length = this.#memory.length): number | "all zero" | "not stamped" | "torn" {
     if (length <= STAMP_BYTES || length > this.#memory.length) return "not stamped";
     if (this.#stamp.magic !== STAMP_MAGIC) return this.#isZero(length) ? "all zero" : "not stamped";
@@ -57,7 +57,7 @@ export class StampedBuffer {
     return this.#stamp.picture_crc === Bun.hash.crc32(this.#body) ? this.#stamp.sequence : "torn";
   }
 
-  /** The body goes up to `length` from now on; its view is kept while that stays the same. */
+  /** Sets the end of the body. Makes a new view only when the length changes. */
   #reach(length: number): void {
     if (this.#body.length === length - STAMP_BYTES) return;
     this.#body = this.#memory.subarray(STAMP_BYTES, length);
@@ -69,22 +69,22 @@ export class StampedBuffer {
   }
 }
 
-/** Watches the stamps of a stream: what is wrong with a picture, in words, or undefined when it is right. */
+/** Checks the stamps of a stream. */
 export class StampChecker {
   #last = -1;
   #seen = 0;
 
-  /** Pictures that were right. */
+  /** Number of right pictures. */
   get verified(): number {
     return this.#seen;
   }
 
-  /** A new stream starts: numbers may start again. */
+  /** Call at the start of a stream: its numbers may begin at 0. */
   restart(): void {
     this.#last = -1;
   }
 
-  /** Checks one picture against its own stamp and the number the sender gave it. */
+  /** Checks a picture against its stamp and the frame's sequence. Answers what is wrong, or undefined. */
   check(buffer: StampedBuffer, length: number, sequence: number): string | undefined {
     const read = buffer.read(length);
     if (typeof read === "string") return read === "not stamped" ? "wrong: no stamp" : read;

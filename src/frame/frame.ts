@@ -1,26 +1,27 @@
-// A frame on loan: whoever holds it may read its memory until it is disposed, then the memory goes back to
-// where it came from. One Frame per buffer, made at setup and lent again and again.
+// A frame on loan: its holder may read the memory until it disposes the frame. Ownership then returns to the lender.
+// There is one Frame per buffer, made at setup and lent many times.
 import type { Piece } from "../../ffi/gather.ts";
 import type { Picture } from "../format/picture-layout.ts";
 
-/** Where a frame's memory goes back to. */
+/** The owner of the memory. */
 export interface Lender {
+  /** Called when a frame is disposed: the memory is free again. */
   giveBack(frame: Frame): void;
 }
 
 export class Frame implements Disposable {
-  /** Number of the buffer this is. */
+  /** Number of the buffer. */
   readonly index: number;
-  /** The picture's memory in the order it is sent; one piece where it is contiguous. */
+  /** The picture's memory in the order it is sent; one piece if it is contiguous. */
   readonly pieces: readonly Piece[];
-  /** Length of the picture when it fills its buffer: the sum of the pieces. */
+  /** Bytes of a picture that fills the buffer: the sum of the pieces. */
   readonly capacity: number;
-  /** Bytes of picture in this frame: at most `capacity`. */
+  /** Bytes of the picture in this frame; at most `capacity`. */
   bytesused = 0;
   /** `v4l2_buffer.flags`. */
   flags = 0;
   sequence = 0;
-  /** CLOCK_MONOTONIC at the capture, seconds and microseconds. */
+  /** Time of capture, CLOCK_MONOTONIC, seconds and microseconds. */
   tsSec = 0;
   tsUsec = 0;
   readonly #lender: Lender;
@@ -37,14 +38,14 @@ export class Frame implements Disposable {
     return this.#lent;
   }
 
-  /** Marks the frame as handed out; the lender calls this and nobody else. */
+  /** Marks the frame as lent. Only the lender calls this. */
   lend(): this {
     if (this.#lent) throw new Error(`buffer ${this.index} is lent already`);
     this.#lent = true;
     return this;
   }
 
-  /** Gives the memory back. Twice is harmless. */
+  /** Returns the memory to the lender. May be called twice. */
   [Symbol.dispose](): void {
     if (!this.#lent) return;
     this.#lent = false;

@@ -1,4 +1,4 @@
-// Memory for frames that other processes and devices can share: dma-bufs from a heap, or memfds.
+// Memory for frames that can be shared: dma-bufs from a heap (with processes and devices) or memfds (with processes).
 import { DmaHeap, syncDmaBuf } from "../../ffi/dma-heap.ts";
 import { must, SysError } from "../../ffi/errno.ts";
 import { Fd } from "../../ffi/fd.ts";
@@ -15,18 +15,18 @@ import { UnavailableError } from "../errors.ts";
 export const DEFAULT_HEAP = "/dev/dma_heap/system";
 export { DMA_BUF_SYNC_READ as READ, DMA_BUF_SYNC_WRITE as WRITE };
 
-/** A mapped buffer. CPU access to it stands between `begin` and `end`, which matter for dma-bufs only. */
+/** A mapped buffer. Call `begin` before and `end` after CPU access; this matters for dma-bufs only. */
 export interface FrameBuffer extends Disposable {
-  /** What the buffer is a mapping of; undefined where it is a part of something larger. */
+  /** The descriptor that is mapped; undefined for a part of a larger mapping. */
   readonly fd: Fd | undefined;
   readonly mapping: Memory;
-  /** The CPU is about to READ, WRITE or both. Throws SysError. */
+  /** Call before the CPU reads (READ) or writes (WRITE). Throws SysError. */
   begin(access: number): void;
-  /** The CPU has done what `begin` announced. */
+  /** Call after the access, with the same flags. Throws SysError. */
   end(access: number): void;
 }
 
-/** A buffer with a descriptor of its own. */
+/** A buffer with its own descriptor. */
 export class OwnBuffer implements FrameBuffer {
   readonly fd: Fd;
   readonly mapping: Mapping;
@@ -75,15 +75,15 @@ export function partOf(mapping: Memory, owned?: Disposable): FrameBuffer {
   };
 }
 
-/** Where frame buffers come from. */
+/** Allocates frame buffers. */
 export interface Allocator extends Disposable {
   /** "memfd", or the heap's path. */
   readonly name: string;
-  /** Throws SysError, or UnavailableError where there is no room for it. */
+  /** Throws SysError, or UnavailableError when there is no room. */
   allocate(length: number): FrameBuffer;
 }
 
-/** An allocator whose buffers have descriptors of their own. */
+/** An allocator whose buffers have their own descriptors. */
 interface OwnAllocator extends Allocator {
   allocate(length: number): OwnBuffer;
 }
@@ -98,7 +98,7 @@ export function heapAllocator(path: string): OwnAllocator {
   };
 }
 
-/** Ordinary memory, which can be shared with processes but not with devices. */
+/** Allocates memfds: shared with processes, not with devices. */
 export const memfdAllocator: OwnAllocator = {
   name: "memfd",
   allocate: (length) => new OwnBuffer(Fd.memory("framepass", length), length, false),
@@ -106,8 +106,8 @@ export const memfdAllocator: OwnAllocator = {
 };
 
 /**
- * Where a receiver's buffers come from: the heap at `path`; when it is not there and nobody asked for it
- * (`wanted` false), memfds and a warning. Throws UnavailableError.
+ * The allocator of a receiver: the DMA heap at `path`. If the heap cannot be opened and the user did not ask for it
+ * (`wanted` false), memfds with a warning. Throws UnavailableError.
  */
 export function receiveAllocator(path: string, wanted: boolean): OwnAllocator {
   try {
@@ -116,7 +116,7 @@ export function receiveAllocator(path: string, wanted: boolean): OwnAllocator {
     if (!(error instanceof SysError)) throw error;
     if (wanted) {
       throw new UnavailableError(
-        `${error.message}; name a heap that is there with --heap, or leave it out`,
+        `${error.message}; choose an existing heap with --heap, or omit --heap`,
         { cause: error },
       );
     }

@@ -1,48 +1,48 @@
-// What a sender sends: a camera, a recording, the built-in picture. All look the same from here on.
+// A source of frames: a camera, a recording, the built-in test source. The senders treat all of them alike.
 import type { Fd } from "../../ffi/fd.ts";
 import type { IoctlDevice } from "../../ffi/ioctl.ts";
 import type { Picture } from "../format/picture-layout.ts";
 import type { Frame } from "./frame.ts";
 
 export interface Source extends Disposable {
-  /** For people: "/dev/video0 (vivid)", "testsrc:bars". */
+  /** Name for messages: "/dev/video0 (vivid)", "testsrc:bars". */
   readonly name: string;
-  /** What the frames are, as the hello describes it. */
+  /** Size and format of the frames, as sent in the hello. */
   readonly picture: Picture;
-  /** Frames per second, where known. */
+  /** Frames per second; undefined if not known. */
   readonly fps: number | undefined;
-  /** One frame per buffer, for the life of the source. */
+  /** One frame per buffer; the same ones for the life of the source. */
   readonly frames: readonly Frame[];
-  /** Readable (or with urgent data) when `next` has something to say. */
+  /** Readable when `next` has a frame; has urgent data when `urgent` must be called. */
   readonly fd: number;
-  /** Frames lost before they reached us: gaps in the sequence. */
+  /** Frames lost before `next`: gaps in the sequence. */
   readonly drops: number;
-  /** Damaged frames, taken back and not handed out. */
+  /** Damaged frames; they are requeued and never returned by `next`. */
   readonly errors: number;
-  /** Makes a frame whenever it is asked: there always is a next one, and none waits. */
+  /** `next` always makes a new frame, so no frames wait. */
   readonly onDemand?: boolean;
-  /** How the buffers are made: "dmabuf", "mmap", "memfd". */
+  /** Memory type of the buffers: "dmabuf", "mmap", "memfd". */
   readonly memory: string;
-  /** Takes the private ioctls of its driver, where there is a driver. */
+  /** The device, for private ioctls of its driver; undefined without a device. */
   readonly device?: IoctlDevice;
   /**
-   * The memory of frame `index` as a new descriptor, the picture at its beginning. Throws UnavailableError where
-   * the picture is not in one piece or its memory cannot be passed on.
+   * A new descriptor for the memory of frame `index`; the picture is at its beginning. Throws UnavailableError if the
+   * picture is not contiguous or its memory has no descriptor to pass.
    */
   share(index: number): Fd;
-  /** Starts the stream; after `stop` again. */
+  /** Starts the stream; also restarts it after `stop`. */
   start(): void;
-  /** Stops the stream; frames on loan may still be read until they are disposed. */
+  /** Stops the stream. Frames on loan may still be read until they are disposed. */
   stop(): void;
-  /** The next frame, on loan; undefined when there is none yet. Throws SourceEnded. */
+  /** The next frame, on loan; undefined if there is none yet. Throws SourceEnded. */
   next(): Frame | undefined;
-  /** To be called when `fd` has urgent data: something has happened to the source. Throws SourceEnded. */
+  /** Call when `fd` has urgent data: reads the events of the source. Throws SourceEnded. */
   urgent?(): void;
 }
 
 /**
- * The newest of the frames that wait; older ones go straight back, `passed` is told how many. No more are taken
- * than the source has buffers: one that always has another frame ready must not be drained for ever.
+ * The newest of the waiting frames. Older ones are returned to the source at once, and `passed` is called with their number.
+ * At most as many are taken as the source has buffers, so that a fast source cannot keep this loop busy.
  */
 export function newest(source: Source, passed: (frames: number) => void): Frame | undefined {
   let frame = source.next();

@@ -1,4 +1,4 @@
-// Received frames to a file or pipe, raw or YUV4MPEG2. A file ends after a whole frame, whatever happens.
+// Writes received frames to a file or pipe, raw or as YUV4MPEG2. Whatever fails, a file ends after a whole frame.
 import { fstatSync } from "node:fs";
 import { EPOLLERR, EPOLLHUP, EPOLLOUT } from "../../ffi/epoll.ts";
 import { errno, SysError } from "../../ffi/errno.ts";
@@ -16,7 +16,7 @@ import { y4mFrameMark, y4mHeader } from "./y4m.ts";
 const NO_READER = "ENXIO";
 const LOOK_FOR_READER_MS = 100;
 
-/** Like `openOutput`, but waits for somebody to read a named pipe; undefined when `signal` aborts first. */
+/** Like `openOutput`, but waits until a program reads a named pipe. Undefined when `signal` aborts first. */
 export async function openOutputWhenRead(
   loop: Loop,
   path: string,
@@ -35,13 +35,13 @@ export async function openOutputWhenRead(
   return undefined;
 }
 
-/** Opens `-o`: a path, or "-" for stdout. Throws UnavailableError, for a pipe that nobody reads too. */
+/** Opens the --output: a path, or "-" for stdout. Throws UnavailableError, also for a named pipe without a reader. */
 export function openOutput(loop: Loop, path: string): Output {
   if (path === "-") return new Output(loop, ownStdout(), "stdout", { y4m: false, own: false });
-  const flags = O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK; // a named pipe must not hold us up
+  const flags = O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK; // opening a named pipe must not block
   const fd = needed(
     () => Fd.open(path, flags),
-    ({ code }) => (code === NO_READER ? "nobody reads it" : "choose another --output"),
+    ({ code }) => (code === NO_READER ? "no program reads this pipe" : "choose another --output"),
   );
   return new Output(loop, fd, path, { y4m: path.endsWith(".y4m"), own: true });
 }
@@ -55,15 +55,15 @@ export class Output implements Disposable {
   readonly #y4m: boolean;
   #picture: Picture | undefined;
   #header: Uint8Array<ArrayBuffer> | undefined;
-  /** With a header every frame has exactly so many bytes; 0: they are written as they come. */
+  /** Bytes of every frame in a file with a header; 0 without a header: frames are written at their own size. */
   #frameBytes = 0;
   #leftOut = 0;
-  /** Bytes up to the end of the last whole frame. */
+  /** Bytes of the file up to the end of the last whole frame. */
   #kept = 0;
   #frames = 0;
   #pending: Disposable | undefined;
 
-  /** `own`: the file is ours from its first byte on, and may be cut or have its header rewritten. */
+  /** `own`: the file was opened here, so it may be truncated and its header rewritten. */
   constructor(loop: Loop, fd: Fd, name: string, { y4m, own }: { y4m: boolean; own: boolean }) {
     this.#loop = loop;
     this.#fd = fd;
@@ -75,17 +75,17 @@ export class Output implements Disposable {
     if (canStall(fd.number)) fd.setNonBlocking(true);
   }
 
-  /** Frames written whole. */
+  /** Frames written completely. */
   get frames(): number {
     return this.#frames;
   }
 
-  /** What the frames in it are, once the first stream has begun. */
+  /** Size and format of the frames, once the first stream has begun. */
   get picture(): Picture | undefined {
     return this.#picture;
   }
 
-  /** A stream begins. A file holds one kind of picture: throws ProtocolError for another one. */
+  /** Called when a stream begins. Throws ProtocolError when its size or format differs from the first stream. */
   begin(picture: Picture): void {
     const first = this.#picture;
     if (first === undefined) {
@@ -116,21 +116,21 @@ export class Output implements Disposable {
     if (sent !== "done") {
       this.#cut();
       const error = new SysError("write", this.name, sent === "again" ? errno.EAGAIN : -sent);
-      throw advised(error, "not even the YUV4MPEG2 header is there");
+      throw advised(error, "the YUV4MPEG2 header was not written completely");
     }
     this.#kept = this.#header.length;
     this.#frameBytes = pictureBytes(format, picture.width, picture.height);
   }
 
-  /** The list that writes a frame from `memory`; made once per buffer. Begin has been called. */
+  /** The list that writes a frame from `memory`. Made once per buffer, after `begin`. */
   gatherFor(memory: Piece): Gather {
     if (this.#header === undefined) return new Gather([memory]);
     return new Gather([{ address: addressOf(y4mFrameMark), length: y4mFrameMark.length }, memory]);
   }
 
   /**
-   * Writes a frame, the first `bytesused` bytes of a list's memory. False when a pipe is full: `ready` or
-   * `failed` is called later. Throws SysError; the file then ends after the last whole frame.
+   * Writes a frame, the first `bytesused` bytes of a list's memory. Answers false when a pipe is full; `ready` or
+   * `failed` is then called later. Throws SysError; the file then ends after the last whole frame.
    */
   write(
     gather: Gather,
@@ -160,17 +160,17 @@ export class Output implements Disposable {
     return false;
   }
 
-  /** YUV4MPEG2 has no room for less than a picture. */
+  /** YUV4MPEG2 cannot hold a frame shorter than a picture. */
   #leaveOut(bytesused: number): void {
     this.#leftOut += 1;
     if (this.#leftOut > 1) return;
     const least = `a picture has ${this.#frameBytes}`;
     log.warn(
-      `${this.name}: a frame of ${bytesused} bytes is left out, ${least}; more like it, too`,
+      `${this.name}: a frame of ${bytesused} bytes is left out, ${least}; later ones are left out without a warning`,
     );
   }
 
-  /** Sockets are shared with whoever gave them to us: only this call does not wait. */
+  /** A socket is shared with the process that passed it, so it stays blocking; sendmsg has MSG_DONTWAIT. */
   #put(gather: Gather): Sent {
     return this.#socket ? gather.send(this.#fd) : gather.write(this.#fd);
   }
@@ -189,12 +189,12 @@ export class Output implements Disposable {
     return true;
   }
 
-  /** Takes an unfinished frame off the end of the file again. */
+  /** Removes an unfinished frame from the end of the file. */
   #cut(): void {
     if (this.#regular) truncate(this.#fd.number, this.#kept);
   }
 
-  /** Closes. `fps` goes into a YUV4MPEG2 header, which was written before anybody knew. Throws SysError. */
+  /** Closes the file. Writes `fps`, now known, into a YUV4MPEG2 header. Throws SysError. */
   finish(fps: number): void {
     if (this.#fd.closed) return;
     this.#pending?.[Symbol.dispose]();

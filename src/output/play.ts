@@ -1,10 +1,10 @@
-// The command that plays what was written.
+// The command line that plays a written file.
 import { pixelFormat } from "../format/formats.ts";
 import type { Picture } from "../format/picture-layout.ts";
 
-/** A ready-made ffplay command line for frames of that kind in the file `name`. */
+/** An ffplay command line for frames of this size and format in the file `name`. */
 export function playCommand(name: string, picture: Picture, fps: number): string {
-  // "-x" would be an option and "pipe:0" a protocol to ffplay; with a directory before them they are files.
+  // ffplay takes "-x" for an option and "pipe:0" for a protocol; with "./" in front they are files.
   const path = /^-|^[a-zA-Z0-9+.-]+:/.test(name) ? `./${name}` : name;
   const quoted = /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
   const file = name === "stdout" ? "-" : quoted;

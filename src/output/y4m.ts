@@ -1,10 +1,10 @@
 // YUV4MPEG2 headers. https://wiki.multimedia.cx/index.php/YUV4MPEG2
 import type { Picture } from "../format/picture-layout.ts";
 
-/** What stands before each picture. */
+/** Precedes each picture. */
 export const y4mFrameMark = new Uint8Array(new TextEncoder().encode("FRAME\n").slice().buffer);
 
-/** The stream header, of the same length for every rate, so that it can be written again when the rate is known. */
+/** The stream header. It has the same length for every rate, so that it can be rewritten when the rate is known. */
 export function y4mHeader(
   picture: Picture,
   colourSpace: string,

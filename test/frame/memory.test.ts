@@ -77,7 +77,7 @@ test("a heap that is not there: error when it was asked for, memfds and one warn
     }
     expect(thrown).toBeInstanceOf(UnavailableError);
     expect(exitStatus(thrown)).toBe(3);
-    expect((thrown as Error).message).toMatch(/ENOENT .*; name a heap that is there with --heap/);
+    expect((thrown as Error).message).toMatch(/ENOENT .*; choose an existing heap with --heap/);
   });
   expect(left).toEqual(nothing);
 });
