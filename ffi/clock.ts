@@ -5,7 +5,7 @@ import { CLOCK_MONOTONIC, timespec } from "./linux/time.ts";
 const now = timespec.alloc();
 const nowAt = now.$address;
 
-/** Microseconds since boot, as a V4L2 driver would stamp them. */
+/** Microseconds of CLOCK_MONOTONIC, comparable with V4L2 timestamps of this host. */
 export function monotonicUs(): number {
   libc.clock_gettime(CLOCK_MONOTONIC, nowAt);
   return now.tv_sec * 1e6 + Math.floor(now.tv_nsec / 1000);

@@ -1,4 +1,4 @@
-// Descriptors that travel over Unix sockets as SCM_RIGHTS: unix(7), cmsg(3). They come with the first byte of a message.
+// Sends and receives descriptors over Unix sockets (SCM_RIGHTS): unix(7), cmsg(3). They arrive with the first byte of a message.
 import { errno, result } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import { addressOf, libc } from "./libc.ts";
@@ -14,7 +14,7 @@ const HEADER = cmsghdr.size;
 const align = (length: number) => Math.ceil(length / 8) * 8;
 const CONTROL = align(HEADER + 4 * SCM_MAX_FD);
 
-/** One message's worth of memory for sendmsg or recvmsg, made once. */
+/** Memory for the arguments of sendmsg or recvmsg, made once. */
 function messageMemory() {
   const control = new DataView(new ArrayBuffer(CONTROL));
   const header = cmsghdr.over(new Uint8Array(control.buffer));
@@ -28,8 +28,8 @@ const outgoing = messageMemory();
 const incoming = messageMemory();
 
 /**
- * Sends up to `length` bytes from the address `at` in one message, `fds` with the first of them; the count of bytes
- * taken, or a negative errno. Bytes left over go without the descriptors. Throws RangeError for too many descriptors.
+ * Sends up to `length` bytes from the address `at` in one message; `fds` go with the first byte. Answers the count of bytes
+ * sent, or a negative errno. Send the rest without descriptors. Throws RangeError for too many descriptors.
  */
 export function sendWithDescriptors(
   socket: Fd,
@@ -59,9 +59,9 @@ export function sendWithDescriptors(
 }
 
 /**
- * Receives up to `length` bytes to the address `at`; the count (0: the peer closed), or a negative errno. Descriptors
- * that came along are appended to `fds`, close-on-exec, the caller's from then on. When some were lost on the way (the
- * descriptor table is full) the others are closed and the result is -EMSGSIZE: the message cannot be used.
+ * Receives up to `length` bytes to the address `at`. Answers the count (0: the peer closed) or a negative errno. Received
+ * descriptors are appended to `fds` and owned by the caller; they are close-on-exec. If some were lost (the descriptor
+ * table is full), the others are closed and the result is -EMSGSIZE: the message is unusable.
  */
 export function receiveWithDescriptors(socket: Fd, at: number, length: number, fds: Fd[]): number {
   const { controlAt, piece, message } = incoming;
@@ -81,7 +81,7 @@ export function receiveWithDescriptors(socket: Fd, at: number, length: number, f
   return -errno.EMSGSIZE;
 }
 
-/** Wraps what the control messages carry; several may stand one after the other. */
+/** Takes the descriptors out of the control messages; there may be several. */
 function takeRights(length: number, fds: Fd[]): void {
   const { control } = incoming;
   let at = 0;

@@ -1,4 +1,4 @@
-// DMA heaps and the sync ioctl of dma-bufs.
+// DMA heaps, and the sync ioctl of dma-bufs.
 import { must } from "./errno.ts";
 import { Fd, O_CLOEXEC, O_RDONLY, O_RDWR } from "./fd.ts";
 import { ioctl } from "./ioctl.ts";
@@ -18,7 +18,7 @@ export class DmaHeap implements Disposable {
     this.#fd = Fd.open(path, O_RDONLY);
   }
 
-  /** A new dma-buf of at least `length` bytes. Throws SysError. */
+  /** Allocates a dma-buf of at least `length` bytes. Throws SysError. */
   allocate(length: number): Fd {
     const request = dmaHeapAllocationData.alloc();
     request.len = length;
@@ -39,7 +39,7 @@ const requests = Array.from({ length: 8 }, (_, flags) => {
   return request;
 });
 
-/** DMA_BUF_IOCTL_SYNC with those flags; 0 or a negative errno. Allocates nothing. */
+/** DMA_BUF_IOCTL_SYNC with these flags. Answers 0 or a negative errno. Allocates nothing. */
 export function syncDmaBuf(fd: number, flags: number): number {
   const request = requests[flags];
   if (request === undefined) throw new RangeError(`DMA_BUF_IOCTL_SYNC flags ${flags}`);

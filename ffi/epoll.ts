@@ -1,4 +1,4 @@
-// epoll, timerfd and eventfd: what the loop waits on. <sys/epoll.h>, <sys/timerfd.h>, <sys/eventfd.h>
+// epoll, timerfd and eventfd, for the loop. <sys/epoll.h>, <sys/timerfd.h>, <sys/eventfd.h>
 import { errno, must, result } from "./errno.ts";
 import { Fd, readAt } from "./fd.ts";
 import { addressOf, libc } from "./libc.ts";
@@ -19,11 +19,11 @@ const TFD_FLAGS = 0o4000 | 0o2000000; // TFD_NONBLOCK | TFD_CLOEXEC
 const EFD_FLAGS = 0o4000 | 0o2000000; // EFD_NONBLOCK | EFD_CLOEXEC
 const BATCH = 32;
 
-// struct epoll_event is packed on x86-64 only: 12 bytes there, 16 with a gap elsewhere.
+// struct epoll_event is packed on x86-64 only: 12 bytes there, 16 elsewhere.
 const STRIDE = process.arch === "x64" ? 12 : 16;
 const KEY = process.arch === "x64" ? 4 : 8;
 
-/** An epoll instance. What is watched is known by a number of the caller's, its key. */
+/** An epoll instance. Each descriptor has a key, a number that the caller chooses. */
 export class Epoll implements Disposable {
   readonly #fd = new Fd(
     must(result(libc.epoll_create1(EPOLL_CLOEXEC)), "epoll_create1", ""),
@@ -47,12 +47,12 @@ export class Epoll implements Disposable {
   modify(fd: number, events: number, key: number): void {
     this.#control(EPOLL_CTL_MOD, fd, events, key);
   }
-  /** Forgets a descriptor; one that is already closed has been forgotten by the kernel. */
+  /** Removes a descriptor. Does nothing if it is closed: the kernel has removed it then. */
   remove(fd: number): void {
     libc.epoll_ctl(this.#fd.number, EPOLL_CTL_DEL, fd, this.#oneAt);
   }
 
-  /** Waits up to `timeoutMs` (-1: for ever); how many events there are. A signal ends the wait with 0. */
+  /** Waits up to `timeoutMs` (-1: no limit). Answers the number of events; 0 also when a signal interrupts. */
   wait(timeoutMs: number): number {
     const r = result(libc.epoll_wait(this.#fd.number, this.#eventsAt, BATCH, timeoutMs));
     if (r === -errno.EINTR) return 0;
@@ -74,7 +74,7 @@ export class Epoll implements Disposable {
 
 const counter = struct("uint64_t", 8, { value: n64(0) });
 
-/** A descriptor that becomes readable again and again, at a steady interval. CLOCK_MONOTONIC. */
+/** A timer descriptor, readable once per interval. CLOCK_MONOTONIC. */
 export class Ticker implements Disposable {
   readonly #fd = new Fd(
     must(result(libc.timerfd_create(CLOCK_MONOTONIC, TFD_FLAGS)), "timerfd_create", ""),
@@ -87,7 +87,7 @@ export class Ticker implements Disposable {
     return this.#fd.number;
   }
 
-  /** First tick now, then one every `intervalNs`, rounded to whole ones; 0 stops it. */
+  /** Starts with a tick now, then one every `intervalNs`, rounded to whole nanoseconds. 0 stops the timer. */
   start(intervalNs: number): void {
     const wholeNs = intervalNs > 0 ? Math.max(1, Math.round(intervalNs)) : 0;
     const spec = itimerspec.alloc();
@@ -97,7 +97,7 @@ export class Ticker implements Disposable {
     must(result(libc.timerfd_settime(this.#fd.number, 0, spec.$address, 0)), "timerfd_settime", "");
   }
 
-  /** Ticks since the last call; 0 when there was none. */
+  /** Ticks since the last call. */
   take(): number {
     return readAt(this.#fd.number, this.#countAt, 8) === 8 ? this.#count.value : 0;
   }
@@ -107,7 +107,7 @@ export class Ticker implements Disposable {
   }
 }
 
-/** A descriptor that is readable while it has been signalled. */
+/** An eventfd: readable from `raise` to `clear`. */
 export class Signal implements Disposable {
   readonly #fd: Fd;
   readonly #cell = counter.alloc();
@@ -126,7 +126,7 @@ export class Signal implements Disposable {
     this.#cell.value = 1;
     libc.write(this.#fd.number, this.#cellAt, 8);
   }
-  /** Takes the signal back; how often it had been raised. */
+  /** Clears the signal. Answers how often it was raised. */
   clear(): number {
     return readAt(this.#fd.number, this.#cellAt, 8) === 8 ? this.#cell.value : 0;
   }

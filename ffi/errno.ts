@@ -1,5 +1,5 @@
-// errno as values and as errors. A system call's wrapper answers a negative errno, as the kernel does;
-// `must` turns that into a SysError where failure is not an expected outcome.
+// errno as values and as errors. Wrappers of system calls answer a negative errno, as the kernel does. `must` throws a
+// SysError where failure is not expected.
 
 import { read } from "bun:ffi";
 import { constants } from "node:os";
@@ -8,21 +8,21 @@ import { libc } from "./libc.ts";
 
 const cell = libc.__errno_location() as Parameters<typeof read.i32>[0];
 
-/** errno names to numbers, for branching: `if (r === -errno.EAGAIN)`. */
+/** errno numbers by name: `if (r === -errno.EAGAIN)`. */
 export const errno = constants.errno;
 
-/** `r` itself, or the negative errno when `r` is -1. Must wrap the call directly: errno lives until the next one. */
+/** `r`, or the negative errno if `r` is -1. Wrap the call itself: the next call overwrites errno. */
 export function result(r: number): number {
   return r === -1 ? -read.i32(cell, 0) : r;
 }
 
-/** The name of an errno ("EBUSY"), or "errno 531" for one nobody named. */
+/** The name of an errno ("EBUSY"), or "errno 531" for an unknown number. */
 export function errnoName(code: number): string {
   for (const [name, value] of Object.entries(errno)) if (value === code) return name;
   return `errno ${code}`;
 }
 
-/** A system call that failed: which call, on what, why. Branch on `code`. */
+/** A system call failed: the call, the object, the reason. Branch on `code`. */
 export class SysError extends Error {
   override readonly name = "SysError";
   readonly call: string;
@@ -43,7 +43,7 @@ export class SysError extends Error {
   }
 }
 
-/** `r` when it is not negative; otherwise throws the SysError it stands for. */
+/** `r` if it is not negative. Otherwise throws the SysError for it. */
 export function must(r: number, call: string, object: string): number {
   if (r < 0) throw new SysError(call, object, -r);
   return r;

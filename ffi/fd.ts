@@ -1,4 +1,4 @@
-// File descriptors: each has one owner, and these owners are the only callers of close().
+// File descriptors. Each has one owner, and only these owners call close().
 import { errno, must, result, SysError } from "./errno.ts";
 import { addressOf, cString, libc } from "./libc.ts";
 
@@ -18,15 +18,15 @@ const SEEK_END = 2;
 const F_DUPFD_CLOEXEC = 1030;
 const F_GETFL = 3;
 const F_SETFL = 4;
-/** The memfd keeps its size: a peer cannot make our mapping fault. */
+/** Forbids shrinking a memfd: otherwise a peer could make our mapping fault. */
 export const F_SEAL_SHRINK = 2;
 export const F_SEAL_GROW = 4;
 export const F_SEAL_SEAL = 1;
 
-/** An open file descriptor. Disposing it twice is harmless, using it afterwards throws. */
+/** An open file descriptor. May be disposed twice; using it afterwards throws. */
 export class Fd implements Disposable {
   #fd: number;
-  /** What it is open on, for error texts. */
+  /** Path or kind, for error texts. */
   readonly name: string;
 
   /** Takes ownership of a raw descriptor. */
@@ -44,14 +44,14 @@ export class Fd implements Disposable {
     }
   }
 
-  /** A second descriptor for what `fd` is open on. Throws SysError. */
+  /** Duplicates a descriptor. Throws SysError. */
   static duplicate(fd: number, name: string): Fd {
     return new Fd(must(result(libc.fcntl(fd, F_DUPFD_CLOEXEC, 3)), "fcntl(F_DUPFD)", name), name);
   }
 
   /**
-   * Anonymous memory of `size` bytes that can be passed on; sealed against shrinking and growing unless `seals` says
-   * otherwise. Throws SysError.
+   * Creates a memfd of `size` bytes. By default it is sealed against shrinking, growing and further seals. Throws
+   * SysError.
    */
   static memory(name: string, size: number, seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL): Fd {
     const text = cString(name);
@@ -87,7 +87,7 @@ export class Fd implements Disposable {
     must(result(libc.fcntl(this.number, F_SETFL, wanted)), "fcntl(F_SETFL)", this.name);
   }
 
-  /** Closes and says so when the system could not keep what was written (a full disk on NFS, a quota). */
+  /** Closes the descriptor. Throws SysError if written data was lost (a full disk on NFS, a quota). */
   close(): void {
     const fd = this.number;
     this.#fd = -1;
@@ -103,46 +103,46 @@ export class Fd implements Disposable {
   }
 }
 
-/** Reads up to `length` bytes to the address `at`; the count (0 at the end), or a negative errno. */
+/** Reads up to `length` bytes to the address `at`. Answers the count (0 at the end) or a negative errno. */
 export function readAt(fd: number, at: number, length: number): number {
   return result(libc.read(fd, at, length));
 }
 
-/** Like `readAt`, from `offset` of the file. */
+/** Like `readAt`, from `offset` in the file. */
 export function preadAt(fd: number, at: number, length: number, offset: number): number {
   return result(libc.pread(fd, at, length, offset));
 }
 
-/** Writes up to `length` bytes from the address `at`; the count, or a negative errno. */
+/** Writes up to `length` bytes from the address `at`. Answers the count or a negative errno. */
 export function writeAt(fd: number, at: number, length: number): number {
   return result(libc.write(fd, at, length));
 }
 
-/** Like `writeAt`, to `offset` of the file. */
+/** Like `writeAt`, to `offset` in the file. */
 export function pwriteAt(fd: number, at: number, length: number, offset: number): number {
   return result(libc.pwrite(fd, at, length, offset));
 }
 
-/** Cuts or extends a file to `size` bytes; 0 or a negative errno. */
+/** Truncates or extends a file to `size` bytes. Answers 0 or a negative errno. */
 export function truncate(fd: number, size: number): number {
   return result(libc.ftruncate(fd, size));
 }
 
 /**
- * Makes a file `size` bytes long with room for all of them; 0 or a negative errno. Where the file system cannot
- * promise room the file is only made that long.
+ * Extends a file to `size` bytes and allocates them on the disk. Answers 0 or a negative errno. On a file system without
+ * fallocate the file is extended only.
  */
 export function reserve(fd: number, size: number): number {
   const r = result(libc.fallocate(fd, 0, 0, size));
   return r === -errno.EOPNOTSUPP ? truncate(fd, size) : r;
 }
 
-/** The seals of a memfd; a negative errno (EINVAL) for anything that cannot be sealed. */
+/** The seals of a memfd, or a negative errno (EINVAL for anything else). */
 export function sealsOf(fd: number): number {
   return result(libc.fcntl(fd, F_GET_SEALS, 0));
 }
 
-/** Bytes that a file, memfd, dma-buf or character device holds by its own account, or a negative errno. */
+/** The size of a file, memfd, dma-buf or character device as lseek(2) reports it, or a negative errno. */
 export function endOf(fd: number): number {
   return result(libc.lseek(fd, 0, SEEK_END));
 }

@@ -1,17 +1,17 @@
-// A message made of pieces of memory, sent with sendmsg or written with writev. The pieces are listed once; sending the list
-// again and again copies and allocates nothing, and a short write goes on where it stopped.
+// A list of pieces of memory, sent with sendmsg or written with writev. The list is made once. Sending it copies and
+// allocates nothing, and the next call resumes after a short write.
 import { errno, result } from "./errno.ts";
 import type { Fd } from "./fd.ts";
 import { addressOf, libc } from "./libc.ts";
 import { IOV_MAX, iovec, MSG_DONTWAIT, MSG_NOSIGNAL, msghdr } from "./linux/socket.ts";
 
-/** A stretch of memory, which the caller keeps alive. */
+/** A piece of memory, which the caller keeps alive. */
 export interface Piece {
   readonly address: number;
   readonly length: number;
 }
 
-/** What a try to send came to: all sent, more to send when the socket is writable, or a negative errno. */
+/** Result of a send: all sent; not yet all, try when the descriptor is writable; or a negative errno. */
 export type Sent = "done" | "again" | number;
 
 export class Gather {
@@ -22,8 +22,8 @@ export class Gather {
   readonly #messageAt = this.#message.$address;
   #total = 0;
   #last: number;
-  #at = 0; // the piece being sent
-  #within = 0; // how much of it is gone
+  #at = 0; // index of the piece being sent
+  #within = 0; // bytes of it already sent
   #left = 0;
 
   constructor(pieces: readonly Piece[]) {
@@ -49,7 +49,7 @@ export class Gather {
     return this.#total;
   }
 
-  /** Starts the message anew. `lastLength` shortens the last piece (a frame smaller than its buffer). */
+  /** Restarts the message. `lastLength` sets the length of the last piece, for a frame smaller than its buffer. */
   rewind(lastLength?: number): void {
     const touched = this.#pieces[this.#at];
     if (touched !== undefined) this.#write(this.#at, touched.address, touched.length);
@@ -68,12 +68,12 @@ export class Gather {
     this.#left = this.#total;
   }
 
-  /** Sends as much as the socket takes now. */
+  /** Sends what the socket takes without blocking. */
   send(socket: Fd): Sent {
     return this.#go(socket, true);
   }
 
-  /** Writes to a file or pipe; "again" comes from non-blocking ones only. */
+  /** Writes to a file or pipe. Answers "again" only if it is non-blocking. */
   write(file: Fd): Sent {
     return this.#go(file, false);
   }

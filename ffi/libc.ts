@@ -1,5 +1,5 @@
-// The C library's functions, bound once. Everything else in ffi/ calls these and nobody else does.
-// Addresses and sizes are plain numbers (u64_fast/i64_fast): every address a process can have is below 2^53.
+// The functions of the C library, bound once. Only ffi/ calls them. Addresses and sizes are plain numbers
+// (u64_fast/i64_fast): every address of a process is below 2^53.
 
 import { dlopen, FFIType, ptr, toArrayBuffer } from "bun:ffi";
 import { readFileSync } from "node:fs";
@@ -66,7 +66,7 @@ const dlSignatures = {
   dlsym: { args: [address, address], returns: long },
 } as const;
 
-/** The _fast types are declared `number | bigint`; within 53 bits they are numbers, both ways. */
+/** The _fast types are declared `number | bigint`. Values below 2^53 are numbers, as arguments and as results. */
 type Numbers<A extends readonly unknown[]> = { [I in keyof A]: number };
 
 type Signatures = Readonly<Record<string, { readonly args: readonly unknown[] }>>;
@@ -77,13 +77,13 @@ type Bound<S extends Signatures> = {
 // By the paths that are mapped: by name, a `libc.so.6` in the current directory would be used on a system that has none.
 const files = cLibraryIn(readFileSync("/proc/self/maps", "utf8"));
 
-/** The bound functions. Results are the C ones (-1 and errno): wrap them in `result()` of errno.ts. */
+/** The bound functions. They report failure as in C (-1 and errno): wrap calls in `result()` of errno.ts. */
 export const libc = {
   ...dlopen(files.libc, signatures).symbols,
   ...dlopen(files.dl, dlSignatures).symbols,
 } as unknown as Bound<typeof signatures & typeof dlSignatures>;
 
-/** Address of the first byte of `memory`. The caller keeps `memory` alive for as long as the address is used. */
+/** Address of the first byte of `memory`. The caller keeps `memory` alive while the address is in use. */
 export function addressOf(
   memory: ArrayBuffer | DataView<ArrayBuffer> | NodeJS.TypedArray<ArrayBuffer>,
 ): number {
@@ -91,7 +91,7 @@ export function addressOf(
   return ptr(memory);
 }
 
-/** A NUL-terminated copy of `text`, in memory that does not move. Throws when `text` holds a NUL itself. */
+/** A NUL-terminated copy of `text`, in memory that does not move. Throws TypeError if `text` contains a NUL. */
 export function cString(text: string): Uint8Array<ArrayBuffer> {
   const encoded = new TextEncoder().encode(text);
   if (encoded.includes(0)) throw new TypeError(`${JSON.stringify(text)} contains a NUL character`);
@@ -100,7 +100,7 @@ export function cString(text: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** A view of `length` bytes of memory at `at`, which the caller owns and detaches before letting go of it. */
+/** A view of `length` bytes at the address `at`. The caller owns the memory and detaches the view before it frees it. */
 export function viewOf(at: number, length: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(toArrayBuffer(at as Parameters<typeof toArrayBuffer>[0], 0, length));
 }

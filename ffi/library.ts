@@ -1,11 +1,11 @@
-// Libraries that may be missing, loaded when they are first needed, by soname through the C library's own
-// dlopen: it looks where the system keeps libraries and never in the current directory, as the runtime's does.
+// Optional libraries, loaded on first use by soname. The dlopen of the C library searches where the system keeps
+// libraries; that of the runtime also loads from the current directory.
 import { CString, type FFIType, linkSymbols } from "bun:ffi";
 import { addressOf, cString, libc } from "./libc.ts";
 
 const RTLD_NOW = 2;
 
-/** A library that cannot be used: it is not there (`missing`), or something in it is not. */
+/** A library cannot be used: it was not found (`missing`), or it lacks a function. */
 export class LibraryError extends Error {
   override readonly name = "LibraryError";
   readonly missing: boolean;
@@ -15,7 +15,7 @@ export class LibraryError extends Error {
   }
 }
 
-/** A function of a library that failed: which, on what, why. */
+/** A function of a library failed: the call, the object, the reason. */
 export class CallError extends Error {
   override readonly name = "CallError";
   constructor(call: string, object: string, reason: string) {
@@ -24,18 +24,18 @@ export class CallError extends Error {
   }
 }
 
-/** Functions by name, as bun:ffi describes them; addresses and sizes as u64_fast/i64_fast. */
+/** Signatures by function name, as bun:ffi takes them. Addresses and sizes are u64_fast/i64_fast. */
 export type Signatures = Readonly<
   Record<string, { readonly args: readonly FFIType[]; readonly returns: FFIType }>
 >;
 
 type Numbers<A extends readonly unknown[]> = { [I in keyof A]: number };
-/** The bound functions; all they take and answer fits a number. */
+/** The bound functions. All arguments and results are numbers. */
 export type Functions<S extends Signatures> = {
   [K in keyof S]: (...args: Numbers<S[K]["args"]>) => number;
 };
 
-/** Loads `soname` ("libSDL2-2.0.so.0") for the life of the process and binds functions. Throws LibraryError. */
+/** Loads `soname` ("libSDL2-2.0.so.0") and binds functions. It is never unloaded. Throws LibraryError. */
 export function openLibrary<S extends Signatures>(soname: string, signatures: S): Functions<S> {
   const name = cString(soname);
   const handle = libc.dlopen(addressOf(name), RTLD_NOW);
@@ -58,7 +58,7 @@ export function openLibrary<S extends Signatures>(soname: string, signatures: S)
   return linked.symbols as unknown as Functions<S>;
 }
 
-/** The function at an address, which a library gave out itself. */
+/** Binds a function by an address that a library returned. */
 export function functionAt<const A extends readonly FFIType[]>(
   at: number,
   args: A,
@@ -69,7 +69,7 @@ export function functionAt<const A extends readonly FFIType[]>(
   return linked.symbols.function as unknown as (...args: Numbers<A>) => number;
 }
 
-/** The NUL-terminated text at an address; empty for address 0. */
+/** The NUL-terminated text at an address; "" for address 0. */
 export function textAt(address: number): string {
   if (address === 0) return "";
   return new CString(address as ConstructorParameters<typeof CString>[0]).toString();

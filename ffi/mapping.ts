@@ -1,4 +1,4 @@
-// Mapped memory. The view lives exactly as long as the mapping: it is detached before the pages go.
+// Mapped memory. The view is detached before the pages are unmapped, so that a stale view reads as empty.
 import { must, result } from "./errno.ts";
 import { libc, viewOf } from "./libc.ts";
 
@@ -6,16 +6,16 @@ export const PROT_READ = 1;
 export const PROT_WRITE = 2;
 const MAP_SHARED = 1;
 
-/** Memory somebody else owns: valid for as long as its owner keeps it. */
+/** Memory with another owner, valid until the owner releases it. */
 export interface Memory {
-  /** Reads as empty once the owner has let go of the memory. */
+  /** Reads as empty once the owner has released the memory. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly length: number;
-  /** Address of the first byte. Throws once the memory is gone. */
+  /** Address of the first byte. Throws once the memory is released. */
   readonly address: number;
 }
 
-/** Bytes of a page on this host; what mmap and grant references count in. */
+/** Bytes of a page on this host: the unit of mmap and of grant references. */
 export const pageSize = libc.getpagesize();
 
 /** Copies `length` bytes between two places that do not overlap; the caller has checked both. */
@@ -23,7 +23,7 @@ export function copyMemory(to: number, from: number, length: number): void {
   libc.memcpy(to, from, length);
 }
 
-/** `length` bytes of a descriptor, shared. Throws SysError, or RangeError for a length no view can have. */
+/** A shared mapping of a descriptor. Throws SysError, or RangeError for a length that no view can have. */
 export class Mapping implements Memory, Disposable {
   /** The memory. Reads as empty once the mapping is disposed. */
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -37,7 +37,7 @@ export class Mapping implements Memory, Disposable {
     protection = PROT_READ | PROT_WRITE,
     offset = 0,
   ) {
-    // A view of more than 4 GiB cannot be made; nothing here needs one.
+    // Bun makes no view of 4 GiB or more.
     if (!Number.isSafeInteger(length) || length < 1 || length > 0xffff_ffff) {
       throw new RangeError(`mmap ${name}: ${length} bytes is not 1 to 4294967295`);
     }
@@ -58,7 +58,7 @@ export class Mapping implements Memory, Disposable {
     return this.#address;
   }
 
-  /** `length` bytes from `offset` on, gone when the mapping goes. Throws RangeError where they would be outside. */
+  /** A part of the mapping, valid as long as the mapping. Throws RangeError if it is not inside. */
   slice(offset: number, length: number): Memory {
     const inside = Number.isSafeInteger(offset) && offset >= 0 && length >= 1;
     if (!inside || !Number.isSafeInteger(length) || offset + length > this.length) {
@@ -76,7 +76,7 @@ export class Mapping implements Memory, Disposable {
 
   [Symbol.dispose](): void {
     if (this.bytes.byteLength === 0) return;
-    this.bytes.buffer.transfer(0); // detach first: a stale view reads as empty instead of faulting
+    this.bytes.buffer.transfer(0); // before munmap: a stale view reads as empty instead of faulting
     libc.munmap(this.#address, this.length);
   }
 }

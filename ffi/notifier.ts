@@ -8,7 +8,7 @@ import { i32, n64, struct, u16 } from "./struct.ts";
 const POLLOUT = 0x4;
 const pollfd = struct("struct pollfd", 8, { fd: i32(0), events: u16(4), revents: u16(6) });
 
-/** Memory for the calls below. Looked up through this object, so that it lives as long as this module. */
+/** Memory for the calls below. It is reached through this object, so that it lives as long as the module. */
 const cells = {
   one: struct("uint64_t", 8, { value: n64(0) }).alloc(),
   taken: struct("uint64_t", 8, { value: n64(0) }).alloc(),
@@ -20,7 +20,7 @@ cells.one.value = 1;
 export class Notifier implements Disposable {
   readonly #fd: Fd;
 
-  /** Takes `fd` over. Throws SysError when it is no descriptor to write to. */
+  /** Takes ownership of `fd`. Throws SysError. */
   constructor(fd: Fd) {
     fd.setNonBlocking(true);
     this.#fd = fd;
@@ -31,7 +31,7 @@ export class Notifier implements Disposable {
     const { poll, one } = cells;
     poll.fd = this.#fd.number;
     poll.events = POLLOUT;
-    // Non-blocking is a flag its sender can take away again, so ask first.
+    // The sender of the descriptor can clear O_NONBLOCK, so poll first.
     if (result(libc.poll(poll.$address, 1, 0)) === 1 && (poll.revents & POLLOUT) !== 0) {
       libc.write(this.#fd.number, one.$address, 8);
     }

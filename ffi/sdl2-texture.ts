@@ -1,4 +1,4 @@
-// SDL's textures: locked and written to, copied into, or converted into.
+// SDL's textures. A picture is written into a locked texture, copied, or converted.
 import * as k from "./sdl2.ts";
 
 const accesses = {
@@ -6,13 +6,13 @@ const accesses = {
   target: k.SDL_TEXTUREACCESS_TARGET,
 } as const;
 
-/** A texture of a window's renderer. Its window must outlive it. */
+/** A texture of a window's renderer. Dispose it before the window. */
 export class SdlTexture implements Disposable, k.Size {
   readonly width: number;
   readonly height: number;
   /** Its SDL_PixelFormatEnum. */
   readonly format: number;
-  /** Distance of two rows while it is locked, bytes; of the first plane. */
+  /** Bytes from row to row of the first plane while the texture is locked. */
   pitch = 0;
   readonly #handle: number;
   readonly #locked = k.lockResult.alloc();
@@ -20,7 +20,7 @@ export class SdlTexture implements Disposable, k.Size {
   #address = 0;
   #open = true;
 
-  /** A texture of one of SDL's pixel formats. Throws CallError: every renderer has a largest size. */
+  /** Creates a texture; `format` is an SDL_PixelFormatEnum. Throws CallError, for example if it is too large for the renderer. */
   constructor(
     renderer: k.Renderer,
     format: number,
@@ -37,24 +37,24 @@ export class SdlTexture implements Disposable, k.Size {
   }
 
   get handle(): number {
-    if (!this.#open) throw new Error("the texture is gone");
+    if (!this.#open) throw new Error("the texture is disposed");
     return this.#handle;
   }
 
-  /** Blends with what is under it by its alpha, in whole pixels. */
+  /** Enables alpha blending, with sharp pixels. */
   overlay(): this {
     k.sdl().SDL_SetTextureBlendMode(this.handle, k.SDL_BLENDMODE_BLEND);
     return this.smooth(false);
   }
 
-  /** Scales smoothly, or in whole pixels. */
+  /** Sets linear or nearest scaling. */
   smooth(on: boolean): this {
     const mode = on ? k.SDL_ScaleModeLinear : k.SDL_ScaleModeNearest;
     k.sdl().SDL_SetTextureScaleMode(this.handle, mode);
     return this;
   }
 
-  /** Address of its memory, for writing only, until `unlock`; the same one while it stays locked. Throws CallError. */
+  /** Locks the texture. Answers the address of its memory, write only, the same until `unlock`. Throws CallError. */
   lock(): number {
     if (this.#address !== 0) return this.#address;
     const r = k.sdl().SDL_LockTexture(this.handle, 0, this.#lockedAt, this.#lockedAt + 8);
@@ -64,14 +64,14 @@ export class SdlTexture implements Disposable, k.Size {
     return this.#address;
   }
 
-  /** Hands what was written to the renderer. */
+  /** Unlocks the texture and uploads what was written. */
   unlock(): void {
     if (this.#address === 0) return;
     this.#address = 0;
     k.sdl().SDL_UnlockTexture(this.handle);
   }
 
-  /** Converts a picture in from another SDL_PixelFormatEnum; its planes follow each other. Throws CallError. */
+  /** Converts a picture of another SDL_PixelFormatEnum into the texture; its planes are contiguous. Throws CallError. */
   convert(from: number, address: number, pitch: number): void {
     const to = this.lock();
     const { width, height, format } = this;
@@ -81,7 +81,7 @@ export class SdlTexture implements Disposable, k.Size {
     k.sdlMust(r, "SDL_ConvertPixels", `${width}x${height}`);
   }
 
-  /** Copies a picture in: an address and a row length for each plane (one, two or three). Throws CallError. */
+  /** Copies a picture of one, two or three planes into the texture. Throws CallError. */
   update(planes: readonly { readonly address: number; readonly pitch: number }[]): void {
     this.unlock();
     const sdl = k.sdl();

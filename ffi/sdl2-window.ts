@@ -1,4 +1,4 @@
-// SDL's video subsystem, a window with its renderer: each has one owner.
+// SDL's video subsystem, and a window with its renderer.
 
 import { addressOf, cString } from "./libc.ts";
 import { textAt } from "./library.ts";
@@ -6,9 +6,9 @@ import * as k from "./sdl2.ts";
 import { SdlTexture } from "./sdl2-texture.ts";
 import type { Struct } from "./struct.ts";
 
-/** The video subsystem. Only one at a time. */
+/** The video subsystem. There may be only one at a time. */
 export class SdlVideo implements Disposable {
-  /** SDL's name for it: "x11", "wayland", "kmsdrm", "offscreen". */
+  /** SDL's name of the video driver: "x11", "wayland", "kmsdrm", "offscreen". */
   readonly driver: string;
   readonly #event = k.sdlEvent.alloc();
   readonly #eventAt = this.#event.$address;
@@ -17,27 +17,27 @@ export class SdlVideo implements Disposable {
   /** Starts it. Throws LibraryError or CallError. */
   constructor() {
     const sdl = k.sdl();
-    k.setHint("SDL_NO_SIGNAL_HANDLERS", "1"); // SIGINT stays the loop's
-    // Without it libwayland complains on stderr, though nobody asked for Wayland; nothing is there.
+    k.setHint("SDL_NO_SIGNAL_HANDLERS", "1"); // our loop handles SIGINT
+    // Without this variable libwayland writes an error to stderr, even when Wayland is not used. The path does not exist.
     k.setUnsetVariable("XDG_RUNTIME_DIR", "/nonexistent");
-    k.setHint("SDL_FRAMEBUFFER_ACCELERATION", "0"); // the software renderer writes to the window itself
+    k.setHint("SDL_FRAMEBUFFER_ACCELERATION", "0"); // the software renderer then writes to the window directly
     k.sdlMust(sdl.SDL_InitSubSystem(k.SDL_INIT_VIDEO), "SDL_InitSubSystem", "video");
     this.driver = textAt(sdl.SDL_GetCurrentVideoDriver());
   }
 
-  /** The drivers this SDL was built with, in the order it tries them. */
+  /** The video drivers of this SDL, in the order it tries them. */
   static builtIn(): string[] {
     const sdl = k.sdl();
     const count = sdl.SDL_GetNumVideoDrivers();
     return Array.from({ length: count }, (_, i) => textAt(sdl.SDL_GetVideoDriver(i)));
   }
 
-  /** The next event, in a struct that the next call fills again; undefined when there is none. */
+  /** The next event, or undefined. The next call overwrites the struct. */
   poll(): Struct<typeof k.sdlEvent.fields> | undefined {
     return k.sdl().SDL_PollEvent(this.#eventAt) === 1 ? this.#event : undefined;
   }
 
-  /** The part of a screen that a window may cover; boundless where the window system does not say. */
+  /** The part of a screen that a window may cover; infinite if the window system does not say. */
   usable(display: number): k.Size {
     const rect = k.sdlRect.alloc();
     const r = k.sdl().SDL_GetDisplayUsableBounds(display, rect.$address);
@@ -46,7 +46,7 @@ export class SdlVideo implements Disposable {
     return known ? { width: rect.w, height: rect.h } : { width: Infinity, height: Infinity };
   }
 
-  /** Sets how YCbCr becomes RGB from now on: an SDL_YUV_CONVERSION_*. */
+  /** Sets the conversion from YCbCr to RGB from now on: an SDL_YUV_CONVERSION_*. */
   setYuvConversion(mode: number): void {
     k.sdl().SDL_SetYUVConversionMode(mode);
   }
@@ -62,11 +62,11 @@ export class SdlVideo implements Disposable {
   }
 }
 
-/** A window and what draws in it. */
+/** A window and its renderer. */
 export class SdlWindow implements Disposable {
-  /** SDL's name for the renderer: "opengl", "software". */
+  /** SDL's name of the renderer: "opengl", "software". */
   readonly renderer: string;
-  /** What OpenGL draws with, where known: "llvmpipe (LLVM 15.0.6, 256 bits)". */
+  /** GL_RENDERER: "llvmpipe (LLVM 15.0.6, 256 bits)"; "" without OpenGL. */
   readonly gl: string;
   readonly accelerated: boolean;
   readonly vsync: boolean;
@@ -77,8 +77,8 @@ export class SdlWindow implements Disposable {
   #open = true;
 
   /**
-   * Opens a window with an accelerated renderer, else with the software one, which never has vsync. `emulation`:
-   * an OpenGL that is itself software is good enough. Throws CallError.
+   * Opens a window with an accelerated renderer, otherwise with the software renderer, which has no vsync. `emulation`
+   * accepts an OpenGL that runs on the CPU. Throws CallError.
    */
   constructor(
     title: string,
@@ -88,7 +88,7 @@ export class SdlWindow implements Disposable {
     const sdl = k.sdl();
     const text = cString(title);
     const centre = k.SDL_WINDOWPOS_CENTERED;
-    // Hidden until it has its renderer, for which SDL may have to make it anew.
+    // Hidden until it has a renderer: SDL may recreate the window for it.
     const flags = (k.SDL_WINDOW_RESIZABLE | k.SDL_WINDOW_HIDDEN) >>> 0;
     const { width, height } = size;
     const window = sdl.SDL_CreateWindow(addressOf(text), centre, centre, width, height, flags);
@@ -117,20 +117,20 @@ export class SdlWindow implements Disposable {
     this.vsync = this.accelerated && (info.flags & k.SDL_RENDERER_PRESENTVSYNC) !== 0;
   }
 
-  /** The handle textures are made and drawn with. Throws once disposed. */
+  /** The SDL_Renderer. Throws once disposed. */
   get handle(): number {
     if (!this.#open) throw new Error("the window is closed");
     return this.#renderer;
   }
 
-  /** Pixels that can be drawn. */
+  /** Size of the drawable area. */
   get size(): k.Size {
     const r = k.sdl().SDL_GetRendererOutputSize(this.handle, this.#sizeAt, this.#sizeAt + 4);
     if (r < 0) return { width: 0, height: 0 };
     return { width: this.#size[0] ?? 0, height: this.#size[1] ?? 0 };
   }
 
-  /** Whether anybody can see it: presenting to a hidden window may block for ever. */
+  /** Whether the window is shown. Presenting to a hidden window may block for ever. */
   get visible(): boolean {
     const flags = k.sdl().SDL_GetWindowFlags(this.#window);
     return this.#open && (flags & (k.SDL_WINDOW_HIDDEN | k.SDL_WINDOW_MINIMIZED)) === 0;
@@ -145,12 +145,12 @@ export class SdlWindow implements Disposable {
     k.sdl().SDL_SetWindowFullscreen(this.#window, on ? k.SDL_WINDOW_FULLSCREEN_DESKTOP : 0);
   }
 
-  /** Number of the screen it is on. */
+  /** Number of the screen that shows the window. */
   get display(): number {
     return Math.max(0, k.sdl().SDL_GetWindowDisplayIndex(this.#window));
   }
 
-  /** Refreshes per second of that screen; 60 where SDL does not know. */
+  /** Refresh rate of that screen, Hz; 60 if SDL does not know. */
   get refreshRate(): number {
     const mode = k.sdlDisplayMode.alloc();
     const r = k.sdl().SDL_GetCurrentDisplayMode(this.display, mode.$address);
@@ -162,14 +162,14 @@ export class SdlWindow implements Disposable {
     k.sdl().SDL_SetWindowTitle(this.#window, addressOf(text));
   }
 
-  /** Changes its size and puts it in the middle of the screen. */
+  /** Resizes the window and centres it on the screen. */
   resize({ width, height }: k.Size): void {
     k.sdl().SDL_SetWindowSize(this.#window, width, height);
-    const centre = k.SDL_WINDOWPOS_CENTERED; // the old corner may leave the rest outside
+    const centre = k.SDL_WINDOWPOS_CENTERED; // at its old corner it might not fit on the screen
     k.sdl().SDL_SetWindowPosition(this.#window, centre, centre);
   }
 
-  /** Makes everything one colour. */
+  /** Fills the window with a colour. */
   clear(red: number, green: number, blue: number): void {
     k.sdl().SDL_SetRenderDrawColor(this.handle, red, green, blue, 255);
     k.sdl().SDL_RenderClear(this.handle);
@@ -181,12 +181,12 @@ export class SdlWindow implements Disposable {
     k.sdlMust(r, "SDL_RenderCopy", "window");
   }
 
-  /** Shows what was drawn; with vsync this waits for the screen, up to one refresh. */
+  /** Presents what was drawn. With vsync this waits for the refresh of the screen. */
   present(): void {
     k.sdl().SDL_RenderPresent(this.handle);
   }
 
-  /** The picture of a texture in its own size, as rows of RGB bytes. Throws CallError. */
+  /** Reads a texture in its own size, as rows of RGB bytes. Throws CallError. */
   readTexture(texture: SdlTexture): Uint8Array<ArrayBuffer> {
     const sdl = k.sdl();
     const { width, height } = texture;
@@ -218,10 +218,10 @@ export class SdlWindow implements Disposable {
   }
 }
 
-/** Mesa's renderers without a GPU: SDL's own needs a fifth of their time. docs/decisions/0011-without-a-gpu.md */
+/** Mesa's renderers on the CPU. SDL's software renderer takes a fifth of their time. docs/decisions/0011-without-a-gpu.md */
 const softwareGl = /llvmpipe|softpipe|swrast/i;
 
-/** An accelerated renderer, or 0. */
+/** Creates an accelerated renderer; 0 if there is none. */
 function createAccelerated(window: number, vsync: boolean): number {
   const flags = (k.SDL_RENDERER_ACCELERATED | (vsync ? k.SDL_RENDERER_PRESENTVSYNC : 0)) >>> 0;
   return k.sdl().SDL_CreateRenderer(window, -1, flags);

@@ -1,4 +1,4 @@
-// SDL 2 (https://wiki.libsdl.org/SDL2): functions, constants and structs, loaded on first use. Needs 2.0.16.
+// Functions, constants and structs of SDL 2 (https://wiki.libsdl.org/SDL2), loaded on first use. Needs 2.0.16.
 import { FFIType } from "bun:ffi";
 import { addressOf, cString } from "./libc.ts";
 import { CallError, type Functions, functionAt, openLibrary, textAt } from "./library.ts";
@@ -96,7 +96,7 @@ export const SDL_WINDOWEVENT_RESTORED = 9;
 export const SDL_WINDOWEVENT_CLOSE = 14;
 export const SDLK_ESCAPE = 27;
 
-/** The members of the events we look at: SDL_WindowEvent and SDL_KeyboardEvent begin alike. */
+/** Members of SDL_WindowEvent and SDL_KeyboardEvent; both begin alike. */
 export const sdlEvent = struct("SDL_Event", 56, {
   type: u32(0),
   "window.event": u8(12),
@@ -117,7 +117,7 @@ export const sdlDisplayMode = struct("SDL_DisplayMode", 24, {
   h: i32(8),
   refresh_rate: i32(12),
 });
-/** What SDL_LockTexture answers: where, and how far from row to row. */
+/** Results of SDL_LockTexture: the address, and the bytes from row to row. */
 export const lockResult = struct("void *, int", 16, { pixels: n64(0), pitch: i32(8) });
 
 /** Width and height, pixels. */
@@ -134,7 +134,7 @@ export interface Renderer {
 
 let loaded: Sdl | undefined;
 
-/** SDL's functions. Throws LibraryError when SDL is not there. */
+/** SDL's functions. Throws LibraryError if SDL is not installed. */
 export function sdl(): Sdl {
   loaded ??= openLibrary(SDL_SONAME, signatures);
   return loaded;
@@ -142,7 +142,7 @@ export function sdl(): Sdl {
 
 const GL_RENDERER = 0x1f01;
 
-/** What the current OpenGL context draws with, "llvmpipe (LLVM 15.0.6, 256 bits)"; empty without one. */
+/** GL_RENDERER of the current OpenGL context: "llvmpipe (LLVM 15.0.6, 256 bits)"; "" without a context. */
 export function glRenderer(): string {
   const name = cString("glGetString");
   const pointer = sdl().SDL_GL_GetProcAddress(addressOf(name));
@@ -150,25 +150,25 @@ export function glRenderer(): string {
   return textAt(functionAt(pointer, [u], address)(GL_RENDERER));
 }
 
-/** `result`, unless it is negative: the call failed. Throws CallError with SDL's reason. */
+/** `result` if it is not negative. Otherwise throws CallError with SDL's reason. */
 export function sdlMust(result: number, call: string, object: string): number {
   if (result < 0) throw new CallError(call, object, textAt(sdl().SDL_GetError()));
   return result;
 }
 
-/** `pointer`, unless it is 0: the call failed. Throws CallError with SDL's reason. */
+/** `pointer` if it is not 0. Otherwise throws CallError with SDL's reason. */
 export function sdlMade(pointer: number, call: string, object: string): number {
   if (pointer === 0) throw new CallError(call, object, textAt(sdl().SDL_GetError()));
   return pointer;
 }
 
-/** Sets a hint: what the environment variable of that name would say, which wins over it. */
+/** Sets a hint. An environment variable of the same name overrides it. */
 export function setHint(name: string, value: string): void {
   const [n, v] = [cString(name), cString(value)];
   sdl().SDL_SetHint(addressOf(n), addressOf(v));
 }
 
-/** Sets a variable of the C library's environment that is not set; the runtime's `process.env` is another one. */
+/** Sets a variable in the environment of the C library, if it is not set. `process.env` is separate. */
 export function setUnsetVariable(name: string, value: string): void {
   const [n, v] = [cString(name), cString(value)];
   sdl().SDL_setenv(addressOf(n), addressOf(v), 0);

@@ -1,6 +1,6 @@
-// A stretch of another program's file, mapped shared between two pages nobody may touch. It can be larger than one view
-// may be, and a view of gigabytes would make the collector believe that much garbage is cheap: views are made for
-// the pieces that need one, and all of them are detached before the mapping goes.
+// A part of another program's file, mapped shared between two guard pages. It can be larger than the largest view, and a view
+// of gigabytes would disturb the garbage collector's accounting. So views are made for small parts, and all of them are
+// detached before munmap.
 import { fstatSync } from "node:fs";
 import { must, result } from "./errno.ts";
 import { F_ADD_SEALS, F_SEAL_SHRINK, type Fd } from "./fd.ts";
@@ -12,19 +12,19 @@ const MAP_PRIVATE = 0x02;
 const MAP_FIXED = 0x10;
 const MAP_ANONYMOUS = 0x20;
 const MAP_NORESERVE = 0x4000;
-const PAGE = process.arch === "x64" ? 4096 : 65_536; // arm64 kernels differ: the largest fits all
-/** Dead views are forgotten when this many have been made since the last time. */
+const PAGE = process.arch === "x64" ? 4096 : 65_536; // arm64 kernels have 4, 16 or 64 KiB; 64 KiB suits all
+/** Collected views are removed from the list after this many new ones. */
 const SWEEP_AFTER = 256;
 
-/** Why a descriptor cannot be mapped as asked, for the program that sent it. */
+/** The descriptor that a peer sent cannot be mapped as the peer wants. */
 export class UnfitFile extends Error {
   override readonly name = "UnfitFile";
 }
 
 export class SharedRegion implements Disposable {
-  /** Bytes that can be used. */
+  /** Bytes of the region. */
   readonly length: number;
-  /** Where in the file the first of them is. */
+  /** Offset of the region in the file. */
   readonly offset: number;
   readonly #fd: Fd;
   readonly #reserved: { readonly at: number; readonly length: number };
@@ -34,16 +34,16 @@ export class SharedRegion implements Disposable {
   #open = true;
 
   /**
-   * Maps `length` bytes from `offset` of `fd`, which it takes over when it succeeds. Where the file can be sealed
-   * it is kept from shrinking: touching what was cut off would end the process. Throws UnfitFile or SysError.
+   * Maps `length` bytes from `offset` of `fd`. Takes ownership of `fd` if it succeeds. Seals the file against shrinking if
+   * it can be sealed: access beyond the end of the file would be SIGBUS. Throws UnfitFile or SysError.
    */
   constructor(fd: Fd, offset: number, length: number) {
     const unit = checkFile(fd.number, offset, length);
-    libc.fcntl(fd.number, F_ADD_SEALS, F_SEAL_SHRINK); // refused where sealing is not for us: then we trust
+    libc.fcntl(fd.number, F_ADD_SEALS, F_SEAL_SHRINK); // may be refused: then the sender is trusted
     const start = Math.floor(offset / unit) * unit;
     const mapped = Math.ceil((offset + length) / unit) * unit - start;
     this.#reserved = reserve(mapped + 2 * unit, fd.name);
-    // The kernel aligns the reservation to pages; huge pages need theirs aligned to their own size.
+    // The reservation is aligned to pages; huge pages must be aligned to their size.
     const at = Math.ceil((this.#reserved.at + 1) / unit) * unit;
     const flags = MAP_SHARED | MAP_FIXED | MAP_NORESERVE;
     const r = result(libc.mmap(at, mapped, PROT_READ | PROT_WRITE, flags, fd.number, start));
@@ -63,12 +63,12 @@ export class SharedRegion implements Disposable {
     return this.#at;
   }
 
-  /** The file's descriptor, which stays the region's. */
+  /** The file's descriptor. The region still owns it. */
   get fd(): number {
     return this.#fd.number;
   }
 
-  /** A view of `length` bytes from `offset`; reads as empty once the region is disposed. Throws RangeError. */
+  /** A view of `length` bytes from `offset`. Reads as empty once the region is disposed. Throws RangeError. */
   view(offset: number, length: number): Uint8Array<ArrayBuffer> {
     const inside = offset >= 0 && length >= 1 && offset + length <= this.length;
     if (!inside) throw new RangeError(`${length} bytes at ${offset} of a region of ${this.length}`);
@@ -81,13 +81,13 @@ export class SharedRegion implements Disposable {
     return view;
   }
 
-  /** Copies `length` bytes from `offset` to `to`, from its byte `at` on. Throws RangeError. */
+  /** Copies `length` bytes from `offset` to byte `at` of `to`. Throws RangeError. */
   read(offset: number, length: number, to: Uint8Array<ArrayBuffer>, at: number): void {
     this.#check(offset, length, to, at);
     if (length > 0) libc.memcpy(addressOf(to) + at, this.address + offset, length);
   }
 
-  /** Copies `length` bytes of `from`, from its byte `at` on, to `offset`. Throws RangeError. */
+  /** Copies `length` bytes from byte `at` of `from` to `offset`. Throws RangeError. */
   write(offset: number, length: number, from: Uint8Array<ArrayBuffer>, at: number): void {
     this.#check(offset, length, from, at);
     if (length > 0) libc.memcpy(this.address + offset, addressOf(from) + at, length);
@@ -112,7 +112,7 @@ export class SharedRegion implements Disposable {
   }
 }
 
-/** The unit the file is mapped in; throws UnfitFile for what is no memory or does not hold the range. */
+/** The page size of the file. Throws UnfitFile if it is not a file or device, or does not contain the range. */
 function checkFile(fd: number, offset: number, length: number): number {
   if (!Number.isSafeInteger(offset + length) || offset < 0 || length < 1) {
     throw new UnfitFile(`${length} bytes from ${offset} cannot be mapped`);
@@ -122,7 +122,7 @@ function checkFile(fd: number, offset: number, length: number): number {
   if (file.isFile() && file.size < offset + length) {
     throw new UnfitFile(`${length} bytes from ${offset} are asked for, the file has ${file.size}`);
   }
-  // A file of huge pages says their size as its block size; everything else maps by pages.
+  // The block size of a hugetlbfs file is its page size.
   return file.isFile() && file.blksize > 0x10_0000 ? file.blksize : PAGE;
 }
 

@@ -2,7 +2,7 @@
 import { addressOf, cString, libc } from "./libc.ts";
 import * as k from "./linux/socket.ts";
 
-/** An address as the kernel takes it. `name` is for texts: "127.0.0.1:5000", "unix:/run/x", "vsock:2:5000". */
+/** An address in the form of the kernel. `name` is for messages: "127.0.0.1:5000", "unix:/run/x", "vsock:2:5000". */
 export interface Sockaddr {
   readonly family: number;
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -11,7 +11,7 @@ export interface Sockaddr {
 
 const blank = (size: number) => new Uint8Array(new ArrayBuffer(size));
 
-/** An IPv4 or IPv6 address; `host` is numeric. Throws TypeError where it is neither. */
+/** An IPv4 or IPv6 address; `host` is numeric. Throws TypeError for anything else. */
 export function inetAddress(host: string, port: number): Sockaddr {
   if (host.includes(":")) {
     const [address = "", scope = "0"] = host.split("%");
@@ -31,7 +31,7 @@ export function inetAddress(host: string, port: number): Sockaddr {
   return { family: k.AF_INET, bytes, name: `${host}:${port}` };
 }
 
-/** A Unix socket's path: at most 107 bytes (unix(7)). Throws RangeError beyond. */
+/** The path of a Unix socket: 1 to 107 bytes (unix(7)). Throws RangeError. */
 export function unixAddress(path: string): Sockaddr {
   const encoded = new TextEncoder().encode(path);
   if (encoded.length < 1 || encoded.length > 107 || encoded.includes(0)) {
@@ -53,7 +53,7 @@ export function vsockAddress(cid: number, port: number): Sockaddr {
   return { family: k.AF_VSOCK, bytes, name: `vsock:${cid}:${port}` };
 }
 
-/** An address the kernel filled in. A family nobody knows, or a short one (unnamed), is said as such. */
+/** An address that the kernel filled in. An unknown family is named by its number, an unnamed socket by its family. */
 export function readSockaddr(filled: Uint8Array<ArrayBuffer>): Sockaddr {
   const bytes = filled.slice();
   const view = new DataView(bytes.buffer);
@@ -76,7 +76,7 @@ export function readSockaddr(filled: Uint8Array<ArrayBuffer>): Sockaddr {
   return { family, bytes, name };
 }
 
-/** The bytes of a numeric address. Throws TypeError where the C library does not take it for one. */
+/** The bytes of a numeric address. Throws TypeError if it is not one. */
 function parseInet(family: number, text: string): Uint8Array<ArrayBuffer> {
   const bytes = blank(family === k.AF_INET6 ? 16 : 4);
   const source = cString(text);
@@ -84,7 +84,7 @@ function parseInet(family: number, text: string): Uint8Array<ArrayBuffer> {
   throw new TypeError(`${JSON.stringify(text)} is not an IP address`);
 }
 
-/** The index of an interface, by number or name ("fe80::1%eth0"). Throws TypeError when there is none of that name. */
+/** The index of an interface, by number or name ("fe80::1%eth0"). Throws TypeError if it does not exist. */
 function scopeId(scope: string): number {
   const index = /^\d+$/.test(scope)
     ? Number(scope)
@@ -93,7 +93,7 @@ function scopeId(scope: string): number {
   return index;
 }
 
-/** The shortest spelling of a numeric address. */
+/** A numeric address as text. */
 function formatInet(family: number, address: Uint8Array): string {
   const source = new Uint8Array(address).slice();
   const text = blank(64);

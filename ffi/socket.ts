@@ -1,4 +1,4 @@
-// Stream sockets: connect, listen, accept, options. All non-blocking and close-on-exec.
+// Stream sockets: connect, listen, accept, options. All are non-blocking and close-on-exec.
 import { errno, must, result, SysError } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import { int } from "./ioctl.ts";
@@ -15,7 +15,7 @@ function open(to: Sockaddr): Fd {
   return new Fd(must(result(libc.socket(to.family, type, 0)), "socket", to.name), to.name);
 }
 
-/** Starts connecting to `to`. The socket is writable when that is decided: ask `connectResult`. Throws SysError. */
+/** Starts a connection attempt. When the socket becomes writable, `connectResult` has the outcome. Throws SysError. */
 export function startConnect(to: Sockaddr): Fd {
   const socket = open(to);
   const r = result(libc.connect(socket.number, addressOf(to.bytes), to.bytes.length));
@@ -27,8 +27,8 @@ export function startConnect(to: Sockaddr): Fd {
 }
 
 /**
- * Whether a Unix socket's file has a process behind it. Connecting to it in the wrong way, as a datagram socket
- * to one of streams, tells (EPROTOTYPE) without the other side ever hearing of it. Throws SysError.
+ * Whether a process listens on a Unix socket. Connects with the wrong type, datagram to stream: a listening socket answers
+ * EPROTOTYPE, and the process behind it does not notice. Throws SysError.
  */
 export function isServed(at: Sockaddr): boolean {
   const type = k.SOCK_DGRAM | k.SOCK_NONBLOCK | k.SOCK_CLOEXEC;
@@ -39,12 +39,12 @@ export function isServed(at: Sockaddr): boolean {
   return true;
 }
 
-/** 0 when the connection stands, otherwise the negative errno that ended the attempt. */
+/** 0 if the connection is established, otherwise the negative errno of the failed attempt. */
 export function connectResult(socket: Fd): number {
   return -getOption(socket, k.SOL_SOCKET, k.SO_ERROR);
 }
 
-/** A listening socket on `at`, SO_REUSEADDR set; IPv6 wildcard addresses take IPv4 peers too. Throws SysError. */
+/** Binds and listens, with SO_REUSEADDR. An IPv6 wildcard address also accepts IPv4. Throws SysError. */
 export function listenOn(at: Sockaddr, backlog = 16): Fd {
   const socket = open(at);
   try {
@@ -59,28 +59,28 @@ export function listenOn(at: Sockaddr, backlog = 16): Fd {
   return socket;
 }
 
-/** The next waiting connection, or undefined when there is none (any more). Throws SysError. */
+/** The next waiting connection, or undefined. Throws SysError. */
 export function accept(listener: Fd): { socket: Fd; peer: Sockaddr } | undefined {
   const address = new Uint8Array(new ArrayBuffer(128));
   const length = lengthCell.alloc();
   length.value = address.length;
   const flags = k.SOCK_NONBLOCK | k.SOCK_CLOEXEC;
   const r = result(libc.accept4(listener.number, addressOf(address), length.$address, flags));
-  // A peer that gave up while it waited is not an error of ours: accept(2), "Error handling".
+  // ECONNABORTED: the peer has given up already. accept(2), "Error handling".
   if (r === -errno.EAGAIN || r === -errno.EINTR || r === -errno.ECONNABORTED) return undefined;
   must(r, "accept", listener.name);
   const peer = readSockaddr(address.subarray(0, Math.min(length.value, address.length)));
   return { socket: new Fd(r, peer.name), peer };
 }
 
-/** The socket a parent left open as descriptor `fd`, which is ours from now on. Throws SysError. */
+/** Takes ownership of a socket that the parent process passed as descriptor `fd`. Throws SysError. */
 export function inheritedSocket(fd: number): Fd {
   const socket = new Fd(fd, `descriptor ${fd}`);
-  getOption(socket, k.SOL_SOCKET, k.SO_ERROR); // ENOTSOCK, EBADF
+  getOption(socket, k.SOL_SOCKET, k.SO_ERROR); // throws ENOTSOCK or EBADF
   return socket;
 }
 
-/** Two connected stream sockets. */
+/** Two connected stream sockets. Throws SysError. */
 export function socketPair(): [Fd, Fd] {
   const pair = new Int32Array(new ArrayBuffer(8));
   const type = k.SOCK_STREAM | k.SOCK_NONBLOCK | k.SOCK_CLOEXEC;
@@ -88,10 +88,10 @@ export function socketPair(): [Fd, Fd] {
   return [new Fd(pair[0] ?? -1, "socketpair"), new Fd(pair[1] ?? -1, "socketpair")];
 }
 
-/** The address a socket is bound to: tells the port that "any port" became. Throws SysError. */
+/** The address that a socket is bound to; after binding to port 0, with the chosen port. Throws SysError. */
 export const localAddress = (socket: Fd) => addressFrom("getsockname", socket);
 
-/** The address of the other end of a connection. Throws SysError. */
+/** The address of the peer. Throws SysError. */
 export const peerAddress = (socket: Fd) => addressFrom("getpeername", socket);
 
 function addressFrom(call: "getsockname" | "getpeername", socket: Fd): Sockaddr {
@@ -120,7 +120,7 @@ export function getOption(socket: Fd, level: number, option: number): number {
   return cell.value;
 }
 
-/** Notices within some 5 s that a peer vanished without a word (a machine that died sends no FIN). */
+/** Detects within about 5 s that the host of the peer is down: it sends no FIN. Throws SysError. */
 export function keepAlive(socket: Fd): void {
   setOption(socket, k.SOL_SOCKET, k.SO_KEEPALIVE, 1);
   setOption(socket, k.IPPROTO_TCP, k.TCP_KEEPIDLE, 2);
@@ -128,17 +128,17 @@ export function keepAlive(socket: Fd): void {
   setOption(socket, k.IPPROTO_TCP, k.TCP_KEEPCNT, 3);
 }
 
-/** Receives up to `length` bytes to the address `at`; the count (0: the peer closed), or a negative errno. */
+/** Receives up to `length` bytes to the address `at`. Answers the count (0: the peer closed) or a negative errno. */
 export function receive(socket: Fd, at: number, length: number): number {
   return result(libc.recv(socket.number, at, length, k.MSG_DONTWAIT));
 }
 
-/** Sends up to `length` bytes from the address `at`; the count, or a negative errno. */
+/** Sends up to `length` bytes from the address `at`. Answers the count or a negative errno. */
 export function send(socket: Fd, at: number, length: number): number {
   return result(libc.send(socket.number, at, length, k.MSG_DONTWAIT | k.MSG_NOSIGNAL));
 }
 
-/** Says that nothing more will be sent; what is under way still arrives. */
+/** Ends sending. Data in flight still arrives. */
 export function finishSending(socket: Fd): void {
   libc.shutdown(socket.number, k.SHUT_WR);
 }

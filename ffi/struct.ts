@@ -1,8 +1,8 @@
-// Structs as tables: C member paths with explicit offsets. An instance is a view over memory with one
-// accessor per member, made once and reused; reading or writing a member allocates nothing (bigints aside).
+// Structs as tables: C member paths with explicit offsets. An instance is a view over memory with an accessor per member. It
+// is made once and reused. Reading or writing a member allocates nothing, except bigints.
 import { addressOf } from "./libc.ts";
 
-/** One member: where it is, how wide, and the accessors that a given byte order makes of it. */
+/** One member: its offset, its size, and its accessors for a byte order. */
 export interface Field<T> {
   readonly offset: number;
   readonly size: number;
@@ -25,13 +25,13 @@ export type Struct<F extends Fields> = {
 };
 
 export interface StructType<F extends Fields> {
-  /** The C spelling, "struct v4l2_buffer", as the layout test prints it. */
+  /** The C name, "struct v4l2_buffer". */
   readonly name: string;
   readonly size: number;
   readonly fields: F;
-  /** A zeroed struct in memory of its own, which does not move. */
+  /** A zeroed struct in its own memory, which does not move. */
   alloc(): Struct<F>;
-  /** A struct over `bytes`, from `offset` on. Throws RangeError where it would not fit. */
+  /** A struct over `bytes` from `offset`. Throws RangeError if it does not fit. */
   over(bytes: Uint8Array<ArrayBuffer>, offset?: number): Struct<F>;
 }
 
@@ -70,15 +70,15 @@ export const i32 = scalar<number>(
   (v, at, le) => v.getInt32(at, le),
   (v, at, x, le) => v.setInt32(at, x, le),
 );
-/** 64 bits, exact: a bigint. For numbers from outside, until they are range-checked. */
+/** 64 bits as a bigint, exact. For numbers from outside, until their range is checked. */
 export const u64 = scalar<bigint>(
   8,
   (v, at, le) => v.getBigUint64(at, le),
   (v, at, x, le) => v.setBigUint64(at, x, le),
 );
 /**
- * 64 unsigned bits as a plain number, for values read per frame: exact up to 2^53, rounded (and so still
- * out of any range) above. Writing takes whole numbers from 0 to 2^53.
+ * 64 unsigned bits as a number, for values read per frame. Exact up to 2^53, rounded above, which every range check still
+ * refuses. Writing takes whole numbers from 0 to 2^53.
  */
 export const n64 = scalar<number>(
   8,
@@ -90,7 +90,7 @@ export const n64 = scalar<number>(
   },
 );
 
-/** `length` bytes as they are: a view, made anew at each reading. */
+/** `length` bytes. Each read makes a new view. */
 export function bytes(offset: number, length: number): Field<Uint8Array<ArrayBuffer>> {
   return {
     offset,
@@ -106,7 +106,7 @@ export function bytes(offset: number, length: number): Field<Uint8Array<ArrayBuf
   };
 }
 
-/** A text of at most `length` bytes that ends at its first NUL. */
+/** Text of at most `length` bytes that ends at its first NUL. */
 export function text(offset: number, length: number): Field<string> {
   return {
     offset,
@@ -149,12 +149,12 @@ export function words(offset: number, count: number): Field<Words> {
   };
 }
 
-/** Host byte order; every system Bun runs on is little-endian, and the test of this file says so. */
+/** Whether the host is little-endian. Every system that Bun runs on is; a test checks it. */
 export const hostIsLittle = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
 
 /**
- * Defines a struct: its C name, its size in bytes and its members. `order` is "host" for kernel structs,
- * "big" or "little" for what travels. Throws at definition when a member lies outside the struct.
+ * Defines a struct: its C name, its size in bytes and its members. `order` is "host" for kernel structs, "big" or
+ * "little" for messages. Throws RangeError if a member is outside the struct.
  */
 export function struct<const F extends Fields>(
   name: string,

@@ -1,11 +1,11 @@
-// libjpeg-turbo's TurboJPEG interface (turbojpeg.h, 1.4 and later), loaded on first use: decodes JPEG pictures.
+// Decodes JPEG with the TurboJPEG interface of libjpeg-turbo (turbojpeg.h, 1.4 and later), loaded on first use.
 import { FFIType } from "bun:ffi";
 import { CallError, type Functions, openLibrary, textAt } from "./library.ts";
 import { i32, struct } from "./struct.ts";
 
 export const TURBOJPEG_SONAME = "libturbojpeg.so.0";
 
-const TJPF_BGRX = 3; // XR24 in memory
+const TJPF_BGRX = 3; // same bytes as XR24
 const TJFLAG_FASTDCT = 2048;
 const TJFLAG_STOPONWARNING = 8192;
 
@@ -23,14 +23,14 @@ let loaded: Functions<typeof signatures> | undefined;
 
 const header = struct("int[4]", 16, { width: i32(0), height: i32(4), subsampling: i32(8) });
 
-/** A decoder of pictures of one size. */
+/** A JPEG decoder. */
 export class JpegDecoder implements Disposable {
   readonly #tj;
   #handle: number;
   readonly #header = header.alloc();
   readonly #headerAt = this.#header.$address;
 
-  /** Throws LibraryError when libjpeg-turbo is not there. */
+  /** Throws LibraryError if libjpeg-turbo is not installed. */
   constructor() {
     loaded ??= openLibrary(TURBOJPEG_SONAME, signatures);
     this.#tj = loaded;
@@ -39,20 +39,20 @@ export class JpegDecoder implements Disposable {
   }
 
   /**
-   * Decodes `length` bytes at `from` to rows of B, G, R, unused at `to`, `pitch` bytes apart. Answers what is
-   * wrong with the picture, or undefined; a wrong one may have been written in part.
+   * Decodes `length` bytes at `from` into rows of B, G, R, unused at `to`, `pitch` bytes from row to row. Answers what is
+   * wrong with the picture, or undefined. A wrong picture may be written in part.
    */
   decode(
     from: number,
     length: number,
     to: { address: number; pitch: number; width: number; height: number },
   ): string | undefined {
-    if (this.#handle === 0) throw new Error("the decoder is gone");
+    if (this.#handle === 0) throw new Error("the decoder is disposed");
     const at = this.#headerAt;
     const { width, height } = to;
     const r = this.#tj.tjDecompressHeader3(this.#handle, from, length, at, at + 4, at + 8, at + 12);
     if (r !== 0) return this.#reason();
-    // Nothing is written unless the picture has the very size the memory was made for.
+    // Writes nothing if the size differs from the size of the memory.
     if (this.#header.width !== width || this.#header.height !== height)
       return `is ${this.#header.width}x${this.#header.height}, must be ${width}x${height}`;
     const flags = TJFLAG_FASTDCT | TJFLAG_STOPONWARNING;

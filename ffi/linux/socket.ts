@@ -37,7 +37,7 @@ export const sockaddrIn6 = struct("struct sockaddr_in6", 28, {
   sin6_addr: bytes(8, 16),
   sin6_scope_id: u32(24),
 });
-/** Ports travel in network byte order, inside structs that are otherwise the host's. */
+/** The port is in network byte order, the other members in host byte order. */
 export const sockaddrPort = struct("struct sockaddr_in", 16, { sin_port: u16(2) }, "big");
 export const sockaddrUn = struct("struct sockaddr_un", 110, {
   sun_family: u16(0),
@@ -65,5 +65,5 @@ export const cmsghdr = struct("struct cmsghdr", 16, {
   cmsg_level: i32(8),
   cmsg_type: i32(12),
 });
-/** The kernel takes at most this many pieces in one message: <limits.h>. */
+/** The most pieces in one message: <limits.h>. */
 export const IOV_MAX = 1024;

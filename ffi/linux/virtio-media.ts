@@ -1,14 +1,14 @@
-// The private ioctls of a virtio-media driver that exports its buffers to another Xen domain. They are no part of
-// the kernel: docs/protocol.md. Two revisions are in use, with room for 4000 and for 512 grant references.
+// Private ioctls of a virtio-media driver that exports its buffers to another Xen domain. They are not part of the kernel:
+// docs/protocol.md. Two revisions are in use, with 4000 and with 512 grant references.
 import { iowr } from "../ioctl.ts";
 import { i32, struct, u32, u64, words } from "../struct.ts";
 
 /** <linux/videodev2.h>: where private ioctls begin. */
 const BASE_VIDIOC_PRIVATE = 192;
 
-/** IMPORT: the references are given, the buffer is another domain's. */
+/** IMPORT: makes a dma-buf of the given references to another domain's buffer. */
 export const VIRTIO_MEDIA_DIRECT_GREFS = 1;
-/** IMPORT: grant a buffer of ours to `gref_domid`; the references come back. */
+/** IMPORT: grants a buffer of this domain to `gref_domid` and returns the references. */
 export const VIRTIO_MEDIA_TARGET_DOMID = 2;
 
 export const virtioMediaExportBuffer = struct("struct virtio_media_export_buffer", 40, {
