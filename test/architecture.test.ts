@@ -63,6 +63,32 @@ test("the areas of src do not import each other", () => {
   }
 });
 
+/** The first circle of imports, as a path that ends where it began; empty without one. */
+function firstCircle(graph: ReadonlyMap<string, readonly string[]>): string[] {
+  const done = new Set<string>();
+  const walk = (path: readonly string[], name: string): string[] => {
+    if (path.includes(name)) return [...path.slice(path.indexOf(name)), name];
+    if (done.has(name)) return [];
+    done.add(name);
+    for (const next of graph.get(name) ?? []) {
+      const circle = walk([...path, name], next);
+      if (circle.length > 0) return circle;
+    }
+    return [];
+  };
+  for (const name of graph.keys()) {
+    const circle = walk([], name);
+    if (circle.length > 0) return circle;
+  }
+  return [];
+}
+
+test("no two files import each other, nor do longer circles exist", () => {
+  expect(firstCircle(new Map(files.map((file) => [file.path, imports(file)])))).toEqual([]);
+  const small = { a: ["b", "d"], b: ["c"], c: ["d", "b"], d: [] };
+  expect(firstCircle(new Map(Object.entries(small)))).toEqual(["b", "c", "b"]);
+});
+
 test("dependencies and Bun are pinned to exact versions", async () => {
   const project = await Bun.file(join(top, "package.json")).json();
   const versions = Object.values({ ...project.dependencies, ...project.devDependencies });
