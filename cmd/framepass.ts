@@ -1,4 +1,4 @@
-// The one executable: picks a tool by the name it was called with, or by its first word.
+// The main executable: selects a tool by the name it was called with, or by its first word.
 import { basename } from "node:path";
 import { runMain } from "../src/cli/tool.ts";
 import { versionLine } from "../src/cli/version.ts";
@@ -17,11 +17,11 @@ if (chosen !== undefined) {
 const usage = [
   "framepass: camera video between virtual machines",
   "",
-  "usage: framepass TOOL [OPTIONS]    (or a link to this file, named like the tool)",
+  "usage: framepass TOOL [OPTIONS]    (or call a link to this file that is named like the tool)",
   "",
   ...tools.map(({ name, summary }) => `  ${name.padEnd(18)}${summary}`),
   "",
-  "framepass TOOL --help lists a tool's options; framepass --version says what this is.",
+  "framepass TOOL --help lists the options of a tool; framepass --version prints the version.",
 ].join("\n");
 
 if (word === "--version") console.log(versionLine());

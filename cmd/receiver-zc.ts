@@ -1,4 +1,4 @@
-// receiver_zc: reads a sender's frames where the sender's camera put them, and hands them back.
+// receiver_zc: reads a sender's frames in the buffers of its camera, and returns them.
 
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import type { Importer } from "../src/frame/sharing.ts";
@@ -13,7 +13,7 @@ import { ReadingView } from "../src/stream/zero-copy/view-target.ts";
 import { openVideoDevice } from "../src/v4l2/device.ts";
 import { toolRow } from "./tool-rows.ts";
 
-/** What takes the sender's handles, as the options have it; belongs to `owned`. Throws UnavailableError or UsageError. */
+/** Opens the importers of the sender's handles; `owned` owns them. Throws UnavailableError or UsageError. */
 export function importersFor(
   { share, device, region }: { share: ShareName; device: string; region: string | undefined },
   address: Address,

@@ -1,4 +1,4 @@
-// receiver: takes frames into shared memory, and from there to a file, a pipe or a check.
+// receiver: receives frames into memory, and from there writes them to a file or pipe, or checks them.
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { type Allocator, DEFAULT_HEAP, receiveAllocator } from "../src/frame/memory.ts";
 import { MemoryTarget } from "../src/stream/copy/memory-target.ts";
@@ -17,7 +17,7 @@ export const receiver = defineTool({
       type: "text",
       default: DEFAULT_HEAP,
       value: "PATH",
-      help: "DMA heap for the buffers; without the default one memfd is used",
+      help: "DMA heap for the buffers; if the default heap is missing, memfd is used",
     },
   },
   async run(values, { loop, signal }) {

@@ -1,4 +1,4 @@
-// sender_zc: captures and lends the frames to a receiver, which reads them where the camera put them.
+// sender_zc: captures frames and lends them to a receiver, which reads them in the buffers of the camera.
 
 import { captureOptions } from "../src/capture/capture-options.ts";
 import { openSource } from "../src/capture/open.ts";
@@ -25,11 +25,11 @@ export const senderZc = defineTool({
       max: 3_600_000,
       default: 200,
       value: "MS",
-      help: "milliseconds after which a frame that did not come back is reported",
+      help: "milliseconds after which a frame that was not returned is reported",
     },
     "requeue-on-timeout": {
       type: "flag",
-      help: "after --ack-timeout give the buffer to the camera though it may still be read",
+      help: "after --ack-timeout queue the buffer again, though the receiver may still read it",
     },
     domid: {
       short: "D",
@@ -37,10 +37,10 @@ export const senderZc = defineTool({
       min: 0,
       max: LAST_DOMAIN,
       value: "ID",
-      help: "the receiver's Xen domain, required for --share virtio-media",
+      help: "Xen domain of the receiver; required with --share virtio-media",
     },
     ...shareOptions(shareNames),
-    reconnect: { type: "flag", help: "try again when the connection is refused or lost" },
+    reconnect: { type: "flag", help: "connect again if the connection is refused or lost" },
     ...statsOptions,
   },
   run(values, { loop, signal }) {
@@ -77,7 +77,7 @@ export const senderZc = defineTool({
         },
         summary: () => ({
           lines: [
-            `${counts.returned} frames came back, ${counts.overdue} took longer than ${values["ack-timeout"]} ms`,
+            `${counts.returned} frames were returned, ${counts.overdue} took longer than ${values["ack-timeout"]} ms`,
           ],
           fields: { ...counts },
         }),

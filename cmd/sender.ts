@@ -1,4 +1,4 @@
-// sender: captures and sends over TCP, a Unix socket or vsock.
+// sender: captures frames and sends them over TCP, a Unix socket or vsock.
 import { memoryTypes } from "../src/capture/camera.ts";
 import { captureOptions } from "../src/capture/capture-options.ts";
 import { openSource } from "../src/capture/open.ts";
@@ -27,10 +27,10 @@ export const sender = defineTool({
       type: "choice",
       choices: memoryTypes,
       default: "auto",
-      help: "who makes the buffers",
+      help: "who allocates the buffers: DMA heap or driver; auto tries dmabuf, then mmap",
     },
-    latest: { type: "flag", help: "when frames wait, send only the newest" },
-    reconnect: { type: "flag", help: "try again when the connection is refused or lost" },
+    latest: { type: "flag", help: "if several frames wait, send only the newest" },
+    reconnect: { type: "flag", help: "connect again if the connection is refused or lost" },
     ...statsOptions,
   },
   run(values, { loop, signal }) {

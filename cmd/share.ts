@@ -1,4 +1,4 @@
-// share: prepares the host file by which two guests share frame memory (--share dax).
+// share: creates the host file in which two guests share frames (--share dax).
 import { resolve } from "node:path";
 import { printOut } from "../src/cli/stdout.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
@@ -16,9 +16,14 @@ export const share = defineTool({
       default: "create",
       required: true,
       value: "ACTION",
-      help: "what to do",
+      help: "create makes the file and prints QEMU's options for both guests",
     },
-    file: { type: "text", required: true, value: "FILE", help: "the file, which must not exist" },
+    file: {
+      type: "text",
+      required: true,
+      value: "FILE",
+      help: "path of the new file; it must not exist",
+    },
   },
   options: {
     size: {
@@ -27,7 +32,7 @@ export const share = defineTool({
       min: LEAST_FILE,
       max: 4 * 1024 ** 3,
       default: 128 * 1024 ** 2,
-      help: "bytes, or with K, M, G; a multiple of 2M, of which the first 2M are the device's",
+      help: "size of the file, a multiple of 2M; the first 2M describe the device to the kernel",
     },
   },
   async run({ file, size }) {

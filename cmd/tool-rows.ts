@@ -1,4 +1,4 @@
-// The tools, a row each: --help, the manual pages and the list of `framepass --help` take name and summary from here.
+// The tools, one row each. --help, the manual pages, docs and the list of `framepass --help` use name and summary.
 // This file imports nothing: a tool built alone does not carry the others.
 
 export interface ToolRow {

@@ -1,4 +1,4 @@
-// The tools of the one executable. Each is loaded only when it is called. The build makes a manual page per tool, and a link
+// Loads the tools of the main executable, each only when it is called. The build makes a manual page per tool, and a link
 // unless its row says otherwise.
 import type { Tool } from "../src/cli/tool.ts";
 import { type ToolName, type ToolRow, toolRows } from "./tool-rows.ts";

@@ -21,24 +21,37 @@ export const vhostUserVideo = defineTool({
   ...toolRow("vhost-user-video"),
   options: {
     "socket-path": { short: "s", type: "text", value: "PATH", help: "Unix socket to listen on" },
-    fd: { type: "integer", min: 0, max: LARGEST_FD, help: "the socket of a connected front-end" },
-    backend: { short: "b", type: "text", value: codecNames.join("|"), help: "what decodes" },
+    fd: {
+      type: "integer",
+      min: 0,
+      max: LARGEST_FD,
+      help: "number of the inherited descriptor of a connected front-end",
+    },
+    backend: {
+      short: "b",
+      type: "text",
+      value: codecNames.join("|"),
+      help: "decoder to use; required",
+    },
     "v4l2-device": {
       short: "d",
       type: "text",
       default: "/dev/video0",
       value: "PATH",
-      help: "stateful decoder, for v4l2-decoder",
+      help: "stateful decoder device, for --backend v4l2-decoder",
     },
     "max-streams": {
       type: "integer",
       min: 1,
       max: 1024,
       default: 16,
-      help: "streams a guest may have at once",
+      help: "most streams a guest may have at the same time",
     },
-    once: { type: "flag", help: "end after the first front-end" },
-    "print-capabilities": { type: "flag", help: "say what this is as JSON, and end" },
+    once: { type: "flag", help: "end when the first front-end disconnects" },
+    "print-capabilities": {
+      type: "flag",
+      help: "print the capabilities of this back-end as JSON and end",
+    },
     ...statsOptions,
     stats: { ...statsOptions.stats, default: 0 },
   },
@@ -66,11 +79,11 @@ export const vhostUserVideo = defineTool({
       signal,
     );
     stats.finish();
-    return "done"; // also when it was stopped: that is how a monitor's helper is meant to end
+    return "done"; // also after SIGTERM, which is how a monitor ends its back-end
   },
 });
 
-/** Where front-ends come from: the socket at `path`, or the one that was inherited. */
+/** Answers how to get the next front-end: from the socket at `path`, or the inherited one once. */
 async function frontEnds(
   loop: Loop,
   path: string | undefined,
@@ -84,7 +97,7 @@ async function frontEnds(
   if (fd !== undefined) {
     const inherited = needed(
       () => inheritedSocket(fd),
-      () => "--fd takes the number of an open socket",
+      () => "--fd must be the number of an open socket",
     );
     return async () => inherited;
   }

@@ -30,7 +30,7 @@ export const addressOptions = {
       max: 3_600_000,
       default: 3000,
       value: "MS",
-      help: "milliseconds a connection attempt may take",
+      help: "most milliseconds a connection attempt may take",
     },
   },
   listen: {
@@ -59,7 +59,7 @@ export const statsOptions = {
     max: 86_400,
     default: 1,
     value: "SECONDS",
-    help: "seconds between statistics lines; 0: only the summary",
+    help: "seconds between statistics lines; 0 prints only the summary",
   },
   json: { type: "flag", help: "one JSON object per record on stdout: started, stats, stopped" },
 } as const satisfies Options;

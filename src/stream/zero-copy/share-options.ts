@@ -15,7 +15,7 @@ export const shareOptions = <const C extends readonly string[]>(choices: C) =>
       short: "R",
       type: "text",
       value: "PATH",
-      help: "dax device both guests have, for --share dax",
+      help: "dax device that both guests share, for --share dax",
     },
   }) as const satisfies Options;
 
@@ -26,6 +26,6 @@ export const borrowOptions = {
     type: "text",
     default: "/dev/video0",
     value: "PATH",
-    help: "virtio-media node that takes the handles, for --share virtio-media",
+    help: "virtio-media device that maps the handles, for --share virtio-media",
   },
 } as const satisfies Options;
