@@ -1,8 +1,8 @@
-// Copies between stretches of memory that are known by address, for frames: a typed array's `set` needs a view
-// for each side of each copy, this needs none.
+// Copies memory that is known by address, as frames are. The `set` of a typed array needs a view of each side for
+// each copy; this needs none.
 import { libc } from "./libc.ts";
 
-/** Copies `length` bytes. Both stretches are the caller's: mapped, at least that long, not overlapping. */
+/** Copies `length` bytes. The caller checks that both ranges are mapped, that long, and do not overlap. */
 export function copyMemory(to: number, from: number, length: number): void {
   if (length > 0) libc.memcpy(to, from, length);
 }

@@ -18,11 +18,6 @@ export interface Memory {
 /** Bytes of a page on this host: the unit of mmap and of grant references. */
 export const pageSize = libc.getpagesize();
 
-/** Copies `length` bytes between two places that do not overlap; the caller has checked both. */
-export function copyMemory(to: number, from: number, length: number): void {
-  libc.memcpy(to, from, length);
-}
-
 /** A shared mapping of a descriptor. Throws SysError, or RangeError for a length that no view can have. */
 export class Mapping implements Memory, Disposable {
   /** The memory. Reads as empty once the mapping is disposed. */
