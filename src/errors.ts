@@ -58,8 +58,15 @@ export class UnavailableError extends Error {
   override readonly name = "UnavailableError";
 }
 
-/** A driver does not accept buffers of one memory type; another type may work. */
-export class MemoryRefused extends UnavailableError {}
+/** A driver does not accept buffers of one memory type, or the heap failed; another type may work. */
+export class MemoryRefused extends UnavailableError {
+  /** What a person can do where no other memory type may be tried; not part of the message. */
+  readonly advice: string;
+  constructor(cause: SysError, advice: string) {
+    super(cause.message, { cause });
+    this.advice = advice;
+  }
+}
 
 /** A source ended in mid-stream: the device was removed, its signal changed, a file was truncated. */
 export class SourceEnded extends Error {

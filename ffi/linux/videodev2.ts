@@ -1,4 +1,4 @@
-// <linux/videodev2.h>: what the capture side uses of it. 64-bit layouts, the same on x86-64 and arm64.
+// <linux/videodev2.h>: what src/v4l2 and its users need of it. 64-bit layouts, the same on x86-64 and arm64.
 import { int, ior, iow, iowr } from "../ioctl.ts";
 import { i32, n64, struct, text, u8, u32 } from "../struct.ts";
 
@@ -29,7 +29,7 @@ export const v4l2Capability = struct("struct v4l2_capability", 104, {
   device_caps: u32(88),
 });
 
-/** The format of a single-planar queue. */
+/** The format of a queue: fmt.pix for the single-planar API, fmt.pix_mp for the multi-planar one (a union). */
 export const v4l2Format = struct("struct v4l2_format", 208, {
   type: u32(0),
   "fmt.pix.width": u32(8),
@@ -115,6 +115,7 @@ export const v4l2Event = struct("struct v4l2_event", 136, {
 export const VIDIOC_QUERYCAP = ior("VIDIOC_QUERYCAP", "V", 0, v4l2Capability);
 export const VIDIOC_G_FMT = iowr("VIDIOC_G_FMT", "V", 4, v4l2Format);
 export const VIDIOC_S_FMT = iowr("VIDIOC_S_FMT", "V", 5, v4l2Format);
+export const VIDIOC_TRY_FMT = iowr("VIDIOC_TRY_FMT", "V", 64, v4l2Format);
 export const VIDIOC_REQBUFS = iowr("VIDIOC_REQBUFS", "V", 8, v4l2Requestbuffers);
 export const VIDIOC_QUERYBUF = iowr("VIDIOC_QUERYBUF", "V", 9, v4l2Buffer);
 export const VIDIOC_QBUF = iowr("VIDIOC_QBUF", "V", 15, v4l2Buffer);

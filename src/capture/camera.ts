@@ -4,24 +4,28 @@ import type { Fd } from "../../ffi/fd.ts";
 import { int } from "../../ffi/ioctl.ts";
 import * as v from "../../ffi/linux/videodev2.ts";
 import { log } from "../cli/log.ts";
-import { MemoryRefused, SourceEnded, UnavailableError, UsageError } from "../errors.ts";
+import { MemoryRefused, needed, SourceEnded, UnavailableError, UsageError } from "../errors.ts";
 import { Frame } from "../frame/frame.ts";
 import type { Source } from "../frame/source.ts";
-import { type BufferOptions, type BufferSet, makeBuffers, Refused } from "../v4l2/buffer-set.ts";
+import type { Buffers, PlaneSizes } from "../v4l2/buffers.ts";
 import { deviceAdvice, type VideoDevice } from "../v4l2/device.ts";
+import { type BufferOptions, makeBuffers, queueAll } from "../v4l2/make-buffers.ts";
+import { type MemoryType, NOT_QUEUED, Queue } from "../v4l2/queue.ts";
 import { type CaptureWish, type Negotiated, negotiate } from "./negotiate.ts";
-import { type Cut, cutPicture } from "./pieces.ts";
+import { type Cut, cutPicture, piecesOf } from "./pieces.ts";
 
 export const memoryTypes = ["auto", "dmabuf", "mmap"] as const;
 
 export interface CameraOptions extends CaptureWish, BufferOptions {
   readonly memory: (typeof memoryTypes)[number] | "userptr";
+  /** Queue the buffers when the stream starts, not before: they will be exported first. */
+  readonly queueAtStart?: boolean | undefined;
 }
 
 /**
  * Opens a camera on `device` (which it then owns): negotiates, makes the buffers, queues them all.
- * `auto` tries DMABUF and, when the heap, REQBUFS or a QBUF refuses, lets go of everything and takes MMAP.
- * Throws UnavailableError or UsageError; MemoryRefused when the driver does not capture into memory that is given.
+ * `auto` tries DMABUF and, when the heap, REQBUFS or a QBUF refuses, releases everything and takes MMAP.
+ * Throws UnavailableError or UsageError; MemoryRefused when the driver does not capture into USERPTR memory.
  */
 export function openCamera(device: VideoDevice, options: CameraOptions): Source {
   using owned = new DisposableStack();
@@ -33,25 +37,46 @@ export function openCamera(device: VideoDevice, options: CameraOptions): Source 
   for (const change of agreed.changes) log.warn(`${device.path}: ${change}`);
   const cut = cutPicture(device.path, agreed);
   subscribe(device);
-  const make = (type: number) => owned.use(makeBuffers(device, agreed, cut, options, type));
-  if (options.memory !== "mmap") {
-    const given = options.memory === "userptr";
-    try {
-      const set = make(given ? v.V4L2_MEMORY_USERPTR : v.V4L2_MEMORY_DMABUF);
-      return new Camera(agreed, cut, set, owned.move());
-    } catch (error) {
-      if (!(error instanceof Refused)) throw error;
-      if (given) throw new MemoryRefused(error.message, { cause: error.cause });
-      if (options.memory === "dmabuf") {
-        throw new UnavailableError(`${error.message}; ${error.advice}`, { cause: error.cause });
-      }
-      log.info(`${error.message}; using MMAP`);
-    }
-  }
-  return new Camera(agreed, cut, make(v.V4L2_MEMORY_MMAP), owned.move());
+  const queue = new Queue(device, "capture", agreed.multiplanar);
+  const planes = { sizes: agreed.planes.map(({ sizeimage }) => sizeimage), needs: cut.needs };
+  const buffers = owned.use(chooseMemory(queue, planes, options));
+  return new Camera({ agreed, cut, queue, buffers, owned: owned.move() });
 }
 
-/** Asks to be told when the signal changes; most cameras have no such event. */
+/** Makes the buffers with the memory type that was asked for; for "auto" the first that works. */
+function chooseMemory(
+  queue: Queue<"capture">,
+  planes: PlaneSizes,
+  options: CameraOptions,
+): Buffers {
+  const { memory } = options;
+  if (memory === "mmap" || memory === "userptr") return offer(queue, memory, planes, options);
+  try {
+    return offer(queue, "dmabuf", planes, options);
+  } catch (error) {
+    if (!(error instanceof MemoryRefused)) throw error;
+    if (memory === "dmabuf")
+      throw new UnavailableError(`${error.message}; ${error.advice}`, { cause: error.cause });
+    log.info(`${error.message}; using MMAP`);
+    return offer(queue, "mmap", planes, options);
+  }
+}
+
+/** Buffers of one memory type, queued unless that is done at the start. Throws with nothing left. */
+function offer(
+  queue: Queue<"capture">,
+  memory: MemoryType,
+  planes: PlaneSizes,
+  options: CameraOptions,
+): Buffers {
+  using owned = new DisposableStack();
+  const buffers = owned.use(makeBuffers(queue, memory, planes, options));
+  if (options.queueAtStart !== true) queueAll(queue, buffers);
+  owned.move();
+  return buffers;
+}
+
+/** Subscribes to changes of the signal. Most cameras have no such event, so a refusal is ignored. */
 function subscribe(device: VideoDevice): void {
   const wish = v.v4l2EventSubscription.alloc();
   wish.type = v.V4L2_EVENT_SOURCE_CHANGE;
@@ -59,6 +84,14 @@ function subscribe(device: VideoDevice): void {
   const input = int.alloc();
   if (device.ioctl(v.VIDIOC_G_INPUT, input) >= 0) wish.id = input.value;
   device.ioctl(v.VIDIOC_SUBSCRIBE_EVENT, wish);
+}
+
+interface CameraParts {
+  readonly agreed: Negotiated;
+  readonly cut: Cut;
+  readonly queue: Queue<"capture">;
+  readonly buffers: Buffers;
+  readonly owned: DisposableStack;
 }
 
 class Camera implements Source {
@@ -70,7 +103,8 @@ class Camera implements Source {
   drops = 0;
   errors = 0;
   readonly #device: VideoDevice;
-  readonly #set: BufferSet;
+  readonly #queue: Queue<"capture">;
+  readonly #buffers: Buffers;
   readonly #cut: Cut;
   readonly #owned: DisposableStack;
   readonly #event = v.v4l2Event.alloc();
@@ -79,17 +113,18 @@ class Camera implements Source {
   /** Why a frame that came back could not be queued again. */
   #failure: unknown;
 
-  constructor(agreed: Negotiated, cut: Cut, set: BufferSet, owned: DisposableStack) {
-    this.#device = set.queue.device;
-    this.#set = set;
+  constructor({ agreed, cut, queue, buffers, owned }: CameraParts) {
+    this.#device = queue.device;
+    this.#queue = queue;
+    this.#buffers = buffers;
     this.#cut = cut;
     this.#owned = owned;
     this.name = `${this.#device.path} (${agreed.card})`;
     this.picture = cut.picture;
     this.fps = agreed.fps;
-    this.memory = set.memory.memory;
+    this.memory = buffers.memory;
     const lender = { giveBack: (frame: Frame) => this.#giveBack(frame) };
-    this.frames = set.pieces.map((pieces, i) => new Frame(i, pieces, lender));
+    this.frames = buffers.mappings.map((planes, i) => new Frame(i, piecesOf(cut, planes), lender));
   }
 
   get fd(): number {
@@ -106,20 +141,15 @@ class Camera implements Source {
         `${this.#device.path}: its pictures have padded rows or separate planes`,
       );
     }
-    return this.#set.memory.share(index);
+    return this.#buffers.share(index);
   }
 
   start(): void {
     this.#failure = undefined;
-    for (const [index, queued] of this.#set.queued.entries()) {
-      if (!queued && this.frames[index]?.lent === false) this.#queue(index);
+    for (const { index, lent } of this.frames) {
+      if (!lent && !this.#queue.isQueued(index)) this.#giveToDriver(index);
     }
-    const r = this.#set.queue.stream(true);
-    if (r < 0) {
-      const error = new SysError("VIDIOC_STREAMON", this.#device.path, -r);
-      const advice = deviceAdvice(error);
-      throw new UnavailableError(`${error.message}${advice && `; ${advice}`}`, { cause: error });
-    }
+    needed(() => this.#queue.start(), deviceAdvice);
     this.#running = true;
     this.#lastSequence = -1;
   }
@@ -127,59 +157,48 @@ class Camera implements Source {
   stop(): void {
     if (!this.#running) return;
     this.#running = false;
-    this.#set.queue.stream(false);
-    this.#set.queued.fill(false);
+    this.#queue.stop();
   }
 
   next(): Frame | undefined {
     if (this.#failure !== undefined) throw this.#failure;
-    // A driver that fails at once again and again must not keep the loop from turning.
+    // A driver that returns damaged buffers without end must not block the loop.
     for (let tries = 0; tries < this.frames.length; tries++) {
-      const filled = this.#set.queue.dequeue();
-      if (filled === undefined) {
+      const index = this.#queue.dequeue();
+      if (index === -errno.EAGAIN) {
         this.urgent();
         return undefined;
       }
-      if (typeof filled === "number") this.#ended("VIDIOC_DQBUF", -filled);
-      const { index, flags, sequence } = filled;
       const frame = this.frames[index];
-      if (frame === undefined || this.#set.queued[index] !== true) {
-        throw new SourceEnded(
-          `VIDIOC_DQBUF ${this.#device.path}: buffer ${index} was not queued; the driver is broken`,
-          false,
-        );
-      }
-      this.#set.queued[index] = false;
-      this.#countGap(sequence);
-      const bytesused = this.#bytesused(filled);
-      if ((flags & v.V4L2_BUF_FLAG_ERROR) !== 0 || bytesused === 0) {
+      if (frame === undefined) this.#failed(index);
+      this.#countGap(this.#queue.sequence);
+      const bytesused = this.#bytesused();
+      if (this.#queue.error || bytesused === 0) {
         this.errors += 1;
-        this.#queue(index);
+        this.#giveToDriver(index);
         continue;
       }
       frame.bytesused = bytesused;
-      frame.flags = flags;
-      frame.sequence = sequence;
-      frame.tsSec = filled.tsSec;
-      frame.tsUsec = filled.tsUsec;
-      this.#set.memory.begin(index);
+      frame.flags = this.#queue.flags;
+      frame.sequence = this.#queue.sequence;
+      frame.tsSec = this.#queue.tsSec;
+      frame.tsUsec = this.#queue.tsUsec;
+      this.#buffers.begin(index);
       return frame.lend();
     }
     return undefined;
   }
 
-  /** Bytes of picture in a filled buffer; 0 when what the driver claims cannot be, or planes are short. */
-  #bytesused(filled: {
-    bytesused(plane: number): number;
-    dataOffset(plane: number): number;
-  }): number {
+  /** Bytes of picture in the dequeued buffer; 0 when the driver's figures are impossible, or a plane is too short. */
+  #bytesused(): number {
+    const queue = this.#queue;
     if (!this.#cut.whole) {
-      const used = filled.bytesused(0);
-      return filled.dataOffset(0) === 0 && used <= this.#cut.picture.sizeimage ? used : 0;
+      const used = queue.bytesused(0);
+      return queue.dataOffset(0) === 0 && used <= this.#cut.picture.sizeimage ? used : 0;
     }
     for (let plane = 0; plane < this.#cut.needs.length; plane++) {
-      const short = filled.bytesused(plane) < (this.#cut.needs[plane] ?? 0);
-      if (short || filled.dataOffset(plane) !== 0) return 0;
+      const short = queue.bytesused(plane) < (this.#cut.needs[plane] ?? 0);
+      if (short || queue.dataOffset(plane) !== 0) return 0;
     }
     return this.#cut.picture.sizeimage;
   }
@@ -190,31 +209,37 @@ class Camera implements Source {
     this.#lastSequence = sequence;
   }
 
-  /** Takes an event of the device. Throws SourceEnded when it says that the signal changed. */
+  /** Takes an event of the device. Throws SourceEnded for a change of the signal. */
   urgent(): void {
     if (this.#device.ioctl(v.VIDIOC_DQEVENT, this.#event) < 0) return;
     if (this.#event.type !== v.V4L2_EVENT_SOURCE_CHANGE) return;
     throw new SourceEnded(
-      `${this.#device.path}: the signal changed, its format has to be settled anew`,
+      `${this.#device.path}: the signal changed, its format has to be negotiated again`,
       true,
     );
   }
 
-  /** Frames are disposed of while other errors are under way: a failure here is told by `next`. */
+  /** Frames are disposed while other errors unwind, so this never throws: `next` throws the failure. */
   #giveBack(frame: Frame): void {
     if (this.#owned.disposed) return;
     try {
-      this.#set.memory.end(frame.index);
-      if (this.#running) this.#queue(frame.index);
+      this.#buffers.end(frame.index);
+      if (this.#running) this.#giveToDriver(frame.index);
     } catch (error) {
       this.#failure ??= error;
     }
   }
 
-  #queue(index: number): void {
-    const r = this.#set.memory.queue(index);
+  #giveToDriver(index: number): void {
+    const r = this.#queue.queueEmpty(index, this.#buffers.given[index]);
     if (r < 0) this.#ended("VIDIOC_QBUF", -r);
-    this.#set.queued[index] = true;
+  }
+
+  /** Ends the source after a DQBUF that gave no frame. */
+  #failed(r: number): never {
+    if (r !== NOT_QUEUED) this.#ended("VIDIOC_DQBUF", -r);
+    const what = `VIDIOC_DQBUF ${this.#device.path}: buffer ${this.#queue.index} was not queued`;
+    throw new SourceEnded(`${what}; the driver is broken`, false);
   }
 
   #ended(call: string, code: number): never {

@@ -10,7 +10,7 @@ import {
   pixelFormat,
 } from "../format/formats.ts";
 import { layoutOf, type Picture, pictureBytes } from "../format/picture-layout.ts";
-import type { Negotiated } from "./negotiate.ts";
+import type { QueueFormat } from "../v4l2/format.ts";
 
 /** A stretch of a memory plane. */
 interface Stretch {
@@ -33,14 +33,14 @@ export interface Cut {
 const MAX_SIZEIMAGE = 0xffff_ffff;
 
 /** Decides how pictures are cut out of buffers with that layout. Throws UnavailableError when they do not fit. */
-export function cutPicture(path: string, agreed: Negotiated): Cut {
-  const { planes, width, height, pixelformat } = agreed;
-  const format = pixelFormat(pixelformat);
-  const cut = format === undefined ? wholePlanes(agreed) : cutRows(agreed, format);
+export function cutPicture(path: string, agreed: QueueFormat): Cut {
+  const { planes, width, height } = agreed;
+  const format = pixelFormat(agreed.fourcc);
+  const cut = format === undefined ? wholePlanes(agreed, agreed.fourcc) : cutRows(agreed, format);
   const fits = cut.needs.every((needs, i) => needs <= (planes[i]?.sizeimage ?? 0));
   if (!fits || cut.picture.sizeimage > MAX_SIZEIMAGE) {
     const has = planes.map((p) => `${p.sizeimage} bytes in rows of ${p.bytesperline}`).join(" + ");
-    const what = `${width}x${height} ${fourccName(pixelformat)}, which needs ${cut.needs.join(" + ")}`;
+    const what = `${width}x${height} ${fourccName(agreed.fourcc)}, which needs ${cut.needs.join(" + ")}`;
     throw new UnavailableError(
       `VIDIOC_S_FMT ${path}: the driver answered ${has} for ${what}; try another size or format`,
     );
@@ -49,7 +49,7 @@ export function cutPicture(path: string, agreed: Negotiated): Cut {
 }
 
 /** All that the driver says is in its planes. */
-function wholePlanes({ width, height, pixelformat, planes }: Negotiated): Cut {
+function wholePlanes({ width, height, planes }: QueueFormat, pixelformat: number): Cut {
   const sizes = planes.map((plane) => plane.sizeimage);
   return {
     picture: { width, height, pixelformat, sizeimage: sizes.reduce((sum, size) => sum + size, 0) },
@@ -59,7 +59,7 @@ function wholePlanes({ width, height, pixelformat, planes }: Negotiated): Cut {
   };
 }
 
-function cutRows(agreed: Negotiated, format: PixelFormat): Cut {
+function cutRows(agreed: QueueFormat, format: PixelFormat): Cut {
   const { width, height, planes } = agreed;
   const pixelformat = fourcc(format.sentAs ?? format.name);
   const tight = layoutOf(format, width, height);
@@ -69,7 +69,7 @@ function cutRows(agreed: Negotiated, format: PixelFormat): Cut {
   );
   const padded = tight.some(({ rowBytes }, i) => (strides[i] ?? 0) > rowBytes);
   if (!padded && !separate) {
-    const cut = wholePlanes({ ...agreed, pixelformat });
+    const cut = wholePlanes(agreed, pixelformat);
     return {
       ...cut,
       needs: [Math.max(cut.picture.sizeimage, pictureBytes(format, width, height))],
@@ -96,7 +96,7 @@ function cutRows(agreed: Negotiated, format: PixelFormat): Cut {
 }
 
 /** videodev2: in one memory plane the rows of plane `i` are padded in proportion to those of the first. */
-function strideOf({ planes }: Negotiated, format: PixelFormat, i: number): number {
+function strideOf({ planes }: QueueFormat, format: PixelFormat, i: number): number {
   const perPixel = (plane: PlaneShape | undefined) => (plane ? plane.bytes / plane.across : 0);
   const share = perPixel(format.planes[i]) / perPixel(format.planes[0]);
   return Math.floor((planes[0]?.bytesperline ?? 0) * share);

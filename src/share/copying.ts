@@ -1,7 +1,8 @@
 // A source whose pictures are copied once, into buffers that can be shared: for drivers that cannot write there
 // themselves, and for pictures that are not in one piece.
-import { Fd } from "../../ffi/fd.ts";
+
 import { copyMemory } from "../../ffi/copy.ts";
+import { Fd } from "../../ffi/fd.ts";
 import { UnavailableError } from "../errors.ts";
 import type { Picture } from "../format/picture-layout.ts";
 import { Frame } from "../frame/frame.ts";

@@ -1,37 +1,39 @@
-// V4L2_MEMORY_DMABUF: buffers from a DMA heap, which the camera writes into.
+// V4L2_MEMORY_DMABUF: buffers from a DMA heap, which the device reads or writes.
 import { Fd } from "../../ffi/fd.ts";
-import { type Allocator, type FrameBuffer, READ } from "../frame/memory.ts";
-import type { CaptureBuffers } from "./buffers.ts";
-import type { BufferQueue } from "./queue.ts";
+import { type Allocator, type FrameBuffer, READ, WRITE } from "../frame/memory.ts";
+import type { Buffers } from "./buffers.ts";
+import type { Queue } from "./queue.ts";
 
-/** Allocates `count` buffers with a plane of each of `sizes` bytes from a heap it then owns. Throws SysError. */
-export function heapBuffers(
-  queue: BufferQueue,
+/** Allocates `count` buffers with a plane of each of `sizes` bytes. Takes over `heap`. Throws SysError. */
+export function dmabufBuffers(
+  queue: Queue,
   count: number,
   sizes: readonly number[],
   heap: Allocator,
-): CaptureBuffers {
+): Buffers {
   using owned = new DisposableStack();
   owned.use(heap);
   const buffers: FrameBuffer[][] = Array.from({ length: count }, () =>
     sizes.map((size) => owned.use(heap.allocate(size))),
   );
-  const handles = buffers.map((planes) =>
+  const given = buffers.map((planes) =>
     planes.map((plane) => ({ fd: descriptorOf(plane), length: plane.mapping.length })),
   );
+  // The CPU reads what a camera wrote, and writes what an output will read.
+  const access = queue.direction === "capture" ? READ : WRITE;
   const release = owned.move();
-  const each = (index: number, action: (plane: FrameBuffer) => void) => {
-    const planes = buffers[index] ?? [];
-    for (let i = 0; i < planes.length; i++) action(planes[i] as FrameBuffer);
-  };
-  const begin = (plane: FrameBuffer) => plane.begin(READ);
-  const end = (plane: FrameBuffer) => plane.end(READ);
   return {
     memory: "dmabuf",
-    buffers: buffers.map((planes) => planes.map((plane) => plane.mapping)),
-    queue: (index) => queue.queue(index, handles[index]),
-    begin: (index) => each(index, begin),
-    end: (index) => each(index, end),
+    mappings: buffers.map((planes) => planes.map((plane) => plane.mapping)),
+    given,
+    begin(index) {
+      const planes = buffers[index] ?? [];
+      for (let i = 0; i < planes.length; i++) planes[i]?.begin(access);
+    },
+    end(index) {
+      const planes = buffers[index] ?? [];
+      for (let i = 0; i < planes.length; i++) planes[i]?.end(access);
+    },
     share: (index) => Fd.duplicate(descriptorOf(buffers[index]?.[0]), "dma-buf"),
     [Symbol.dispose]: () => release.dispose(),
   };

@@ -1,28 +1,23 @@
-// V4L2_MEMORY_USERPTR: memory we have already, a region shared with another guest, which the camera writes into.
+// V4L2_MEMORY_USERPTR: memory that is mapped already (a region shared with another guest), which the device accesses.
 import { UnavailableError } from "../errors.ts";
 import type { Allocator } from "../frame/memory.ts";
-import type { CaptureBuffers } from "./buffers.ts";
-import type { BufferQueue } from "./queue.ts";
+import type { Buffers } from "./buffers.ts";
 
 /** Takes `count` buffers with a plane of each of `sizes` bytes from `allocator`. Throws UnavailableError when it is full. */
-export function placedBuffers(
-  queue: BufferQueue,
+export function userptrBuffers(
   count: number,
   sizes: readonly number[],
   allocator: Allocator,
-): CaptureBuffers {
+): Buffers {
   using owned = new DisposableStack();
-  const buffers = Array.from({ length: count }, () =>
+  const mappings = Array.from({ length: count }, () =>
     sizes.map((size) => owned.use(allocator.allocate(size)).mapping),
-  );
-  const places = buffers.map((planes) =>
-    planes.map(({ address, length }) => ({ address, length })),
   );
   const release = owned.move();
   return {
     memory: `userptr (${allocator.name})`,
-    buffers,
-    queue: (index) => queue.queue(index, places[index]),
+    mappings,
+    given: mappings.map((planes) => planes.map(({ address, length }) => ({ address, length }))),
     begin: () => undefined,
     end: () => undefined,
     share: () => {

@@ -1,40 +1,74 @@
-// A V4L2 device node as the capture code needs it; tests have a fake one (test/support/fake-camera.ts).
+// A V4L2 device node: opening it, QUERYCAP, and what a person can do about a failed call. Tests have fake devices
+// (test/support/fake-camera.ts, fake-decoder.ts, fake-output.ts).
 import { statSync } from "node:fs";
+import { must, type SysError } from "../../ffi/errno.ts";
 import { Fd, O_NONBLOCK, O_RDWR } from "../../ffi/fd.ts";
 import { type IoctlDevice, ioctl } from "../../ffi/ioctl.ts";
+import * as v from "../../ffi/linux/videodev2.ts";
 import { Mapping } from "../../ffi/mapping.ts";
 import { needed, UnavailableError } from "../errors.ts";
 
 export interface VideoDevice extends IoctlDevice, Disposable {
   /** For epoll. */
   readonly fd: number;
-  /** Maps a buffer of the driver's own. Throws SysError. */
+  /** Maps a buffer that the driver allocated. Throws SysError. */
   map(length: number, offset: number): Mapping;
 }
 
-const whatToDo: Record<string, string> = {
-  ENOENT: "connect the camera or name another with --device (testsrc needs none)",
-  ENOTDIR: "name a video device with --device",
-  EISDIR: "name a video device with --device",
-  ENXIO: "no driver serves this node: load it or name another with --device",
-  ENODEV: "no driver serves this node: load it or name another with --device",
-  EACCES: "add yourself to the group video, or run as root",
-  EPERM: "add yourself to the group video, or run as root",
-  EBUSY: "close the program that uses it",
+/** What a node is opened as. Error texts differ in the option that names another one. */
+export type Role = "camera" | "decoder";
+
+interface RoleTexts {
+  /** The option that names the node. */
+  readonly option: string;
+  /** Advice when the path is not a video device. */
+  readonly wrong: string;
+  /** Advice when the path does not exist. */
+  readonly missing: string;
+}
+const nameDecoder = "name a decoder with --v4l2-device (v4l2-ctl --list-devices shows them)";
+export const roles: Readonly<Record<Role, RoleTexts>> = {
+  camera: {
+    option: "--device",
+    wrong: "name a video device with --device",
+    missing: "connect the camera or name another with --device (testsrc needs none)",
+  },
+  decoder: { option: "--v4l2-device", wrong: nameDecoder, missing: nameDecoder },
 };
 
-/** What a person can do about an errno that a device answered; empty where nobody knows. */
-export const deviceAdvice = ({ code }: { code: string }): string => whatToDo[code] ?? "";
+type Advice = (role: RoleTexts) => string;
+const wrong: Advice = (role) => role.wrong;
+const noDriver: Advice = ({ option }) =>
+  `no driver serves this node: load it or name another with ${option}`;
+const notAllowed: Advice = () => "add yourself to the group video, or run as root";
 
-/** Opens a device node for reading and writing; never creates one. Throws UnavailableError. */
-export function openVideoDevice(path: string): VideoDevice {
-  const fd = needed(() => Fd.open(path, O_RDWR | O_NONBLOCK), deviceAdvice);
-  if (!statSync(`/proc/self/fd/${fd.number}`).isCharacterDevice()) {
-    fd[Symbol.dispose]();
-    throw new UnavailableError(
-      `open ${path}: not a character device; name a video device with --device`,
-    );
-  }
+/** What to do, by the call that failed and its errno. A row of `any` applies where the call has none of its own. */
+const whatToDo: Readonly<Record<string, Readonly<Record<string, Advice>>>> = {
+  open: { ENOENT: ({ missing }) => missing, ENOTDIR: wrong, EISDIR: wrong },
+  any: {
+    ENXIO: noDriver,
+    ENODEV: noDriver,
+    EACCES: notAllowed,
+    EPERM: notAllowed,
+    EBUSY: () => "close the program that uses it",
+  },
+};
+
+/** What a person can do about a failed call on a device; empty where there is no advice. */
+export function deviceAdvice({ call, code }: SysError, role: Role = "camera"): string {
+  const advice = whatToDo[call]?.[code] ?? whatToDo.any?.[code];
+  return advice?.(roles[role]) ?? "";
+}
+
+/** The error for a device that this host cannot use, with advice. */
+export function unavailable(error: SysError, role: Role = "camera"): UnavailableError {
+  const advice = deviceAdvice(error, role);
+  return new UnavailableError(`${error.message}${advice && `; ${advice}`}`, { cause: error });
+}
+
+/** Opens a node for reading and writing; never creates one. Throws SysError. */
+export function openNode(path: string): VideoDevice {
+  const fd = Fd.open(path, O_RDWR | O_NONBLOCK);
   return {
     path,
     get fd() {
@@ -43,5 +77,34 @@ export function openVideoDevice(path: string): VideoDevice {
     ioctl: (request, argument) => ioctl(fd.number, request, argument),
     map: (length, offset) => new Mapping(fd.number, length, path, undefined, offset),
     [Symbol.dispose]: () => fd[Symbol.dispose](),
+  };
+}
+
+/** Opens a node and checks that it is a device. Throws UnavailableError with advice. */
+export function openVideoDevice(path: string, role: Role = "camera"): VideoDevice {
+  using owned = new DisposableStack();
+  const device = owned.use(
+    needed(
+      () => openNode(path),
+      (error) => deviceAdvice(error, role),
+    ),
+  );
+  if (!statSync(`/proc/self/fd/${device.fd}`).isCharacterDevice())
+    throw new UnavailableError(`open ${path}: not a character device; ${roles[role].wrong}`);
+  owned.move();
+  return device;
+}
+
+/** The name of a device and its V4L2_CAP_ flags: those of this node where the driver tells them apart. Throws SysError. */
+export function queryCapability(device: VideoDevice): {
+  readonly card: string;
+  readonly flags: number;
+} {
+  const answer = v.v4l2Capability.alloc();
+  must(device.ioctl(v.VIDIOC_QUERYCAP, answer), "VIDIOC_QUERYCAP", device.path);
+  const { capabilities } = answer;
+  return {
+    card: answer.card.replace(/[^\x20-\x7e]/g, "?"), // printed in lines of text
+    flags: (capabilities & v.V4L2_CAP_DEVICE_CAPS) !== 0 ? answer.device_caps : capabilities,
   };
 }

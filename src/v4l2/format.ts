@@ -1,102 +1,148 @@
-// Formats of a memory-to-memory device, single- or multi-planar alike: what S_FMT and G_FMT say.
-
+// The format of a queue: G_FMT, S_FMT, TRY_FMT and the visible part, for the single-planar and the multi-planar API.
+import type { Ioctl } from "../../ffi/ioctl.ts";
 import * as v from "../../ffi/linux/videodev2.ts";
 import type { Struct } from "../../ffi/struct.ts";
 import type { VideoDevice } from "./device.ts";
 
-/** The buffer types of a device's two queues. */
-export interface Api {
-  readonly bitstream: number;
-  readonly pictures: number;
-  readonly multiplanar: boolean;
+/** "capture": the device fills buffers. "output": the device reads them. */
+export type Direction = "capture" | "output";
+
+/** The v4l2_buf_type of a device's queue. */
+export function bufferType(direction: Direction, multiplanar: boolean): number {
+  if (direction === "capture")
+    return multiplanar ? v.V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE : v.V4L2_BUF_TYPE_VIDEO_CAPTURE;
+  return multiplanar ? v.V4L2_BUF_TYPE_VIDEO_OUTPUT_MPLANE : v.V4L2_BUF_TYPE_VIDEO_OUTPUT;
 }
-export const singlePlanar: Api = {
-  bitstream: v.V4L2_BUF_TYPE_VIDEO_OUTPUT,
-  pictures: v.V4L2_BUF_TYPE_VIDEO_CAPTURE,
-  multiplanar: false,
-};
-export const multiPlanar: Api = {
-  bitstream: v.V4L2_BUF_TYPE_VIDEO_OUTPUT_MPLANE,
-  pictures: v.V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE,
-  multiplanar: true,
-};
+
+function isMultiplanar(type: number): boolean {
+  return (
+    type === v.V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE || type === v.V4L2_BUF_TYPE_VIDEO_OUTPUT_MPLANE
+  );
+}
+
+/** Bytes of one memory plane, and of one row in it. */
+export interface PlaneFormat {
+  readonly sizeimage: number;
+  readonly bytesperline: number;
+}
 
 /** The format of a queue. Pixels and bytes. */
-export interface M2mFormat {
+export interface QueueFormat {
   readonly fourcc: number;
   readonly width: number;
   readonly height: number;
   /** Memory planes. */
-  readonly planes: readonly { readonly sizeimage: number; readonly bytesperline: number }[];
+  readonly planes: readonly PlaneFormat[];
 }
 
-function planesOf(format: Struct<typeof v.v4l2Format.fields>, multiplanar: boolean) {
-  const count = multiplanar ? Math.min(format["fmt.pix_mp.num_planes"], v.VIDEO_MAX_PLANES) : 0;
+/** What to ask a driver for. A plane that is left out, or a 0 in one, is the driver's choice. */
+export interface FormatWish extends Omit<QueueFormat, "planes"> {
+  readonly planes?: readonly PlaneFormat[];
+}
+
+type Format = Struct<typeof v.v4l2Format.fields>;
+
+/** The entries of `plane_fmt` that `num_planes` counts, as structs over the format's memory. */
+function planeStructs(format: Format) {
+  const count = Math.min(format["fmt.pix_mp.num_planes"], v.VIDEO_MAX_PLANES);
   const first = v.v4l2Format.fields["fmt.pix_mp.plane_fmt"].offset;
+  const { size } = v.v4l2PlanePixFormat;
   return Array.from({ length: count }, (_, i) =>
-    v.v4l2PlanePixFormat.over(format.$bytes, first + i * v.v4l2PlanePixFormat.size),
+    v.v4l2PlanePixFormat.over(format.$bytes, first + i * size),
   );
 }
 
-function read(format: Struct<typeof v.v4l2Format.fields>, multiplanar: boolean): M2mFormat {
+function planesOf(format: Format): PlaneFormat[] {
+  if (isMultiplanar(format.type))
+    return planeStructs(format).map(({ sizeimage, bytesperline }) => ({ sizeimage, bytesperline }));
+  const { "fmt.pix.sizeimage": sizeimage, "fmt.pix.bytesperline": bytesperline } = format;
+  return [{ sizeimage, bytesperline }];
+}
+
+/** Width, height, pixelformat and field are at the same place in fmt.pix and fmt.pix_mp. */
+function read(format: Format): QueueFormat {
   return {
     fourcc: format["fmt.pix.pixelformat"],
     width: format["fmt.pix.width"],
     height: format["fmt.pix.height"],
-    planes: multiplanar
-      ? planesOf(format, true).map(({ sizeimage, bytesperline }) => ({ sizeimage, bytesperline }))
-      : [
-          {
-            sizeimage: format["fmt.pix.sizeimage"],
-            bytesperline: format["fmt.pix.bytesperline"],
-          },
-        ],
+    planes: planesOf(format),
   };
 }
 
-/** G_FMT; undefined with a negative errno's reason unknown: some drivers have no format before a header. */
-export function getFormat(device: VideoDevice, type: number): M2mFormat | undefined {
-  const format = v.v4l2Format.alloc();
-  format.type = type;
-  if (device.ioctl(v.VIDIOC_G_FMT, format) < 0) return undefined;
-  return read(format, type >= v.V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE);
+function write(format: Format, { fourcc, width, height, planes = [] }: FormatWish): void {
+  format["fmt.pix.width"] = width;
+  format["fmt.pix.height"] = height;
+  format["fmt.pix.pixelformat"] = fourcc;
+  format["fmt.pix.field"] = v.V4L2_FIELD_NONE;
+  if (isMultiplanar(format.type)) {
+    format["fmt.pix_mp.num_planes"] = planes.length;
+    for (const [i, struct] of planeStructs(format).entries()) Object.assign(struct, planes[i]);
+    return;
+  }
+  format["fmt.pix.sizeimage"] = planes[0]?.sizeimage ?? 0;
+  format["fmt.pix.bytesperline"] = planes[0]?.bytesperline ?? 0;
 }
 
-/** S_FMT; what the driver made of it, or a negative errno. `sizeimage` 0 is the driver's choice. */
+/** G_FMT. Undefined when the call fails: some decoders have no picture format before they have seen a header. */
+export function getFormat(device: VideoDevice, type: number): QueueFormat | undefined {
+  const format = v.v4l2Format.alloc();
+  format.type = type;
+  return device.ioctl(v.VIDIOC_G_FMT, format) < 0 ? undefined : read(format);
+}
+
+/** S_FMT. What the driver chose, or a negative errno. */
 export function setFormat(
   device: VideoDevice,
   type: number,
-  wish: {
-    readonly fourcc: number;
-    readonly width: number;
-    readonly height: number;
-    readonly sizeimage: number;
-  },
-): M2mFormat | number {
-  const multiplanar = type >= v.V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE;
-  const format = v.v4l2Format.alloc();
-  format.type = type;
-  format["fmt.pix.width"] = wish.width;
-  format["fmt.pix.height"] = wish.height;
-  format["fmt.pix.pixelformat"] = wish.fourcc;
-  format["fmt.pix.field"] = v.V4L2_FIELD_NONE;
-  if (multiplanar) {
-    format["fmt.pix_mp.num_planes"] = 1;
-    const [plane] = planesOf(format, true);
-    if (plane !== undefined) plane.sizeimage = wish.sizeimage;
-  } else format["fmt.pix.sizeimage"] = wish.sizeimage;
-  const r = device.ioctl(v.VIDIOC_S_FMT, format);
-  return r < 0 ? r : read(format, multiplanar);
+  wish: FormatWish,
+): QueueFormat | number {
+  return askFor(device, v.VIDIOC_S_FMT, type, wish);
 }
 
-/** The visible part of the pictures: compose, else crop, else all of it. Bounded to the picture. */
-export function visible(device: VideoDevice, api: Api, format: M2mFormat) {
+/** TRY_FMT: what S_FMT would choose. Nothing changes. Negative errno where it fails. */
+export function tryFormat(
+  device: VideoDevice,
+  type: number,
+  wish: FormatWish,
+): QueueFormat | number {
+  return askFor(device, v.VIDIOC_TRY_FMT, type, wish);
+}
+
+function askFor(
+  device: VideoDevice,
+  request: Ioctl<typeof v.v4l2Format.fields>,
+  type: number,
+  wish: FormatWish,
+): QueueFormat | number {
+  const format = v.v4l2Format.alloc();
+  format.type = type;
+  write(format, wish);
+  const r = device.ioctl(request, format);
+  return r < 0 ? r : read(format);
+}
+
+/** A rectangle in a picture, pixels. */
+export interface Rectangle {
+  readonly left: number;
+  readonly top: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/**
+ * The visible part of a capture queue's pictures: the compose rectangle, else the crop rectangle, else all of it. A
+ * rectangle that reaches outside of the picture is passed over.
+ */
+export function visiblePart(
+  device: VideoDevice,
+  type: number,
+  { width, height }: QueueFormat,
+): Rectangle {
   const selection = v.v4l2Selection.alloc();
-  const { width, height } = format;
-  // Older kernels take the single-planar type only, whatever the device.
+  // VIDIOC_G_SELECTION: before Linux 4.13 a multi-planar driver took only one of the two types.
   for (const target of [v.V4L2_SEL_TGT_COMPOSE, v.V4L2_SEL_TGT_CROP])
-    for (const type of [v.V4L2_BUF_TYPE_VIDEO_CAPTURE, api.pictures]) {
-      selection.type = type;
+    for (const asked of [v.V4L2_BUF_TYPE_VIDEO_CAPTURE, type]) {
+      selection.type = asked;
       selection.target = target;
       if (device.ioctl(v.VIDIOC_G_SELECTION, selection) < 0) continue;
       const left = selection["r.left"];

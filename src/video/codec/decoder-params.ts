@@ -1,77 +1,93 @@
-// The parameters of a decoder's two queues: V4L2's formats told in virtio-video's words, and set from them.
+// The parameters of a decoder's two queues: V4L2 formats in terms of virtio-video, read and set.
 import { SysError } from "../../../ffi/errno.ts";
 import * as v from "../../../ffi/linux/videodev2.ts";
+import { getControl } from "../../v4l2/controls.ts";
+import type { DecoderDevice } from "../../v4l2/decoder-device.ts";
 import type { VideoDevice } from "../../v4l2/device.ts";
-import { getFormat, type M2mFormat, setFormat, visible } from "../../v4l2/format.ts";
-import { MAX_BUFFERS } from "../../v4l2/m2m-queue.ts";
+import { getFormat, type QueueFormat, setFormat, visiblePart } from "../../v4l2/format.ts";
+import { MAX_BUFFERS } from "../../v4l2/queue.ts";
 import { colourPlanes } from "../colour-planes.ts";
 import { type VideoFormat, videoFormat, videoFormatOf } from "../formats.ts";
 import type { Plane } from "../resource.ts";
 import { INPUT, type QueueType } from "../structs.ts";
 import type { ParamsWish, QueueParams } from "./codec.ts";
-import type { DecoderDevice } from "./decoder-device.ts";
-import { readV4l2 } from "./m2m-controls.ts";
 
 const DEFAULT_WIDTH = 1280;
 const DEFAULT_HEIGHT = 720;
 const MAX_BITSTREAM = 64 * 1024 * 1024;
-/** What decoders need that do not say how many; with the guess of a few reference pictures. */
+/** Picture buffers for a decoder that does not say how many it needs: a few reference pictures. */
 const GUESSED_PICTURES = 4;
+
+/** A format wish with one memory plane, of `sizeimage` bytes or (0) as the driver chooses. */
+const wishFor = (fourcc: number, width: number, height: number, sizeimage = 0) => ({
+  fourcc,
+  width,
+  height,
+  planes: [{ sizeimage, bytesperline: 0 }],
+});
 
 export class DecoderParams {
   readonly #device: VideoDevice;
   readonly #decoder: DecoderDevice;
-  bitstream: M2mFormat;
-  pictures: M2mFormat;
+  bitstream: QueueFormat;
+  pictures: QueueFormat;
   /** Where each colour plane is in a picture. */
   colour: readonly Plane[] = [];
   /** Bytes of a whole picture. */
   pictureBytes = 0;
   /** Picture buffers the decoder needs for itself. */
   minPictures = GUESSED_PICTURES;
-  /** The raw format the driver asked for, which the decoder forgets at each change. */
+  /** The raw format to ask for until the driver names one. */
+  readonly #firstRaw: VideoFormat | undefined;
+  /** The raw format that the driver asked for; to be set again after each change, because decoders do not keep it. */
   #wished: VideoFormat | undefined;
   #input: QueueParams;
   #output: QueueParams;
 
   /** Throws SysError when the device refuses its own formats. */
-  constructor(device: VideoDevice, decoder: DecoderDevice, format: number) {
+  constructor(
+    device: VideoDevice,
+    decoder: DecoderDevice,
+    formats: { readonly coded: number; readonly raw: number },
+  ) {
     this.#device = device;
     this.#decoder = decoder;
-    const fourcc = videoFormat(format)?.fourcc ?? 0;
-    const size = { width: DEFAULT_WIDTH, height: DEFAULT_HEIGHT, sizeimage: 0 };
-    const set = setFormat(device, decoder.api.bitstream, { fourcc, ...size });
+    this.#firstRaw = videoFormat(formats.raw);
+    const fourcc = videoFormat(formats.coded)?.fourcc ?? 0;
+    const wish = wishFor(fourcc, DEFAULT_WIDTH, DEFAULT_HEIGHT);
+    const set = setFormat(device, decoder.bitstreamType, wish);
     if (typeof set === "number") throw new SysError("VIDIOC_S_FMT", device.path, -set);
     this.bitstream = set;
     this.pictures = set;
-    this.#input = this.#tellInput();
-    this.#output = this.#tellOutput();
+    this.#input = this.#inputParams();
+    this.#output = this.#outputParams();
     this.refresh();
   }
 
-  /** What GET_PARAMS tells. */
-  tell(queue: QueueType): QueueParams {
+  /** The answer to GET_PARAMS. */
+  of(queue: QueueType): QueueParams {
     return queue === INPUT ? this.#input : this.#output;
   }
 
   /** Reads the picture format again after the decoder has changed it. Throws SysError. */
   refresh(): void {
-    const { api, capabilities } = this.#decoder;
-    const wanted = this.#wished ?? videoFormat(capabilities.output[0]?.format ?? 0);
-    let format = getFormat(this.#device, api.pictures);
+    const { pictureType } = this.#decoder;
+    const wanted = this.#wished ?? this.#firstRaw;
+    let format = getFormat(this.#device, pictureType);
     if (format === undefined) {
       // Some decoders have no picture format before they have seen a header.
       const { width, height } = this.bitstream;
-      const guess = { fourcc: wanted?.fourcc ?? 0, width, height, sizeimage: 0 };
-      const set = setFormat(this.#device, api.pictures, guess);
+      const guess = wishFor(wanted?.fourcc ?? 0, width, height);
+      const set = setFormat(this.#device, pictureType, guess);
       if (typeof set === "number") throw new SysError("VIDIOC_G_FMT", this.#device.path, -set);
       format = set;
     }
     const now = videoFormatOf(format.fourcc);
     if (wanted !== undefined && now !== wanted) {
-      // The decoder names its favourite at each change; ask again for the one that was agreed, whole before split.
+      // A decoder may choose its default format at each change. Ask again for the agreed one, whole before split.
       for (const fourcc of [wanted.fourcc, ...wanted.split]) {
-        const set = setFormat(this.#device, api.pictures, { ...format, fourcc, sizeimage: 0 });
+        const wish = wishFor(fourcc, format.width, format.height);
+        const set = setFormat(this.#device, pictureType, wish);
         if (typeof set === "number" || set.fourcc !== fourcc) continue;
         format = set;
         break;
@@ -83,26 +99,23 @@ export class DecoderParams {
     this.colour = row === undefined ? [] : colourPlanes(row, stride, format.height);
     this.pictureBytes = format.planes.reduce((sum, { sizeimage }) => sum + sizeimage, 0);
     this.minPictures =
-      readV4l2(this.#device, v.V4L2_CID_MIN_BUFFERS_FOR_CAPTURE) ?? GUESSED_PICTURES;
-    this.#input = this.#tellInput();
-    this.#output = this.#tellOutput();
+      getControl(this.#device, v.V4L2_CID_MIN_BUFFERS_FOR_CAPTURE) ?? GUESSED_PICTURES;
+    this.#input = this.#inputParams();
+    this.#output = this.#outputParams();
   }
 
-  /** Whether pictures of `before` need the same buffers as those of now. */
+  /** Whether the parameters of the picture queue are still those of `before`. */
   sameAs(before: QueueParams): boolean {
     return Bun.deepEquals(this.#output, before);
   }
 
-  /** S_FMT of the coded format; the queue must have no buffers. Keeps what there was where the device refuses. */
+  /** S_FMT of the coded format; the queue must have no buffers. Keeps the present format where the device refuses. */
   setBitstream(wish: ParamsWish): void {
     const fourcc = videoFormat(wish.format)?.fourcc ?? this.bitstream.fourcc;
     const { width, height } = this.bitstream;
-    const set = setFormat(this.#device, this.#decoder.api.bitstream, {
-      fourcc,
-      width: wish.width || width,
-      height: wish.height || height,
-      sizeimage: Math.min(wish.planeSize, MAX_BITSTREAM),
-    });
+    const bytes = Math.min(wish.planeSize, MAX_BITSTREAM);
+    const asked = wishFor(fourcc, wish.width || width, wish.height || height, bytes);
+    const set = setFormat(this.#device, this.#decoder.bitstreamType, asked);
     if (typeof set !== "number") this.bitstream = set;
     this.refresh();
   }
@@ -111,33 +124,29 @@ export class DecoderParams {
   setPictures(wish: ParamsWish): void {
     const format = videoFormat(wish.format);
     if (format !== undefined && !format.coded) this.#wished = format;
-    const fourcc = this.#wished?.fourcc ?? this.pictures.fourcc;
     const { width, height } = this.pictures;
-    setFormat(this.#device, this.#decoder.api.pictures, {
-      fourcc,
-      width: wish.width || width,
-      height: wish.height || height,
-      sizeimage: 0,
-    });
+    const fourcc = this.#wished?.fourcc ?? this.pictures.fourcc;
+    const asked = wishFor(fourcc, wish.width || width, wish.height || height);
+    setFormat(this.#device, this.#decoder.pictureType, asked);
     this.refresh();
   }
 
-  /** Whether SET_PARAMS asks for what there is. */
+  /** Whether SET_PARAMS asks for the present parameters. */
   asksForSame(queue: QueueType, wish: ParamsWish): boolean {
-    const now = this.tell(queue);
+    const now = this.of(queue);
     const same = (asked: number, is: number) => asked === 0 || asked === is;
     return (
       same(wish.format, now.format) && same(wish.width, now.width) && same(wish.height, now.height)
     );
   }
 
-  #tellInput(): QueueParams {
+  #inputParams(): QueueParams {
     const { fourcc, width, height, planes } = this.bitstream;
     return {
       format: videoFormatOf(fourcc)?.number ?? 0,
       width,
       height,
-      minBuffers: Math.max(1, readV4l2(this.#device, v.V4L2_CID_MIN_BUFFERS_FOR_OUTPUT) ?? 1),
+      minBuffers: Math.max(1, getControl(this.#device, v.V4L2_CID_MIN_BUFFERS_FOR_OUTPUT) ?? 1),
       maxBuffers: MAX_BUFFERS,
       crop: { left: 0, top: 0, width, height },
       planeSize: planes[0]?.sizeimage ?? 0,
@@ -145,7 +154,7 @@ export class DecoderParams {
     };
   }
 
-  #tellOutput(): QueueParams {
+  #outputParams(): QueueParams {
     const { fourcc, width, height, planes } = this.pictures;
     return {
       format: videoFormatOf(fourcc)?.number ?? 0,
@@ -154,7 +163,7 @@ export class DecoderParams {
       // One more than the decoder needs: the one that carries EOS.
       minBuffers: Math.min(MAX_BUFFERS, Math.max(1, this.minPictures) + 1),
       maxBuffers: MAX_BUFFERS,
-      crop: visible(this.#device, this.#decoder.api, this.pictures),
+      crop: visiblePart(this.#device, this.#decoder.pictureType, this.pictures),
       planeSize: this.pictureBytes,
       stride: planes[0]?.bytesperline ?? 0,
     };

@@ -1,30 +1,31 @@
-// One stream on a V4L2 stateful decoder: bitstream in, pictures out, source changes, drains and seeks, as
-// dev-decoder.rst has them. Everything happens in `pump`, after a command or when the descriptor has something.
-
+// One stream on a V4L2 stateful decoder: bitstream in, pictures out, source changes, drains and seeks, as dev-decoder.rst
+// describes them. `pump` does the work: after a command, and when the descriptor is ready.
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI } from "../../../ffi/epoll.ts";
 import { errno, SysError } from "../../../ffi/errno.ts";
 import * as v from "../../../ffi/linux/videodev2.ts";
 import { log } from "../../cli/log.ts";
 import type { Watch } from "../../loop.ts";
+import type { DecoderDevice } from "../../v4l2/decoder-device.ts";
 import type { VideoDevice } from "../../v4l2/device.ts";
 import type { DeviceLoop } from "../../virtio/virtio-device.ts";
 import { INPUT, OUTPUT, type QueueType } from "../structs.ts";
 import { BitstreamQueue } from "./bitstream-queue.ts";
 import type { CodecSession, ParamsWish, QueueParams, StreamClient } from "./codec.ts";
-import type { DecoderDevice } from "./decoder-device.ts";
+import { readControl, writeControl } from "./decoder-controls.ts";
 import { DecoderParams } from "./decoder-params.ts";
-import { readControl, writeControl } from "./m2m-controls.ts";
 import { PictureQueue } from "./picture-queue.ts";
 
 export interface SessionOptions {
   readonly loop: DeviceLoop;
   readonly device: VideoDevice;
   readonly decoder: DecoderDevice;
+  /** The coded format of the stream, and the raw format until the driver names one: virtio-video numbers. */
   readonly format: number;
+  readonly rawFormat: number;
   readonly client: StreamClient;
 }
 
-/** Where a drain is: DECODER_CMD STOP not given, given, or everything is out. */
+/** The state of a drain: DECODER_CMD STOP was not given, it was given, or the last picture has come out. */
 type Drain = "none" | "stopping" | "stopped";
 
 export class DecoderSession implements CodecSession {
@@ -37,23 +38,24 @@ export class DecoderSession implements CodecSession {
   readonly #watch: Watch;
   readonly #event = v.v4l2Event.alloc();
   readonly #command = v.v4l2DecoderCmd.alloc();
-  /** The decoder has seen what the stream's pictures are like, and the driver has been told. */
+  /** The decoder has read the stream's header, and the driver has got the event for it. */
   #known = false;
-  /** The decoder has announced other pictures; the old ones are still coming out. */
+  /** The decoder has announced another picture format; pictures of the old one are still coming out. */
   #changing = false;
   #drain: Drain = "none";
   #paused = false;
   #disposed = false;
 
-  /** Takes over `device`. Throws SysError, having let go of nothing. */
-  constructor({ loop, device, decoder, format, client }: SessionOptions) {
+  /** Takes over `device`, unless it throws SysError. */
+  constructor({ loop, device, decoder, format, rawFormat, client }: SessionOptions) {
     this.#device = device;
     this.#client = client;
     this.#format = format;
-    this.#params = new DecoderParams(device, decoder, format);
-    this.#bitstream = new BitstreamQueue(device, decoder.api.bitstream, client);
-    this.#pictures = new PictureQueue(device, decoder.api.pictures, client, this.#params);
-    // Before the first STREAMON, or the first event is lost.
+    this.#params = new DecoderParams(device, decoder, { coded: format, raw: rawFormat });
+    const { multiplanar } = decoder;
+    this.#bitstream = new BitstreamQueue(device, multiplanar, client);
+    this.#pictures = new PictureQueue(device, multiplanar, client, this.#params);
+    // Subscribe before the first STREAMON, or the first event is lost.
     const wish = v.v4l2EventSubscription.alloc();
     wish.type = v.V4L2_EVENT_SOURCE_CHANGE;
     const r = device.ioctl(v.VIDIOC_SUBSCRIBE_EVENT, wish);
@@ -62,14 +64,18 @@ export class DecoderSession implements CodecSession {
   }
 
   params(queue: QueueType): QueueParams {
-    return this.#params.tell(queue);
+    return this.#params.of(queue);
+  }
+
+  #side(queue: QueueType): BitstreamQueue | PictureQueue {
+    return queue === INPUT ? this.#bitstream : this.#pictures;
   }
 
   configure(queue: QueueType, wish: ParamsWish): void {
-    const buffers = queue === INPUT ? this.#bitstream : this.#pictures;
-    // Drivers refuse a format while there are buffers, and guests set the same one again and again.
-    if (buffers.allocated && (buffers.busy || this.#params.asksForSame(queue, wish))) return;
-    buffers.release();
+    const side = this.#side(queue);
+    // A device refuses S_FMT while there are buffers, and guests often set the same format again.
+    if (side.buffers.allocated && (side.busy || this.#params.asksForSame(queue, wish))) return;
+    side.release();
     if (queue === INPUT) this.#params.setBitstream(wish);
     else this.#params.setPictures(this.#known ? { ...wish, width: 0, height: 0 } : wish);
   }
@@ -83,11 +89,11 @@ export class DecoderSession implements CodecSession {
   }
 
   zeroCopy(queue: QueueType): boolean {
-    return (queue === INPUT ? this.#bitstream : this.#pictures).zeroCopy;
+    return this.#side(queue).buffers.onGuestMemory;
   }
 
   forgetPlaces(queue: QueueType): void {
-    (queue === INPUT ? this.#bitstream : this.#pictures).forgetPlaces();
+    this.#side(queue).buffers.forgetPlaces();
   }
 
   pump(): void {
@@ -98,17 +104,17 @@ export class DecoderSession implements CodecSession {
     this.#listen();
   }
 
-  /** Bitstream to the decoder, which goes on by itself after a drain. */
+  /** Gives bitstream to the decoder. After a drain, new bitstream starts the decoder again. */
   #feed(): void {
     if (this.#client.inputsWaiting === 0) return;
     if (this.#drain === "stopped") this.#goOn();
-    const fresh = !this.#bitstream.streaming;
+    const fresh = !this.#bitstream.buffers.queue.streaming;
     this.#bitstream.feed(this.#params.bitstream);
-    // Some decoders parse on STREAMON and QBUF themselves: know it before the picture queue starts.
+    // Some decoders parse a header inside STREAMON or QBUF: take its event before the picture queue starts.
     if (fresh || !this.#known) this.#takeEvents();
   }
 
-  /** Pictures from the decoder into the driver's buffers; ends of a drain or of a resolution are met here. */
+  /** Moves pictures from the decoder to the driver's buffers. Handles the end of a drain and of a resolution. */
   #bringOut(): void {
     this.#startPictures();
     this.#pictures.deliver(this.#bitstream);
@@ -124,20 +130,21 @@ export class DecoderSession implements CodecSession {
   }
 
   /**
-   * Never before the bitstream: a decoder that sees a header while only pictures stream announces them anew and may go
-   * back to its favourite format without another word.
+   * Starts the picture queue, never before the bitstream queue: a decoder that reads a header while only the picture
+   * queue streams announces the format again, and may return to its default format without an event.
    */
   #startPictures(): void {
-    if (!this.#known || this.#changing || !this.#bitstream.streaming) return;
-    if (!this.#pictures.streaming && this.#client.outputsWaiting > 0) this.#pictures.start();
+    if (!this.#known || this.#changing || !this.#bitstream.buffers.queue.streaming) return;
+    if (!this.#pictures.buffers.queue.streaming && this.#client.outputsWaiting > 0)
+      this.#pictures.start();
   }
 
-  /** The old pictures are all out: the new ones need buffers of their own. */
+  /** All pictures of the old format have come out: those of the new one need other buffers. */
   #announceChange(): void {
     this.#changing = false;
     this.#pictures.release();
-    if (this.#drain === "stopping") this.#drain = "none"; // STREAMOFF ended it: it is asked for again
-    const before = this.#params.tell(OUTPUT);
+    if (this.#drain === "stopping") this.#drain = "none"; // STREAMOFF ended it: STOP is sent again
+    const before = this.#params.of(OUTPUT);
     this.#params.refresh();
     if (this.#params.sameAs(before)) return;
     this.#client.resolutionChanged(true);
@@ -146,19 +153,24 @@ export class DecoderSession implements CodecSession {
   #proceedDrain(): void {
     if (!this.#client.draining || this.#client.inputsWaiting > 0) return;
     if (this.#drain !== "none" || this.#changing) return;
-    if (this.#bitstream.streaming && this.#pictures.streaming) {
+    if (this.#bitstream.buffers.queue.streaming && this.#pictures.buffers.queue.streaming) {
       this.#sendCommand(v.V4L2_DEC_CMD_STOP);
       this.#drain = "stopping";
       return;
     }
-    if (this.#bitstream.queued > 0 || this.#pictures.waiting > 0) return;
-    // Nothing is with the decoder. What is known by now waits for buffers; without a header nothing will come.
-    if (this.#known && this.#bitstream.streaming && !this.#pictures.streaming) return;
+    if (this.#bitstream.buffers.queue.queuedCount > 0 || this.#pictures.waiting > 0) return;
+    // The decoder holds nothing. After a header its pictures wait for buffers; without one, none will come.
+    if (
+      this.#known &&
+      this.#bitstream.buffers.queue.streaming &&
+      !this.#pictures.buffers.queue.streaming
+    )
+      return;
     if (!this.#known && this.#takeEvents()) return;
     this.#client.drained();
   }
 
-  /** After a drain: START, and where that is not enough (the queue still says "last"), the picture queue anew. */
+  /** Continues after a drain: START, and a restart of the picture queue where it still reports the last buffer. */
   #goOn(): void {
     this.#drain = "none";
     this.#sendCommand(v.V4L2_DEC_CMD_START);
@@ -173,7 +185,7 @@ export class DecoderSession implements CodecSession {
       throw new SysError("VIDIOC_DECODER_CMD", this.#device.path, -r);
   }
 
-  /** Takes what the decoder has announced; true when that was other pictures. */
+  /** Takes the decoder's events; true when one announced another picture format. */
   #takeEvents(): boolean {
     let changed = false;
     while (this.#device.ioctl(v.VIDIOC_DQEVENT, this.#event) >= 0) {
@@ -182,14 +194,14 @@ export class DecoderSession implements CodecSession {
         changed = true;
     }
     if (!changed) return false;
-    if (this.#pictures.streaming) {
-      this.#changing = true; // the last of the old pictures will say so
+    if (this.#pictures.buffers.queue.streaming) {
+      this.#changing = true; // until the last picture of the old format, which is marked
       return true;
     }
-    const before = this.#params.tell(OUTPUT);
+    const before = this.#params.of(OUTPUT);
     const first = !this.#known;
     this.#known = true;
-    this.#pictures.release(); // with buffers there is no going back to the format that was agreed
+    this.#pictures.release(); // `refresh` sets the agreed format again, which the device refuses while there are buffers
     this.#params.refresh();
     if (first || !this.#params.sameAs(before)) this.#client.resolutionChanged(!first);
     return true;
@@ -207,15 +219,20 @@ export class DecoderSession implements CodecSession {
       return;
     }
     this.#client.wake();
-    // An error that nothing came of would be reported again at once: wait for the next command.
+    // An error that no call explained would be reported again at once: wait for the next command.
     if (events === EPOLLERR && !this.#disposed) this.#watch.setEvents(EPOLLPRI);
   }
 
-  /** Asks for what can come: polling an idle queue of this kind answers with an error without end. */
+  /** Watches only queues that hold buffers: poll reports an error on an idle queue, again and again. */
   #listen(): void {
     let events = EPOLLPRI;
-    if (this.#bitstream.streaming && this.#bitstream.queued > 0) events |= EPOLLOUT;
-    if (this.#pictures.streaming && this.#pictures.queued > 0 && !this.#pictures.sawLast)
+    if (this.#bitstream.buffers.queue.streaming && this.#bitstream.buffers.queue.queuedCount > 0)
+      events |= EPOLLOUT;
+    if (
+      this.#pictures.buffers.queue.streaming &&
+      this.#pictures.buffers.queue.queuedCount > 0 &&
+      !this.#pictures.sawLast
+    )
       events |= EPOLLIN;
     this.#watch.setEvents(events);
   }
@@ -223,17 +240,16 @@ export class DecoderSession implements CodecSession {
   clear(queue: QueueType): void {
     if (this.#disposed) return;
     if (queue === INPUT) this.#bitstream.stop();
-    // A seek drops pictures, too: both queues have to start anew, bitstream first.
+    // A seek drops pictures, too: both queues have to start again, bitstream first.
     const wasChanging = this.#changing;
     this.#pictures.stop();
-    this.#drain = "none"; // STREAMOFF of pictures ends a drain: it is asked for again
+    this.#drain = "none"; // STREAMOFF of the picture queue ended it: STOP is sent again
     if (wasChanging) this.#announceChange();
   }
 
   release(queue: QueueType): void {
     if (this.#disposed) return;
-    if (queue === INPUT) this.#bitstream.release();
-    else this.#pictures.release();
+    this.#side(queue).release();
   }
 
   pause(): void {

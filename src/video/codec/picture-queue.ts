@@ -1,38 +1,40 @@
-// The picture side of a decoder: the V4L2 CAPTURE queue into the driver's OUTPUT resources. Pictures that come before
-// there is a resource for them wait in their V4L2 buffers.
+// The picture side of a decoder: takes pictures of the V4L2 CAPTURE queue to the driver's OUTPUT resources. Pictures for
+// which there is no resource yet wait in their V4L2 buffers.
 import { errno, SysError } from "../../../ffi/errno.ts";
 import type { VideoDevice } from "../../v4l2/device.ts";
-import { M2mQueue, MAX_BUFFERS } from "../../v4l2/m2m-queue.ts";
+import { MAX_BUFFERS, Queue } from "../../v4l2/queue.ts";
 import type { Resource } from "../resource.ts";
 import { OUTPUT } from "../structs.ts";
 import type { BitstreamQueue } from "./bitstream-queue.ts";
 import type { StreamClient } from "./codec.ts";
+import { canShare, DecoderBuffers } from "./decoder-buffers.ts";
 import type { DecoderParams } from "./decoder-params.ts";
-import { canShare, makeBuffers } from "./zero-copy.ts";
 
-/** Buffers beyond what the decoder needs for itself, so that it goes on while one is copied. */
+/** Buffers beyond what the decoder needs for itself, so that it continues while one is copied. */
 const SPARE = 3;
 
-/** A picture that waits; its fields are used again for the next in the same buffer. */
+/** A finished picture in a buffer. Each buffer has one such object, used again for its next picture. */
 interface Waiting {
+  /** Bytes of picture, and the byte where they begin. */
   used: number;
   offset: number;
+  /** BitstreamQueue's number for its bitstream. */
   key: number;
   failed: boolean;
 }
 
 export class PictureQueue implements Disposable {
-  readonly #queue: M2mQueue;
+  readonly buffers: DecoderBuffers<"capture">;
+  readonly #queue: Queue<"capture">;
   readonly #client: StreamClient;
   readonly #params: DecoderParams;
   readonly #ready: number[] = [];
   readonly #pictures: Waiting[] = [];
   /** USERPTR: whose memory each V4L2 buffer is. */
   readonly #owners: (Resource | undefined)[] = [];
-  #mustCopy = false;
-  /** The driver has given the last buffer: asking for more is an error until the queue goes on. */
+  /** The last buffer of the stream was dequeued: another DQBUF fails until the queue is started again. */
   sawLast = false;
-  // The layout of the pictures that come out; the parameters may be those of later ones.
+  // The layout of the pictures in the buffers. The parameters may already be those of the next ones.
   #colour: DecoderParams["colour"] = [];
   #bytes = 0;
   #memoryPlanes = 1;
@@ -40,26 +42,21 @@ export class PictureQueue implements Disposable {
   handed = 0;
   copied = 0;
 
-  constructor(device: VideoDevice, type: number, client: StreamClient, params: DecoderParams) {
-    this.#queue = new M2mQueue(device, type);
+  constructor(
+    device: VideoDevice,
+    multiplanar: boolean,
+    client: StreamClient,
+    params: DecoderParams,
+  ) {
+    this.#queue = new Queue(device, "capture", multiplanar);
+    this.buffers = new DecoderBuffers(this.#queue, "pictures");
     this.#client = client;
     this.#params = params;
   }
 
-  get streaming(): boolean {
-    return this.#queue.streaming;
-  }
-  get queued(): number {
-    return this.#queue.queuedCount;
-  }
-  get allocated(): boolean {
-    return this.#queue.count > 0;
-  }
+  /** The decoder may write pictures, so the format cannot change. */
   get busy(): boolean {
     return this.#queue.streaming;
-  }
-  get zeroCopy(): boolean {
-    return this.#queue.userPointers && this.allocated;
   }
   /** Pictures that wait for a resource. */
   get waiting(): number {
@@ -70,11 +67,11 @@ export class PictureQueue implements Disposable {
     return this.sawLast && this.#ready.length === 0;
   }
 
-  /** Makes the buffers if there are none, gives them to the decoder, starts. Throws SysError. */
+  /** Makes the buffers if there are none, queues them, starts the queue. Throws SysError. */
   start(): void {
-    if (this.#queue.count === 0) this.#make();
+    if (!this.buffers.allocated) this.#make();
     this.sawLast = false;
-    if (this.#queue.userPointers) this.#share();
+    if (this.buffers.onGuestMemory) this.#share();
     else this.#queueAll();
     if (this.#queue.queuedCount > 0) this.#queue.start();
   }
@@ -85,11 +82,9 @@ export class PictureQueue implements Disposable {
     this.#bytes = pictureBytes;
     this.#memoryPlanes = pictures.planes.length;
     const share =
-      !this.#mustCopy &&
       this.#memoryPlanes === 1 &&
       this.#client.resources(OUTPUT).every((r) => canShare(r, pictureBytes));
-    makeBuffers(this.#queue, {
-      name: "pictures",
+    this.buffers.make({
       share,
       count: Math.min(MAX_BUFFERS, Math.max(1, minPictures) + SPARE),
       planes: this.#memoryPlanes,
@@ -102,29 +97,20 @@ export class PictureQueue implements Disposable {
   }
 
   #give(index: number): void {
-    const r = this.#queue.queue(index, 0, 0);
+    const r = this.#queue.queueEmpty(index);
     if (r < 0) throw new SysError("VIDIOC_QBUF", this.#queue.device.path, -r);
   }
 
-  /** USERPTR: gives the decoder every resource that may be used. */
+  /** USERPTR: queues every resource that may be used. */
   #share(): void {
     while (!this.sawLast && this.#client.outputsWaiting > 0) {
-      if (this.#queue.free() < 0) return;
+      if (this.buffers.free() < 0) return;
       const resource = this.#client.takeOutput(this.#bytes);
       if (resource === undefined) return;
-      const shared = canShare(resource, this.#bytes);
-      const address = resource.contiguous ?? 0;
-      const index = this.#queue.free(address);
-      const r = shared ? this.#queue.queue(index, 0, 0, address, resource.length) : -errno.EINVAL;
-      if (r >= 0) {
-        this.#owners[index] = resource;
-        continue;
-      }
+      if (this.#queueResource(resource)) continue;
       if (!this.#queue.streaming && this.#queue.queuedCount === 0) {
-        // Refused at the first buffer: copy, for good.
         this.#client.returnOutput(resource);
-        this.#queue.release();
-        this.#mustCopy = true;
+        this.buffers.copyFromNowOn();
         this.#make();
         this.#queueAll();
         return;
@@ -133,27 +119,36 @@ export class PictureQueue implements Disposable {
     }
   }
 
-  /** Takes what the decoder has finished. Throws SysError. */
+  /** QBUF with the resource's own memory; false when that is not possible or the driver refuses it. */
+  #queueResource(resource: Resource): boolean {
+    if (!canShare(resource, this.#bytes)) return false;
+    const address = resource.contiguous ?? 0;
+    const index = this.buffers.free(address);
+    const r = this.#queue.queueEmpty(index, this.buffers.at(address, resource.length));
+    if (r < 0) return false;
+    this.buffers.pinned(index, address);
+    this.#owners[index] = resource;
+    return true;
+  }
+
+  /** Dequeues the buffers that the decoder has finished. Throws SysError. */
   collect(): void {
     const queue = this.#queue;
     while (queue.streaming && queue.queuedCount > 0 && !this.sawLast) {
-      const index = queue.dequeue();
-      if (index === -errno.EAGAIN) return;
-      if (index === -errno.EPIPE) {
-        this.sawLast = true;
-        return;
-      }
-      if (index < 0) throw new SysError("VIDIOC_DQBUF", queue.device.path, -index);
+      const index = this.buffers.dequeue();
+      if (index === -errno.EPIPE) this.sawLast = true;
+      if (index < 0) return;
       this.#took(index);
     }
   }
 
   #took(index: number): void {
     const queue = this.#queue;
-    const used = queue.bytesused(0);
+    const offset = queue.dataOffset(0);
+    const used = Math.max(0, queue.bytesused(0) - offset);
     if (queue.last) this.sawLast = true;
     if (used === 0 && !queue.error) {
-      // Nothing in it: the end mark, or a driver's whim.
+      // An empty buffer marks the end; some drivers return one at other times, too.
       const owner = this.#owners[index];
       this.#owners[index] = undefined;
       if (owner !== undefined) this.#client.returnOutput(owner);
@@ -163,31 +158,31 @@ export class PictureQueue implements Disposable {
     this.#pictures[index] ??= { used: 0, offset: 0, key: 0, failed: false };
     const picture = this.#pictures[index];
     picture.used = used;
-    picture.offset = queue.dataOffset(0);
-    picture.key = queue.key;
+    picture.offset = offset;
+    picture.key = queue.tsSec * 1e6 + queue.tsUsec;
     picture.failed = queue.error;
     this.#ready.push(index);
   }
 
   /** Hands finished pictures over, oldest first, as long as there are resources for them. Throws SysError. */
   deliver(bitstream: BitstreamQueue): void {
-    // Some decoders work inside QBUF: what a new buffer has brought is there at once.
+    // Some decoders decode inside QBUF, so that a buffer may be finished as soon as it is queued.
     do {
       if (this.#queue.streaming) this.#refill();
       this.collect();
     } while (this.#handOver(bitstream) > 0);
   }
 
-  /** Gives the decoder what it can have. Throws SysError. */
+  /** Queues the free buffers. Throws SysError. */
   #refill(): void {
-    if (this.#queue.userPointers) this.#share();
+    if (this.buffers.onGuestMemory) this.#share();
     else if (!this.sawLast) this.#queueAll();
   }
 
-  /** How many were handed over. */
+  /** The number of pictures that were handed over. */
   #handOver(bitstream: BitstreamQueue): number {
     const before = this.handed;
-    if (this.#queue.userPointers) this.#deliverShared(bitstream);
+    if (this.buffers.onGuestMemory) this.#deliverShared(bitstream);
     else this.#deliverCopies(bitstream);
     return this.handed - before;
   }
@@ -227,7 +222,7 @@ export class PictureQueue implements Disposable {
 
   /** The one copy of a picture, into as many pieces as the resource has. */
   #copy(index: number, resource: Resource, picture: Waiting): boolean {
-    const whole = this.#queue.mapping(index, 0);
+    const whole = this.buffers.mapping(index, 0);
     if (whole === undefined || picture.offset > whole.length) return false;
     if (this.#memoryPlanes === 1) {
       const from = whole.address + picture.offset;
@@ -246,7 +241,7 @@ export class PictureQueue implements Disposable {
     }
     const places = resource.places(this.#colour);
     return this.#colour.every(({ length }, i) => {
-      const plane = this.#queue.mapping(index, i);
+      const plane = this.buffers.mapping(index, i);
       return (
         plane !== undefined &&
         resource.write(plane.address, Math.min(length, plane.length), places[i] ?? 0)
@@ -254,10 +249,10 @@ export class PictureQueue implements Disposable {
     });
   }
 
-  /** After the last picture of a drain, once the decoder was told to go on. Throws SysError. */
+  /** Continues after the last picture of a drain, when DECODER_CMD START was given. Throws SysError. */
   goOn(): void {
     if (!this.#queue.streaming) return;
-    // Some drivers forget to forget the last buffer at START: asked now, before anything could come out and be lost.
+    // Some drivers still report the last buffer after START. Ask now, before a picture could come out and be lost.
     const index = this.#queue.dequeue();
     this.sawLast = false;
     if (index >= 0) this.#took(index);
@@ -265,12 +260,7 @@ export class PictureQueue implements Disposable {
     this.start();
   }
 
-  /** The memory table changed. */
-  forgetPlaces(): void {
-    this.#queue.forgetPlaces();
-  }
-
-  /** Drops decoded pictures: a seek. */
+  /** For a seek: drops decoded pictures. */
   stop(): void {
     this.#queue.stop();
     this.#ready.length = 0;
@@ -282,7 +272,7 @@ export class PictureQueue implements Disposable {
 
   release(): void {
     this.stop();
-    this.#queue.release();
+    this.buffers.release();
   }
 
   [Symbol.dispose](): void {

@@ -1,37 +1,40 @@
-// The codec that decodes with a V4L2 stateful decoder; each stream is an open file of its own.
-
+// The codec that decodes with a V4L2 stateful decoder. Each stream opens the node once more: a context of its own.
 import { log } from "../../cli/log.ts";
-import type { VideoDevice } from "../../v4l2/device.ts";
+import { examineDecoder } from "../../v4l2/decoder-device.ts";
+import { openNode, openVideoDevice, type VideoDevice } from "../../v4l2/device.ts";
 import type { CodecBackend } from "./codec.ts";
-import { examine, openCheckedNode, openDecoderNode } from "./decoder-device.ts";
+import { capabilitiesOf } from "./decoder-capabilities.ts";
+import { controlMenu } from "./decoder-controls.ts";
 import { DecoderSession } from "./decoder-session.ts";
-import { controlMenu } from "./m2m-controls.ts";
 
 /** Opens and checks the decoder at `path`. Throws UnavailableError. */
 export function openV4l2Decoder(path: string): CodecBackend {
-  return decoderOn(openCheckedNode(path), () => openDecoderNode(path));
+  return decoderOn(openVideoDevice(path, "decoder"), () => openNode(path));
 }
 
 /**
- * A decoder on an open node, which it then owns, to ask it things; `open` makes one more for each stream. Throws
+ * The codec of an open node, which it takes over for queries; `open` opens the node again for each stream. Throws
  * UnavailableError.
  */
 export function decoderOn(node: VideoDevice, open: () => VideoDevice): CodecBackend {
   using owned = new DisposableStack();
   owned.use(node);
-  const decoder = examine(node);
-  const names = decoder.capabilities.input.map(({ format }) => format.toString(16));
+  const decoder = examineDecoder(node);
+  const capabilities = capabilitiesOf(node, decoder);
+  const names = capabilities.input.map(({ format }) => format.toString(16));
   log.withTag("video").debug(`${node.path}: ${decoder.card}, coded formats ${names.join(", ")}`);
+  /** What is asked of the decoder until the driver chooses. */
+  const rawFormat = capabilities.output[0]?.format ?? 0;
   const release = owned.move();
   return {
     name: "v4l2-decoder",
     deviceName: decoder.card,
-    capabilities: decoder.capabilities,
+    capabilities,
     controlValues: (number, format) => controlMenu(node, number, format),
     open(loop, format, client) {
       using opened = new DisposableStack();
       const device = opened.use(open());
-      const session = new DecoderSession({ loop, device, decoder, format, client });
+      const session = new DecoderSession({ loop, device, decoder, rawFormat, format, client });
       opened.move();
       return session;
     },

@@ -414,12 +414,12 @@ test.each(badDevices)("%s: one line that says so", (_, options, text) => {
 test("a path that is missing, a file or a folder is refused and not touched", async () => {
   const file = `/tmp/framepass-video-${process.pid}`;
   await Bun.write(file, "precious");
-  expect(() => openV4l2Decoder(file)).toThrow(/not a device/);
+  expect(() => openV4l2Decoder(file)).toThrow(/not a character device.*--v4l2-device/);
   expect(await Bun.file(file).text()).toBe("precious");
   await Bun.file(file).delete();
   expect(() => openV4l2Decoder(file)).toThrow(/ENOENT.*--v4l2-device/);
   expect(await Bun.file(file).exists()).toBe(false);
-  expect(() => openV4l2Decoder("/tmp")).toThrow(/not a device/);
+  expect(() => openV4l2Decoder("/tmp")).toThrow(/EISDIR.*--v4l2-device/);
   expect(() => openV4l2Decoder("/dev/null")).toThrow(/ENOTTY.*not a video device/);
 });
 

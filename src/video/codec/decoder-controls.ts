@@ -1,6 +1,7 @@
-// Controls of decoders: virtio-video numbers and values against those of V4L2. Profiles and levels are menus in V4L2
-// and numbered anew in virtio-video.
+// Controls of decoders: numbers and values of virtio-video for those of V4L2. Profiles and levels are menus in V4L2;
+// virtio-video has numbers of its own for them.
 import * as v from "../../../ffi/linux/videodev2.ts";
+import { getControl, menuEntries, setControl } from "../../v4l2/controls.ts";
 import type { VideoDevice } from "../../v4l2/device.ts";
 import { control } from "../structs.ts";
 
@@ -73,15 +74,8 @@ export function readControl(
 ): number | undefined {
   const row = rowOf(number, format);
   if (row === undefined) return undefined;
-  const value = readV4l2(device, row.id);
+  const value = getControl(device, row.id);
   return row.values === undefined || value === undefined ? value : row.values[value];
-}
-
-/** A control of V4L2's; undefined where the device has none (yet). */
-export function readV4l2(device: VideoDevice, id: number): number | undefined {
-  const request = v.v4l2Control.alloc();
-  request.id = id;
-  return device.ioctl(v.VIDIOC_G_CTRL, request) < 0 ? undefined : request.value;
 }
 
 /** Sets a control; false where format or device have none or refuse the value. */
@@ -93,13 +87,11 @@ export function writeControl(
 ): boolean {
   const row = rowOf(number, format);
   if (row === undefined || value > 0x7fff_ffff) return false;
-  const request = v.v4l2Control.alloc();
-  request.id = row.id;
-  request.value = row.values === undefined ? value : row.values.indexOf(value);
-  return request.value >= 0 && device.ioctl(v.VIDIOC_S_CTRL, request) >= 0;
+  const theirs = row.values === undefined ? value : row.values.indexOf(value);
+  return theirs >= 0 && setControl(device, row.id, theirs);
 }
 
-/** Values a menu control of the device has; undefined where format or device have no such control. */
+/** Values that a menu control of the device has, each once; undefined where format or device have no such control. */
 export function controlMenu(
   device: VideoDevice,
   number: number,
@@ -107,12 +99,7 @@ export function controlMenu(
 ): readonly number[] | undefined {
   const row = rowOf(number, format);
   if (row?.values === undefined) return undefined;
-  const menu = v.v4l2Querymenu.alloc();
-  const found = row.values.filter((value, index) => {
-    menu.id = row.id;
-    menu.index = index;
-    return value !== undefined && device.ioctl(v.VIDIOC_QUERYMENU, menu) >= 0;
-  });
+  const found = menuEntries(device, row.id, row.values.length).map((entry) => row.values?.[entry]);
   const values = [...new Set(found)].filter((value) => value !== undefined);
   return values.length === 0 ? undefined : values;
 }
