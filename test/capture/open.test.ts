@@ -4,7 +4,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openSource } from "../../src/capture/open.ts";
 import { exitStatus, UnavailableError } from "../../src/errors.ts";
-import { openVideoDevice } from "../../src/v4l2/device.ts";
 import { quiet, wish } from "../support/camera-options.ts";
 import { leftBehind, nothing } from "../support/resources.ts";
 
@@ -49,26 +48,4 @@ test.each([
     expect((thrown as Error).message).toMatch(text);
   });
   expect(left).toEqual(nothing);
-});
-
-test("what is not a character device is not opened as one", async () => {
-  const left = await leftBehind("memfd", () => {
-    const path = join(tmpdir(), `framepass-test-${process.pid}`);
-    writeFileSync(path, "");
-    try {
-      expect(() => openVideoDevice(path)).toThrow(/: not a character device; name a video device/);
-    } finally {
-      rmSync(path);
-    }
-  });
-  expect(left).toEqual(nothing);
-});
-
-test("a device may be let go of twice, and not be used after", () => {
-  const device = openVideoDevice("/dev/null");
-  expect(device.fd).toBeGreaterThan(2);
-  expect(() => device.map(4096, 0)).toThrow(/^mmap \/dev\/null: E/);
-  device[Symbol.dispose]();
-  device[Symbol.dispose]();
-  expect(() => device.fd).toThrow("/dev/null is closed");
 });
