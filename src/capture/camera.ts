@@ -1,4 +1,4 @@
-// A V4L2 capture device as a source: buffers made by one of the memory types, lent out one frame at a time.
+// A V4L2 capture device as a source: its buffers are lent out one frame at a time.
 import { errno, SysError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { int } from "../../ffi/ioctl.ts";
@@ -62,7 +62,7 @@ function chooseMemory(
   }
 }
 
-/** Buffers of one memory type, queued unless that is done at the start. Throws with nothing left. */
+/** Makes buffers of one memory type and queues them, unless `queueAtStart` is set. Releases them if it throws. */
 function offer(
   queue: Queue<"capture">,
   memory: MemoryType,
@@ -110,7 +110,7 @@ class Camera implements Source {
   readonly #event = v.v4l2Event.alloc();
   #running = false;
   #lastSequence = -1;
-  /** Why a frame that came back could not be queued again. */
+  /** Why a frame that was given back could not be queued again; `next` throws it. */
   #failure: unknown;
 
   constructor({ agreed, cut, queue, buffers, owned }: CameraParts) {

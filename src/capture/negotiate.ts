@@ -1,4 +1,4 @@
-// What a camera is and what it agrees to: QUERYCAP, S_FMT, S_PARM. What the driver answered is what counts.
+// Negotiates with a camera: QUERYCAP, S_FMT, S_PARM. The answers of the driver apply, not the wish.
 import { SysError } from "../../ffi/errno.ts";
 import * as v from "../../ffi/linux/videodev2.ts";
 import { needed, UnavailableError } from "../errors.ts";
@@ -25,7 +25,7 @@ export interface Negotiated extends QueueFormat {
   readonly multiplanar: boolean;
   readonly card: string;
   readonly fps: number | undefined;
-  /** What differs from the wish, a line each. */
+  /** One line for each answer that differs from the wish. */
   readonly changes: readonly string[];
 }
 

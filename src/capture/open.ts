@@ -13,7 +13,7 @@ export function openSource(device: string, options: CameraOptions): Source {
   return openCamera(openVideoDevice(device), options);
 }
 
-/** What cannot even be looked at is no file; opening it as a device says why. */
+/** False when stat fails: opening the path as a device then fails with the reason. */
 function isRegularFile(path: string): boolean {
   try {
     return statSync(path).isFile();

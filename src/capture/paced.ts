@@ -1,5 +1,5 @@
-// Sources without a device: buffers of their own, filled at a steady rate as a camera would fill them. A consumer
-// that is late loses frames once all buffers wait, and sees it in the sequence numbers.
+// A source without a device. It fills its own buffers at a steady rate, as a camera does. When all buffers are in use,
+// frames are dropped, and the sequence numbers show the gap.
 
 import { monotonicUs } from "../../ffi/clock.ts";
 import { Signal, Ticker } from "../../ffi/epoll.ts";
@@ -11,18 +11,18 @@ import { Frame } from "../frame/frame.ts";
 import { type Allocator, type FrameBuffer, memfdAllocator } from "../frame/memory.ts";
 import type { Source } from "../frame/source.ts";
 
-/** Fills a buffer with picture `sequence`; how many bytes it has. */
+/** Fills a buffer with picture `sequence`; returns its size in bytes. */
 export type Fill = (index: number, sequence: number) => number;
 
 export interface PacedOptions {
   readonly name: string;
   readonly picture: Picture;
   readonly buffers: number;
-  /** Frames per second; 0: whenever somebody asks. */
+  /** Frames per second; 0: one at each call of `next`. */
   readonly fps: number;
   /** Called once with the buffers, before the first frame. */
   readonly prepare: (buffers: readonly FrameBuffer[]) => Fill;
-  /** What else goes when the source goes. */
+  /** Disposed with the source. */
   readonly owned?: Disposable;
   readonly allocator?: Allocator | undefined;
 }
@@ -110,7 +110,7 @@ export class PacedSource implements Source {
     return frame.lend();
   }
 
-  /** Whether a frame is due; those that found no buffer any more are lost. */
+  /** Whether a frame is due. Frames for which there was no free buffer are dropped. */
   #due(): boolean {
     if (this.#intervalNs === 0) return true;
     this.#waiting += this.#ticker.take();

@@ -1,5 +1,4 @@
-// Which stretches of a camera's buffer make the picture that is sent: rows without their padding, planes one
-// after the other.
+// Which parts of a camera's buffer are sent: rows without their padding, one plane after the other.
 import type { Piece } from "../../ffi/gather.ts";
 import { UnavailableError } from "../errors.ts";
 import {
@@ -12,7 +11,7 @@ import {
 import { layoutOf, type Picture, pictureBytes } from "../format/picture-layout.ts";
 import type { QueueFormat } from "../v4l2/format.ts";
 
-/** A stretch of a memory plane. */
+/** A part of a memory plane, bytes. */
 interface Stretch {
   readonly plane: number;
   readonly offset: number;
@@ -20,19 +19,19 @@ interface Stretch {
 }
 
 export interface Cut {
-  /** What the sent bytes are, for the hello. */
+  /** The picture that the sent bytes make, for the hello. */
   readonly picture: Picture;
   readonly stretches: readonly Stretch[];
-  /** Whether the picture always has all its bytes (rows are picked out), or as many as the driver says. */
+  /** The picture always has its full size. Otherwise (the whole buffer is sent) it has as many bytes as the driver says. */
   readonly whole: boolean;
-  /** Bytes of each memory plane that the stretches reach into. */
+  /** Bytes that each memory plane must have for the stretches. */
   readonly needs: readonly number[];
 }
 
-/** The hello has 32 bits for it. */
+/** `sizeimage` has 32 bits in the hello. */
 const MAX_SIZEIMAGE = 0xffff_ffff;
 
-/** Decides how pictures are cut out of buffers with that layout. Throws UnavailableError when they do not fit. */
+/** Decides which parts of buffers in that format are sent. Throws UnavailableError when the picture does not fit. */
 export function cutPicture(path: string, agreed: QueueFormat): Cut {
   const { planes, width, height } = agreed;
   const format = pixelFormat(agreed.fourcc);
@@ -48,7 +47,7 @@ export function cutPicture(path: string, agreed: QueueFormat): Cut {
   return cut;
 }
 
-/** All that the driver says is in its planes. */
+/** The planes as they are, for formats whose rows are unknown and for rows without padding. */
 function wholePlanes({ width, height, planes }: QueueFormat, pixelformat: number): Cut {
   const sizes = planes.map((plane) => plane.sizeimage);
   return {
@@ -95,14 +94,14 @@ function cutRows(agreed: QueueFormat, format: PixelFormat): Cut {
   return { picture: { width, height, pixelformat, sizeimage }, stretches, whole: true, needs };
 }
 
-/** videodev2: in one memory plane the rows of plane `i` are padded in proportion to those of the first. */
+/** Bytes per row of colour plane `i`. videodev2.h: in one memory plane its rows are padded in proportion to the first. */
 function strideOf({ planes }: QueueFormat, format: PixelFormat, i: number): number {
   const perPixel = (plane: PlaneShape | undefined) => (plane ? plane.bytes / plane.across : 0);
   const share = perPixel(format.planes[i]) / perPixel(format.planes[0]);
   return Math.floor((planes[0]?.bytesperline ?? 0) * share);
 }
 
-/** The stretches as memory, given the address and length of each plane. Throws RangeError where one is outside. */
+/** The memory of each stretch, from the address and length of each plane. Throws RangeError where one is outside. */
 export function piecesOf(
   cut: Cut,
   planes: readonly { address: number; length: number }[],

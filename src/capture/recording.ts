@@ -1,5 +1,5 @@
-// A recording as a source, over and over: a raw file, or YUV4MPEG2 (https://wiki.multimedia.cx/index.php/YUV4MPEG2).
-// Pictures are read into our own buffers: a mapped file that somebody shortens would end the process.
+// A recording as a source, in a loop: a raw file, or YUV4MPEG2 (https://wiki.multimedia.cx/index.php/YUV4MPEG2). Pictures
+// are read into buffers: if the file were mapped and another process cut it, reading it would kill this process.
 import { statSync } from "node:fs";
 import { must } from "../../ffi/errno.ts";
 import { Fd, O_RDONLY, preadAt } from "../../ffi/fd.ts";
@@ -29,7 +29,7 @@ interface Recording {
   readonly count: number;
 }
 
-/** Opens a file of pictures. A name that ends in .y4m says size, format and rate itself. Throws UnavailableError or UsageError. */
+/** Opens a recording. A .y4m file has size, format and rate in its header. Throws UnavailableError or UsageError. */
 export function openRecording(
   path: string,
   wish: CaptureWish & { readonly buffers: number; readonly allocator?: Allocator | undefined },
@@ -149,7 +149,7 @@ function readY4m(fd: Fd, size: number, wish: CaptureWish): Recording {
   };
 }
 
-/** The rate a header gives, if it can be one; "0:0" stands for an unknown rate. */
+/** The rate of a header if it is in range, else the default with a warning. "0:0" means unknown and gives no warning. */
 function sensibleRate(name: string, fps: number): number {
   if (fps >= LOWEST_FPS && fps <= HIGHEST_FPS) return fps;
   if (!Number.isNaN(fps)) {
@@ -158,7 +158,7 @@ function sensibleRate(name: string, fps: number): number {
   return DEFAULT_FPS;
 }
 
-/** The text from `offset` up to a line feed. Throws UnavailableError when there is none near. */
+/** The text from `offset` up to a line feed. Throws UnavailableError when there is none in the next MAX_HEADER bytes. */
 function readLine(fd: Fd, offset: number, size: number): string {
   const bytes = new Uint8Array(new ArrayBuffer(Math.max(1, Math.min(MAX_HEADER, size - offset))));
   const r = must(preadAt(fd.number, addressOf(bytes), bytes.length, offset), "pread", fd.name);

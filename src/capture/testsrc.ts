@@ -32,10 +32,10 @@ const patterns = new Map<string, (canvas: Canvas, height: number) => void>([
 ]);
 export const patternNames = [...patterns.keys()];
 
-/** Fraction of the height in which the square moves, at the bottom; black but for the square. */
+/** The square moves in a black strip at the bottom; the strip is the height divided by this. */
 const TRACK = 4;
 
-/** Opens `testsrc` or `testsrc:PATTERN`. `fps` 0 is as fast as it goes. Throws UsageError. */
+/** Opens `testsrc` or `testsrc:PATTERN`. With `fps` 0 there is always a next frame. Throws UsageError. */
 export function openTestSource(
   device: string,
   wish: CaptureWish & { readonly buffers: number; readonly allocator?: Allocator | undefined },
@@ -118,7 +118,7 @@ function paintBars(canvas: Canvas, height: number): void {
   }
 }
 
-/** Red grows from left to right, green from top to bottom, blue against both. */
+/** Red grows from left to right, green from top to bottom; blue is what is left of 255 after the larger of them. */
 function paintGradient(canvas: Canvas, height: number): void {
   const step = 2; // whole chroma samples
   for (let y = 0; y < height; y += step) {

@@ -1,4 +1,4 @@
-// A V4L2 device node: opening it, QUERYCAP, and what a person can do about a failed call. Tests have fake devices
+// A V4L2 device node: how to open it, QUERYCAP, and advice for failed calls. Tests have fake devices
 // (test/support/fake-camera.ts, fake-decoder.ts, fake-output.ts).
 import { statSync } from "node:fs";
 import { must, type SysError } from "../../ffi/errno.ts";
@@ -95,7 +95,7 @@ export function openVideoDevice(path: string, role: Role = "camera"): VideoDevic
   return device;
 }
 
-/** The name of a device and its V4L2_CAP_ flags: those of this node where the driver tells them apart. Throws SysError. */
+/** QUERYCAP: the device's name, and the V4L2_CAP_ flags of this node (of the device where there are none). Throws SysError. */
 export function queryCapability(device: VideoDevice): {
   readonly card: string;
   readonly flags: number;

@@ -196,7 +196,7 @@ export class Queue<D extends Direction = Direction> {
     return index;
   }
 
-  // What the driver said in the last `dequeue`.
+  // The driver's answer to the last `dequeue`.
   get index(): number {
     return this.#buffer.index;
   }

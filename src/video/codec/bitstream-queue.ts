@@ -1,4 +1,4 @@
-// The bitstream side of a decoder: takes the driver's INPUT resources to the V4L2 OUTPUT queue.
+// The bitstream side of a decoder: moves the guest's INPUT resources to the V4L2 OUTPUT queue.
 import { errno, SysError } from "../../../ffi/errno.ts";
 import { V4L2_FIELD_NONE } from "../../../ffi/linux/videodev2.ts";
 import type { VideoDevice } from "../../v4l2/device.ts";
@@ -18,14 +18,14 @@ export class BitstreamQueue implements Disposable {
   readonly buffers: DecoderBuffers<"output">;
   readonly #queue: Queue<"output">;
   readonly #client: StreamClient;
-  /** Whose bitstream each V4L2 buffer holds. */
+  /** The resource whose bitstream each V4L2 buffer holds. */
   readonly #owners: (Resource | undefined)[] = [];
   // V4L2 copies timestamps in microseconds, and guests have 64 bits of nanoseconds. So V4L2 gets a running number.
   readonly #stamps = new BigUint64Array(STAMPS);
   readonly #payload = { bytesused: [0], tsSec: 0, tsUsec: 0, field: V4L2_FIELD_NONE };
   #key = 0;
   #bytes = 0;
-  /** Buffers that the decoder was given, and how many of them were copied for it. */
+  /** Buffers that were queued, and how many of them with a copy. */
   handed = 0;
   copied = 0;
 

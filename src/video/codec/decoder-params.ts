@@ -31,15 +31,15 @@ export class DecoderParams {
   readonly #decoder: DecoderDevice;
   bitstream: QueueFormat;
   pictures: QueueFormat;
-  /** Where each colour plane is in a picture. */
+  /** The place of each colour plane in a picture. */
   colour: readonly Plane[] = [];
   /** Bytes of a whole picture. */
   pictureBytes = 0;
   /** Picture buffers the decoder needs for itself. */
   minPictures = GUESSED_PICTURES;
-  /** The raw format to ask for until the driver names one. */
+  /** The raw format to ask for until the guest names one. */
   readonly #firstRaw: VideoFormat | undefined;
-  /** The raw format that the driver asked for; to be set again after each change, because decoders do not keep it. */
+  /** The raw format that the guest asked for; to be set again after each change, because decoders do not keep it. */
   #wished: VideoFormat | undefined;
   #input: QueueParams;
   #output: QueueParams;
@@ -160,7 +160,7 @@ export class DecoderParams {
       format: videoFormatOf(fourcc)?.number ?? 0,
       width,
       height,
-      // One more than the decoder needs: the one that carries EOS.
+      // One more than the decoder needs, for the buffer that carries EOS.
       minBuffers: Math.min(MAX_BUFFERS, Math.max(1, this.minPictures) + 1),
       maxBuffers: MAX_BUFFERS,
       crop: visiblePart(this.#device, this.#decoder.pictureType, this.pictures),

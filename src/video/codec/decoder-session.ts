@@ -19,7 +19,7 @@ export interface SessionOptions {
   readonly loop: DeviceLoop;
   readonly device: VideoDevice;
   readonly decoder: DecoderDevice;
-  /** The coded format of the stream, and the raw format until the driver names one: virtio-video numbers. */
+  /** The coded format of the stream, and the raw format until the guest names one: virtio-video numbers. */
   readonly format: number;
   readonly rawFormat: number;
   readonly client: StreamClient;
@@ -38,7 +38,7 @@ export class DecoderSession implements CodecSession {
   readonly #watch: Watch;
   readonly #event = v.v4l2Event.alloc();
   readonly #command = v.v4l2DecoderCmd.alloc();
-  /** The decoder has read the stream's header, and the driver has got the event for it. */
+  /** The decoder has read the stream's header, and the guest was notified of its parameters. */
   #known = false;
   /** The decoder has announced another picture format; pictures of the old one are still coming out. */
   #changing = false;
@@ -114,7 +114,7 @@ export class DecoderSession implements CodecSession {
     if (fresh || !this.#known) this.#takeEvents();
   }
 
-  /** Moves pictures from the decoder to the driver's buffers. Handles the end of a drain and of a resolution. */
+  /** Moves pictures from the decoder to the guest's buffers. Handles the end of a drain and of a resolution. */
   #bringOut(): void {
     this.#startPictures();
     this.#pictures.deliver(this.#bitstream);

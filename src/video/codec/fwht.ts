@@ -1,10 +1,10 @@
-// Cuts a byte stream of FWHT frames: buffers may hold several frames and end in the middle of one. Header: struct
+// Finds the frames in a byte stream of FWHT: a buffer may hold several frames and end in the middle of one. Header: struct
 // fwht_cframe_hdr of the kernel's vicodec, eleven big-endian words.
 
-/** Reads bytes `at`.. of the buffer into `to`; false when they are not there. */
+/** Reads `length` bytes from byte `at` of the buffer into `to`; false when the buffer does not have them. */
 export type Reader = (to: Uint8Array<ArrayBuffer>, length: number, at: number) => boolean;
 
-/** What was found next: a whole frame, the end of the buffer, or bytes that are no FWHT at all. */
+/** What was found next: a whole frame, the end of the buffer, or bytes that are not FWHT. */
 export type Found = "frame" | "end" | "foreign";
 
 const HEADER_BYTES = 44;
@@ -21,16 +21,16 @@ export class FwhtCutter {
   readonly #view = new DataView(this.#header.buffer);
   readonly #scratch = new Uint8Array(new ArrayBuffer(HEADER_BYTES));
   #have = 0;
-  /** Bytes of the frame's body that have not come yet; undefined between frames. */
+  /** Bytes of the frame's body that are still missing; undefined between frames. */
   #bodyLeft: number | undefined;
 
-  /** Forgets the beginning of a frame: the stream goes on elsewhere. */
+  /** Drops a partial frame: the next bytes are from another place of the stream. */
   reset(): void {
     this.#have = 0;
     this.#bodyLeft = undefined;
   }
 
-  /** Looks for the end of the next frame, from byte `at` of a buffer of `size` bytes; where it stopped. */
+  /** Reads on from byte `at` of a buffer of `size` bytes to the end of the next frame; `at` is where it stopped. */
   next(read: Reader, at: number, size: number): { readonly found: Found; readonly at: number } {
     if (this.#bodyLeft === undefined) {
       const fresh = this.#have === 0;

@@ -6,7 +6,7 @@ import { openV4l2Decoder } from "./v4l2-decoder.ts";
 export interface CodecRow {
   readonly name: string;
   readonly title: string;
-  /** Opens and checks it; `device` is a V4L2 node. Throws UnavailableError. */
+  /** Opens and checks the codec; `device` is a V4L2 node. Throws UnavailableError. */
   open(device: string): CodecBackend;
 }
 
@@ -19,7 +19,7 @@ export const codecs = [
   },
 ] as const satisfies readonly CodecRow[];
 
-/** The names, for the command line. */
+/** The names, as the command line takes them. */
 export const codecNames: readonly string[] = codecs.map(({ name }) => name);
 
 /** Opens a back-end by its name. Throws UnavailableError. */

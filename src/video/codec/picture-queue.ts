@@ -1,4 +1,4 @@
-// The picture side of a decoder: takes pictures of the V4L2 CAPTURE queue to the driver's OUTPUT resources. Pictures for
+// The picture side of a decoder: moves pictures of the V4L2 CAPTURE queue to the guest's OUTPUT resources. Pictures for
 // which there is no resource yet wait in their V4L2 buffers.
 import { errno, SysError } from "../../../ffi/errno.ts";
 import type { VideoDevice } from "../../v4l2/device.ts";
@@ -30,7 +30,7 @@ export class PictureQueue implements Disposable {
   readonly #params: DecoderParams;
   readonly #ready: number[] = [];
   readonly #pictures: Waiting[] = [];
-  /** USERPTR: whose memory each V4L2 buffer is. */
+  /** USERPTR: the resource whose memory each V4L2 buffer uses. */
   readonly #owners: (Resource | undefined)[] = [];
   /** The last buffer of the stream was dequeued: another DQBUF fails until the queue is started again. */
   sawLast = false;
@@ -38,7 +38,7 @@ export class PictureQueue implements Disposable {
   #colour: DecoderParams["colour"] = [];
   #bytes = 0;
   #memoryPlanes = 1;
-  /** Pictures handed over, and those that were copied for it. */
+  /** Pictures that were returned to the stream, and how many of them were copied. */
   handed = 0;
   copied = 0;
 
@@ -62,7 +62,7 @@ export class PictureQueue implements Disposable {
   get waiting(): number {
     return this.#ready.length;
   }
-  /** The last picture has been handed over. */
+  /** The last picture was returned to the stream. */
   get finished(): boolean {
     return this.sawLast && this.#ready.length === 0;
   }
@@ -164,7 +164,7 @@ export class PictureQueue implements Disposable {
     this.#ready.push(index);
   }
 
-  /** Hands finished pictures over, oldest first, as long as there are resources for them. Throws SysError. */
+  /** Returns finished pictures to the stream, oldest first, while there are resources for them. Throws SysError. */
   deliver(bitstream: BitstreamQueue): void {
     // Some decoders decode inside QBUF, so that a buffer may be finished as soon as it is queued.
     do {
@@ -179,7 +179,7 @@ export class PictureQueue implements Disposable {
     else if (!this.sawLast) this.#queueAll();
   }
 
-  /** The number of pictures that were handed over. */
+  /** Returns pictures to the stream; how many. */
   #handOver(bitstream: BitstreamQueue): number {
     const before = this.handed;
     if (this.buffers.onGuestMemory) this.#deliverShared(bitstream);
@@ -220,7 +220,7 @@ export class PictureQueue implements Disposable {
     }
   }
 
-  /** The one copy of a picture, into as many pieces as the resource has. */
+  /** Copies a picture into the pieces of the resource: the only copy of it. */
   #copy(index: number, resource: Resource, picture: Waiting): boolean {
     const whole = this.buffers.mapping(index, 0);
     if (whole === undefined || picture.offset > whole.length) return false;
