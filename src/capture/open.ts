@@ -6,7 +6,7 @@ import { type CameraOptions, openCamera } from "./camera.ts";
 import { openRecording } from "./recording.ts";
 import { openTestSource } from "./testsrc.ts";
 
-/** Opens what `device` names: `testsrc[:PATTERN]`, a regular file, or a V4L2 node. Throws UsageError or UnavailableError. */
+/** Opens `testsrc[:PATTERN]`, a regular file, or a V4L2 node. Throws UsageError or UnavailableError. */
 export function openSource(device: string, options: CameraOptions): Source {
   if (device === "testsrc" || device.startsWith("testsrc:")) return openTestSource(device, options);
   if (isRegularFile(device)) return openRecording(device, options);

@@ -22,7 +22,7 @@ export interface Cut {
   /** The picture that the sent bytes make, for the hello. */
   readonly picture: Picture;
   readonly stretches: readonly Stretch[];
-  /** The picture always has its full size. Otherwise (the whole buffer is sent) it has as many bytes as the driver says. */
+  /** True: every picture has its full size. False (one piece): it has as many bytes as the driver says. */
   readonly whole: boolean;
   /** Bytes that each memory plane must have for the stretches. */
   readonly needs: readonly number[];
@@ -94,7 +94,7 @@ function cutRows(agreed: QueueFormat, format: PixelFormat): Cut {
   return { picture: { width, height, pixelformat, sizeimage }, stretches, whole: true, needs };
 }
 
-/** Bytes per row of colour plane `i`. videodev2.h: in one memory plane its rows are padded in proportion to the first. */
+/** Bytes per row of colour plane `i`: in one memory plane, padded in proportion to the first (v4l2_pix_format). */
 function strideOf({ planes }: QueueFormat, format: PixelFormat, i: number): number {
   const perPixel = (plane: PlaneShape | undefined) => (plane ? plane.bytes / plane.across : 0);
   const share = perPixel(format.planes[i]) / perPixel(format.planes[0]);

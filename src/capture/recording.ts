@@ -1,5 +1,5 @@
-// A recording as a source, in a loop: a raw file, or YUV4MPEG2 (https://wiki.multimedia.cx/index.php/YUV4MPEG2). Pictures
-// are read into buffers: if the file were mapped and another process cut it, reading it would kill this process.
+// A recording as a source, in a loop: a raw file, or YUV4MPEG2 (https://wiki.multimedia.cx/index.php/YUV4MPEG2).
+// Pictures are read into buffers: a mapped file that another process cuts would kill this process.
 import { statSync } from "node:fs";
 import { must } from "../../ffi/errno.ts";
 import { Fd, O_RDONLY, preadAt } from "../../ffi/fd.ts";
@@ -149,7 +149,7 @@ function readY4m(fd: Fd, size: number, wish: CaptureWish): Recording {
   };
 }
 
-/** The rate of a header if it is in range, else the default with a warning. "0:0" means unknown and gives no warning. */
+/** The rate of a header if it is in range, else the default and a warning. "0:0" means unknown: no warning. */
 function sensibleRate(name: string, fps: number): number {
   if (fps >= LOWEST_FPS && fps <= HIGHEST_FPS) return fps;
   if (!Number.isNaN(fps)) {
@@ -158,7 +158,7 @@ function sensibleRate(name: string, fps: number): number {
   return DEFAULT_FPS;
 }
 
-/** The text from `offset` up to a line feed. Throws UnavailableError when there is none in the next MAX_HEADER bytes. */
+/** The text from `offset` to a line feed. Throws UnavailableError without one in the next MAX_HEADER bytes. */
 function readLine(fd: Fd, offset: number, size: number): string {
   const bytes = new Uint8Array(new ArrayBuffer(Math.max(1, Math.min(MAX_HEADER, size - offset))));
   const r = must(preadAt(fd.number, addressOf(bytes), bytes.length, offset), "pread", fd.name);

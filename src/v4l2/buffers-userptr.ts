@@ -3,7 +3,7 @@ import { UnavailableError } from "../errors.ts";
 import type { Allocator } from "../frame/memory.ts";
 import type { Buffers } from "./buffers.ts";
 
-/** Takes `count` buffers with a plane of each of `sizes` bytes from `allocator`. Throws UnavailableError when it is full. */
+/** Allocates `count` buffers with a plane of each of `sizes` bytes. Throws UnavailableError when there is no room. */
 export function userptrBuffers(
   count: number,
   sizes: readonly number[],

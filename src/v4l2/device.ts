@@ -95,7 +95,7 @@ export function openVideoDevice(path: string, role: Role = "camera"): VideoDevic
   return device;
 }
 
-/** QUERYCAP: the device's name, and the V4L2_CAP_ flags of this node (of the device where there are none). Throws SysError. */
+/** QUERYCAP: the device's name and the V4L2_CAP_ flags, of this node where the driver gives them. Throws SysError. */
 export function queryCapability(device: VideoDevice): {
   readonly card: string;
   readonly flags: number;

@@ -1,5 +1,5 @@
-// A buffer queue of a V4L2 device, capture or output, single- or multi-planar, MMAP, DMABUF or USERPTR: REQBUFS, QUERYBUF,
-// QBUF, DQBUF, EXPBUF, STREAMON, STREAMOFF. The structs are made once: a running queue allocates nothing here.
+// A buffer queue of a V4L2 device, capture or output, single- or multi-planar, MMAP, DMABUF or USERPTR: REQBUFS,
+// QUERYBUF, QBUF, DQBUF, EXPBUF, STREAMON, STREAMOFF. The structs are made once: a running queue allocates nothing.
 import { errno, must, SysError } from "../../ffi/errno.ts";
 import { Fd, O_CLOEXEC, O_RDWR } from "../../ffi/fd.ts";
 import { type Ioctl, int } from "../../ffi/ioctl.ts";
@@ -182,8 +182,8 @@ export class Queue<D extends Direction = Direction> {
   }
 
   /**
-   * DQBUF: the index of a finished buffer, which the getters below describe until the next call. Otherwise NOT_QUEUED, or
-   * a negative errno: -EAGAIN when no buffer is ready, -EPIPE after the last buffer of a stream.
+   * DQBUF: the index of a finished buffer, which the getters below describe until the next call. Otherwise NOT_QUEUED,
+   * or a negative errno: -EAGAIN when no buffer is ready, -EPIPE after the last buffer of a stream.
    */
   dequeue(): number {
     this.#prepare(0);

@@ -1,4 +1,4 @@
-// Opening a camera: what is asked of the driver, what its answers may be, and that a failure leaves nothing.
+// Opening a camera: the calls to the driver, the answers it may give, and that a failure leaves nothing open or mapped.
 import { expect, spyOn, test } from "bun:test";
 import { errno } from "../../ffi/errno.ts";
 import { Fd } from "../../ffi/fd.ts";
@@ -12,7 +12,7 @@ import { leftBehind, nothing } from "../support/resources.ts";
 
 quiet();
 
-/** Opens and closes; the error there was, and that nothing is left and the device was closed. */
+/** Opens and closes a camera; its error. Checks that nothing is left and the device was closed. */
 async function refusal(device: FakeCamera, options = wish): Promise<Error> {
   let thrown: unknown;
   const left = await leftBehind(DRIVER_MEMORY, () => {
@@ -95,7 +95,7 @@ test.each([
   }
 });
 
-test("what the driver changed is what counts, and is said in a line each", () => {
+test("the answers of the driver apply; each that differs from the wish is logged in one line", () => {
   const device = new FakeCamera()
     .amend(v.VIDIOC_S_FMT, (format) => {
       format["fmt.pix.width"] = 32;
@@ -149,7 +149,7 @@ test.each([
   expect(asked).toEqual([numerator, denominator]);
 });
 
-test("a driver without S_PARM sets its own rate, which is said", () => {
+test("a driver without S_PARM sets its own rate, which is logged", () => {
   const device = new FakeCamera().fail("S_PARM", errno.ENOTTY).fail("G_PARM", errno.ENOTTY);
   using warned = spyOn(log, "warn");
   using camera = openCamera(device, { ...wish, fps: 30 });
@@ -157,7 +157,7 @@ test("a driver without S_PARM sets its own rate, which is said", () => {
   expect(warned.mock.calls.length).toBe(1);
 });
 
-test("as fast as it goes is nothing a camera can do", async () => {
+test("--fps 0 (as fast as possible) is wrong usage for a camera", async () => {
   expect(await refusal(new FakeCamera(), { ...wish, fps: 0 })).toBeInstanceOf(UsageError);
 });
 
@@ -213,7 +213,7 @@ test("a failure at any call of any ioctl leaves no descriptor, no mapping and no
   }
 });
 
-test("EXPBUF is a report: a driver that says yes without a descriptor is counted as no", () => {
+test("EXPBUF that succeeds without a descriptor counts as a buffer that cannot be exported", () => {
   const device = new FakeCamera().amend(v.VIDIOC_EXPBUF, (request) => {
     if (request.index !== 2) return;
     new Fd(request.fd, "exported")[Symbol.dispose]();

@@ -125,7 +125,7 @@ test("a frame with V4L2_BUF_FLAG_ERROR is counted, queued again and not handed o
   expect(device.queued).toBe(3);
 });
 
-test("a driver that answers nothing but damaged frames cannot keep the loop from turning", () => {
+test("a driver that returns only damaged frames does not block the loop", () => {
   const device = new FakeCamera();
   let answers = 0;
   // As fast as a buffer is queued the driver gives it back, damaged.
@@ -142,12 +142,12 @@ test("a driver that answers nothing but damaged frames cannot keep the loop from
 
 test.each([
   { sequences: [0, 1, 2], drops: 0 },
-  { sequences: [5, 6], drops: 0 }, // what was before the first is not lost
+  { sequences: [5, 6], drops: 0 }, // frames before the first are not counted
   { sequences: [0, 3, 4, 9], drops: 6 },
   { sequences: [0xffff_fffe, 0xffff_ffff, 0, 1], drops: 0 },
   { sequences: [0xffff_fffe, 2], drops: 3 },
-  { sequences: [7, 7, 7], drops: 0 }, // a driver that does not count
-  { sequences: [9, 3, 4], drops: 0 }, // or counts anew
+  { sequences: [7, 7, 7], drops: 0 }, // a driver without sequence numbers
+  { sequences: [9, 3, 4], drops: 0 }, // or one that starts again
 ])("sequence numbers $sequences are $drops drops", ({ sequences, drops }) => {
   const device = new FakeCamera();
   using camera = openCamera(device, wish);
@@ -160,7 +160,7 @@ test.each([
   expect(camera.drops).toBe(drops);
 });
 
-test("a gap over a damaged frame counts the damaged one as damaged, not as dropped", () => {
+test("a damaged frame in a gap is counted as damaged, not as dropped", () => {
   const device = new FakeCamera();
   using camera = openCamera(device, wish);
   camera.start();
@@ -198,7 +198,7 @@ test("DQBUF answering a buffer that is lent out, or was never queued, ends the s
   }
 });
 
-test("a shorter frame is sent as short as it is; one longer than its buffer, or empty, is damaged", () => {
+test("a short frame keeps its size; one longer than its buffer, or empty, is damaged", () => {
   const device = new FakeCamera();
   using camera = openCamera(device, wish);
   camera.start();
@@ -250,7 +250,7 @@ test("a camera that is removed while a frame is lent: returning the frame does n
   expect(left).toEqual(nothing);
 });
 
-test("a source-change event ends the source, which may be opened again; other events do not matter", () => {
+test("a source-change event ends the source, which may be opened again; other events are ignored", () => {
   const device = new FakeCamera();
   using camera = openCamera(device, wish);
   expect(device.callsOf("SUBSCRIBE_EVENT").length).toBe(1);

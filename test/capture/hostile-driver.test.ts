@@ -1,5 +1,5 @@
-// A driver that answers anything at all: no crash, no hang, no leak; errors a person can read or frames whose
-// memory can be touched. What it cannot show: a kernel that maps less than it says, which the kernel itself prevents.
+// A driver with arbitrary answers: no crash, no hang, no leak; the result is an error of one line, or frames whose memory
+// can be read. It cannot show a kernel that maps less than it says, which the kernel itself prevents.
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { viewOf } from "../../ffi/libc.ts";
@@ -24,7 +24,7 @@ const answers = [
   v.VIDIOC_DQEVENT,
 ];
 
-/** Numbers drivers get wrong. */
+/** Numbers that drivers get wrong. */
 const word = fc.oneof(
   fc.constantFrom(0, 1, 2, 63, 64, 65, 4095, 4096, 4097, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff),
   fc.integer({ min: 0, max: 20_000 }),
@@ -45,7 +45,7 @@ const write = (bytes: Uint8Array<ArrayBuffer>, [at, value]: readonly [number, nu
   new DataView(bytes.buffer, bytes.byteOffset).setUint32(at * 4, value, true);
 };
 
-/** Reads the ends of everything a frame would send: outside of the memory this would end the process. */
+/** Reads both ends of each piece of each frame: outside of the mappings this would end the process. */
 function touch(source: Source): void {
   for (const frame of source.frames) {
     for (const { address, length } of frame.pieces) {
@@ -68,7 +68,7 @@ const setUps = [
   },
 ] as const;
 
-test("a driver that lies in any field of any answer costs the stream at most", async () => {
+test("a driver with a wrong value in any field of any answer costs at most the stream", async () => {
   let opened = 0;
   let refused = 0;
   const memories = fc.constantFrom("mmap", "dmabuf", "auto");

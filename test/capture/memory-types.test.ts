@@ -1,4 +1,4 @@
-// The choice between DMABUF and MMAP: on DMABUF's refusal everything is let go of and started again with MMAP.
+// The choice between DMABUF and MMAP: when DMABUF is refused, everything is released and made again with MMAP.
 import { expect, spyOn, test } from "bun:test";
 import { errno, SysError } from "../../ffi/errno.ts";
 import { Fd } from "../../ffi/fd.ts";
@@ -59,32 +59,29 @@ const refusals = [
   })),
 ];
 
-test.each(refusals)(
-  "-m auto when $how: all is released and started again with MMAP",
-  async (row) => {
-    const left = await leftBehind("memfd", () => {
-      const device = row.make();
-      const descriptors = openDescriptors();
-      using said = spyOn(log, "info");
-      using camera = openCamera(device, { ...wish, memory: "auto" });
-      expect(said.mock.calls[0]?.[0]).toMatch(row.said);
-      expect(camera.memory).toBe("mmap");
-      // Nothing of DMABUF is left: no heap mapping, no dma-buf; the driver's own memfd has come.
-      expect(mappingsOf(HEAP_MEMORY)).toBe(0);
-      expect(mappingsOf(DRIVER_MEMORY)).toBe(4);
-      expect(openDescriptors() - descriptors).toBe(1);
-      const setUp = device.calls.filter((call) => /^(REQBUFS|QBUF)/.test(call));
-      const mmapCalls = ["REQBUFS 4 MMAP", "QBUF 0", "QBUF 1", "QBUF 2", "QBUF 3"];
-      expect(setUp).toEqual([...row.dmabufCalls, ...mmapCalls]);
-      camera.start();
-      device.produce();
-      using frame = camera.next();
-      if (frame === undefined) throw new Error("no frame");
-      expect(sentBytes(frame)).toEqual(picture(0));
-    });
-    expect(left).toEqual(nothing);
-  },
-);
+test.each(refusals)("-m auto when $how: all is released and made again with MMAP", async (row) => {
+  const left = await leftBehind("memfd", () => {
+    const device = row.make();
+    const descriptors = openDescriptors();
+    using said = spyOn(log, "info");
+    using camera = openCamera(device, { ...wish, memory: "auto" });
+    expect(said.mock.calls[0]?.[0]).toMatch(row.said);
+    expect(camera.memory).toBe("mmap");
+    // Nothing of DMABUF is left: no heap mapping, no dma-buf. The one new descriptor is the driver's memfd.
+    expect(mappingsOf(HEAP_MEMORY)).toBe(0);
+    expect(mappingsOf(DRIVER_MEMORY)).toBe(4);
+    expect(openDescriptors() - descriptors).toBe(1);
+    const setUp = device.calls.filter((call) => /^(REQBUFS|QBUF)/.test(call));
+    const mmapCalls = ["REQBUFS 4 MMAP", "QBUF 0", "QBUF 1", "QBUF 2", "QBUF 3"];
+    expect(setUp).toEqual([...row.dmabufCalls, ...mmapCalls]);
+    camera.start();
+    device.produce();
+    using frame = camera.next();
+    if (frame === undefined) throw new Error("no frame");
+    expect(sentBytes(frame)).toEqual(picture(0));
+  });
+  expect(left).toEqual(nothing);
+});
 
 test.each(refusals)("-m dmabuf when $how: not available, exit status 3", async (row) => {
   const left = await leftBehind("memfd", () => {
@@ -125,7 +122,7 @@ test("without the heap: auto takes MMAP, dmabuf is not available and names the h
   expect(left).toEqual(nothing);
 });
 
-test("something that is not a heap is refused by its first allocation", async () => {
+test("a path that is not a heap fails at the first allocation", async () => {
   const { openHeap: _, ...real } = { ...wish, heap: "/dev/null" };
   const left = await leftBehind("memfd", () => {
     expect(() => openCamera(new FakeCamera(), { ...real, memory: "dmabuf" })).toThrow(
@@ -157,7 +154,7 @@ test.each([1, 2, 4])("a heap that runs out at allocation %d falls back to MMAP",
   expect(left).toEqual(nothing);
 });
 
-test("a memory type that a busy driver refuses is not a reason to take the other", () => {
+test("a busy driver fails with every memory type", () => {
   const busy = () => new FakeCamera().fail("REQBUFS", errno.EBUSY);
   for (const memory of ["auto", "dmabuf", "mmap"] as const) {
     expect(() => openCamera(busy(), { ...wish, memory })).toThrow(
@@ -186,7 +183,7 @@ test("a multi-planar buffer gets a dma-buf for each plane", async () => {
   expect(left).toEqual(nothing);
 });
 
-/** Notes when the CPU says that it reads. */
+/** Records the calls that bracket CPU access. */
 class WatchedBuffer extends OwnBuffer {
   readonly notes: string[];
   constructor(length: number, notes: string[]) {
@@ -201,7 +198,7 @@ class WatchedBuffer extends OwnBuffer {
   }
 }
 
-test("reading a frame stands between the sync ioctls of its dma-buf, and QBUF comes after them", () => {
+test("a frame is read between the sync ioctls of its dma-buf, and QBUF comes after them", () => {
   const notes: string[] = [];
   const openHeap = (name: string): Allocator => ({
     name,

@@ -1,4 +1,4 @@
-// Which bytes of a driver's buffer are sent: rows without padding, planes one after the other, and the hello that
+// Which bytes of a driver's buffer are sent (rows without padding, planes one after the other), and the hello that
 // describes them.
 import { expect, test } from "bun:test";
 import * as v from "../../ffi/linux/videodev2.ts";
@@ -265,7 +265,7 @@ test.each(cases)("$what", async (row) => {
 const nm12 = cases.find(({ what }) => what === "NM12 is sent as NV12") as Case;
 const padded = cases.find(({ what }) => what === "padded YUYV") as Case;
 
-test("where rows are picked out, a short plane makes the frame damaged: nothing stale is sent", () => {
+test("a frame with a plane that is too short is damaged: no bytes of an older picture are sent", () => {
   for (const row of [nm12, padded]) {
     const { device, camera: owned } = open(row, "mmap");
     using camera = owned;
@@ -278,7 +278,7 @@ test("where rows are picked out, a short plane makes the frame damaged: nothing 
   }
 });
 
-test("a data_offset moves the picture where we do not look: the frame is damaged", () => {
+test("a frame with a data_offset is damaged: its picture is not where the pieces are", () => {
   const yuyv = cases.find(({ what }) => what.startsWith("multi-planar YUYV")) as Case;
   for (const row of [nm12, yuyv]) {
     const { device, camera: owned } = open(row, "mmap");
@@ -337,7 +337,7 @@ test.each(refused)("multi-planar, $what: not available", async ({ planes = [], f
   expect(left).toEqual(nothing);
 });
 
-test("200 planes are not believed", () => {
+test("a format with 200 planes is refused", () => {
   const device = new FakeCamera({ multiplanar: true, planes: [plane(32, 8)] });
   device.amend(v.VIDIOC_S_FMT, (format) => {
     format["fmt.pix_mp.num_planes"] = 200;

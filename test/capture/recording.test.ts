@@ -42,7 +42,7 @@ function play(source: Source, count: number): Uint8Array[] {
   });
 }
 
-test("a raw file is played picture by picture, over and over", async () => {
+test("a raw file is played picture by picture, in a loop", async () => {
   const path = file("three.raw", picture(0, 16), picture(1, 16), picture(2, 16));
   const left = await leftBehind("memfd", () => {
     using source = openRecording(path, wish);
@@ -54,7 +54,7 @@ test("a raw file is played picture by picture, over and over", async () => {
   expect(left).toEqual(nothing);
 });
 
-test("bytes after the last whole picture of a raw file are not sent, and said", () => {
+test("bytes after the last whole picture of a raw file are not sent, and a warning says so", () => {
   const path = file("cut.raw", picture(0, 16), picture(1, 16), picture(2, 9));
   using warned = spyOn(log, "warn");
   using source = openRecording(path, wish);
@@ -107,7 +107,7 @@ test("a file that is cut while it is played ends the source; nothing faults", ()
   expect(() => source.next()).toThrow(SourceEnded);
 });
 
-test("YUV4MPEG2 says size, format and rate itself", () => {
+test("YUV4MPEG2 has size, format and rate in its header", () => {
   const frames = [0, 1].flatMap((n) => ["FRAME\n", picture(n, 6 * 4 + 2 * 3 * 2)]);
   const path = file(
     "two.y4m",
@@ -179,13 +179,13 @@ test.each([
   source.stop();
 });
 
-test("--fps is stronger than the header", () => {
+test("--fps overrides the header", () => {
   const path = file("faster.y4m", "YUV4MPEG2 W2 H2 F25:1\nFRAME\n", picture(0, 6));
   using source = openRecording(path, { ...wish, fps: 50 });
   expect(source.fps).toBe(50);
 });
 
-test("the last picture of a YUV4MPEG2 file that is cut short is not sent, and said", () => {
+test("the last picture of a YUV4MPEG2 file that is cut short is not sent, and a warning says so", () => {
   const path = file(
     "cut.y4m",
     "YUV4MPEG2 W2 H2\n",
@@ -254,7 +254,7 @@ const hostile = fc.array(
   { maxLength: 20 },
 );
 
-test("whatever is in a file, it is a source or an error in one line", async () => {
+test("a file with any content is a source or an error of one line", async () => {
   const path = join(directory, "random.y4m");
   const tryIt = (bytes: string | Uint8Array) => {
     writeFileSync(path, bytes);

@@ -125,7 +125,7 @@ test("the gradient grows from left to right and from top to bottom", () => {
   expect(canvas.colourAt(20, 2)).toEqual([19, 2, 236]);
 });
 
-test("a changed byte in a picture is seen, wherever it is", () => {
+test("a changed byte anywhere in a picture is detected", () => {
   using source = openTestSource("testsrc", { ...wish, format: "NV12", buffers: 1 });
   const [buffer] = source.buffers;
   if (buffer === undefined) throw new Error("no buffer");
@@ -149,16 +149,21 @@ test("a changed byte in a picture is seen, wherever it is", () => {
 });
 
 test.each(["testsrc:", "testsrc:nothing", "testsrc:bars:bars", "testsrc:constructor"])(
-  "%s is a pattern nobody knows",
+  "%s is an unknown pattern",
   (device) => {
     expect(() => openTestSource(device, wish)).toThrow(UsageError);
     expect(() => openTestSource(device, wish)).toThrow(/has the patterns bars, gradient/);
   },
 );
 
-test.each(["MJPG", "NM12", "YM12", "H264"])("%s is nothing testsrc can paint", (format) => {
-  expect(() => openTestSource("testsrc", { ...wish, format })).toThrow(/^testsrc makes YUYV, UYVY/);
-});
+test.each(["MJPG", "NM12", "YM12", "H264"])(
+  "%s is a format that testsrc cannot paint",
+  (format) => {
+    expect(() => openTestSource("testsrc", { ...wish, format })).toThrow(
+      /^testsrc makes YUYV, UYVY/,
+    );
+  },
+);
 
 test("a picture without room for a stamp is refused", () => {
   const grey = { ...wish, format: "GREY", height: 1 };
@@ -166,7 +171,7 @@ test("a picture without room for a stamp is refused", () => {
   openTestSource("testsrc", { ...grey, width: 33 })[Symbol.dispose]();
 });
 
-test("as fast as it goes: there is a frame whenever a buffer is free, and its descriptor is always readable", async () => {
+test("--fps 0: there is a frame whenever a buffer is free, and the descriptor is always readable", async () => {
   using loop = new Loop();
   using source = openTestSource("testsrc", wish);
   expect(source.fps).toBeUndefined();
@@ -208,7 +213,7 @@ test("frames come at the rate that was asked for, stamped with the time", async 
   expect(times).toEqual(times.toSorted((a, b) => a - b));
 });
 
-test("a consumer that is late loses frames, and sees it in the sequence numbers", () => {
+test("a late consumer loses frames, and the sequence numbers show the gap", () => {
   using source = openTestSource("testsrc", { ...wish, fps: 1000 });
   source.start();
   using first = take(source);

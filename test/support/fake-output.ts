@@ -1,5 +1,5 @@
-// A V4L2 output driver without a kernel: one queue that "shows" the buffers it is given, in their order, single- or
-// multi-planar, with any memory type. It keeps what each QBUF said. It cannot show what a kernel does to mappings and DMA.
+// A V4L2 output driver without a kernel: one queue, single- or multi-planar, that "shows" its buffers in order and records
+// each QBUF. It cannot show what a kernel does to mappings and DMA.
 import { errno } from "../../ffi/errno.ts";
 import { Fd } from "../../ffi/fd.ts";
 import type { Ioctl } from "../../ffi/ioctl.ts";

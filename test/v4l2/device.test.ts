@@ -1,4 +1,4 @@
-// Opening a node, what it says of itself, and the advice for each failed call.
+// Opening a node, QUERYCAP, and the advice for failed calls.
 import { expect, test } from "bun:test";
 import { rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,7 +9,7 @@ import { deviceAdvice, openVideoDevice, queryCapability } from "../../src/v4l2/d
 import { FakeCamera } from "../support/fake-camera.ts";
 import { leftBehind, nothing } from "../support/resources.ts";
 
-test("what is not a character device is not opened as one", async () => {
+test("a file is not opened as a device", async () => {
   const left = await leftBehind("memfd", () => {
     const path = join(tmpdir(), `framepass-test-${process.pid}`);
     writeFileSync(path, "");
@@ -22,7 +22,7 @@ test("what is not a character device is not opened as one", async () => {
   expect(left).toEqual(nothing);
 });
 
-test("a device may be let go of twice, and not be used after", () => {
+test("a device may be disposed twice, and cannot be used afterwards", () => {
   const device = openVideoDevice("/dev/null");
   expect(device.fd).toBeGreaterThan(2);
   expect(() => device.map(4096, 0)).toThrow(/^mmap \/dev\/null: E/);
@@ -45,7 +45,7 @@ test.each([
   expect(deviceAdvice(error, "decoder")).toMatch(texts[1]);
 });
 
-test("the capabilities are those of the node where the driver tells them apart", () => {
+test("the capabilities are those of the node, or of the device where the driver gives none for the node", () => {
   using device = new FakeCamera();
   const own = (v.V4L2_CAP_VIDEO_CAPTURE | v.V4L2_CAP_STREAMING) >>> 0;
   expect(queryCapability(device)).toEqual({ card: "fake camera", flags: own });

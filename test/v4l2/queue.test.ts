@@ -1,5 +1,5 @@
-// The one queue class by itself: directions, memory types, planes. The cameras and decoders that use it have tests of
-// their own (test/capture, test/video/codec).
+// The queue class: directions, memory types, planes. Cameras and decoders, which use it, have their own tests
+// (test/capture, test/video/codec).
 import { expect, test } from "bun:test";
 import { errno, SysError } from "../../ffi/errno.ts";
 import { Fd } from "../../ffi/fd.ts";
@@ -25,7 +25,7 @@ const outputs = layouts.flatMap((layout) =>
   (["mmap", "dmabuf", "userptr"] as const).map((memory) => ({ ...layout, memory })),
 );
 
-/** Numbers that can be told apart; the fake does not follow them. */
+/** Distinct numbers; the fake does not follow them. */
 const placeOf = (memory: MemoryType, plane: number) =>
   ({ mmap: 0, dmabuf: 70 + plane, userptr: 0x7000_0000_1000 + plane * LUMA })[memory];
 

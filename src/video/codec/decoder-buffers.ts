@@ -97,8 +97,8 @@ export class DecoderBuffers<D extends Direction> implements Disposable {
   }
 
   /**
-   * A buffer that the driver does not have; -1 when it has all of them. For memory at `address`, the buffer that had this
-   * address last, because then the kernel need not look up its pages; otherwise one that had no address yet.
+   * A buffer that the driver does not have; -1 when it has all of them. For memory at `address`, the buffer that had
+   * this address last, because then the kernel need not look up its pages; otherwise one that had no address yet.
    */
   free(address = 0): number {
     let found = -1;

@@ -1,5 +1,5 @@
-// One stream on a V4L2 stateful decoder: bitstream in, pictures out, source changes, drains and seeks, as dev-decoder.rst
-// describes them. `pump` does the work: after a command, and when the descriptor is ready.
+// One stream on a V4L2 stateful decoder: bitstream in, pictures out, source changes, drains and seeks as described in
+// dev-decoder.rst. `pump` does the work: after a command, and when the descriptor is ready.
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI } from "../../../ffi/epoll.ts";
 import { errno, SysError } from "../../../ffi/errno.ts";
 import * as v from "../../../ffi/linux/videodev2.ts";
@@ -201,7 +201,7 @@ export class DecoderSession implements CodecSession {
     const before = this.#params.of(OUTPUT);
     const first = !this.#known;
     this.#known = true;
-    this.#pictures.release(); // `refresh` sets the agreed format again, which the device refuses while there are buffers
+    this.#pictures.release(); // or the device refuses the format that `refresh` sets again
     this.#params.refresh();
     if (first || !this.#params.sameAs(before)) this.#client.resolutionChanged(!first);
     return true;

@@ -1,5 +1,5 @@
-// Finds the frames in a byte stream of FWHT: a buffer may hold several frames and end in the middle of one. Header: struct
-// fwht_cframe_hdr of the kernel's vicodec, eleven big-endian words.
+// Finds the frames in a byte stream of FWHT: a buffer may hold several frames and end in the middle of one. Header:
+// struct fwht_cframe_hdr of the kernel's vicodec, eleven big-endian words.
 
 /** Reads `length` bytes from byte `at` of the buffer into `to`; false when the buffer does not have them. */
 export type Reader = (to: Uint8Array<ArrayBuffer>, length: number, at: number) => boolean;

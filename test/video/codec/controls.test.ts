@@ -1,4 +1,4 @@
-// Controls of a decoder that has them: virtio-video's numbers against V4L2's.
+// Controls of a decoder: numbers of virtio-video for those of V4L2.
 import { expect, test } from "bun:test";
 import * as v from "../../../ffi/linux/videodev2.ts";
 import { decoderOn } from "../../../src/video/codec/v4l2-decoder.ts";
@@ -44,7 +44,7 @@ const set = (driver: LocalDriver, control: number, value: number) =>
     q.value = value;
   });
 
-test("QUERY_CONTROL tells the values the device has, in virtio-video's numbers, each once", () => {
+test("QUERY_CONTROL returns the values that the device has, in virtio-video's numbers, each once", () => {
   const { driver } = h264();
   using _ = driver;
   const values = (control: number) => {
@@ -61,7 +61,7 @@ test("QUERY_CONTROL tells the values the device has, in virtio-video's numbers, 
   expect(query(driver, 7, H264).code).toBe(UNSUPPORTED);
 });
 
-test("GET_CONTROL and SET_CONTROL translate both ways; what has no counterpart is unsupported", () => {
+test("GET_CONTROL and SET_CONTROL translate both ways; a value without a counterpart is unsupported", () => {
   const { driver, controls } = h264();
   using _ = driver;
   const value = (control: number) => get(driver, control).as(s.controlResponse).value;
@@ -77,7 +77,7 @@ test("GET_CONTROL and SET_CONTROL translate both ways; what has no counterpart i
   expect(get(driver, s.control.PROFILE).code).toBe(UNSUPPORTED);
 });
 
-test("controls of encoders are unsupported, the one without a value too", () => {
+test("controls of encoders are unsupported, also the one without a value", () => {
   const { driver } = h264();
   using _ = driver;
   for (const control of [0, 4, 5, 6, 7, 0xffff_ffff]) {

@@ -1,5 +1,5 @@
-// Where pictures and bitstream lie for a V4L2 decoder: in guest memory itself, or in buffers of the driver's, in one plane
-// or in several.
+// The memory of pictures and bitstream of a V4L2 decoder: guest memory in place, or buffers of the V4L2 driver, in one
+// memory plane or several.
 import { expect, test } from "bun:test";
 import { log } from "../../../src/cli/log.ts";
 import * as s from "../../../src/video/structs.ts";
@@ -28,7 +28,7 @@ test("a resource gets the buffer it had last: its pages are looked up once, not 
   expect(r.fake.pins).toBe(6);
 });
 
-test("memory that stays where it is: nothing is lost, but addresses nobody uses are looked up anew", () => {
+test("a new memory table without a move: nothing is lost, and addresses not in use are looked up again", () => {
   using r = rig({ userPointers: true });
   feed(r, 1, frame(1), 1n);
   readParams(r);
@@ -43,14 +43,14 @@ test("memory that stays where it is: nothing is lost, but addresses nobody uses 
   expect(r.fake.pins).toBe(pins + 2); // input 2 for the first time, output 11 in another buffer
 });
 
-test("memory that moved while the decoder has it: buffers are made anew, and decoding goes on in the new place", () => {
+test("memory that moved while the decoder has it: buffers are made again, and decoding continues in the new place", () => {
   using r = rig({ userPointers: true });
   feed(r, 1, frame(1), 1n);
   readParams(r);
   want(r, 11);
   const held = want(r, 12);
   const before = r.fake.calls.get("VIDIOC_REQBUFS") ?? 0;
-  // The place is mapped once more, elsewhere; then the old mapping goes.
+  // The same guest memory is mapped at another address; then the old mapping is removed.
   r.driver.memory.replace([{ address: 0x1000_0000n, length: 8 * 1024 * 1024 }]);
   r.driver.device.memoryChanged(r.driver.memory);
   r.fake.settle();
@@ -98,7 +98,7 @@ const choices: [string, FakeOptions, number, string][] = [
   ["USERPTR that is refused", { refusesPointers: true }, 1, "MMAP"],
 ];
 test.each(choices)(
-  "%s: told once for each queue, however often buffers are made",
+  "%s: logged once for each queue, however often buffers are made",
   (_, more, pieces, last) => {
     const { level } = log;
     const said: string[] = [];
@@ -122,7 +122,7 @@ test.each(choices)(
   },
 );
 
-test("counters: no picture is copied on guest memory in one piece, each is copied once otherwise", () => {
+test("counters: pictures in contiguous guest memory are not copied; all others are copied once", () => {
   const { level } = log;
   const said: string[] = [];
   log.level = 4;
@@ -144,7 +144,7 @@ test("counters: no picture is copied on guest memory in one piece, each is copie
   ]);
 });
 
-test("bitstream in planes of its own is gathered in their order", () => {
+test("bitstream in several planes is gathered in their order", () => {
   using r = rig({ userPointers: true });
   const bytes = frame(50);
   const at = [r.driver.allocate(BITSTREAM), r.driver.allocate(BITSTREAM)] as const;

@@ -62,7 +62,7 @@ describe.each(variants)("%s", (_, options) => {
     expect([early[0]?.timestamp, early[1]?.held, shown(r, 11)]).toEqual([1n, true, [5]]);
   });
 
-  test("drain: all pictures, an empty EOS buffer, the answer; then it resumes by itself, again and again", () => {
+  test("drain: all pictures, an empty EOS buffer, the answer; new bitstream resumes decoding, each time", () => {
     using r = rig(options);
     feed(r, 1, Buffer.concat([frame(1), frame(2), frame(3)]), 9n);
     readParams(r);
@@ -112,7 +112,7 @@ describe.each(variants)("%s", (_, options) => {
     expect([want(r, 12).flags, again.code]).toEqual([s.BUFFER_EOS, 0x200]);
   });
 
-  test("seek: both queues cleared, everything given back first, then decoding goes on elsewhere", () => {
+  test("seek: both queues are cleared, every buffer is returned, then decoding continues at another place", () => {
     using r = rig(options);
     feed(r, 1, Buffer.concat([frame(1), frame(2)]), 1n);
     readParams(r);
@@ -161,7 +161,7 @@ describe.each(variants)("%s", (_, options) => {
     },
   );
 
-  test("a queue that has nothing to do, or gave its last picture, is not polled: it would answer for ever", () => {
+  test("an idle queue, or one that gave its last picture, is not polled: poll would report it without end", () => {
     using r = rig(options);
     const watched = () => r.fake.contexts[1]?.watch?.events ?? -1;
     expect(watched()).toBe(EPOLLPRI);
@@ -244,7 +244,7 @@ describe.each(variants)("%s", (_, options) => {
     ]);
   });
 
-  test("paused, nothing is written; resumed, everything comes", () => {
+  test("suspended, nothing is written; resumed, every picture is delivered", () => {
     using r = rig(options);
     feed(r, 1, frame(1), 1n);
     readParams(r);
@@ -258,7 +258,7 @@ describe.each(variants)("%s", (_, options) => {
     expect([late.timestamp, shown(r, 12)]).toEqual([2n, [2]]);
   });
 
-  test("every descriptor and mapping goes with its stream", () => {
+  test("a stream that is destroyed leaves no descriptor and no mapping", () => {
     const count = () => readdirSync("/proc/self/fd").length;
     const before = count();
     {
@@ -301,7 +301,7 @@ test("zero-copy is used where the memory is in one piece, and one copy where it 
   }
 });
 
-test("NV12 is asked for again after each change, because decoders name their favourite", () => {
+test("NV12 is set again after each change, because decoders return to their default format", () => {
   using r = rig();
   r.driver.setParams(1, s.OUTPUT, { format: 3, width: W, height: H });
   expect(r.driver.params(1, s.OUTPUT).format).toBe(3);
@@ -309,7 +309,7 @@ test("NV12 is asked for again after each change, because decoders name their fav
   expect(readParams(r).format).toBe(3);
 });
 
-test("capabilities: formats by table, unknown ones left out, sizes continuous with step 1", () => {
+test("capabilities: known formats only, sizes continuous with step 1", () => {
   using r = rig();
   const input = [
     ...new Uint32Array(r.driver.capability(s.INPUT).reply?.buffer ?? new ArrayBuffer(0)),
@@ -322,7 +322,7 @@ test("capabilities: formats by table, unknown ones left out, sizes continuous wi
   expect([output[2], output[6], output[22], output[38]]).toEqual([3, 4, 5, 3]);
 });
 
-test("several streams at once have a context each", () => {
+test("streams that run at once have a context each", () => {
   using r = rig();
   const { driver, fake } = r;
   for (const stream of [2, 3, 4]) {
@@ -379,7 +379,7 @@ test.each(["VIDIOC_DQBUF", "VIDIOC_STREAMON", "VIDIOC_QBUF", "VIDIOC_REQBUFS"])(
   },
 );
 
-test("a stream the host cannot open is out of memory, and the device goes on", () => {
+test("a stream that the host cannot open is answered OUT_OF_MEMORY, and the device continues", () => {
   const fake = new FakeDecoder({ faults: new Map() });
   const backend = decoderOn(fake.open(), () => fake.open());
   using driver = localDriver(backend, { watcher: fake.watcher });
@@ -405,13 +405,13 @@ const badDevices: [string, FakeOptions, RegExp][] = [
     /ENOTTY.*not a video device/,
   ],
 ];
-test.each(badDevices)("%s: one line that says so", (_, options, text) => {
+test.each(badDevices)("%s: the error is one line that names the reason", (_, options, text) => {
   const fake = new FakeDecoder(options);
   expect(() => decoderOn(fake.open(), () => fake.open())).toThrow(text);
   expect(fake.contexts.every(({ closed }) => closed)).toBe(true);
 });
 
-test("a path that is missing, a file or a folder is refused and not touched", async () => {
+test("a path that is missing, a file or a folder is refused and not changed", async () => {
   const file = `/tmp/framepass-video-${process.pid}`;
   await Bun.write(file, "precious");
   expect(() => openV4l2Decoder(file)).toThrow(/not a character device.*--v4l2-device/);
