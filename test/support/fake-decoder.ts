@@ -11,6 +11,7 @@ import type { Fields, Struct } from "../../ffi/struct.ts";
 import { fourcc } from "../../src/format/formats.ts";
 import type { Loop } from "../../src/loop.ts";
 import type { VideoDevice } from "../../src/v4l2/device.ts";
+import { BUFFER_AREA, FakeBitstream, type FakeBuffer, FakeQueue } from "./fake-decoder-queue.ts";
 
 export interface FakeOptions {
   readonly multiplanar?: boolean;
@@ -29,33 +30,6 @@ export interface FakeOptions {
   /** Entries that menu controls have. */
   readonly menus?: ReadonlyMap<number, readonly number[]>;
 }
-
-interface Buffer {
-  readonly index: number;
-  offset: number;
-  length: number;
-  address: number;
-  bytesused: number;
-  sec: number;
-  usec: number;
-  flags: number;
-}
-
-interface Queue {
-  readonly type: number;
-  width: number;
-  height: number;
-  format: string;
-  memory: number;
-  streaming: boolean;
-  buffers: Buffer[];
-  queued: Buffer[];
-  done: Buffer[];
-}
-
-const HEADER = 44;
-const BUFFER_AREA = 4 * 1024 * 1024;
-const pages = (bytes: number) => Math.ceil(bytes / 4096) * 4096;
 
 /** All contexts of one fake device. */
 export class FakeDecoder {
@@ -108,35 +82,22 @@ export class FakeContext implements VideoDevice {
   readonly #owner: FakeDecoder;
   readonly #fd = Fd.memory("fake-decoder", 2 * BUFFER_AREA);
   readonly #memory = new Mapping(this.#fd.number, 2 * BUFFER_AREA, "fake-decoder");
-  readonly #in: Queue;
-  readonly #out: Queue;
+  readonly #in: FakeQueue;
+  readonly #out: FakeQueue;
+  readonly #bitstream: FakeBitstream;
   #events = 0;
   #known = false;
   #changed = false;
   #draining = false;
   #lastDequeued = false;
   #stopped = false;
-  #pending: { buffer: Buffer; left: number }[] = [];
-  #carry = new Uint8Array(new ArrayBuffer(0));
-  /** Bytes of the stream whose buffers were returned. */
-  #orphans = 0;
 
   constructor(owner: FakeDecoder) {
     this.#owner = owner;
     const multi = owner.options.multiplanar ?? false;
-    const queue = (type: number, format: string): Queue => ({
-      type: multi ? type + 8 : type,
-      width: 1280,
-      height: 720,
-      format,
-      memory: 1,
-      streaming: false,
-      buffers: [],
-      queued: [],
-      done: [],
-    });
-    this.#in = queue(v.V4L2_BUF_TYPE_VIDEO_OUTPUT, owner.options.coded ?? "FWHT");
-    this.#out = queue(v.V4L2_BUF_TYPE_VIDEO_CAPTURE, this.#favourite);
+    this.#in = new FakeQueue("output", multi, owner.options.coded ?? "FWHT");
+    this.#out = new FakeQueue("capture", multi, this.#favourite);
+    this.#bitstream = new FakeBitstream(this.#in);
   }
 
   get #favourite(): string {
@@ -186,7 +147,7 @@ export class FakeContext implements VideoDevice {
       q["stepwise.max_height"] = 2048;
       return 0;
     },
-    VIDIOC_G_FMT: (q) => this.#format(q, this.#queue(q.type)),
+    VIDIOC_G_FMT: (q) => this.#queue(q.type).describe(q),
     VIDIOC_S_FMT: (q: Struct<typeof v.v4l2Format.fields>) => {
       const queue = this.#queue(q.type);
       if (queue.buffers.length > 0) return -errno.EBUSY;
@@ -198,7 +159,7 @@ export class FakeContext implements VideoDevice {
         const wanted = raw.find((name) => fourcc(name) === q["fmt.pix.pixelformat"]);
         queue.format = wanted ?? this.#favourite;
       }
-      return this.#format(q, queue);
+      return queue.describe(q);
     },
     VIDIOC_G_SELECTION: (q: Struct<typeof v.v4l2Selection.fields>) => {
       if (q.target !== v.V4L2_SEL_TGT_COMPOSE) return -errno.EINVAL;
@@ -232,44 +193,9 @@ export class FakeContext implements VideoDevice {
       const queue = this.#queue(q.type);
       if (q.memory === v.V4L2_MEMORY_USERPTR && !this.#owner.options.userPointers)
         return -errno.EINVAL;
-      if (queue.streaming) return -errno.EBUSY;
-      const size = this.#planeSizes(queue).reduce((sum, each) => sum + pages(each), 0);
-      const base = queue === this.#in ? 0 : BUFFER_AREA;
-      queue.memory = q.memory;
-      q.count = Math.min(q.count, q.memory === 1 ? Math.floor(BUFFER_AREA / size) : 32);
-      queue.buffers = Array.from({ length: q.count }, (_, index) => ({
-        index,
-        offset: base + index * size,
-        length: size,
-        address: 0,
-        bytesused: 0,
-        sec: 0,
-        usec: 0,
-        flags: 0,
-      }));
-      queue.queued = [];
-      queue.done = [];
-      return 0;
+      return queue.request(q);
     },
-    VIDIOC_QUERYBUF: (q: Struct<typeof v.v4l2Buffer.fields>) => {
-      const buffer = this.#queue(q.type).buffers[q.index];
-      if (buffer === undefined) return -errno.EINVAL;
-      const plane = this.#plane(q);
-      if (plane === undefined) {
-        q.length = buffer.length;
-        q["m.offset"] = buffer.offset;
-      } else {
-        let { offset } = buffer;
-        for (const [i, size] of this.#planeSizes(this.#queue(q.type)).entries()) {
-          const each = this.#plane(q, i);
-          if (each === undefined) return -errno.EINVAL;
-          each.length = pages(size);
-          each["m.mem_offset"] = offset;
-          offset += pages(size);
-        }
-      }
-      return 0;
-    },
+    VIDIOC_QUERYBUF: (q: Struct<typeof v.v4l2Buffer.fields>) => this.#queue(q.type).locate(q),
     VIDIOC_QBUF: (q: Struct<typeof v.v4l2Buffer.fields>) => this.#queueBuffer(q),
     VIDIOC_DQBUF: (q: Struct<typeof v.v4l2Buffer.fields>) => this.#dequeueBuffer(q),
     VIDIOC_STREAMON: (q: { value: number }) => {
@@ -283,13 +209,9 @@ export class FakeContext implements VideoDevice {
     },
     VIDIOC_STREAMOFF: (q: { value: number }) => {
       const queue = this.#queue(q.value);
-      queue.streaming = false;
-      queue.queued = [];
-      queue.done = [];
+      queue.stop();
       if (queue === this.#in) {
-        this.#pending = [];
-        this.#orphans = 0;
-        this.#carry = new Uint8Array(new ArrayBuffer(0));
+        this.#bitstream.reset();
         this.#known = false;
       } else {
         this.#changed = false;
@@ -312,42 +234,10 @@ export class FakeContext implements VideoDevice {
     },
   };
 
-  #queue(type: number): Queue {
+  #queue(type: number): FakeQueue {
     if (type === this.#in.type) return this.#in;
     if (type === this.#out.type || type === v.V4L2_BUF_TYPE_VIDEO_CAPTURE) return this.#out;
     throw new Error(`buffer type ${type}`);
-  }
-  #size(queue: Queue): number {
-    return queue.width * queue.height * (queue === this.#in ? 3 : 1.5);
-  }
-  /** Bytes of each memory plane. */
-  #planeSizes(queue: Queue): number[] {
-    const { width, height, format } = queue;
-    if (queue !== this.#out || format !== "NM12") return [this.#size(queue)];
-    return [width * height, (width * height) / 2];
-  }
-  #plane(q: Struct<typeof v.v4l2Buffer.fields>, i = 0) {
-    if (!this.#owner.options.multiplanar || i >= q.length) return undefined;
-    return v.v4l2Plane.over(viewOf(q["m.planes"] + i * v.v4l2Plane.size, v.v4l2Plane.size));
-  }
-  #format(q: Struct<typeof v.v4l2Format.fields>, queue: Queue): number {
-    q["fmt.pix.width"] = queue.width;
-    q["fmt.pix.height"] = queue.height;
-    q["fmt.pix.pixelformat"] = fourcc(queue.format);
-    const stride = queue === this.#in ? 0 : queue.width;
-    if (this.#owner.options.multiplanar) {
-      const sizes = this.#planeSizes(queue);
-      q["fmt.pix_mp.num_planes"] = sizes.length;
-      for (const [i, size] of sizes.entries()) {
-        const plane = v.v4l2PlanePixFormat.over(q.$bytes, 28 + i * v.v4l2PlanePixFormat.size);
-        plane.sizeimage = size;
-        plane.bytesperline = stride;
-      }
-    } else {
-      q["fmt.pix.sizeimage"] = this.#size(queue);
-      q["fmt.pix.bytesperline"] = stride;
-    }
-    return 0;
   }
 
   #queueBuffer(q: Struct<typeof v.v4l2Buffer.fields>): number {
@@ -355,14 +245,14 @@ export class FakeContext implements VideoDevice {
     const buffer = queue.buffers[q.index];
     if (buffer === undefined || queue.queued.includes(buffer) || queue.done.includes(buffer))
       return -errno.EINVAL;
-    const plane = this.#plane(q);
+    const plane = queue.plane(q);
     if (queue.memory === v.V4L2_MEMORY_USERPTR) {
       if (this.#owner.options.refusesPointers) return -errno.EFAULT;
       const address = plane?.["m.userptr"] ?? q["m.userptr"];
       if (address !== buffer.address) this.#owner.pins++;
       buffer.address = address;
       buffer.length = plane?.length ?? q.length;
-      if (buffer.length < this.#size(queue)) return -errno.EINVAL;
+      if (buffer.length < queue.size) return -errno.EINVAL;
     }
     buffer.bytesused = plane?.bytesused ?? q.bytesused;
     buffer.sec = q["timestamp.tv_sec"];
@@ -371,18 +261,13 @@ export class FakeContext implements VideoDevice {
     if (queue === this.#in && (buffer.bytesused < 1 || buffer.bytesused > buffer.length))
       return -errno.EINVAL;
     queue.queued.push(buffer);
-    if (queue === this.#in) this.#pending.push({ buffer, left: buffer.bytesused });
-    if (queue === this.#in) {
-      const more = new Uint8Array(new ArrayBuffer(this.#carry.length + buffer.bytesused));
-      more.set(this.#carry);
-      more.set(this.#bytes(queue, buffer).subarray(0, buffer.bytesused), this.#carry.length);
-      this.#carry = more;
-    }
+    if (queue === this.#in)
+      this.#bitstream.add(buffer, this.#bytes(queue, buffer).subarray(0, buffer.bytesused));
     this.#work();
     return 0;
   }
 
-  #bytes(queue: Queue, buffer: Buffer): Uint8Array {
+  #bytes(queue: FakeQueue, buffer: FakeBuffer): Uint8Array {
     if (queue.memory === v.V4L2_MEMORY_USERPTR) return viewOf(buffer.address, buffer.length);
     return this.#memory.bytes.subarray(buffer.offset, buffer.offset + buffer.length);
   }
@@ -397,13 +282,13 @@ export class FakeContext implements VideoDevice {
     q.flags = buffer.flags | 0x4000;
     q["timestamp.tv_sec"] = buffer.sec;
     q["timestamp.tv_usec"] = buffer.usec;
-    const plane = this.#plane(q);
+    const plane = queue.plane(q);
     if (plane === undefined) q.bytesused = buffer.bytesused;
     else plane.bytesused = buffer.bytesused;
-    const second = queue === this.#out ? this.#planeSizes(queue)[1] : undefined;
+    const second = queue === this.#out ? queue.planeSizes[1] : undefined;
     if (second !== undefined && plane !== undefined && buffer.bytesused > 0) {
       plane.bytesused = buffer.bytesused - second;
-      const chroma = this.#plane(q, 1);
+      const chroma = queue.plane(q, 1);
       if (chroma !== undefined) chroma.bytesused = second;
     }
     if (queue === this.#out && (buffer.flags & v.V4L2_BUF_FLAG_LAST) !== 0)
@@ -411,45 +296,10 @@ export class FakeContext implements VideoDevice {
     return 0;
   }
 
-  /** Returns the buffers whose bytes were all read. Answers the buffer that had the last byte. */
-  #consume(length: number): Buffer | undefined {
-    this.#carry = this.#carry.slice(length);
-    let rest = length - Math.min(length, this.#orphans);
-    this.#orphans -= length - rest;
-    let last: Buffer | undefined;
-    while (rest > 0) {
-      const [first] = this.#pending;
-      if (first === undefined) break;
-      last = first.buffer;
-      const n = Math.min(rest, first.left);
-      first.left -= n;
-      rest -= n;
-      if (first.left > 0) break;
-      this.#pending.shift();
-      const at = this.#in.queued.indexOf(first.buffer);
-      if (at >= 0) this.#in.queued.splice(at, 1);
-      this.#in.done.push(first.buffer);
-    }
-    return last;
-  }
-
-  #frame(): { width: number; height: number; size: number; body: number } | undefined {
-    if (this.#carry.length < HEADER) return undefined;
-    const view = new DataView(this.#carry.buffer);
-    const size = HEADER + view.getUint32(40);
-    if (this.#carry.length < size) return undefined;
-    return {
-      width: view.getUint32(12),
-      height: view.getUint32(16),
-      size,
-      body: this.#carry[HEADER] ?? 0,
-    };
-  }
-
   #work(): void {
     if (!this.#in.streaming) return;
     while (!this.#changed) {
-      const frame = this.#frame();
+      const frame = this.#bitstream.frame();
       if (!this.#out.streaming && this.#announceFirst()) return;
       if (!this.#out.streaming || this.#stopped) return;
       const [target] = this.#out.queued;
@@ -464,25 +314,25 @@ export class FakeContext implements VideoDevice {
         this.#finish(target, 0, v.V4L2_BUF_FLAG_LAST);
         return;
       }
-      const source = this.#consume(frame.size);
+      const source = this.#bitstream.consume(frame.size);
       target.sec = source?.sec ?? 0;
       target.usec = source?.usec ?? 0;
       const bytes = this.#bytes(this.#out, target);
-      const length = this.#size(this.#out);
+      const length = this.#out.size;
       const broken = frame.body === 0xee;
-      const [luma = 0] = this.#planeSizes(this.#out);
-      const gap = luma < length ? pages(luma) - luma : 0;
+      const { gap } = this.#out;
+      const [luma = 0] = this.#out.planeSizes;
       for (let i = 0; i < length && !broken; i++) bytes[i < luma ? i : i + gap] = frame.body + i;
-      const last = this.#draining && this.#frame() === undefined ? v.V4L2_BUF_FLAG_LAST : 0;
+      const last =
+        this.#draining && this.#bitstream.frame() === undefined ? v.V4L2_BUF_FLAG_LAST : 0;
       this.#finish(target, broken ? 0 : length, last | (broken ? v.V4L2_BUF_FLAG_ERROR : 0));
     }
   }
 
-  #finish(target: Buffer, bytesused: number, flags: number): void {
-    this.#out.queued.shift();
+  #finish(target: FakeBuffer, bytesused: number, flags: number): void {
     target.bytesused = bytesused;
     target.flags = flags;
-    this.#out.done.push(target);
+    this.#out.finish(target);
     if ((flags & v.V4L2_BUF_FLAG_LAST) !== 0 && !this.#changed) {
       this.#stopped = true;
       this.#draining = false;
@@ -498,9 +348,9 @@ export class FakeContext implements VideoDevice {
 
   /** Announces the header at the start of a stream; true when there was one that had not been announced. */
   #announceFirst(): boolean {
-    if (this.#known || this.#carry.length < HEADER) return false;
-    const view = new DataView(this.#carry.buffer);
-    this.#announce(view.getUint32(12), view.getUint32(16));
+    const header = this.#bitstream.header();
+    if (this.#known || header === undefined) return false;
+    this.#announce(header.width, header.height);
     this.#known = true;
     return true;
   }
@@ -509,14 +359,12 @@ export class FakeContext implements VideoDevice {
   wake(): boolean {
     if (this.closed || this.watch === undefined) return false;
     // A buffer that ends inside a frame is returned at once, because the kernel's decoder has copied its bytes.
-    if (this.#out.streaming && this.#in.streaming && this.#frame() === undefined)
-      this.#returnRead();
+    if (this.#out.streaming && this.#in.streaming && this.#bitstream.frame() === undefined)
+      this.#bitstream.returnBuffers();
     const { events, handler } = this.watch;
     let ready = 0;
     const data = EPOLLIN | EPOLLOUT;
-    const idle = (queue: Queue) =>
-      !queue.streaming || queue.queued.length + queue.done.length === 0;
-    if ((events & data) !== 0 && idle(this.#in) && idle(this.#out) && !this.#lastDequeued)
+    if ((events & data) !== 0 && this.#in.idle && this.#out.idle && !this.#lastDequeued)
       ready = EPOLLERR;
     else {
       if (this.#in.done.length > 0) ready |= EPOLLOUT;
@@ -527,15 +375,6 @@ export class FakeContext implements VideoDevice {
     if (ready === 0 || events === 0) return false;
     handler(ready);
     return true;
-  }
-
-  #returnRead(): void {
-    for (const { buffer, left } of this.#pending.splice(0)) {
-      this.#orphans += left;
-      const at = this.#in.queued.indexOf(buffer);
-      if (at >= 0) this.#in.queued.splice(at, 1);
-      this.#in.done.push(buffer);
-    }
   }
 
   [Symbol.dispose](): void {
