@@ -1,5 +1,5 @@
-// A source whose pictures are copied once, into buffers that can be shared: for drivers that cannot write there
-// themselves, and for pictures that are not in one piece.
+// A source whose pictures are copied once into buffers that can be shared. For drivers that cannot write there, and for
+// pictures that are not in one piece.
 
 import { copyMemory } from "../../ffi/copy.ts";
 import { Fd } from "../../ffi/fd.ts";
@@ -21,7 +21,7 @@ export class CopyingSource implements Source {
   readonly #owned = new DisposableStack();
   #dropped = 0;
 
-  /** Owns `inner` from now on. Throws UnavailableError or SysError. */
+  /** Takes ownership of `inner`. Throws UnavailableError or SysError. */
   constructor(inner: Source, allocator: Allocator) {
     using owned = new DisposableStack();
     owned.use(inner);
@@ -93,7 +93,7 @@ export class CopyingSource implements Source {
     return done;
   }
 
-  /** The copy as a descriptor. */
+  /** A new descriptor of the copy's buffer. Throws UnavailableError if the memory has none. */
   share(index: number): Fd {
     const fd = this.#buffers[index]?.fd;
     if (fd === undefined) throw new UnavailableError(`${this.memory}: no descriptor of its own`);

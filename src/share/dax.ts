@@ -1,5 +1,5 @@
-// Sharing between two guests of one host: both have the same host file as a dax device. The sender's camera writes
-// its buffers there (V4L2_MEMORY_USERPTR), the receiver reads them there.
+// Sharing between two guests of one host, which both have the same host file as a dax device. The sender's camera writes
+// its buffers there (V4L2_MEMORY_USERPTR); the receiver maps and reads them.
 import { type Mapping, type Memory, pageSize } from "../../ffi/mapping.ts";
 import { ProtocolError, UnavailableError } from "../errors.ts";
 import type { StreamInfo } from "../frame/frame.ts";
@@ -17,7 +17,7 @@ import {
   writeHeader,
 } from "./region.ts";
 
-/** The sender's region: buffers are laid out in it one after the other, page by page. */
+/** The sender's region. Allocates buffers one after the other, each from a page boundary on. */
 export class RegionAllocator implements Allocator {
   readonly name: string;
   readonly #file: RegionFile;
@@ -36,7 +36,7 @@ export class RegionAllocator implements Allocator {
     owned.move();
   }
 
-  /** Bytes laid out so far, the header included. */
+  /** Bytes allocated so far, including the header. */
   get used(): number {
     return this.#used;
   }
@@ -57,7 +57,7 @@ export class RegionAllocator implements Allocator {
     return part;
   }
 
-  /** Forgets all buffers: others may be laid out in their place. */
+  /** Frees all buffers. */
   reset(): void {
     this.#used = HEADER_BYTES;
   }
@@ -68,7 +68,7 @@ export class RegionAllocator implements Allocator {
   }
 }
 
-/** Describes the buffers of `source`, which lie in `region`, and marks the region as theirs. */
+/** Makes handles for the buffers of `source`, which are in `region`, and writes the region's header. Throws UnavailableError. */
 export function exportRegion(source: Source, region: RegionAllocator): Exporter {
   const [random = 0n] = crypto.getRandomValues(new BigUint64Array(1));
   const { address, bytes } = region.memory;
@@ -94,7 +94,7 @@ export function exportRegion(source: Source, region: RegionAllocator): Exporter 
   };
 }
 
-/** Takes handles that name places in the region at `path`. Throws UnavailableError. */
+/** Maps handles that are parts of the region at `path`. Throws UnavailableError. */
 export function importRegion(path: string): Importer {
   const region = openRegion(path, false);
   return {
@@ -102,14 +102,15 @@ export function importRegion(path: string): Importer {
     kind: "region",
     import: (handle, stream, passed) => {
       passed?.[Symbol.dispose]();
-      if (handle.kind !== "region") throw new ProtocolError(`handle ${handle.id}: no place`);
-      return borrowPlace(region, handle, stream);
+      if (handle.kind !== "region")
+        throw new ProtocolError(`handle ${handle.id}: not of kind region`);
+      return mapPart(region, handle, stream);
     },
     [Symbol.dispose]: () => region[Symbol.dispose](),
   };
 }
 
-function borrowPlace(
+function mapPart(
   region: RegionFile,
   handle: Handle & { readonly kind: "region" },
   stream: StreamInfo,

@@ -1,4 +1,4 @@
-// Sharing between programs on one kernel: the buffers' descriptors travel with their handles over a Unix socket.
+// Sharing between programs on one kernel: the buffers' descriptors are sent with their handles over a Unix socket.
 import { statfsSync } from "node:fs";
 import { endOf, F_SEAL_SHRINK, type Fd, sealsOf } from "../../ffi/fd.ts";
 import { PROT_READ } from "../../ffi/mapping.ts";
@@ -24,7 +24,7 @@ export function mapForReading(fd: Fd, length: number): FrameBuffer {
   return new OwnBuffer(fd, length, dmaBuf, PROT_READ);
 }
 
-/** Takes a descriptor of every buffer of `source`. Throws UnavailableError where a buffer has none to give. */
+/** Makes a handle and a descriptor for every buffer of `source`. Throws UnavailableError if a buffer has no descriptor. */
 export function exportDescriptors(source: Source): Exporter {
   using owned = new DisposableStack();
   const descriptors = source.frames.map((frame) => owned.use(source.share(frame.index)));
@@ -42,7 +42,7 @@ export function exportDescriptors(source: Source): Exporter {
   };
 }
 
-/** Takes handles that come with a descriptor. */
+/** Maps handles that came with a descriptor. */
 export function importDescriptors(): Importer {
   return {
     name: "fd",
@@ -64,8 +64,8 @@ export function importDescriptors(): Importer {
 }
 
 /**
- * Memory that its sender can cut short later would end this process with SIGBUS: what is not a dma-buf has to be
- * sealed against that. Throws ProtocolError.
+ * Checks that the sender cannot truncate this memory later, which would end our process with SIGBUS: it has to be a
+ * dma-buf, or a memfd sealed against shrinking. Throws ProtocolError.
  */
 export function checkDescriptor(fd: Fd, who: string, length: number): void {
   if (!isDmaBuf(fd)) {

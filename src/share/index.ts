@@ -1,4 +1,4 @@
-// The ways to share frame memory, a row each, and how --share auto chooses among them.
+// The ways to share frame memory, a row each, and how --share auto chooses.
 import type { IoctlDevice } from "../../ffi/ioctl.ts";
 import { log } from "../cli/log.ts";
 import { MemoryRefused, UnavailableError, UsageError } from "../errors.ts";
@@ -10,10 +10,10 @@ import { exportRegion, importRegion, RegionAllocator } from "./dax.ts";
 import { exportDescriptors, importDescriptors } from "./fd.ts";
 import { exportVirtioMedia, findRevision, importVirtioMedia } from "./virtio-media.ts";
 
-/** Opens the source with buffers of one memory type; `allocator` says where, for "userptr". */
+/** Opens the source with buffers of one memory type; for "userptr" `allocator` provides the memory. */
 export type OpenWith = (memory: "auto" | "mmap" | "userptr", allocator?: Allocator) => Source;
 
-/** What the sender's command line says about sharing. */
+/** The sender's options. */
 export interface SendOptions {
   readonly open: OpenWith;
   /** The receiver's Xen domain. */
@@ -24,7 +24,7 @@ export interface SendOptions {
   readonly local: boolean;
 }
 
-/** What the receiver's command line says about sharing. */
+/** The receiver's options. */
 export interface ReceiveOptions {
   readonly openDevice: () => IoctlDevice & Disposable;
   readonly region: string | undefined;
@@ -33,9 +33,9 @@ export interface ReceiveOptions {
 
 interface Way {
   readonly name: "virtio-media" | "fd" | "dax";
-  /** Opens a source whose buffers the receiver can be told of. Throws UnavailableError or UsageError. */
+  /** Opens a source and exports its buffers. Throws UnavailableError or UsageError. */
   send(options: SendOptions): SharedSource;
-  /** Throws UnavailableError or UsageError. */
+  /** Opens the importer. Throws UnavailableError or UsageError. */
   receive(options: ReceiveOptions): Importer;
 }
 
@@ -91,7 +91,7 @@ function shareGrants(source: Source, { domain }: SendOptions): SharedSource {
   return shareSource(source, (of) => exportVirtioMedia(of, domain));
 }
 
-/** A source with its buffers in `region`: written there by the device, or copied where it cannot. */
+/** A source with its buffers in `region`. The device writes there, or pictures are copied if it cannot. */
 function openPlaced(open: OpenWith, region: RegionAllocator): Source {
   try {
     using owned = new DisposableStack();
@@ -109,7 +109,7 @@ function openPlaced(open: OpenWith, region: RegionAllocator): Source {
   return new CopyingSource(open("mmap"), region);
 }
 
-/** A source whose buffers have descriptors to pass on, or copies in memory that has. */
+/** A source whose buffers have descriptors; if they have none, pictures are copied to memory that does. */
 function openPassable(open: OpenWith): Source {
   using owned = new DisposableStack();
   const source = owned.use(open("auto"));
@@ -127,7 +127,10 @@ function openPassable(open: OpenWith): Source {
   }
 }
 
-/** Opens the source as `--share` wants it; "auto" takes virtio-media where the driver has it. Throws UnavailableError or UsageError. */
+/**
+ * Opens the source and exports its buffers according to `--share`. "auto" chooses virtio-media if the driver has its
+ * ioctls. Throws UnavailableError or UsageError.
+ */
 export function openShared(choice: ShareName, options: SendOptions): SharedSource {
   const chosen = ways.find(({ name }) => name === choice);
   if (chosen !== undefined) return chosen.send(options);
@@ -144,10 +147,13 @@ export function openShared(choice: ShareName, options: SendOptions): SharedSourc
   );
 }
 
-/** What takes the sender's handles; "auto" is whatever this host and the command line allow. Throws UnavailableError or UsageError. */
+/**
+ * Opens importers according to `--share`. "auto" opens all that this host and the options allow. Throws UnavailableError
+ * or UsageError.
+ */
 export function openImporters(choice: ShareName, options: ReceiveOptions): readonly Importer[] {
   const chosen = ways.find(({ name }) => name === choice);
-  if (chosen !== undefined) return tell([chosen.receive(options)]);
+  if (chosen !== undefined) return announce([chosen.receive(options)]);
   using owned = new DisposableStack();
   const importers: Importer[] = [];
   if (options.region !== undefined) importers.push(owned.use(importRegion(options.region)));
@@ -158,10 +164,10 @@ export function openImporters(choice: ShareName, options: ReceiveOptions): reado
     if (!(error instanceof UnavailableError) || importers.length === 0) throw error;
   }
   owned.move();
-  return tell(importers);
+  return announce(importers);
 }
 
-function tell(importers: readonly Importer[]): readonly Importer[] {
+function announce(importers: readonly Importer[]): readonly Importer[] {
   log.info(`takes frames by ${importers.map(({ name }) => name).join(" or ")}`);
   return importers;
 }

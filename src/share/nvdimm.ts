@@ -1,5 +1,5 @@
-// The host file two guests share as a persistent-memory device. An info block at byte 4096 makes a guest's kernel show
-// it as /dev/dax0.0 without any tool: drivers/nvdimm/pfn.h of the kernel, struct nd_pfn_sb, mode "device dax".
+// The host file that two guests share as a persistent-memory device. Its info block at byte 4096 makes a guest's kernel
+// create /dev/dax0.0 without any tool: drivers/nvdimm/pfn.h of the kernel, struct nd_pfn_sb, mode "device dax".
 import { rmSync } from "node:fs";
 import { must } from "../../ffi/errno.ts";
 import { Fd, O_CREAT, O_EXCL, O_RDWR, pwriteAt, reserve } from "../../ffi/fd.ts";
@@ -37,7 +37,7 @@ export const infoBlock = struct(
   "little",
 );
 
-/** Least that holds the info block's 2 MiB and a region. */
+/** Smallest file: 2 MiB for the info block and 2 MiB for the region. */
 export const LEAST_FILE = 2 * REGION_UNIT;
 
 /** The info block of a file of `size` bytes, a multiple of 2 MiB: everything from byte 2 MiB on is the region. */
@@ -69,8 +69,8 @@ function fletcher64(of: { readonly length: number; get(index: number): number })
 }
 
 /**
- * Makes the file at `path` with all its room: a guest that touches a page the disk has no room for ends with its
- * monitor. A file that is there already is left alone, one that fails is removed. Throws UnavailableError.
+ * Creates the file at `path` and allocates all of it on disk: a guest that touches a page without disk space would be
+ * killed. An existing file is not changed; on failure the new file is removed. Throws UnavailableError.
  */
 export function createShareFile(path: string, size: number): void {
   using fd = needed(

@@ -1,5 +1,5 @@
-// The memory region two guests share, and the header at its beginning by which the receiver sees that its region is
-// the sender's. docs/protocol.md. Nothing in a region is trusted: whoever writes it may do so at any time.
+// The memory region that two guests share. By the header at its beginning the receiver checks that it has the sender's
+// region. docs/protocol.md. Its contents are not trusted: the sender's guest may change them at any time.
 import { readFileSync, statSync } from "node:fs";
 import { endOf, F_SEAL_SHRINK, Fd, O_RDONLY, O_RDWR, sealsOf } from "../../ffi/fd.ts";
 import { Mapping, PROT_READ, PROT_WRITE } from "../../ffi/mapping.ts";
@@ -7,9 +7,9 @@ import { n64, type Struct, struct, u32, u64 } from "../../ffi/struct.ts";
 import { needed, ProtocolError, UnavailableError } from "../errors.ts";
 import type { StreamInfo } from "../frame/frame.ts";
 
-/** Devdax mappings come in units of this. */
+/** Offset and length of a devdax mapping are multiples of this. */
 export const REGION_UNIT = 2 * 1024 * 1024;
-/** Where buffers begin at the earliest. */
+/** Bytes reserved for the header; buffers begin after them. */
 export const HEADER_BYTES = 4096;
 const MAGIC = 0x4752_5046; // "FPRG"
 const VERSION = 1;
@@ -27,7 +27,7 @@ export const regionHeader = struct(
     sizeimage: u32(28),
     buffer_count: u32(32),
     reserved: u32(36),
-    used: n64(40), // bytes from the beginning that belong to the stream
+    used: n64(40), // bytes in use from the beginning on
     checksum: u32(48), // CRC-32 of the 48 bytes before it
     reserved2: u32(52),
   },
@@ -36,10 +36,10 @@ export const regionHeader = struct(
 
 const CHECKED_BYTES = regionHeader.fields.checksum.offset;
 
-/** Rounds up to whole units. */
+/** Rounds up to a multiple of REGION_UNIT. */
 export const wholeUnits = (bytes: number) => Math.ceil(bytes / REGION_UNIT) * REGION_UNIT;
 
-/** A region that was opened, of known size. */
+/** An open region. */
 export interface RegionFile extends Disposable {
   readonly fd: Fd;
   readonly path: string;
@@ -47,8 +47,8 @@ export interface RegionFile extends Disposable {
 }
 
 /**
- * Opens a devdax device, or a memfd that is sealed against shrinking (by its /proc path); anything else could be
- * cut short while it is mapped. Throws UnavailableError.
+ * Opens a devdax device, or a memfd sealed against shrinking (by its /proc path). Other files could be truncated while
+ * they are mapped. Throws UnavailableError.
  */
 export function openRegion(path: string, writing: boolean): RegionFile {
   using owned = new DisposableStack();
@@ -73,7 +73,7 @@ function regionSize(fd: Fd, path: string): number {
     const minor = (stat.rdev & 0xff) | (Math.floor(stat.rdev / 0x10_0000) << 8);
     const device = `/sys/dev/char/${major}:${minor}`;
     try {
-      // Devdax devices, and few others, say their size there.
+      // Devdax devices, and few others, have this file.
       return Number(readFileSync(`${device}/size`, "utf8"));
     } catch {
       throw new UnavailableError(`${path}: not a dax device; name one with --region`);
@@ -87,7 +87,7 @@ function regionSize(fd: Fd, path: string): number {
   );
 }
 
-/** Maps `length` bytes of a region from `offset` on; both in whole units where it is a device. Throws UnavailableError. */
+/** Maps `length` bytes of a region from `offset` on; for a device both are multiples of REGION_UNIT. Throws UnavailableError. */
 export function mapRegion(
   region: RegionFile,
   { offset, length, writing }: { offset: number; length: number; writing: boolean },
@@ -99,14 +99,14 @@ export function mapRegion(
   );
 }
 
-/** What a region's header has to say for a stream to be its own. */
+/** The stream that uses a region, as its header says. */
 export interface RegionUse {
   readonly stream: StreamInfo;
   readonly generation: bigint;
   readonly used: number;
 }
 
-/** Writes the header of a region in use. */
+/** Writes the header of a region. */
 export function writeHeader(bytes: Uint8Array<ArrayBuffer>, use: RegionUse): void {
   const header = regionHeader.over(bytes);
   header.$bytes.fill(0);
@@ -122,7 +122,7 @@ export function writeHeader(bytes: Uint8Array<ArrayBuffer>, use: RegionUse): voi
   header.checksum = Bun.hash.crc32(header.$bytes.subarray(0, CHECKED_BYTES));
 }
 
-/** Compares a region's header, copied first, with the stream that claims to be in it. Throws ProtocolError. */
+/** Copies a region's header and compares it with the stream's hello and handle. Throws ProtocolError. */
 export function checkHeader(
   path: string,
   bytes: Uint8Array<ArrayBuffer>,

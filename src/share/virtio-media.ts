@@ -1,5 +1,5 @@
-// Sharing between Xen domains by a virtio-media driver's private ioctls: the driver grants its own buffers to the
-// other domain, whose driver makes dma-bufs of them. docs/protocol.md; ffi/linux/virtio-media.ts.
+// Sharing between Xen domains by a virtio-media driver's private ioctls. The sender's driver grants its buffers to the
+// other domain, where the driver imports them as dma-bufs. docs/protocol.md; ffi/linux/virtio-media.ts.
 import { errno, must, SysError } from "../../ffi/errno.ts";
 import { endOf, Fd } from "../../ffi/fd.ts";
 import type { Ioctl, IoctlDevice } from "../../ffi/ioctl.ts";
@@ -16,14 +16,14 @@ import { mapForReading } from "./fd.ts";
 /** Xen keeps the numbers from 32,752 on for itself: xen/include/public/xen.h, DOMID_FIRST_RESERVED. */
 export const LAST_DOMAIN = 32_751;
 
-/** The two revisions of the IMPORT ioctl; drivers know one of them. */
+/** The two revisions of the IMPORT ioctl; a driver has one of them. */
 const revisions = [
   { references: 4000, request: k.VIDIOC_VIRTIO_MEDIA_IMPORT_BUFFER },
   { references: 512, request: k.VIDIOC_VIRTIO_MEDIA_IMPORT_BUFFER_512 },
 ] as const;
 type Revision = (typeof revisions)[number];
 
-/** What the driver offers; undefined when it has no such ioctls. Asked with a request that no driver can fulfil. */
+/** The driver's revision; undefined when it has no such ioctls. Sends a request that every driver refuses. */
 export function findRevision(device: IoctlDevice): Revision | undefined {
   return revisions.find(({ request }) => {
     const question = request.argument.alloc();
@@ -57,7 +57,7 @@ function call<F extends Fields>(device: IoctlDevice, request: Ioctl<F>, argument
   );
 }
 
-/** Throws UnavailableError for a number that no domain can have. */
+/** Throws UnavailableError for a number that is no domain id. */
 function checkDomain(what: string, domain: number): void {
   if (domain <= LAST_DOMAIN) return;
   throw new UnavailableError(`${what} is ${domain}, a Xen domain id is 0 to ${LAST_DOMAIN}`);
@@ -79,7 +79,7 @@ function checkPageSize(who: string, bytes: number): void {
   );
 }
 
-/** Exports every buffer of `source`, a camera with buffers of its driver's own, to `domain`. Throws UnavailableError. */
+/** Exports every buffer of `source`, a camera with MMAP buffers, to `domain`. Throws UnavailableError. */
 export function exportVirtioMedia(source: Source, domain: number): Exporter {
   const { device } = source;
   if (device === undefined) {
@@ -169,7 +169,7 @@ function grantBuffer(
   return { kind: "grants", id, length: bytes, pageBytes, domain: grant.gref_domid, references };
 }
 
-/** Takes handles with grant references by the driver of `device`, which it then owns. Throws UnavailableError. */
+/** Imports handles with grant references through `device`, which it then owns. Throws UnavailableError. */
 export function importVirtioMedia(device: IoctlDevice & Disposable): Importer {
   using owned = new DisposableStack();
   owned.use(device);
@@ -180,7 +180,8 @@ export function importVirtioMedia(device: IoctlDevice & Disposable): Importer {
     kind: "grants",
     import: (handle, { sizeimage }, passed) => {
       passed?.[Symbol.dispose]();
-      if (handle.kind !== "grants") throw new ProtocolError(`handle ${handle.id}: no references`);
+      if (handle.kind !== "grants")
+        throw new ProtocolError(`handle ${handle.id}: not of kind grants`);
       const fd = importBuffer(device, revision, handle);
       return needed(
         () => mapForReading(fd, Math.min(handle.length, sizeimage)),

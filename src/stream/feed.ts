@@ -1,4 +1,4 @@
-// The sender: a source, a connection, and what to do when either is lost.
+// The sender around its connections, for both flows: opens the source, connects, and retries when either is lost.
 import { SysError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { log } from "../cli/log.ts";
@@ -130,7 +130,7 @@ export async function feedReceiver<O extends Opened>(
   }
 }
 
-/** Whether trying again may help, once it has worked: a lost peer, a camera that may come back. */
+/** Whether another attempt may succeed, after a source was open once: a lost peer, a camera that may come back. */
 function mayPass(error: unknown): boolean {
   if (error instanceof SourceEnded) return error.mayReturn;
   const lost = [SysError, ProtocolError, UnavailableError];

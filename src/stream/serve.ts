@@ -1,4 +1,5 @@
-// The receiver: a listener, one sender after the other, and what to do when one of them is wrong.
+// The receiver around its connections, for both flows: listens, serves one sender after the other, and with --keep goes on
+// after a sender that was wrong.
 import type { Fd } from "../../ffi/fd.ts";
 import { log } from "../cli/log.ts";
 import {
@@ -48,7 +49,10 @@ export interface ServeOptions extends StatsOptions {
   readonly summary?: (stats: StreamStats) => Summary;
 }
 
-/** Receives until the sender is gone (without --keep), there were enough frames, or `signal` aborts. Throws what ended it otherwise. */
+/**
+ * Serves until the sender has left (without --keep), there were enough frames, or `signal` aborts. Throws what ended it
+ * otherwise.
+ */
 export async function serveSenders(
   loop: Loop,
   options: ServeOptions,
@@ -108,7 +112,7 @@ async function serve(
   signal: AbortSignal,
 ): Promise<ReceiveEnd> {
   using socket = peer.socket;
-  // Timestamps of another host count from another boot.
+  // CLOCK_MONOTONIC of another host starts at its own boot.
   const sameClock = isSameHost(socket);
   const captureTime = ({ flags, ts_sec, ts_usec }: FrameFacts) =>
     sameClock ? stampedUs(flags, ts_sec, ts_usec) : undefined;

@@ -1,4 +1,4 @@
-// Frames into buffers of our own, then to whoever wants them: a stamp check, a file.
+// Receives frames into memory, then checks, shows or writes them.
 import type { StreamInfo } from "../../frame/frame.ts";
 import { type Allocator, type FrameBuffer, READ, WRITE } from "../../frame/memory.ts";
 import type { Waiting } from "../connection.ts";
@@ -15,7 +15,7 @@ interface Slot {
   readonly readable: Readable;
 }
 
-/** `buffer_count` buffers of `sizeimage` bytes, as the sender has; each is made when a frame first needs it. */
+/** Has `buffer_count` buffers of `sizeimage` bytes, like the sender. A buffer is allocated when a frame first needs it. */
 export class MemoryTarget implements Target {
   readonly #stream: StreamInfo;
   readonly #allocator: Allocator;
@@ -50,7 +50,7 @@ export class MemoryTarget implements Target {
 
   complete(header: FrameHeader): boolean {
     const slot = this.#current;
-    if (slot === undefined) throw new Error("a frame ended that never began");
+    if (slot === undefined) throw new Error("complete without begin");
     slot.buffer.end(WRITE);
     slot.buffer.begin(READ);
     const taken = this.#consumer.take(slot.readable, header);

@@ -1,5 +1,5 @@
-// One connection's worth of receiving: hello, then header and payload of each frame, the payload straight to
-// where the target wants it.
+// The copy flow's receiver, for one connection: hello, then header and payload of each frame. The payload is received
+// straight into the target's memory.
 import { EPOLLIN } from "../../../ffi/epoll.ts";
 import { errno } from "../../../ffi/errno.ts";
 import type { Fd } from "../../../ffi/fd.ts";
@@ -15,15 +15,15 @@ import type { Target } from "./target.ts";
 
 export interface CopyReceiveOptions extends Omit<ServeRun, "captureTime"> {
   readonly maxFrame: number;
-  /** A sender that is silent for so long in the middle of a message is given up. */
+  /** The connection ends when the sender is silent for this long in the middle of a message. */
   readonly stallMs: number;
   /** Called when the hello was accepted. Throws ProtocolError to refuse the stream. */
   readonly openTarget: (stream: StreamInfo, waiting: Waiting) => Target;
 }
 
-/** Calls of recv in one turn of the loop before others have theirs. */
+/** Calls of recv in one turn of the loop before other handlers are called. */
 const BURST = 256;
-/** And no longer than this, when what becomes of a frame takes its time: signals, keys and timers wait meanwhile. */
+/** Limit of one turn in ms, for targets that need long for a frame: signals, keys and timers wait meanwhile. */
 const BURST_MS = 20;
 
 /**
@@ -84,7 +84,7 @@ class CopyReceiver implements Disposable {
       }
       this.#at += r;
       this.#left -= r;
-      // A payload of no bytes is done at once: nothing more may ever arrive to wake us.
+      // A payload of 0 bytes is complete now: the socket may never be readable again.
       while (this.#left === 0 && !this.#paused && !this.connection.over) this.#partDone();
       if (performance.now() >= untilMs) return;
     }
@@ -100,7 +100,7 @@ class CopyReceiver implements Disposable {
     return `${this.#size - this.#left} of the ${this.#size} bytes of a ${this.#part}`;
   }
 
-  /** The sender closed: fine between two frames, an error in the middle of something. */
+  /** The sender closed: between two frames this is the end of the stream, otherwise an error. */
   #closed(): void {
     if (this.#between) this.connection.finish("closed");
     else throw new PeerGone("recv", this.#socket.name, `closed after ${this.#received}`);

@@ -1,5 +1,5 @@
-// One connection's worth of sending: hello, then a header and the frame's bytes for each frame, in one sendmsg
-// from where the camera put them. A frame is on loan until its last byte is gone.
+// The copy flow's sender, for one connection: hello, then for each frame its header and bytes with one sendmsg, straight
+// from the source's buffer. The frame stays on loan until its last byte was sent.
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP } from "../../../ffi/epoll.ts";
 import { errno } from "../../../ffi/errno.ts";
 import type { Fd } from "../../../ffi/fd.ts";
@@ -18,13 +18,13 @@ import { type FrameHeader, frameHeader } from "./messages.ts";
 export interface CopySendOptions extends FeedRun {
   /** Send only the newest frame when several wait. */
   readonly latest: boolean;
-  /** A receiver that takes nothing of a message for so long is given up. */
+  /** The connection ends when the receiver takes no byte of a message for this long. */
   readonly stallMs: number;
 }
 
-/** How long the frame under way may take to leave once a stop was asked for. */
+/** After a stop request, how long sending the current frame may take. */
 const LAST_FRAME_MS = 150;
-/** How long frames are sent in one turn of the loop before signals, timers and others have theirs. */
+/** How long frames are sent in one turn of the loop before other handlers are called. */
 const BURST_MS = 5;
 const SOURCE_EVENTS = EPOLLIN | EPOLLPRI;
 
@@ -52,7 +52,7 @@ class CopySender implements Disposable {
   readonly #socket: Fd;
   readonly #source: Source;
   readonly #options: CopySendOptions;
-  /** Frames are taken while another is under way: a camera whose buffers are all full captures nothing new. */
+  /** Takes frames while another is being sent: a camera whose buffers are all full captures nothing new. */
   readonly #live: boolean;
   readonly #slots: readonly Slot[];
   readonly #hello: Gather;
@@ -62,7 +62,7 @@ class CopySender implements Disposable {
   readonly #sourceWatch: Watch;
   #sending: Gather;
   #frame: Frame | undefined;
-  /** With `latest`: the newest frame that came while another was under way. */
+  /** With `latest`: the newest frame that was taken while another was being sent. */
   #waiting: Frame | undefined;
   #taken = 0;
   #stopping = false;
@@ -97,7 +97,7 @@ class CopySender implements Disposable {
     });
   }
 
-  /** No more frames; the one under way may still leave, so that the receiver sees a clean end. */
+  /** Starts no more frames. The current one may be completed, so that the receiver sees a clean end. */
   stop(): void {
     this.#stopping = true;
     if (this.#frame === undefined && this.#sending.left === 0) this.#finish("stopped");
@@ -123,7 +123,7 @@ class CopySender implements Disposable {
     if ((events & EPOLLOUT) !== 0) this.#pump();
   }
 
-  /** Sends what is under way, then frames for as long as there are some and the socket takes them. */
+  /** Sends the rest of the current message, then frames while the source has some and the socket takes them. */
   #pump(): void {
     const untilMs = performance.now() + BURST_MS;
     do {
@@ -143,7 +143,7 @@ class CopySender implements Disposable {
     else this.#waitFor(EPOLLOUT, EPOLLPRI);
   }
 
-  /** The frame to send next. With `latest` that is the newest of all, and older ones go straight back. */
+  /** The frame to send next. With `latest` that is the newest one; older ones are given back to the source. */
   #take(): Frame | undefined {
     const waiting = this.#waiting;
     this.#waiting = undefined;
@@ -167,7 +167,7 @@ class CopySender implements Disposable {
     header.sequence = frame.sequence;
     header.ts_sec = frame.tsSec;
     header.ts_usec = frame.tsUsec;
-    // Only frames of one piece can be shorter than their buffer: those of rows are sent whole (capture/pieces.ts).
+    // Only a frame in one piece can be shorter than its buffer; pictures with padded rows are sent whole (capture/pieces.ts).
     if (frame.pieces.length === 1) gather.rewind(frame.bytesused);
     else gather.rewind();
     this.#frame = frame;
@@ -189,7 +189,7 @@ class CopySender implements Disposable {
     this.#sourceWatch.setEvents(sourceEvents);
   }
 
-  /** A receiver never says anything in this flow: what can be read is its end, or a mistake. */
+  /** The receiver sends nothing in this flow: what can be read is a close, or an error of the peer. */
   #checkPeer(): void {
     const r = receive(this.#socket, addressOf(this.#scratch), this.#scratch.length);
     if (r === -errno.EAGAIN) return;

@@ -1,13 +1,13 @@
-// Where received frames go: a place to receive each one into, and somebody to take it when it is complete.
+// Where received frames go: the target says where to receive a frame, and takes it when it is complete.
 import type { FrameHeader } from "./messages.ts";
 
-/** One stream's destination. Its owner is the reception; `dispose` ends it. */
+/** The destination of one stream. The connection's receiver owns it. */
 export interface Target extends Disposable {
   /** Address of at least `header.bytesused` bytes where this frame is to be received. Throws SysError. */
   begin(header: FrameHeader): number;
   /**
-   * The frame is complete. Answers false when it has to be waited for (a full pipe); then `waiting.ready` is
-   * called once the next frame may come, or `waiting.failed`. Throws SysError or ProtocolError.
+   * Takes the complete frame. Returns false when that needs time (a full pipe): no frame is received until
+   * `waiting.ready` or `waiting.failed` is called. Throws SysError or ProtocolError.
    */
   complete(header: FrameHeader): boolean;
 }

@@ -1,4 +1,4 @@
-// Addresses as people write them: IPv4, IPv6, a host name, unix:/path, vsock:CID.
+// Addresses as users write them: IPv4, IPv6, a host name, unix:/path, vsock:CID.
 import { lookup } from "node:dns/promises";
 import { BlockList, isIP } from "node:net";
 import { VMADDR_CID_ANY } from "../../../ffi/linux/socket.ts";
@@ -6,7 +6,7 @@ import { inetAddress, type Sockaddr, unixAddress, vsockAddress } from "../../../
 import { UnavailableError, UsageError } from "../../errors.ts";
 import type { Loop } from "../../loop.ts";
 
-/** An address that was understood; host names are looked up when it is used. */
+/** A parsed address. Host names are looked up when it is used. */
 export interface Address {
   readonly text: string;
   readonly kind: "inet" | "name" | "unix" | "vsock";
@@ -15,7 +15,7 @@ export interface Address {
   resolve(): Promise<readonly Sockaddr[]>;
 }
 
-/** Understands `text`. `option` is for the error text. Throws UsageError. */
+/** Parses `text`. `option` is for the error text. Throws UsageError. */
 export function parseAddress(option: string, text: string, port: number | undefined): Address {
   const fixed = (kind: Address["kind"], make: () => Sockaddr, path?: string): Address => {
     try {
@@ -65,7 +65,7 @@ async function lookUp(host: string, port: number): Promise<Sockaddr[]> {
   }
 }
 
-/** What the address stands for; nothing when `signal` aborts before a name server has answered. Throws UnavailableError. */
+/** The socket addresses of `address`; none when `signal` aborts before a name server has answered. Throws UnavailableError. */
 export async function resolveUnless(
   loop: Loop,
   address: Address,
@@ -83,7 +83,7 @@ export async function resolveUnless(
   }
 }
 
-/** Which peers may connect. Throws UsageError for text that is no IP address or CIDR block. */
+/** A test whether a peer may connect. Throws UsageError for text that is no IP address or CIDR block. */
 export function allowList(blocks: readonly string[]): (peer: string) => boolean {
   if (blocks.length === 0) return () => true;
   const list = new BlockList();

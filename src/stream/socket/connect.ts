@@ -1,4 +1,4 @@
-// Connecting, with a limit on how long it may take.
+// Connecting, with a time limit.
 import { EPOLLOUT } from "../../../ffi/epoll.ts";
 import { errno, SysError } from "../../../ffi/errno.ts";
 import type { Fd } from "../../../ffi/fd.ts";
@@ -10,8 +10,8 @@ import type { Loop } from "../../loop.ts";
 import { type Address, resolveUnless } from "./address.ts";
 
 /**
- * Connects to `address`, trying all that a host name stands for. Undefined when `signal` aborts first.
- * Throws SysError (ETIMEDOUT after `timeoutMs`), or UnavailableError for a name nobody knows.
+ * Connects to `address`; tries every address of a host name. Undefined when `signal` aborts first.
+ * Throws SysError (ETIMEDOUT after `timeoutMs`), or UnavailableError for an unknown name.
  */
 export async function connect(
   loop: Loop,
@@ -32,7 +32,7 @@ export async function connect(
   throw failure ?? new SysError("connect", address.text, errno.EADDRNOTAVAIL);
 }
 
-/** What a person can do about an errno of connect(). */
+/** What the user can do about an errno of connect(). */
 function connectAdvice({ code }: SysError, { family }: Sockaddr): string {
   switch (code) {
     case "ECONNREFUSED":

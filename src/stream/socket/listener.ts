@@ -1,4 +1,4 @@
-// The listening side: one address, one sender at a time, from those who are allowed.
+// Listens on one address and accepts one sender at a time, if it is allowed.
 import { lstatSync, unlinkSync } from "node:fs";
 import { EPOLLIN } from "../../../ffi/epoll.ts";
 import type { SysError } from "../../../ffi/errno.ts";
@@ -11,14 +11,14 @@ import { needed, UnavailableError } from "../../errors.ts";
 import type { Loop } from "../../loop.ts";
 import { type Address, resolveUnless } from "./address.ts";
 
-/** A sender that was let in. */
+/** An accepted sender. */
 export interface Peer {
   readonly socket: Fd;
   readonly address: Sockaddr;
 }
 
 export class Listener implements Disposable {
-  /** Where it listens, with the port that "any port" became. */
+  /** The address it listens on, with the port that the kernel chose for port 0. */
   readonly name: string;
   readonly #socket: Fd;
   readonly #loop: Loop;
@@ -33,7 +33,10 @@ export class Listener implements Disposable {
     this.#path = path === undefined ? undefined : { path, inode: lstatSync(path).ino };
   }
 
-  /** Listens on `address`. A Unix socket that nobody serves any more is replaced, a live one never. Undefined when `signal` aborts first. Throws UnavailableError. */
+  /**
+   * Listens on `address`. A Unix socket without a listening program is replaced. Undefined when `signal` aborts first.
+   * Throws UnavailableError.
+   */
   static async open(
     loop: Loop,
     address: Address,
@@ -48,10 +51,10 @@ export class Listener implements Disposable {
     return new Listener(loop, socket, allowed, address.path);
   }
 
-  /** The next sender that is allowed; undefined when `signal` aborts first. */
+  /** Waits for the next allowed sender; undefined when `signal` aborts first. */
   async next(signal: AbortSignal): Promise<Peer | undefined> {
     const { promise, resolve, reject } = this.#loop.promise<Peer | undefined>();
-    let open = true; // one at a time: the others wait in the backlog
+    let open = true; // accepts one only; others wait in the kernel's backlog
     const tryAccept = () => {
       try {
         const peer = this.#accept();
@@ -111,7 +114,7 @@ const listenAdvice = ({ code }: SysError): string => {
   return "";
 };
 
-/** Makes way for a socket at `path`. Throws UnavailableError when something alive, or no socket at all, is there. */
+/** Removes a stale socket at `path`. Throws UnavailableError when a program listens there, or when it is no socket. */
 function removeStale(path: string, at: Sockaddr): void {
   const there = lstatSync(path, { throwIfNoEntry: false });
   if (there === undefined) return;

@@ -1,5 +1,5 @@
-// What kind of connection this is: those that stay on this machine share our clock and want other buffers, and small
-// messages want to go at once.
+// Settings by kind of connection. Both ends on one host share a clock and need other buffer sizes; small messages must
+// not wait in TCP's buffer.
 import type { Fd } from "../../../ffi/fd.ts";
 import {
   AF_INET,
@@ -13,7 +13,7 @@ import {
 import { localAddress, peerAddress, setOption } from "../../../ffi/socket.ts";
 import { onPeer } from "../../errors.ts";
 
-/** Whether both ends of a connection are on this host. */
+/** Whether both ends of a connection are on this host. Throws PeerGone. */
 export function isSameHost(socket: Fd): boolean {
   const peer = onPeer(() => peerAddress(socket)); // ENOTCONN when it has reset the connection
   if (peer.family === AF_UNIX) return true;
@@ -22,9 +22,9 @@ export function isSameHost(socket: Fd): boolean {
 }
 
 /**
- * On this host a send buffer of a few 100 KiB keeps what is under way in the processor's cache, where the kernel's
- * own choice of several MiB goes through memory: docs/decisions/0006-local-send-buffer.md. Across a network the
- * kernel's choice stands. Unix sockets start too small instead.
+ * Sets the send buffer of a connection on this host. For TCP, 256 KiB keep the data in flight in the processor's cache;
+ * the kernel's own choice of several MiB does not: docs/decisions/0006-local-send-buffer.md. For Unix sockets the
+ * kernel's default is too small. Across a network the kernel's choice is kept. Throws PeerGone.
  */
 export function tuneSending(socket: Fd): void {
   if (!isSameHost(socket)) return;
@@ -34,8 +34,8 @@ export function tuneSending(socket: Fd): void {
 }
 
 /**
- * Messages of a few bytes leave when they are written: otherwise TCP keeps the second until the first was
- * acknowledged, and lending several frames at a time gains nothing.
+ * Sets TCP_NODELAY. Without it TCP holds back a small message until the one before was acknowledged, and lending several
+ * frames at a time gains nothing. Throws PeerGone.
  */
 export function sendAtOnce(socket: Fd): void {
   if (isTcp(socket)) onPeer(() => setOption(socket, IPPROTO_TCP, TCP_NODELAY, 1));

@@ -1,5 +1,5 @@
-// One connection's worth of the zero-copy receiver: hello, a handle per buffer, then frames of 48 bytes whose pictures
-// are read where they are; each is acknowledged when it has been read.
+// The zero-copy receiver, for one connection: hello, a handle per buffer, then 48 bytes per frame. The picture is read in
+// the sender's buffer, and the frame is acknowledged when it was read.
 
 import { receiveWithDescriptors } from "../../../ffi/descriptors.ts";
 import { EPOLLIN, EPOLLOUT } from "../../../ffi/epoll.ts";
@@ -31,15 +31,15 @@ import type { OpenView, ViewTarget } from "./view-target.ts";
 
 export interface BorrowOptions extends Omit<ServeRun, "captureTime"> {
   readonly maxFrame: number;
-  /** A sender that is silent for so long in the middle of a message is given up. */
+  /** The connection ends when the sender is silent for this long in the middle of a message. */
   readonly stallMs: number;
-  /** What takes handles, by their kind. */
+  /** Map the buffers, one importer per kind of handle. */
   readonly importers: readonly Importer[];
   /** Called when the hello was accepted and every buffer is mapped. */
   readonly openView: OpenView;
 }
 
-/** Frames read in one turn of the loop before others have theirs. */
+/** Frames read in one turn of the loop before other handlers are called. */
 const BURST = 64;
 
 /**
@@ -81,7 +81,7 @@ class ZeroCopyReceiver implements Disposable {
   readonly #ids = new Set<bigint>();
   #stream: StreamInfo | undefined;
   #view: ViewTarget | undefined;
-  #got = 0; // bytes of the hello or handle that is coming in
+  #got = 0; // received bytes of the current hello or handle
   #paused = false;
 
   constructor(loop: Loop, socket: Fd, options: BorrowOptions) {
@@ -103,7 +103,7 @@ class ZeroCopyReceiver implements Disposable {
     if (!this.connection.over) this.#readFrames();
   }
 
-  /** Takes in what is there of the hello and the handles; whether there may be more. */
+  /** Receives a part of the hello or of a handle. Returns whether there may be more to receive now. */
   #greet(): boolean {
     const part = this.#stream === undefined ? "hello" : "handle";
     const message = part === "hello" ? this.#hello : this.#handle;
@@ -174,7 +174,7 @@ class ZeroCopyReceiver implements Disposable {
     if (!this.connection.over) this.#watchSocket();
   }
 
-  /** Another turn is due while there are whole frames left, when acknowledgements wait, or when more comes in. */
+  /** Waits for frames, and to be writable while acknowledgements wait or whole frames were received and not read. */
   #watchSocket(): void {
     const flushed = this.#outbox.flush(this.#socket);
     const reading = this.#paused || !this.#outbox.takes(zcAck.size) ? 0 : EPOLLIN;
@@ -190,7 +190,7 @@ class ZeroCopyReceiver implements Disposable {
     else this.#acknowledge();
   }
 
-  /** Number of the buffer a frame is in. */
+  /** Index of the buffer a frame is in. Throws ProtocolError. */
   #find(frame: ZcFrame): number {
     const { handle_high: high, handle_low: low, bytesused } = frame;
     for (let i = 0; i < this.#held.length; i++) {
@@ -204,7 +204,7 @@ class ZeroCopyReceiver implements Disposable {
     throw new ProtocolError(`frame: handle_id ${idOf(high, low)} is none of this stream`);
   }
 
-  /** The frame has been read: its buffer may be written again. */
+  /** Returns the buffer of the frame to the sender. */
   #acknowledge(): void {
     const { handle_high, handle_low, sequence_high, sequence_low } = this.#frame;
     this.#ack.handle_high = handle_high;
@@ -223,13 +223,13 @@ class ZeroCopyReceiver implements Disposable {
     if (!this.connection.over) this.#watchSocket();
   }
 
-  /** Bytes of the message that is coming in; undefined while the sender may be silent. */
+  /** Received bytes of the current message; undefined while the sender may be silent. */
   #progress(): number | undefined {
     if (this.#paused) return undefined;
     return this.#view === undefined ? this.#got : this.#inbox.part || undefined;
   }
 
-  /** Unmaps everything, so that the sender, who sees the connection close after it, has its buffers to itself. */
+  /** Unmaps all buffers. The caller closes the socket after this, so the sender sees the close when nothing reads its buffers. */
   [Symbol.dispose](): void {
     this.connection[Symbol.dispose]();
     for (const fd of this.#passed.splice(0)) fd[Symbol.dispose]();

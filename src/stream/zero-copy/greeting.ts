@@ -1,4 +1,4 @@
-// The first thing a zero-copy sender says: the hello, and a handle per buffer, with its descriptor where it has one.
+// The zero-copy sender's first messages: the hello, and a handle per buffer, with its descriptor if it has one.
 
 import { sendWithDescriptors } from "../../../ffi/descriptors.ts";
 import { errno } from "../../../ffi/errno.ts";
@@ -29,7 +29,7 @@ export class Greeting {
     this.#parts = [hello, ...handles];
   }
 
-  /** Sends as much as the socket takes; whether all is gone. Throws PeerGone. */
+  /** Sends as much as the socket takes. Returns whether all was sent. Throws PeerGone. */
   flush(socket: Fd): boolean {
     for (;;) {
       const part = this.#parts[this.#part];

@@ -1,5 +1,5 @@
-// One connection's worth of the zero-copy sender: hello, handles, then a frame's 48 bytes for each picture. Its buffer
-// goes back to the camera when the receiver's acknowledgement comes, or when the connection that held it is gone.
+// The zero-copy sender, for one connection: hello, handles, then 48 bytes per frame. A frame's buffer is given back to the
+// camera when the receiver acknowledges the frame, or when the connection ends.
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP } from "../../../ffi/epoll.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { finishSending } from "../../../ffi/socket.ts";
@@ -20,11 +20,11 @@ import { Greeting } from "./greeting.ts";
 import { LentBuffers } from "./lent-buffers.ts";
 import { wordsOf, zcAck, zcFrame } from "./messages.ts";
 
-/** What became of lent frames, over all connections. */
+/** Counts of lent frames, over all connections. */
 export interface LendCounts {
   /** Acknowledged. */
   returned: number;
-  /** Acknowledged with a status other than 0: the receiver could not use the frame. */
+  /** Acknowledged with a status that is not 0: the receiver could not use the frame. */
   refused: number;
   /** Not acknowledged in time. */
   overdue: number;
@@ -34,21 +34,21 @@ export interface LendCounts {
 
 export interface LendOptions extends Omit<FeedRun, "passed"> {
   readonly ackTimeoutMs: number;
-  /** Take buffers back after the time-out instead of leaving them lent. */
+  /** Give buffers back to the camera after the timeout, instead of leaving them lent. */
   readonly requeue: boolean;
   readonly counts: LendCounts;
-  /** Most frames under way; without it all buffers but one. */
+  /** Most frames in flight; by default all buffers but one. */
   readonly inFlight?: number;
 }
 
-/** How long the receiver may take to hand everything back and close, once all is sent, or a stop was asked for. */
+/** How long the receiver may take to return all frames and to close, after the last frame or after a stop request. */
 const DONE_MS = 1000;
 const STOP_MS = 150;
 
 /**
  * Lends frames of `shared`, whose source has been started, until there were enough ("done") or `signal` aborts ("stopped").
- * All frames are home when it settles. Throws SysError or ProtocolError when the receiver is gone, SourceEnded when
- * the source is.
+ * All frames were given back to the source when it settles. Throws ProtocolError when the receiver is wrong or gone,
+ * SourceEnded when the source ends.
  */
 export async function lendFrames(
   loop: Loop,
@@ -78,7 +78,7 @@ class ZeroCopySender implements Disposable {
   readonly #ack = zcAck.alloc();
   #sent = 0;
   #greeted = false;
-  /** The loop tells of new frames: nobody needs to look for them at other times. */
+  /** The loop watches the source for frames, so it is not polled at other times. */
   #watchingSource = false;
   #warned = false;
   #leaving: SendEnd | undefined;
@@ -112,7 +112,7 @@ class ZeroCopySender implements Disposable {
     connection.every(periodMs, () => this.#checkOverdue());
   }
 
-  /** Lends nothing more; the receiver has a moment to hand back what it holds, and to close. */
+  /** Lends no more frames. The receiver may return its frames and close, within STOP_MS. */
   stop(): void {
     this.#leave("stopped");
     this.#pump();
@@ -144,8 +144,8 @@ class ZeroCopySender implements Disposable {
   }
 
   /**
-   * Lends what the source has and the receiver has room for, and sends what tells it so. A camera's frames come one a
-   * turn: to ask it for another one costs as much as the loop's next turn.
+   * Lends frames of the source while fewer than the most are in flight, and sends their messages. A camera is asked for
+   * one frame per turn: asking again costs as much as the next turn of the loop.
    */
   #pump(hasFrame = !this.#watchingSource): void {
     if (!this.#greeted && !this.#greeting.flush(this.#socket)) {
@@ -189,7 +189,7 @@ class ZeroCopySender implements Disposable {
     if (stats.frames >= frames) this.#leave("done");
   }
 
-  /** Everything is sent and home: the receiver unmaps, closes, and we see its end. */
+  /** All frames were sent and all buffers were returned. The receiver now unmaps the buffers and closes. */
   #closeOurSide(): void {
     if (this.#finished) return;
     this.#finished = true;
@@ -249,15 +249,15 @@ class ZeroCopySender implements Disposable {
     if (this.connection.over) return;
     this.#watchingSource = frames;
     this.#socketWatch.setEvents(socketEvents | EPOLLIN | EPOLLRDHUP);
-    // Older kernels call a device that has no buffer at all an error.
+    // Older kernels report an error (EPOLLERR) for a device without a queued buffer.
     const hasBuffers = this.#lent.count < this.#source.frames.length;
     this.#sourceWatch.setEvents(frames ? EPOLLIN | EPOLLPRI : hasBuffers ? EPOLLPRI : 0);
   }
 
-  /** Nobody holds a buffer of this connection any more, so all of them come home. */
+  /** Gives all lent frames back to the source. */
   [Symbol.dispose](): void {
     this.connection[Symbol.dispose]();
-    this.#source.stop(); // a frame that comes home now is not queued: its device may be gone
+    this.#source.stop(); // first, so that frames given back are not queued: the device may be gone
     for (let frame = this.#lent.takeAny(); frame; frame = this.#lent.takeAny()) {
       frame[Symbol.dispose]();
     }

@@ -1,5 +1,5 @@
-// Which buffers the receiver holds. A buffer is lent with a handle and a sequence number, and comes home when an
-// acknowledgement names both, in whatever order.
+// Which buffers the receiver holds. A buffer is lent with a handle and a sequence number, and returned by an acknowledgement
+// with both. Buffers may be returned in any order.
 import { ProtocolError } from "../../errors.ts";
 import type { Frame } from "../../frame/frame.ts";
 import { checkAck, idOf, wordsOf, type ZcAck } from "./messages.ts";
@@ -11,7 +11,7 @@ interface Slot {
   sequence: number;
   lentMs: number;
   overdue: boolean;
-  /** The last sequence number that was taken back without an acknowledgement. */
+  /** The last sequence number for which the buffer was taken back without an acknowledgement. */
   takenBack: number;
 }
 
@@ -19,7 +19,7 @@ export class LentBuffers {
   readonly #slots: readonly Slot[];
   #count = 0;
 
-  /** Buffers by the numbers of their handles. */
+  /** `ids` are the handles' numbers, in the order of the buffers. */
   constructor(ids: readonly bigint[]) {
     this.#slots = ids.map((id) => ({
       ...wordsOf(id),
@@ -31,12 +31,12 @@ export class LentBuffers {
     }));
   }
 
-  /** How many are lent now. */
+  /** How many buffers are lent. */
   get count(): number {
     return this.#count;
   }
 
-  /** `frame` goes out. */
+  /** Marks the buffer of `frame` as lent. */
   lend(frame: Frame, nowMs: number): void {
     const slot = this.#slots[frame.index];
     if (slot === undefined || slot.frame !== undefined) {
@@ -50,8 +50,8 @@ export class LentBuffers {
   }
 
   /**
-   * The frame that `ack` brings home, still lent by its source; undefined when it was taken back before.
-   * Throws ProtocolError for an acknowledgement of what was never lent, or came home already.
+   * The frame that `ack` returns; the caller disposes it. Undefined when it was taken back before.
+   * Throws ProtocolError for a frame that is not lent.
    */
   settle(ack: ZcAck): Frame | undefined {
     checkAck(ack);
@@ -80,7 +80,7 @@ export class LentBuffers {
     return undefined;
   }
 
-  /** Marks buffers lent before `beforeMs`; how many had not been marked yet. */
+  /** Marks buffers that were lent before `beforeMs` as overdue. Returns how many are newly marked. */
   markOverdue(beforeMs: number): number {
     let found = 0;
     for (const slot of this.#slots) {
@@ -91,7 +91,7 @@ export class LentBuffers {
     return found;
   }
 
-  /** Takes a marked buffer back; an acknowledgement of it that comes later is known as late. Undefined: there is none. */
+  /** Takes an overdue buffer back; `settle` accepts its late acknowledgement. Undefined when none is overdue. */
   takeBack(): Frame | undefined {
     for (const slot of this.#slots) {
       const { frame } = slot;
@@ -104,7 +104,7 @@ export class LentBuffers {
     return undefined;
   }
 
-  /** Takes any buffer back, because nobody can hold it any more. Undefined: there is none. */
+  /** Takes any lent buffer back, after the connection has ended. Undefined when none is lent. */
   takeAny(): Frame | undefined {
     for (const slot of this.#slots) {
       const { frame } = slot;

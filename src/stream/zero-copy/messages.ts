@@ -1,5 +1,5 @@
-// Messages of the zero-copy flow, big endian: docs/protocol.md. A handle describes a buffer once; after that a
-// frame is 48 bytes, and 24 bytes hand its buffer back.
+// Messages of the zero-copy flow, big endian: docs/protocol.md. A handle describes a buffer once. After that a frame is
+// 48 bytes, and 24 bytes return its buffer.
 import { n64, type Struct, struct, u32, u64, words } from "../../../ffi/struct.ts";
 import { ProtocolError } from "../../errors.ts";
 import type { Handle } from "../../frame/sharing.ts";
@@ -29,12 +29,12 @@ export const handleMessage = struct(
 );
 export type HandleMessage = Struct<typeof handleMessage.fields>;
 
-/** A 64-bit number as two words, for comparing and echoing without making a bigint. */
+/** A 64-bit number as two words, to compare and to echo it without a bigint. */
 const wide = (offset: number) => [u32(offset), u32(offset + 4)] as const;
 const [idHigh, idLow] = wide(16);
 const [sequenceHigh, sequenceLow] = wide(24);
 
-/** One per frame, sender to receiver; nothing follows it. */
+/** Sent once per frame, sender to receiver; no payload follows. */
 export const zcFrame = struct(
   "zc frame",
   48,
@@ -58,7 +58,7 @@ export type ZcFrame = Struct<typeof zcFrame.fields>;
 const [ackHigh, ackLow] = wide(8);
 const [ackSequenceHigh, ackSequenceLow] = wide(16);
 
-/** One per frame, receiver to sender: the buffer may be written again. */
+/** Sent once per frame, receiver to sender: the buffer may be written again. */
 export const zcAck = struct(
   "zc ack",
   24,
@@ -75,18 +75,18 @@ export const zcAck = struct(
 );
 export type ZcAck = Struct<typeof zcAck.fields>;
 
-/** The flag bit of each kind of handle. Only the first is known to programs other than this one. */
+/** The flag bit of each kind of handle. The C programs know the first only. */
 export const handleKinds = [
   { kind: "grants", flag: 0x0000_0001, share: "virtio-media" },
   { kind: "descriptor", flag: 0x0001_0000, share: "fd" },
   { kind: "region", flag: 0x0002_0000, share: "dax" },
 ] as const satisfies readonly { kind: Handle["kind"]; flag: number; share: string }[];
 
-/** The --share that makes handles of a kind. */
+/** The value of --share for a kind of handle. */
 export const shareOf = (kind: Handle["kind"]): string =>
   handleKinds.find((row) => row.kind === kind)?.share ?? kind;
 
-/** The message that describes a buffer. */
+/** Makes the message for a handle. */
 export function makeHandle(handle: Handle): HandleMessage {
   const message = handleMessage.alloc();
   message.magic = HANDLE_MAGIC;
@@ -109,13 +109,13 @@ function refuse(what: string): never {
   throw new ProtocolError(`handle: ${what}`);
 }
 
-/** A field of 64 bits as a plain number, for lengths and offsets. */
+/** A 64-bit length or offset as a number. Throws ProtocolError outside `least` to 4294967295. */
 function small(field: string, value: bigint, least: number): number {
   if (value >= BigInt(least) && value <= 0xffff_ffffn) return Number(value);
   return refuse(`${field} is ${value}, must be ${least} to 4294967295`);
 }
 
-/** What a handle message says. Throws ProtocolError that names the field, the value and the limit. */
+/** Reads a handle message. Throws ProtocolError that names the field, the value and the limit. */
 export function checkHandle(message: HandleMessage): Handle {
   const { magic, flags, handle_id: id } = message;
   if (magic !== HANDLE_MAGIC) refuse(`magic is ${hex(magic)}, must be ${hex(HANDLE_MAGIC)}`);
@@ -143,13 +143,13 @@ export function checkHandle(message: HandleMessage): Handle {
   return { kind: row.kind, id, length, pageBytes, domain, references };
 }
 
-/** Throws ProtocolError for an acknowledgement that cannot be. */
+/** Checks an acknowledgement. Throws ProtocolError. */
 export function checkAck(ack: ZcAck): void {
   if (ack.magic === FRAME_MAGIC) return;
   throw new ProtocolError(`ack: magic is ${hex(ack.magic)}, must be ${hex(FRAME_MAGIC)}`);
 }
 
-/** The two words of a handle's number, for messages. */
+/** A handle's number as two words, for messages. */
 export const wordsOf = (id: bigint) => ({
   high: Number((id >> 32n) & 0xffff_ffffn),
   low: Number(id & 0xffff_ffffn),

@@ -1,7 +1,7 @@
 // Option rows of the zero-copy tools.
 import type { Options } from "../../cli/options.ts";
 
-/** How frame memory is shared; `choices` are the ways there are. */
+/** How frame memory is shared; `choices` are the values of --share. */
 export const shareOptions = <const C extends readonly string[]>(choices: C) =>
   ({
     share: {
@@ -19,7 +19,7 @@ export const shareOptions = <const C extends readonly string[]>(choices: C) =>
     },
   }) as const satisfies Options;
 
-/** Where the receiver has its handles from. */
+/** The device that maps the sender's buffers. */
 export const borrowOptions = {
   device: {
     short: "d",

@@ -1,27 +1,27 @@
-// Frames that stay where the sender's camera put them: read there, then handed back.
+// Reads frames in the sender's buffers.
 import type { StreamInfo } from "../../frame/frame.ts";
 import { type FrameBuffer, READ } from "../../frame/memory.ts";
 import type { Waiting } from "../connection.ts";
 import { Consumer, type ConsumerOptions, type Readable } from "../consumer.ts";
 import type { ZcFrame } from "./messages.ts";
 
-/** Who reads a zero-copy stream's frames. Its owner is the borrowing; `dispose` ends it, before the buffers go. */
+/** Reads the frames of one stream. The connection's receiver owns it and disposes it before the buffers are unmapped. */
 export interface ViewTarget extends Disposable {
   /**
-   * Frame `frame` is in buffer number `index`. Answers true when it has been read and may be handed back; false when
-   * that has to be waited for: `waiting.ready` is called then, or `waiting.failed`. Throws SysError or ProtocolError.
+   * Reads `frame`, which is in buffer `index`. Returns true when it may be returned to the sender; false when that needs
+   * time (a full pipe): `waiting.ready` or `waiting.failed` is called later. Throws SysError or ProtocolError.
    */
   take(index: number, frame: ZcFrame): boolean;
 }
 
-/** Makes the reader of a stream, with its buffers in the order of their handles. Throws ProtocolError to refuse it. */
+/** Opens the reader of a stream. `buffers` are in the order of their handles. Throws ProtocolError to refuse the stream. */
 export type OpenView = (
   stream: StreamInfo,
   buffers: readonly FrameBuffer[],
   waiting: Waiting,
 ) => ViewTarget;
 
-/** Checks and writes frames where they are. Without a check or an output it never touches them. */
+/** Checks, shows and writes frames in place. If none of these is requested, it does not read them. */
 export class ReadingView implements ViewTarget {
   readonly #consumer: Consumer;
   readonly #slots: readonly { readonly buffer: FrameBuffer; readonly readable: Readable }[];
