@@ -32,22 +32,17 @@ export const receiverSdl = defineTool({
           if (inMemory) allocator = owned.use(receiveAllocator(heap, given.has("heap")));
           await serving.prepare(stop);
         },
-        receive: (on, socket, run, stop) =>
-          receiveFrames(
-            on,
-            socket,
-            {
-              ...run,
-              maxFrame,
-              stallMs: STALL_MS,
-              openTarget: (stream, waiting) => {
-                const openViewer = () => display.show(stream, maxFrame, run.captureTime);
-                if (allocator === undefined) return openViewer();
-                return new MemoryTarget(stream, { ...consumer, allocator, openViewer }, waiting);
-              },
+        receive: (run) =>
+          receiveFrames({
+            ...run,
+            maxFrame,
+            stallMs: STALL_MS,
+            openTarget: (stream, waiting) => {
+              const openViewer = () => display.show(stream, maxFrame, run.captureTime);
+              if (allocator === undefined) return openViewer();
+              return new MemoryTarget(stream, { ...consumer, allocator, openViewer }, waiting);
             },
-            stop,
-          ),
+          }),
       },
       display.endedBy(signal),
     );

@@ -26,22 +26,17 @@ export const receiverZcSdl = defineTool({
       {
         ...serving,
         ...display.serving(serving),
-        receive: (on, socket, run, stop) =>
-          borrowFrames(
-            on,
-            socket,
-            {
-              ...run,
-              maxFrame,
-              stallMs: STALL_MS,
-              importers,
-              openView: (stream, buffers, waiting) => {
-                const openViewer = () => display.show(stream, maxFrame, run.captureTime);
-                return new ReadingView(stream, buffers, waiting, { ...consumer, openViewer });
-              },
+        receive: (run) =>
+          borrowFrames({
+            ...run,
+            maxFrame,
+            stallMs: STALL_MS,
+            importers,
+            openView: (stream, buffers, waiting) => {
+              const openViewer = () => display.show(stream, maxFrame, run.captureTime);
+              return new ReadingView(stream, buffers, waiting, { ...consumer, openViewer });
             },
-            stop,
-          ),
+          }),
       },
       display.endedBy(signal),
     );

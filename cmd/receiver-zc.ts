@@ -39,20 +39,15 @@ export const receiverZc = defineTool({
       loop,
       {
         ...serving,
-        receive: (on, socket, run, stop) =>
-          borrowFrames(
-            on,
-            socket,
-            {
-              ...run,
-              maxFrame: values["max-frame"],
-              stallMs: STALL_MS,
-              importers,
-              openView: (stream, buffers, waiting) =>
-                new ReadingView(stream, buffers, waiting, consumer),
-            },
-            stop,
-          ),
+        receive: (run) =>
+          borrowFrames({
+            ...run,
+            maxFrame: values["max-frame"],
+            stallMs: STALL_MS,
+            importers,
+            openView: (stream, buffers, waiting) =>
+              new ReadingView(stream, buffers, waiting, consumer),
+          }),
       },
       signal,
     );

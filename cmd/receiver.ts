@@ -32,21 +32,16 @@ export const receiver = defineTool({
           allocator = owned.use(receiveAllocator(values.heap, values.given.has("heap")));
           await serving.prepare(stop);
         },
-        receive: (on, socket, run, stop) =>
-          receiveFrames(
-            on,
-            socket,
-            {
-              ...run,
-              maxFrame: values["max-frame"],
-              stallMs: STALL_MS,
-              openTarget: (stream, waiting) => {
-                if (allocator === undefined) throw new Error("a stream before prepare was called");
-                return new MemoryTarget(stream, { ...consumer, allocator }, waiting);
-              },
+        receive: (run) =>
+          receiveFrames({
+            ...run,
+            maxFrame: values["max-frame"],
+            stallMs: STALL_MS,
+            openTarget: (stream, waiting) => {
+              if (allocator === undefined) throw new Error("a stream before prepare was called");
+              return new MemoryTarget(stream, { ...consumer, allocator }, waiting);
             },
-            stop,
-          ),
+          }),
       },
       signal,
     );

@@ -70,10 +70,10 @@ export const senderZc = defineTool({
         frames: values.frames,
         stats: values.stats,
         json: values.json,
-        send: (on, socket, shared, run, stop) => {
+        send: (shared, run) => {
           const ackTimeoutMs = values["ack-timeout"];
           const requeue = values["requeue-on-timeout"];
-          return lendFrames(on, socket, shared, { ...run, ackTimeoutMs, requeue, counts }, stop);
+          return lendFrames({ ...run, shared, ackTimeoutMs, requeue, counts });
         },
         summary: () => ({
           lines: [

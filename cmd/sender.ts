@@ -46,8 +46,7 @@ export const sender = defineTool({
         frames: values.frames,
         stats: values.stats,
         json: values.json,
-        send: (on, socket, { source }, run, stop) =>
-          sendFrames(on, socket, source, { ...run, latest, stallMs: STALL_MS }, stop),
+        send: ({ source }, run) => sendFrames({ ...run, source, latest, stallMs: STALL_MS }),
       },
       signal,
     );

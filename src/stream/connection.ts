@@ -1,5 +1,6 @@
 // One connection while it lasts. Its handlers work until one of them ends it, by calling `finish` or by throwing;
 // what it waits for on the loop is disposed with it.
+import type { Fd } from "../../ffi/fd.ts";
 import { ProtocolError } from "../errors.ts";
 import type { Deferred, Loop, Watch } from "../loop.ts";
 
@@ -11,6 +12,14 @@ export type SendEnd = "done" | "stopped";
 
 /** How receiving ended without error: the sender closed between two messages, enough frames came, or a stop was requested. */
 export type ReceiveEnd = "closed" | "enough" | "stopped";
+
+/** What the code of one connection works with, in both flows and on both sides. */
+export interface ConnectionRun {
+  readonly loop: Loop;
+  readonly socket: Fd;
+  /** Aborts when the connection has to stop. */
+  readonly signal: AbortSignal;
+}
 
 /** Callbacks of a target that could not take a frame at once, because of a full pipe for example. */
 export interface Waiting {

@@ -1,13 +1,12 @@
 // The sender around its connections, for both flows: opens the source, connects, and retries when either is lost.
 import { SysError } from "../../ffi/errno.ts";
-import type { Fd } from "../../ffi/fd.ts";
 import { log } from "../cli/log.ts";
 import { type StatsOptions, StreamStats, type Summary } from "../cli/stats.ts";
 import { advised, PeerGone, ProtocolError, SourceEnded, UnavailableError } from "../errors.ts";
 import { fourccName } from "../format/formats.ts";
 import type { Source } from "../frame/source.ts";
 import type { Loop } from "../loop.ts";
-import type { SendEnd } from "./connection.ts";
+import type { ConnectionRun, SendEnd } from "./connection.ts";
 import type { Address } from "./socket/address.ts";
 import { connect } from "./socket/connect.ts";
 import { tuneSending } from "./socket/same-host.ts";
@@ -17,8 +16,8 @@ export interface Opened {
   readonly source: Source;
 }
 
-/** What the code of one connection needs of the sender around it. */
-export interface FeedRun {
+/** One connection, for the function that sends over it. */
+export interface FeedRun extends ConnectionRun {
   /** End after that many frames, over all connections. */
   readonly frames: number;
   readonly stats: StreamStats;
@@ -33,13 +32,7 @@ export interface FeedOptions<O extends Opened> extends StatsOptions {
   readonly connectTimeoutMs: number;
   readonly reconnect: boolean;
   /** Sends frames over one connection. The source has been started. */
-  readonly send: (
-    loop: Loop,
-    socket: Fd,
-    opened: O,
-    run: FeedRun,
-    signal: AbortSignal,
-  ) => Promise<SendEnd>;
+  readonly send: (opened: O, run: FeedRun) => Promise<SendEnd>;
   /** Called at the end: lines and fields for the summary. */
   readonly summary?: () => Summary;
 }
@@ -88,7 +81,7 @@ export async function feedReceiver<O extends Opened>(
         drops += frames;
       };
       const { frames = Number.POSITIVE_INFINITY } = options;
-      return await options.send(loop, socket, opened, { frames, stats, passed }, signal);
+      return await options.send(opened, { loop, socket, frames, stats, passed, signal });
     } catch (error) {
       // A failed call says nothing of the receiver; the other errors do.
       const failed = error instanceof PeerGone && error.code !== undefined;

@@ -1,6 +1,5 @@
 // The receiver around its connections, for both flows: listens, serves one sender after the other, and with --keep goes on
 // after a sender that was wrong.
-import type { Fd } from "../../ffi/fd.ts";
 import { log } from "../cli/log.ts";
 import {
   addLatency,
@@ -13,13 +12,13 @@ import { ProtocolError, UnavailableError } from "../errors.ts";
 import { fourccName } from "../format/formats.ts";
 import type { CaptureTime, FrameFacts, StreamInfo } from "../frame/frame.ts";
 import type { Loop } from "../loop.ts";
-import type { ReceiveEnd } from "./connection.ts";
+import type { ConnectionRun, ReceiveEnd } from "./connection.ts";
 import type { Address } from "./socket/address.ts";
 import { Listener, type Peer } from "./socket/listener.ts";
 import { isSameHost } from "./socket/same-host.ts";
 
-/** What the code of one connection needs of the receiver around it. */
-export interface ServeRun {
+/** One connection, for the function that receives over it. */
+export interface ServeRun extends ConnectionRun {
   /** Called when the stream is accepted. */
   readonly started: (stream: StreamInfo) => void;
   /** Called for each frame that was taken; returns whether more are wanted. */
@@ -32,12 +31,7 @@ export interface ServeOptions extends StatsOptions {
   readonly allowed: (peer: string) => boolean;
   readonly keep: boolean;
   /** Receives frames over one connection. */
-  readonly receive: (
-    loop: Loop,
-    socket: Fd,
-    run: ServeRun,
-    signal: AbortSignal,
-  ) => Promise<ReceiveEnd>;
+  readonly receive: (run: ServeRun) => Promise<ReceiveEnd>;
   /**
    * Called after bind and before "listening" is logged. Opens outputs here, so that a failed bind leaves existing
    * files alone.
@@ -135,7 +129,7 @@ async function serve(
     });
     stats.streaming = true;
   };
-  const count = (header: FrameFacts) => {
+  const taken = (header: FrameFacts) => {
     const gap = header.sequence - last - 1;
     if (last >= 0 && gap > 0 && gap < 0x1_0000_0000) counts.drops += gap;
     last = header.sequence;
@@ -144,5 +138,5 @@ async function serve(
     stats.frame(header.bytesused);
     return options.frames === undefined || stats.frames < options.frames;
   };
-  return await options.receive(loop, socket, { started, taken: count, captureTime }, signal);
+  return await options.receive({ loop, socket, started, taken, captureTime, signal });
 }

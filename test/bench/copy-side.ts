@@ -44,8 +44,7 @@ if (side === "send") {
         connectTimeoutMs: 3000,
         reconnect: true,
         frames,
-        send: (on, socket, { source }, run, stop) =>
-          sendFrames(on, socket, source, { ...run, latest: false, stallMs: 10_000 }, stop),
+        send: ({ source }, run) => sendFrames({ ...run, source, latest: false, stallMs: 10_000 }),
       },
       signal,
     ),
@@ -72,13 +71,7 @@ if (side === "send") {
         allowed: () => true,
         keep: false,
         listening,
-        receive: (on, socket, run, stop) =>
-          receiveFrames(
-            on,
-            socket,
-            { ...run, maxFrame: 2 ** 26, stallMs: 10_000, openTarget },
-            stop,
-          ),
+        receive: (run) => receiveFrames({ ...run, maxFrame: 2 ** 26, stallMs: 10_000, openTarget }),
       },
       signal,
     ),

@@ -71,8 +71,7 @@ async function send(): Promise<void> {
       connectTimeoutMs: 3000,
       reconnect: true,
       frames,
-      send: (on, socket, shared, run, stop) =>
-        lendFrames(on, socket, shared, { ...run, ...options }, stop),
+      send: (shared, run) => lendFrames({ ...run, ...options, shared }),
     },
     signal,
   );
@@ -89,23 +88,18 @@ async function receive(): Promise<void> {
       allowed: () => true,
       keep: false,
       listening: () => process.stderr.write("listening\n"),
-      receive: (on, socket, hooks, stop) =>
-        borrowFrames(
-          on,
-          socket,
-          {
-            maxFrame: 2 ** 26,
-            stallMs: 10_000,
-            importers: [importer],
-            openView: (stream, buffers, waiting) => new ReadingView(stream, buffers, waiting, {}),
-            started: hooks.started,
-            taken: (frame) => {
-              meter.count();
-              return hooks.taken(frame);
-            },
+      receive: (hooks) =>
+        borrowFrames({
+          maxFrame: 2 ** 26,
+          stallMs: 10_000,
+          importers: [importer],
+          openView: (stream, buffers, waiting) => new ReadingView(stream, buffers, waiting, {}),
+          ...hooks,
+          taken: (frame) => {
+            meter.count();
+            return hooks.taken(frame);
           },
-          stop,
-        ),
+        }),
     },
     signal,
   );

@@ -224,19 +224,14 @@ test("a peer that falls silent before its hello, in a header or in a payload is 
         stats: 0,
         json: false,
         listening: () => listens.resolve(),
-        receive: (on, socket, run, stop) =>
-          receiveFrames(
-            on,
-            socket,
-            {
-              ...run,
-              maxFrame: 1 << 20,
-              stallMs: 500,
-              openTarget: (stream, waiting) =>
-                new MemoryTarget(stream, { allocator: memfdAllocator }, waiting),
-            },
-            stop,
-          ),
+        receive: (run) =>
+          receiveFrames({
+            ...run,
+            maxFrame: 1 << 20,
+            stallMs: 500,
+            openTarget: (stream, waiting) =>
+              new MemoryTarget(stream, { allocator: memfdAllocator }, waiting),
+          }),
       },
       new AbortController().signal,
     );

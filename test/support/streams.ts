@@ -44,13 +44,9 @@ export async function lend(
   using stats = quietStats(loop);
   const { ackTimeoutMs = 2000, requeue = false, counts = noCounts(), signal = never } = options;
   shared.source.start();
-  return await lendFrames(
-    loop,
-    socket,
-    shared,
-    { frames: options.frames, stats, ackTimeoutMs, requeue, counts },
-    signal,
-  );
+  const { frames } = options;
+  const how = { frames, stats, ackTimeoutMs, requeue, counts, signal };
+  return await lendFrames({ loop, socket, shared, ...how });
 }
 
 /** Reads frames from `socket` and checks their stamps; answers how many were right and how the stream ended. */
@@ -62,20 +58,17 @@ export async function borrow(
 ): Promise<{ verified: number; end: string }> {
   const checker = new StampChecker();
   const { frames = Number.POSITIVE_INFINITY, stallMs = 2000, maxFrame = 1 << 26 } = options;
-  const end = await borrowFrames(
+  const end = await borrowFrames({
     loop,
     socket,
-    {
-      maxFrame,
-      stallMs,
-      importers,
-      openView: (stream, buffers, waiting) =>
-        new ReadingView(stream, buffers, waiting, { checker }),
-      started: () => undefined,
-      taken: () => checker.verified < frames,
-    },
-    never,
-  );
+    signal: never,
+    maxFrame,
+    stallMs,
+    importers,
+    openView: (stream, buffers, waiting) => new ReadingView(stream, buffers, waiting, { checker }),
+    started: () => undefined,
+    taken: () => checker.verified < frames,
+  });
   return { verified: checker.verified, end };
 }
 

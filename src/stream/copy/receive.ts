@@ -6,7 +6,7 @@ import type { Fd } from "../../../ffi/fd.ts";
 import { receive } from "../../../ffi/socket.ts";
 import { PeerGone } from "../../errors.ts";
 import type { StreamInfo } from "../../frame/frame.ts";
-import type { Loop, Watch } from "../../loop.ts";
+import type { Watch } from "../../loop.ts";
 import { Connection, type ReceiveEnd, type Waiting } from "../connection.ts";
 import { checkFrame, checkHello, hello } from "../hello.ts";
 import type { ServeRun } from "../serve.ts";
@@ -28,17 +28,12 @@ const BURST_MS = 20;
 
 /**
  * Receives a stream until the sender closes between two messages ("closed"), there were enough frames or
- * `signal` aborts. Throws ProtocolError or SysError.
+ * `signal` aborts. Throws ProtocolError, or SysError of the target.
  */
-export async function receiveFrames(
-  loop: Loop,
-  socket: Fd,
-  options: CopyReceiveOptions,
-  signal: AbortSignal,
-): Promise<ReceiveEnd> {
-  using receiver = new CopyReceiver(loop, socket, options);
+export async function receiveFrames(options: CopyReceiveOptions): Promise<ReceiveEnd> {
+  using receiver = new CopyReceiver(options);
   const { connection } = receiver;
-  return await connection.untilEnded(signal, () => connection.finish("stopped"));
+  return await connection.untilEnded(options.signal, () => connection.finish("stopped"));
 }
 
 type Part = "hello" | "frame" | "payload";
@@ -59,7 +54,8 @@ class CopyReceiver implements Disposable {
   #size = hello.size;
   #paused = false;
 
-  constructor(loop: Loop, socket: Fd, options: CopyReceiveOptions) {
+  constructor(options: CopyReceiveOptions) {
+    const { loop, socket } = options;
     this.#socket = socket;
     this.#options = options;
     this.connection = new Connection(loop);

@@ -9,13 +9,15 @@ import { finishSending, receive } from "../../../ffi/socket.ts";
 import { PeerGone, ProtocolError, SourceEnded } from "../../errors.ts";
 import type { Frame } from "../../frame/frame.ts";
 import { newest, type Source } from "../../frame/source.ts";
-import type { Loop, Watch } from "../../loop.ts";
+import type { Watch } from "../../loop.ts";
 import { Connection, type SendEnd } from "../connection.ts";
 import type { FeedRun } from "../feed.ts";
 import { FRAME_MAGIC, hello, makeHello } from "../hello.ts";
 import { type FrameHeader, frameHeader } from "./messages.ts";
 
 export interface CopySendOptions extends FeedRun {
+  /** Has been started. */
+  readonly source: Source;
   /** Send only the newest frame when several wait. */
   readonly latest: boolean;
   /** The connection ends when the receiver takes no byte of a message for this long. */
@@ -34,18 +36,12 @@ interface Slot {
 }
 
 /**
- * Sends frames of `source`, which has been started, until there were enough ("done") or `signal` aborts
- * ("stopped"). Throws SysError or ProtocolError when the receiver is gone, SourceEnded when the source is.
+ * Sends frames until there were enough ("done") or `signal` aborts ("stopped"). Throws ProtocolError when the receiver is
+ * wrong or gone, SourceEnded when the source ends.
  */
-export async function sendFrames(
-  loop: Loop,
-  socket: Fd,
-  source: Source,
-  options: CopySendOptions,
-  signal: AbortSignal,
-): Promise<SendEnd> {
-  using sender = new CopySender(loop, socket, source, options);
-  return await sender.connection.untilEnded(signal, () => sender.stop());
+export async function sendFrames(options: CopySendOptions): Promise<SendEnd> {
+  using sender = new CopySender(options);
+  return await sender.connection.untilEnded(options.signal, () => sender.stop());
 }
 
 class CopySender implements Disposable {
@@ -68,7 +64,8 @@ class CopySender implements Disposable {
   #stopping = false;
   readonly #scratch = new Uint8Array(new ArrayBuffer(16));
 
-  constructor(loop: Loop, socket: Fd, source: Source, options: CopySendOptions) {
+  constructor(options: CopySendOptions) {
+    const { loop, socket, source } = options;
     this.#socket = socket;
     this.#source = source;
     this.#options = options;

@@ -10,7 +10,7 @@ import { PeerGone, ProtocolError } from "../../errors.ts";
 import type { StreamInfo } from "../../frame/frame.ts";
 import type { FrameBuffer } from "../../frame/memory.ts";
 import type { Handle, Importer } from "../../frame/sharing.ts";
-import type { Loop, Watch } from "../../loop.ts";
+import type { Watch } from "../../loop.ts";
 import { Connection, type ReceiveEnd } from "../connection.ts";
 import { checkFrame, checkHello, FRAME_MAGIC, hello } from "../hello.ts";
 import { Inbox } from "../inbox.ts";
@@ -44,17 +44,13 @@ const BURST = 64;
 
 /**
  * Reads a stream until the sender closes between two messages ("closed"), there were enough frames or `signal`
- * aborts. Every buffer is unmapped when it settles. Throws ProtocolError, UnavailableError or SysError.
+ * aborts. Every buffer is unmapped when it settles. Throws ProtocolError, UnavailableError, or SysError of
+ * the target.
  */
-export async function borrowFrames(
-  loop: Loop,
-  socket: Fd,
-  options: BorrowOptions,
-  signal: AbortSignal,
-): Promise<ReceiveEnd> {
-  using receiver = new ZeroCopyReceiver(loop, socket, options);
+export async function borrowFrames(options: BorrowOptions): Promise<ReceiveEnd> {
+  using receiver = new ZeroCopyReceiver(options);
   const { connection } = receiver;
-  return await connection.untilEnded(signal, () => connection.finish("stopped"));
+  return await connection.untilEnded(options.signal, () => connection.finish("stopped"));
 }
 
 interface Held {
@@ -84,7 +80,8 @@ class ZeroCopyReceiver implements Disposable {
   #got = 0; // received bytes of the current hello or handle
   #paused = false;
 
-  constructor(loop: Loop, socket: Fd, options: BorrowOptions) {
+  constructor(options: BorrowOptions) {
+    const { loop, socket } = options;
     this.#socket = socket;
     this.#options = options;
     sendAtOnce(socket);

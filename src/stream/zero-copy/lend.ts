@@ -9,7 +9,7 @@ import { PeerGone, SourceEnded } from "../../errors.ts";
 import type { Frame } from "../../frame/frame.ts";
 import type { SharedSource } from "../../frame/sharing.ts";
 import type { Source } from "../../frame/source.ts";
-import type { Loop, Watch } from "../../loop.ts";
+import type { Watch } from "../../loop.ts";
 import { Connection, type SendEnd } from "../connection.ts";
 import type { FeedRun } from "../feed.ts";
 import { FRAME_MAGIC } from "../hello.ts";
@@ -33,6 +33,8 @@ export interface LendCounts {
 }
 
 export interface LendOptions extends Omit<FeedRun, "passed"> {
+  /** Its source has been started. */
+  readonly shared: SharedSource;
   readonly ackTimeoutMs: number;
   /** Give buffers back to the camera after the timeout, instead of leaving them lent. */
   readonly requeue: boolean;
@@ -46,19 +48,13 @@ const DONE_MS = 1000;
 const STOP_MS = 150;
 
 /**
- * Lends frames of `shared`, whose source has been started, until there were enough ("done") or `signal` aborts ("stopped").
+ * Lends frames until there were enough ("done") or `signal` aborts ("stopped").
  * All frames were given back to the source when it settles. Throws ProtocolError when the receiver is wrong or gone,
  * SourceEnded when the source ends.
  */
-export async function lendFrames(
-  loop: Loop,
-  socket: Fd,
-  shared: SharedSource,
-  options: LendOptions,
-  signal: AbortSignal,
-): Promise<SendEnd> {
-  using sender = new ZeroCopySender(loop, socket, shared, options);
-  return await sender.connection.untilEnded(signal, () => sender.stop());
+export async function lendFrames(options: LendOptions): Promise<SendEnd> {
+  using sender = new ZeroCopySender(options);
+  return await sender.connection.untilEnded(options.signal, () => sender.stop());
 }
 
 class ZeroCopySender implements Disposable {
@@ -84,7 +80,8 @@ class ZeroCopySender implements Disposable {
   #leaving: SendEnd | undefined;
   #finished = false;
 
-  constructor(loop: Loop, socket: Fd, shared: SharedSource, options: LendOptions) {
+  constructor(options: LendOptions) {
+    const { loop, socket, shared } = options;
     const { source, exporter } = shared;
     this.#socket = socket;
     this.#source = source;

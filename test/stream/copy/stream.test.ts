@@ -45,23 +45,21 @@ interface Seen {
 /** Receives from `socket` until the end; what was seen. */
 async function take(loop: Loop, socket: Fd, most = Number.POSITIVE_INFINITY, stallMs = 2000) {
   const seen: Seen = { frames: [], sizes: [], checker: new StampChecker() };
-  const end: ReceiveEnd = await receiveFrames(
+  const end: ReceiveEnd = await receiveFrames({
     loop,
     socket,
-    {
-      maxFrame: 1_000_000,
-      stallMs,
-      openTarget: (stream, waiting) =>
-        new MemoryTarget(stream, { allocator: memfdAllocator, checker: seen.checker }, waiting),
-      started: () => undefined,
-      taken: ({ sequence, bytesused }) => {
-        seen.frames.push(sequence);
-        seen.sizes.push(bytesused);
-        return seen.frames.length < most;
-      },
+    signal: never,
+    maxFrame: 1_000_000,
+    stallMs,
+    openTarget: (stream, waiting) =>
+      new MemoryTarget(stream, { allocator: memfdAllocator, checker: seen.checker }, waiting),
+    started: () => undefined,
+    taken: ({ sequence, bytesused }) => {
+      seen.frames.push(sequence);
+      seen.sizes.push(bytesused);
+      return seen.frames.length < most;
     },
-    never,
-  );
+  });
   return { end, ...seen };
 }
 
@@ -80,10 +78,12 @@ test("what one half sends the other receives, every byte, in order, and nothing 
         passed: () => undefined,
         stallMs: 2000,
       };
-      const sending = sendFrames(loop, from, source, options, never).then((end) => {
-        from[Symbol.dispose]();
-        return end;
-      });
+      const sending = sendFrames({ loop, socket: from, source, ...options, signal: never }).then(
+        (end) => {
+          from[Symbol.dispose]();
+          return end;
+        },
+      );
       const [sent, received] = await Promise.all([sending, take(loop, to)]);
       expect(sent).toBe("done");
       expect(received.end).toBe("closed");
@@ -139,7 +139,9 @@ async function hear(parts: readonly Uint8Array<ArrayBuffer>[], verify = false) {
       taken: () => true,
     };
     const [heard] = await Promise.allSettled([
-      receiveFrames(loop, to, options, never).finally(() => to[Symbol.dispose]()),
+      receiveFrames({ loop, socket: to, ...options, signal: never }).finally(() =>
+        to[Symbol.dispose](),
+      ),
       feed(loop, from, parts).catch(() => undefined),
     ]);
     if (heard.status === "fulfilled") return heard.value;
@@ -223,7 +225,7 @@ test("a receiver that takes nothing, speaks or leaves is given up", async () => 
         passed: () => undefined,
         stallMs: 1000,
       };
-      const sending = sendFrames(loop, from, source, options, never).catch(
+      const sending = sendFrames({ loop, socket: from, source, ...options, signal: never }).catch(
         (error: Error) => error.message,
       );
       await act(to, loop);
@@ -260,7 +262,7 @@ test("with latest, a slow receiver gets the newest frames and the others are cou
       },
       stallMs: 2000,
     };
-    const sending = sendFrames(loop, from, source, options, never).then(() =>
+    const sending = sendFrames({ loop, socket: from, source, ...options, signal: never }).then(() =>
       from[Symbol.dispose](),
     );
     const chunk = new Uint8Array(new ArrayBuffer(200_000));
@@ -292,7 +294,13 @@ test("stopping lets the frame under way leave, so that the receiver sees a clean
       passed: () => undefined,
       stallMs: 2000,
     };
-    const sending = sendFrames(loop, from, source, options, stop.signal).then((end) => {
+    const sending = sendFrames({
+      loop,
+      socket: from,
+      source,
+      ...options,
+      signal: stop.signal,
+    }).then((end) => {
       from[Symbol.dispose]();
       return end;
     });
@@ -319,24 +327,22 @@ test("frames that take their time leave signals and timers theirs", async () => 
       since = 0;
     });
     let frames = 0;
-    await receiveFrames(
+    await receiveFrames({
       loop,
-      to,
-      {
-        maxFrame: 1_000_000,
-        stallMs: 2000,
-        openTarget: (stream, waiting) =>
-          new MemoryTarget(stream, { allocator: memfdAllocator }, waiting),
-        started: () => undefined,
-        taken: () => {
-          Bun.sleepSync(15); // a slow screen
-          most = Math.max(most, ++since);
-          frames += 1;
-          return true;
-        },
+      socket: to,
+      signal: never,
+      maxFrame: 1_000_000,
+      stallMs: 2000,
+      openTarget: (stream, waiting) =>
+        new MemoryTarget(stream, { allocator: memfdAllocator }, waiting),
+      started: () => undefined,
+      taken: () => {
+        Bun.sleepSync(15); // a slow screen
+        most = Math.max(most, ++since);
+        frames += 1;
+        return true;
       },
-      never,
-    );
+    });
     expect(frames).toBe(12);
     expect(most).toBeLessThanOrEqual(3);
   });

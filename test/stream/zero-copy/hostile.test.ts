@@ -114,7 +114,7 @@ test("a receiver survives 20,000 hostile senders", async () => {
         taken: () => true,
       };
       try {
-        await borrowFrames(loop, far, options, never);
+        await borrowFrames({ loop, socket: far, signal: never, ...options });
         closed += 1;
       } catch (error) {
         refused += 1;
