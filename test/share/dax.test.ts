@@ -1,5 +1,5 @@
-// The region back-end on a sealed memfd in place of a dax device, and the file a region lives in on the host. That a
-// guest's kernel makes a dax device of that file is shown by the guest lab (scenario zc-dax).
+// Sharing by a region, with a sealed memfd in place of a dax device, and the host's file of a region. The guest lab
+// (scenario zc-dax) shows that a guest's kernel makes a dax device of that file.
 import { afterAll, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -35,7 +35,7 @@ const painted = (path: string): SendOptions => ({
   local: false,
 });
 
-test("300 frames are painted in the region and read there, every one right", async () => {
+test("300 frames are drawn in the region and read there, and every one is right", async () => {
   const left = await leftBehind(name, () =>
     onLoop(async (loop, near, far) => {
       using memory = region();
@@ -49,7 +49,7 @@ test("300 frames are painted in the region and read there, every one right", asy
   expect(left).toEqual(nothing);
 });
 
-test("a camera that refuses USERPTR is copied into the region, and the frames are right", async () => {
+test("frames of a camera that refuses USERPTR are copied into the region, and are right", async () => {
   const left = await leftBehind("memfd:", () =>
     onLoop(async (loop, near, far) => {
       using memory = region();
@@ -72,7 +72,7 @@ test("a camera that refuses USERPTR is copied into the region, and the frames ar
   expect(left).toEqual(nothing);
 });
 
-test("a region of another sender, or of none, is refused", () =>
+test("a region of another sender, or without a header, is refused", () =>
   onLoop(async (loop, near, far) => {
     using mine = region();
     using other = region();
@@ -105,7 +105,7 @@ test("a region of another sender, or of none, is refused", () =>
     await loop.sleep(0, new AbortController().signal);
   }));
 
-test("any header is the sender's or refused, in 20,000 cases", () => {
+test("a header with changed bytes is refused, in 20,000 cases", () => {
   const stream = {
     width: 16,
     height: 8,
@@ -134,7 +134,7 @@ test("any header is the sender's or refused, in 20,000 cases", () => {
   expect(accepted).toBeGreaterThan(1000);
 });
 
-test("what could be cut short under a mapping is no region", () => {
+test("a file that could be truncated while it is mapped is no region", () => {
   const file = join(work, "plain");
   writeFileSync(file, new Uint8Array(4 * MiB));
   expect(() => importRegion(file)).toThrow("neither a dax device nor a memfd sealed");
@@ -165,7 +165,7 @@ test("without any way to share, auto says why", () => {
   expect(openImporters("auto", { ...receive, local: true }).map((one) => one.name)).toEqual(["fd"]);
 });
 
-test("the host file has an info block that a kernel takes for a dax device", () => {
+test("the host file has the info block from which a kernel makes a dax device", () => {
   const path = join(work, "nv");
   createShareFile(path, 16 * MiB);
   expect(statSync(path).size).toBe(16 * MiB);
@@ -199,7 +199,7 @@ test("the host file has an info block that a kernel takes for a dax device", () 
   expect(statSync(path).size).toBe(16 * MiB);
 });
 
-test("a file there is no room for is refused and removed", () => {
+test("a file that does not fit on the disk is refused and removed", () => {
   const path = join(work, "large");
   expect(() => createShareFile(path, 2 ** 62)).toThrow(
     /^fallocate .*large: (EFBIG|ENOSPC) .*; choose a place with more room, or a smaller --size$/,
@@ -212,13 +212,13 @@ test("QEMU's options give both guests a processor that Bun runs on", () => {
   for (const line of [sender, receiver]) expect(line).toContain(" -cpu max ");
 });
 
-test("QEMU's options give the receiver's guest no way to write", () => {
+test("QEMU's options let the receiver's guest only read", () => {
   const { sender, receiver } = qemuOptions("/tmp/a,b", 4 * MiB);
   expect(sender).toContain("mem-path=/tmp/a,,b,size=4194304,share=on ");
   expect(receiver).toContain("share=on,readonly=on -device nvdimm,memdev=framepass,unarmed=on");
 });
 
-test("a shared source tells what its camera has to tell, copied or not", () => {
+test("a shared source passes on urgent events of its camera, copied or not", () => {
   let told = 0;
   const inner = (allocator?: Allocator) =>
     Object.assign(openTestSource("testsrc", { ...wish, allocator }), {

@@ -1,4 +1,4 @@
-// Whose fault the end of a connection was, by the class of the error.
+// The class of an error says whether the peer caused it.
 import { expect, test } from "bun:test";
 import { errno, SysError } from "../../ffi/errno.ts";
 import { addressOf } from "../../ffi/libc.ts";
@@ -44,7 +44,7 @@ test("sending to a peer that is gone, and a close in the middle of a message, th
   expect((failed as PeerGone).code).toBe("EPIPE");
 });
 
-test("a full disk is no fault of the peer's, even for a file that is named like its socket", () => {
+test("only a failed call on the socket is the peer's fault, not one on a file of the same name", () => {
   const disk = new SysError("write", "10.0.0.9:5000", errno.ENOSPC);
   expect(disk).not.toBeInstanceOf(ProtocolError);
   const told = thrown(() =>

@@ -1,4 +1,4 @@
-// Sender and receiver halves over socket pairs, and each of them against a peer that is wrong.
+// The copy flow over socket pairs: sender and receiver with each other, and each with a peer that breaks the protocol.
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { Fd } from "../../../ffi/fd.ts";
@@ -42,7 +42,7 @@ interface Seen {
   checker: StampChecker;
 }
 
-/** Receives from `socket` until the end; what was seen. */
+/** Receives from `socket` until the end. Returns how it ended and which frames came. */
 async function take(loop: Loop, socket: Fd, most = Number.POSITIVE_INFINITY, stallMs = 2000) {
   const seen: Seen = { frames: [], sizes: [], checker: new StampChecker() };
   const end: ReceiveEnd = await receiveFrames({
@@ -63,7 +63,7 @@ async function take(loop: Loop, socket: Fd, most = Number.POSITIVE_INFINITY, sta
   return { end, ...seen };
 }
 
-test("what one half sends the other receives, every byte, in order, and nothing is left behind", async () => {
+test("the receiver gets every byte that the sender sends, in order, and no descriptor or mapping is left", async () => {
   const left = await leftBehind("framepass", async () => {
     await onLoop(async (loop) => {
       const [a, b] = socketPair();
@@ -94,20 +94,20 @@ test("what one half sends the other receives, every byte, in order, and nothing 
   expect(left).toEqual(nothing);
 });
 
-/** Writes bytes of our own choice, in pieces, then closes. */
+/** Sends `parts`, then closes. */
 async function feed(loop: Loop, to: Fd, parts: readonly Uint8Array<ArrayBuffer>[]): Promise<void> {
   for (const part of parts) {
     if (part.length === 0) continue;
     const gather = new Gather([{ address: addressOf(part), length: part.length }]);
     for (let tries = 0; gather.send(to) === "again"; tries++) {
-      if (tries > 2000) throw new Error("nobody reads");
+      if (tries > 2000) throw new Error("the receiver does not read");
       await loop.sleep(1, never);
     }
   }
   to[Symbol.dispose]();
 }
 
-/** A hello and one well-formed frame of zeros, changed as wanted. */
+/** A hello and one valid frame of zeros, with the fields of `change` replaced. */
 function stream(
   change: { hello?: Record<string, number>; frame?: Record<string, number>; payload?: number } = {},
 ) {
@@ -122,7 +122,7 @@ function stream(
   return { head, header: header.$bytes, payload };
 }
 
-/** What the receiving half makes of `parts`. */
+/** Sends `parts` to a receiver. Returns how it ended, or its error text. */
 async function hear(parts: readonly Uint8Array<ArrayBuffer>[], verify = false) {
   return await onLoop(async (loop) => {
     const [a, b] = socketPair();
@@ -171,11 +171,11 @@ test.each([
     [head, stream({ frame: { bytesused: 6145 } }).header],
     "frame: bytesused is 6145, must be 0 to 6144",
   ],
-])("a sender that %s is told off", async (_, parts, text) => {
+])("a sender that %s is refused with a text that says so", async (_, parts, text) => {
   expect(await hear(parts)).toContain(text);
 });
 
-test("a close between two frames is the end, with and without frames before it", async () => {
+test("a close between two frames is the end of the stream, with and without frames before it", async () => {
   expect(await hear([head])).toBe("closed");
   expect(await hear([head, header, payload])).toBe("closed");
 });
@@ -186,7 +186,7 @@ test("any buffer index is taken modulo buffer_count, and an empty frame is legal
   expect(await hear([head, far.header, far.payload, empty.header])).toBe("closed");
 });
 
-test("a stream in single bytes is a stream", async () => {
+test("a stream that arrives byte by byte is received", async () => {
   const all = Buffer.concat([head, header, payload.slice(0, 6144)]);
   const bytes = Array.from(all.subarray(0, 200), (byte) => Uint8Array.of(byte));
   expect(await hear([...bytes, new Uint8Array(all.subarray(200))])).toBe("closed");
@@ -198,7 +198,7 @@ test("--verify refuses a frame of zeros", async () => {
   );
 });
 
-test("a sender that is silent in the middle of a message is given up", async () => {
+test("the connection ends when the sender is silent in the middle of a message", async () => {
   await onLoop(async (loop) => {
     const [a, b] = socketPair();
     using from = a;
@@ -210,7 +210,7 @@ test("a sender that is silent in the middle of a message is given up", async () 
   });
 });
 
-test("a receiver that takes nothing, speaks or leaves is given up", async () => {
+test("the connection ends when the receiver takes nothing, sends something or leaves", async () => {
   const attempt = (act: (to: Fd, loop: Loop) => Promise<void> | void) =>
     onLoop(async (loop) => {
       const [a, b] = socketPair();
@@ -279,7 +279,7 @@ test("with latest, a slow receiver gets the newest frames and the others are cou
   });
 });
 
-test("stopping lets the frame under way leave, so that the receiver sees a clean end", async () => {
+test("after a stop the current frame is completed, so that the receiver sees a clean end", async () => {
   await onLoop(async (loop) => {
     const [a, b] = socketPair();
     using from = a;
@@ -312,7 +312,7 @@ test("stopping lets the frame under way leave, so that the receiver sees a clean
   });
 });
 
-test("frames that take their time leave signals and timers theirs", async () => {
+test("a slow target does not keep timers waiting for more than a turn", async () => {
   await onLoop(async (loop) => {
     const [a, b] = socketPair();
     using to = b;
@@ -320,7 +320,7 @@ test("frames that take their time leave signals and timers theirs", async () => 
       head,
       ...Array.from({ length: 12 }, () => [header, payload]).flat(),
     ]);
-    await feeding; // all of it waits in the socket
+    await feeding; // all of it is in the socket's buffer
     let since = 0;
     let most = 0;
     using _timer = loop.every(1, () => {
@@ -348,7 +348,7 @@ test("frames that take their time leave signals and timers theirs", async () => 
   });
 });
 
-test("20,000 random byte streams cost their sender the connection and nothing else", async () => {
+test("20,000 random byte streams end their connection and do nothing else", async () => {
   const left = await leftBehind("framepass", async () => {
     const part = fc.oneof(
       fc.constant(head),

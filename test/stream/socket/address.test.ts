@@ -21,7 +21,7 @@ test.each([
   expect((await resolveOne(text)).name).toBe(name);
 });
 
-test("an address the kernel is given is an address it gives back", async () => {
+test("the kernel returns the address that it was given", async () => {
   for (const text of [
     "127.0.0.1",
     "10.255.0.7",
@@ -44,7 +44,7 @@ test("a host name is looked up when it is used", async () => {
   expect((await resolveOne("localhost")).name).toMatch(/^(127\.0\.0\.1|\[::1\]):5000$/);
 });
 
-test("random IPv6 addresses survive text and bytes", async () => {
+test("random IPv6 addresses are the same after text, bytes and text", async () => {
   await fc.assert(
     fc.asyncProperty(fc.ipV6(), async (text) => {
       const { bytes } = await resolveOne(text);

@@ -1,5 +1,5 @@
-// Peers that send anything: each case is a conversation with some bytes changed, cut off somewhere. The stream ends
-// with an error of a kind the tools expect, no byte outside a buffer is looked at, nothing is left behind.
+// Peers that send anything: each case is a valid conversation with some bytes changed, truncated somewhere. The stream ends
+// with an expected error, no byte outside a buffer is read, and no descriptor or mapping is left.
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { sendWithDescriptors } from "../../../ffi/descriptors.ts";
@@ -25,10 +25,10 @@ const runs = 20_000;
 const picture = { width: 16, height: 8, pixelformat: fourcc("YUYV"), sizeimage: 256 };
 const never = new AbortController().signal;
 const byte = fc.nat(255);
-/** Which byte of a message becomes what; the first 64 bytes are the interesting ones of a handle. */
+/** Which byte of a message is replaced by what. Of a handle the first 64 bytes matter most. */
 const changes = (size: number) => fc.array(fc.tuple(fc.nat(size - 1), byte), { maxLength: 3 });
 type Changes = [number, number][];
-/** Mostly none, sometimes some. */
+/** Changes no byte in most cases. */
 const sometimes = (size: number): fc.Arbitrary<Changes> =>
   fc.oneof(
     { weight: 8, arbitrary: fc.constant<Changes>([]) },
@@ -65,7 +65,7 @@ function apply(bytes: Uint8Array<ArrayBuffer>, list: Changes) {
   return bytes;
 }
 
-/** Sends a whole conversation as the case has it. */
+/** Sends the conversation of a case. */
 function speak(socket: Fd, of: Case, memory: Fd): void {
   put(socket, apply(makeHello(picture, of.handles.length).$bytes, of.hello));
   for (const [i, list] of of.handles.entries()) {
@@ -125,7 +125,7 @@ test("a receiver survives 20,000 hostile senders", async () => {
   });
   expect(left).toEqual(nothing);
   expect(refused + closed).toBe(runs);
-  expect(read).toBeGreaterThan(runs / 10); // not all of them are turned away at the door
+  expect(read).toBeGreaterThan(runs / 10); // enough of them get past the hello
   expect(closed).toBeGreaterThan(runs / 50);
 }, 60_000);
 
@@ -139,7 +139,7 @@ const acks = fc.array(
   { maxLength: 8 },
 );
 
-test("a sender survives 20,000 hostile receivers, and every buffer comes home", async () => {
+test("a sender survives 20,000 hostile receivers, and every buffer is given back", async () => {
   const counts = noCounts();
   let refused = 0;
   const left = await leftBehind("memfd:framepass", async () => {
@@ -165,7 +165,7 @@ test("a sender survives 20,000 hostile receivers, and every buffer comes home", 
         return [...apply(ack.$bytes, at).subarray(0, zcAck.size - cut)];
       });
       const lending = lend(loop, near, shared, { frames: 4, counts, ackTimeoutMs: 5000 });
-      await loop.sleep(0, never); // the frames are out
+      await loop.sleep(0, never); // the frames were sent
       put(far, new Uint8Array(bytes));
       finishSending(far);
       try {

@@ -22,7 +22,7 @@ const ack = (id: bigint, sequence: number) => {
   return message;
 };
 
-test("acknowledgements in any order bring each frame home once, in 20,000 cases", () => {
+test("acknowledgements in any order return each frame once, in 20,000 cases", () => {
   const orders = fc.shuffledSubarray([0, 1, 2, 3, 4, 5, 6], { minLength: 1 });
   const property = fc.property(orders, fc.bigInt(0n, 2n ** 64n - 8n), (order, first) => {
     const ids = [0, 1, 2, 3, 4, 5, 6].map((i) => first + BigInt(i));
@@ -38,7 +38,7 @@ test("acknowledgements in any order bring each frame home once, in 20,000 cases"
   fc.assert(property, { numRuns: 20_000 });
 });
 
-test("a buffer stays lent until handle and sequence are both its own", () => {
+test("a buffer stays lent until an acknowledgement has its handle and its sequence number", () => {
   const lent = new LentBuffers([7n, 8n]);
   lent.lend(frame(0, 5), 0);
   expect(() => lent.settle(ack(7n, 4))).toThrow("handle 7 with sequence 4 is not lent, 5 is");
@@ -47,7 +47,7 @@ test("a buffer stays lent until handle and sequence are both its own", () => {
   expect(lent.count).toBe(1);
 });
 
-test("what was taken back is late when it is acknowledged, and the next loan is not disturbed", () => {
+test("an acknowledgement of a buffer that was taken back is late, and does not return the next frame in that buffer", () => {
   const lent = new LentBuffers([7n, 8n]);
   const first = frame(0, 5);
   lent.lend(first, 0);

@@ -41,14 +41,14 @@ test("sizes are the protocol's", () => {
   expect([handleMessage.size, zcFrame.size, zcAck.size]).toEqual([16_040, 48, 24]);
 });
 
-test("a handle message says what was put into it, in 20,000 cases", () => {
+test("reading a handle message gives the handle it was made of, in 20,000 cases", () => {
   const property = fc.property(handles, (handle) => {
     expect(checkHandle(makeHandle(handle))).toEqual(handle);
   });
   fc.assert(property, cases);
 });
 
-test("a handle's bytes are where the protocol has them", () => {
+test("a handle's bytes are at the offsets of docs/protocol.md", () => {
   const message = makeHandle({
     kind: "grants",
     id: 0x0102030405060708n,
@@ -71,7 +71,7 @@ test("a handle's bytes are where the protocol has them", () => {
   );
 });
 
-test("any bytes are a sound handle or a protocol error, in 20,000 cases", () => {
+test("random bytes are a valid handle or a ProtocolError, in 20,000 cases", () => {
   const message = handleMessage.alloc();
   const sound = makeHandle({ kind: "descriptor", id: 1n, length: 4096 });
   const changes = fc.array(fc.tuple(fc.nat(55), fc.nat(255)), { maxLength: 12 });

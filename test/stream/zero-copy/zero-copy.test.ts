@@ -1,4 +1,4 @@
-// Lending and borrowing over the fd back-end: what arrives, who owns what when, and what is left behind.
+// Lending and borrowing over the fd back-end: what arrives, who owns a buffer when, and that nothing is left at the end.
 import { expect, test } from "bun:test";
 import { openSync } from "node:fs";
 import { sendWithDescriptors } from "../../../ffi/descriptors.ts";
@@ -33,14 +33,14 @@ import { freePort } from "../../support/tool.ts";
 const memfd = "memfd:framepass";
 const never = new AbortController().signal;
 
-/** Answers with `message` that an operation failed; undefined when it did not. */
+/** The message of the error that `operation` throws; undefined if it succeeds. */
 const failure = (task: Promise<unknown>) =>
   task.then(
     () => undefined,
     (error: Error) => error.message,
   );
 
-/** Gives the loop turns until `done` holds. */
+/** Runs the loop until `done` returns true. */
 async function until(loop: Loop, done: () => boolean): Promise<void> {
   for (let i = 0; i < 500; i++) {
     if (done()) return;
@@ -49,7 +49,7 @@ async function until(loop: Loop, done: () => boolean): Promise<void> {
   throw new Error("waited in vain");
 }
 
-test("5,000 frames are read where they were painted, every one right", async () => {
+test("5,000 frames are read in the buffer where they were drawn, and every one is right", async () => {
   const left = await leftBehind(memfd, () =>
     onLoop(async (loop, near, far) => {
       using shared = sharedTestSource({ buffers: 8 });
@@ -63,7 +63,7 @@ test("5,000 frames are read where they were painted, every one right", async () 
   expect(left).toEqual(nothing);
 });
 
-/** A receiver that does what it is told, and reads the sender's messages as they are. */
+/** A receiver that acknowledges only what the test says, and keeps the messages of the sender. */
 function rawReceiver(loop: Loop, socket: Fd, buffers: number) {
   const seen: ZcFrame[] = [];
   let rest = new Uint8Array(new ArrayBuffer(0));
@@ -102,7 +102,7 @@ function rawReceiver(loop: Loop, socket: Fd, buffers: number) {
   };
 }
 
-test("all buffers but one are under way, and each is used again only after its own acknowledgement", () =>
+test("all buffers but one are in flight, and each is used again only after its own acknowledgement", () =>
   onLoop(async (loop, near, far) => {
     using shared = sharedTestSource({ buffers: 4 });
     const counts = noCounts();
@@ -145,7 +145,7 @@ test("a frame that is not acknowledged in time stays lent", () =>
     expect(counts).toEqual({ returned: 1, refused: 0, overdue: 1, late: 0 });
   }));
 
-test("--requeue-on-timeout: a late acknowledgement, even in two parts, disturbs no later frame", () =>
+test("--requeue-on-timeout: a late acknowledgement, even in two parts, returns no later frame", () =>
   onLoop(async (loop, near, far) => {
     using shared = sharedTestSource({ buffers: 3 });
     const counts = noCounts();
@@ -168,7 +168,7 @@ test("--requeue-on-timeout: a late acknowledgement, even in two parts, disturbs 
     expect(await lending).toContain("closed the connection");
   }));
 
-test("an acknowledgement nobody waits for costs the receiver its connection", () =>
+test("an acknowledgement of a frame that is not lent ends the connection", () =>
   onLoop(async (loop, near, far) => {
     using shared = sharedTestSource({ buffers: 3 });
     const lending = failure(lend(loop, near, shared, { frames: 1000 }));
@@ -179,7 +179,7 @@ test("an acknowledgement nobody waits for costs the receiver its connection", ()
     expect(await lending).toContain("with sequence 0 is not lent");
   }));
 
-/** Says hello and sends one handle with `descriptors`, for a picture of 16x8 YUYV (256 bytes). */
+/** Sends a hello and one handle with `descriptors`, for a picture of 16x8 YUYV (256 bytes). */
 function greet(socket: Fd, descriptors: readonly number[], id = 1n, buffers = 1): void {
   const picture = { width: 16, height: 8, pixelformat: fourcc("YUYV"), sizeimage: 256 };
   if (id === 1n) put(socket, makeHello(picture, buffers).$bytes);
@@ -194,7 +194,7 @@ const refusals: [string, () => Fd[], string][] = [
   ["two descriptors", () => [sealed(), sealed()], "2 descriptors came with it"],
   ["a memfd that is too small", () => [Fd.memory("framepass-test", 255)], "has 255 bytes, not 256"],
   [
-    "a memfd that can be cut",
+    "a memfd that can be truncated",
     () => [Fd.memory("framepass-test", 4096, F_SEAL_GROW)],
     "not sealed against shrinking",
   ],
@@ -269,7 +269,7 @@ test("a handle that comes twice, or of another kind, or a frame in no buffer is 
   });
 });
 
-test("a sender that is silent in the middle of a message is given up", () =>
+test("the connection ends when the sender is silent in the middle of a message", () =>
   onLoop(async (loop, near, far) => {
     using memory = sealed();
     greet(near, [memory.number]);
@@ -306,7 +306,7 @@ test("1,000 connections that break off anywhere leave no descriptor and no mappi
   expect(left).toEqual(nothing);
 }, 20_000);
 
-test("a receiver that is gone before the hello ends the attempt with a reason", () =>
+test("a receiver that closes before the hello ends the connection with a reason", () =>
   onLoop(async (loop, near, far) => {
     using shared = sharedTestSource();
     far.close();

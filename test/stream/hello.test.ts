@@ -1,16 +1,10 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { ProtocolError } from "../../../src/errors.ts";
-import { formats, fourcc } from "../../../src/format/formats.ts";
-import { pictureBytes } from "../../../src/format/picture-layout.ts";
-import { frameHeader } from "../../../src/stream/copy/messages.ts";
-import {
-  checkFrame,
-  checkHello,
-  FRAME_MAGIC,
-  hello,
-  makeHello,
-} from "../../../src/stream/hello.ts";
+import { ProtocolError } from "../../src/errors.ts";
+import { formats, fourcc } from "../../src/format/formats.ts";
+import { pictureBytes } from "../../src/format/picture-layout.ts";
+import { frameHeader } from "../../src/stream/copy/messages.ts";
+import { checkFrame, checkHello, FRAME_MAGIC, hello, makeHello } from "../../src/stream/hello.ts";
 
 const MAX = 67_108_864;
 const good = { width: 640, height: 480, pixelformat: fourcc("YUYV"), sizeimage: 614_400 };
@@ -30,7 +24,7 @@ test("a frame header is these 40 bytes", () => {
   );
 });
 
-test("a hello that is made is a hello that is accepted, for every format", () => {
+test("a hello that we make is accepted, for every format", () => {
   for (const { name } of formats) {
     const pixelformat = fourcc(name);
     const format = formats.find((row) => row.name === name);
