@@ -8,7 +8,7 @@ import { readReceiverOptions } from "../src/stream/receiver-options.ts";
 import { serveSenders } from "../src/stream/serve.ts";
 import { STALL_MS } from "../src/stream/stream-options.ts";
 import { borrowFrames } from "../src/stream/zero-copy/borrow.ts";
-import { ReadingView } from "../src/stream/zero-copy/view-target.ts";
+import { openConsumer } from "../src/stream/zero-copy/view-target.ts";
 import { importersFor, receiverZc } from "./receiver-zc.ts";
 import { toolRow } from "./tool-rows.ts";
 
@@ -32,10 +32,10 @@ export const receiverZcSdl = defineTool({
             maxFrame,
             stallMs: STALL_MS,
             importers,
-            openView: (stream, buffers, waiting) => {
-              const openViewer = () => display.show(stream, maxFrame, run.captureTime);
-              return new ReadingView(stream, buffers, waiting, { ...consumer, openViewer });
-            },
+            openView: openConsumer({
+              ...consumer,
+              openViewer: (stream) => display.show(stream, maxFrame, run.captureTime),
+            }),
           }),
       },
       display.endedBy(signal),

@@ -9,7 +9,7 @@ import type { Address } from "../src/stream/socket/address.ts";
 import { STALL_MS } from "../src/stream/stream-options.ts";
 import { borrowFrames } from "../src/stream/zero-copy/borrow.ts";
 import { borrowOptions, shareOptions } from "../src/stream/zero-copy/share-options.ts";
-import { ReadingView } from "../src/stream/zero-copy/view-target.ts";
+import { openConsumer } from "../src/stream/zero-copy/view-target.ts";
 import { openVideoDevice } from "../src/v4l2/device.ts";
 import { toolRow } from "./tool-rows.ts";
 
@@ -45,8 +45,7 @@ export const receiverZc = defineTool({
             maxFrame: values["max-frame"],
             stallMs: STALL_MS,
             importers,
-            openView: (stream, buffers, waiting) =>
-              new ReadingView(stream, buffers, waiting, consumer),
+            openView: openConsumer(consumer),
           }),
       },
       signal,

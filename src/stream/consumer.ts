@@ -1,9 +1,11 @@
-// What a receiver does with a complete frame, in both flows: check its stamp, show it, write it.
+// What a receiver does with a complete frame, in both flows: check its stamp, show it, write it. With zero copy it is the
+// stream's ViewTarget.
 import type { Gather } from "../../ffi/gather.ts";
 import type { Memory } from "../../ffi/mapping.ts";
 import { ProtocolError } from "../errors.ts";
 import { STAMP_BYTES, type StampChecker, StampedBuffer } from "../format/stamp.ts";
 import type { FrameFacts, StreamInfo } from "../frame/frame.ts";
+import { type FrameBuffer, READ } from "../frame/memory.ts";
 import type { Output } from "../output/file.ts";
 import type { Waiting } from "./connection.ts";
 
@@ -11,7 +13,7 @@ export interface ConsumerOptions {
   readonly output?: Output | undefined;
   readonly checker?: StampChecker | undefined;
   /** Opens what shows the stream's frames, for as long as the stream lasts. Throws ProtocolError to refuse the stream. */
-  readonly openViewer?: (() => Viewer) | undefined;
+  readonly openViewer?: ((stream: StreamInfo) => Viewer) | undefined;
 }
 
 /** Shows the frames of one stream. */
@@ -21,66 +23,81 @@ export interface Viewer extends Disposable {
 }
 
 /** A buffer, with all that reading it needs. Made once per buffer. */
-export interface Readable {
-  readonly memory: Memory;
+interface Slot {
+  readonly buffer: FrameBuffer;
   readonly gather: Gather | undefined;
   readonly stamp: StampedBuffer | undefined;
 }
 
 export class Consumer implements Disposable {
+  /** Whether the bytes of a frame are read at all. */
+  readonly reads: boolean;
   readonly #options: ConsumerOptions;
-  readonly #failed: (error: unknown) => void;
-  readonly #written: () => void;
   readonly #viewer: Viewer | undefined;
+  readonly #slots: Slot[] = [];
+  readonly #written: () => void;
+  readonly #failed: (error: unknown) => void;
+  /** The buffer that is being read. */
+  #current: FrameBuffer | undefined;
 
-  /**
-   * A stream begins. When a frame had to wait for a pipe, `done` is called once it was written, then `waiting.ready`.
-   * Throws ProtocolError when the stream does not fit what the output holds already.
-   */
-  constructor(stream: StreamInfo, options: ConsumerOptions, waiting: Waiting, done: () => void) {
+  /** Begins a stream. Throws ProtocolError when the stream does not fit what the output holds already. */
+  constructor(stream: StreamInfo, options: ConsumerOptions, waiting: Waiting) {
     this.#options = options;
-    this.#failed = waiting.failed;
     this.#written = () => {
-      done();
+      this.#end();
       waiting.ready();
     };
+    this.#failed = waiting.failed;
     using opened = new DisposableStack();
-    this.#viewer = opened.use(options.openViewer?.());
-    options.output?.begin(stream);
-    options.checker?.restart();
+    this.#viewer = opened.use(options.openViewer?.(stream));
+    const { output, checker } = options;
+    output?.begin(stream);
+    checker?.restart();
+    this.reads = output !== undefined || checker !== undefined || this.#viewer !== undefined;
     opened.move();
   }
 
-  /** Whether the bytes of a frame are read at all. */
-  get reads(): boolean {
+  /** Adds a buffer, which the caller keeps alive. Frames name it by `index`. */
+  add(index: number, buffer: FrameBuffer): void {
     const { output, checker } = this.#options;
-    return output !== undefined || checker !== undefined || this.#viewer !== undefined;
-  }
-
-  readable(memory: Memory): Readable {
-    const { output, checker } = this.#options;
-    const { address, length, bytes } = memory;
+    const { address, length, bytes } = buffer.mapping;
     const stamped = checker !== undefined && length > STAMP_BYTES;
-    return {
-      memory,
+    this.#slots[index] = {
+      buffer,
       gather: output?.gatherFor({ address, length }),
       stamp: stamped ? new StampedBuffer(bytes) : undefined,
     };
   }
 
   /**
-   * Reads a frame. Returns false when a pipe is full: the frame has to stay until `done` is called. Throws SysError, or
-   * ProtocolError for a wrong frame.
+   * Reads the frame in buffer `index`. Returns false when a pipe is full: the frame has to stay until `waiting.ready` or
+   * `waiting.failed` is called. Throws SysError, or ProtocolError for a wrong frame.
    */
-  take(readable: Readable, frame: FrameFacts): boolean {
-    const { output } = this.#options;
-    this.#check(readable, frame);
-    this.#viewer?.show(readable.memory, frame);
-    if (output === undefined || readable.gather === undefined) return true;
-    return output.write(readable.gather, frame.bytesused, this.#written, this.#failed);
+  take(index: number, frame: FrameFacts): boolean {
+    const slot = this.#slots[index];
+    if (slot === undefined) throw new RangeError(`buffer ${index} of ${this.#slots.length}`);
+    if (!this.reads) return true;
+    slot.buffer.begin(READ);
+    this.#current = slot.buffer;
+    this.#check(slot, frame);
+    this.#viewer?.show(slot.buffer.mapping, frame);
+    const taken = this.#write(slot, frame.bytesused);
+    if (taken) this.#end();
+    return taken;
   }
 
-  #check({ stamp }: Readable, { bytesused, sequence }: FrameFacts): void {
+  #write({ gather }: Slot, bytes: number): boolean {
+    const { output } = this.#options;
+    if (output === undefined || gather === undefined) return true;
+    return output.write(gather, bytes, this.#written, this.#failed);
+  }
+
+  #end(): void {
+    this.#current?.end(READ);
+    this.#current = undefined;
+  }
+
+  #check({ stamp }: Slot, { bytesused, sequence }: FrameFacts): void {
     const { checker } = this.#options;
     if (checker === undefined) return;
     const wrong =
@@ -94,6 +111,7 @@ export class Consumer implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#current = undefined;
     this.#viewer?.[Symbol.dispose]();
   }
 }

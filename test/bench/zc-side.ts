@@ -12,7 +12,7 @@ import { serveSenders } from "../../src/stream/serve.ts";
 import { parseAddress } from "../../src/stream/socket/address.ts";
 import { borrowFrames } from "../../src/stream/zero-copy/borrow.ts";
 import { lendFrames } from "../../src/stream/zero-copy/lend.ts";
-import { ReadingView } from "../../src/stream/zero-copy/view-target.ts";
+import { openConsumer } from "../../src/stream/zero-copy/view-target.ts";
 import { Meter } from "./meter.ts";
 
 /** The task of a side. */
@@ -93,7 +93,7 @@ async function receive(): Promise<void> {
           maxFrame: 2 ** 26,
           stallMs: 10_000,
           importers: [importer],
-          openView: (stream, buffers, waiting) => new ReadingView(stream, buffers, waiting, {}),
+          openView: openConsumer({}),
           ...hooks,
           taken: (frame) => {
             meter.count();

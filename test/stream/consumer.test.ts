@@ -6,7 +6,6 @@ import { Consumer } from "../../src/stream/consumer.ts";
 import { onLoop } from "../support/loop.ts";
 import { TempDir } from "../support/tool.ts";
 
-const nothing = () => undefined;
 const waiting = { ready: () => undefined, failed: () => undefined };
 const stream = (width: number) => ({
   width,
@@ -34,7 +33,7 @@ function counted() {
 test("a viewer lives as long as its stream", () => {
   const { open, openViewer } = counted();
   {
-    using consumer = new Consumer(stream(16), { openViewer }, waiting, nothing);
+    using consumer = new Consumer(stream(16), { openViewer }, waiting);
     expect(open.count).toBe(1);
     expect(consumer.reads).toBe(true);
   }
@@ -47,9 +46,39 @@ test("a stream that the output refuses leaves no viewer open", async () => {
     using output = openOutput(loop, temp.file("frames"));
     output.begin(stream(16));
     const { open, openViewer } = counted();
-    expect(() => new Consumer(stream(32), { openViewer, output }, waiting, nothing)).toThrow(
-      "holds 16x16",
-    );
+    expect(() => new Consumer(stream(32), { openViewer, output }, waiting)).toThrow("holds 16x16");
     expect(open.count).toBe(0);
   });
+});
+
+/** A buffer that keeps the order of the calls on it. */
+function watchedBuffer() {
+  const calls: string[] = [];
+  const bytes = new Uint8Array(new ArrayBuffer(256));
+  const buffer = {
+    fd: undefined,
+    mapping: { address: 0, length: bytes.length, bytes },
+    begin: () => calls.push("begin"),
+    end: () => calls.push("end"),
+    [Symbol.dispose]: () => undefined,
+  };
+  return { calls, buffer };
+}
+
+const frame = { bytesused: 256, flags: 0, sequence: 0, ts_sec: 0, ts_usec: 0 };
+
+test("CPU access is announced around reading a frame, and not at all where nothing reads it", () => {
+  const { calls, buffer } = watchedBuffer();
+  const openViewer = () => ({
+    show: () => calls.push("show"),
+    [Symbol.dispose]: () => undefined,
+  });
+  using shown = new Consumer(stream(16), { openViewer }, waiting);
+  shown.add(0, buffer);
+  expect(shown.take(0, frame)).toBe(true);
+  expect(calls.splice(0)).toEqual(["begin", "show", "end"]);
+  using unread = new Consumer(stream(16), {}, waiting);
+  unread.add(0, buffer);
+  expect(unread.take(0, frame)).toBe(true);
+  expect(calls).toEqual([]);
 });

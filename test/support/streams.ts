@@ -10,7 +10,7 @@ import { Loop } from "../../src/loop.ts";
 import { exportDescriptors } from "../../src/share/fd.ts";
 import { borrowFrames } from "../../src/stream/zero-copy/borrow.ts";
 import { type LendCounts, lendFrames } from "../../src/stream/zero-copy/lend.ts";
-import { ReadingView } from "../../src/stream/zero-copy/view-target.ts";
+import { openConsumer } from "../../src/stream/zero-copy/view-target.ts";
 
 export const never = new AbortController().signal;
 export const noCounts = (): LendCounts => ({ returned: 0, refused: 0, overdue: 0, late: 0 });
@@ -65,7 +65,7 @@ export async function borrow(
     maxFrame,
     stallMs,
     importers,
-    openView: (stream, buffers, waiting) => new ReadingView(stream, buffers, waiting, { checker }),
+    openView: openConsumer({ checker }),
     started: () => undefined,
     taken: () => checker.verified < frames,
   });

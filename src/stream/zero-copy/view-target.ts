@@ -1,8 +1,8 @@
-// Reads frames in the sender's buffers.
+// Where the frames of a zero-copy stream go: the target reads them in the sender's buffers.
 import type { StreamInfo } from "../../frame/frame.ts";
-import { type FrameBuffer, READ } from "../../frame/memory.ts";
+import type { FrameBuffer } from "../../frame/memory.ts";
 import type { Waiting } from "../connection.ts";
-import { Consumer, type ConsumerOptions, type Readable } from "../consumer.ts";
+import { Consumer, type ConsumerOptions } from "../consumer.ts";
 import type { ZcFrame } from "./messages.ts";
 
 /** Reads the frames of one stream. The connection's receiver owns it and disposes it before the buffers are unmapped. */
@@ -14,55 +14,20 @@ export interface ViewTarget extends Disposable {
   take(index: number, frame: ZcFrame): boolean;
 }
 
-/** Opens the reader of a stream. `buffers` are in the order of their handles. Throws ProtocolError to refuse the stream. */
+/** Opens the target of a stream. `buffers` are in the order of their handles. Throws ProtocolError to refuse the stream. */
 export type OpenView = (
   stream: StreamInfo,
   buffers: readonly FrameBuffer[],
   waiting: Waiting,
 ) => ViewTarget;
 
-/** Checks, shows and writes frames in place. If none of these is requested, it does not read them. */
-export class ReadingView implements ViewTarget {
-  readonly #consumer: Consumer;
-  readonly #slots: readonly { readonly buffer: FrameBuffer; readonly readable: Readable }[];
-  readonly #reads: boolean;
-  #current: FrameBuffer | undefined;
-
-  constructor(
-    stream: StreamInfo,
-    buffers: readonly FrameBuffer[],
-    waiting: Waiting,
-    options: ConsumerOptions,
-  ) {
+/** A target that checks, shows and writes frames in place. If none of these is requested, it does not read them. */
+export const openConsumer =
+  (options: ConsumerOptions): OpenView =>
+  (stream, buffers, waiting) => {
     using opened = new DisposableStack();
-    const consumer = opened.use(new Consumer(stream, options, waiting, this.#done));
-    this.#consumer = consumer;
-    this.#reads = consumer.reads;
-    this.#slots = buffers.map((buffer) => ({
-      buffer,
-      readable: consumer.readable(buffer.mapping),
-    }));
+    const consumer = opened.use(new Consumer(stream, options, waiting));
+    for (const [i, buffer] of buffers.entries()) consumer.add(i, buffer);
     opened.move();
-  }
-
-  take(index: number, frame: ZcFrame): boolean {
-    const slot = this.#slots[index];
-    if (slot === undefined) throw new RangeError(`buffer ${index} of ${this.#slots.length}`);
-    if (!this.#reads) return true;
-    slot.buffer.begin(READ);
-    this.#current = slot.buffer;
-    const taken = this.#consumer.take(slot.readable, frame);
-    if (taken) this.#done();
-    return taken;
-  }
-
-  readonly #done = (): void => {
-    this.#current?.end(READ);
-    this.#current = undefined;
+    return consumer;
   };
-
-  [Symbol.dispose](): void {
-    this.#current = undefined;
-    this.#consumer[Symbol.dispose]();
-  }
-}
