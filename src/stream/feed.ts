@@ -83,7 +83,7 @@ export async function feedReceiver<O extends Opened>(
       const { frames = Number.POSITIVE_INFINITY } = options;
       return await options.send(opened, { loop, socket, frames, stats, passed, signal });
     } catch (error) {
-      // A failed call says nothing of the receiver; the other errors do.
+      // The text of a failed call does not mention the receiver; the others do.
       const failed = error instanceof PeerGone && error.code !== undefined;
       if (!failed || options.reconnect) throw error;
       throw advised(error, "the receiver has gone; --reconnect waits for its return");
