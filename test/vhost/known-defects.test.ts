@@ -108,7 +108,7 @@ test("defect 4: of a burst in one kick every command is seen, also those behind 
     expect(sent.map(({ held }) => held)).toEqual([1, 0, 1, 0, 1, 0, 1, 0].map(Boolean));
   }));
 
-test("defect 5: the picture format that is asked for is the one that comes", () =>
+test("defect 5: pictures have the format that was asked for", () =>
   withVideo({ fake: {} }, async (v) => {
     const { begin } = await stream(v);
     const set = await v.guest.setParams(1, s.OUTPUT, {
@@ -122,7 +122,7 @@ test("defect 5: the picture format that is asked for is the one that comes", () 
     expect([format, num_planes]).toEqual([3, 1]); // NV12, not the decoder's favourite
   }));
 
-test("defect 6: a stream made for virtio objects is used once the driver says guest pages", () =>
+test("defect 6: a stream made for virtio objects works after the driver has chosen guest pages", () =>
   withVideo({}, async (v) => {
     const { guest } = v;
     expect((await guest.create(1, 1)).code).toBe(0x200);
@@ -134,7 +134,7 @@ test("defect 6: a stream made for virtio objects is used once the driver says gu
     expect((await guest.queue(1, s.INPUT, s.INPUT, [100])).code).toBe(0x202);
   }));
 
-test("defect 7: of guest memory the whole range is checked, not where it begins", () =>
+test("defect 7: the whole range of guest memory is checked, not only its first byte", () =>
   withVideo({ fake: { userPointers: true } }, async (v) => {
     const { guest, fake } = v;
     await guest.create(1);
@@ -162,7 +162,7 @@ test("defect 7: of guest memory the whole range is checked, not where it begins"
     expect(fake?.calls.get("VIDIOC_QBUF")).toBeUndefined(); // no pointer reached the kernel
   }));
 
-test("defect 8: what a guest can say does not end us: counts, layouts, chains, too many streams", () =>
+test("defect 8: no guest input ends the process: counts, layouts, chains, too many streams", () =>
   withVideo({ maxStreams: 3 }, async (v) => {
     const { guest, scene } = v;
     await guest.create(1);
@@ -357,7 +357,7 @@ test("defect 16: a command that is done at once is answered like one that is don
     }
   }));
 
-test("defect 17: a stream with nothing to do is not asked again and again", () =>
+test("defect 17: an idle stream is not polled again and again", () =>
   withVideo({ fake: {} }, async (v) => {
     const { begin, want } = await stream(v);
     await begin();
@@ -420,7 +420,7 @@ test("defect 20: controls are answered, in both dialects parameters too, and the
     }
   }));
 
-test("defect 21: parameters are whole: buffers enough for EOS, a crop for both queues, the memory type", () =>
+test("defect 21: parameters are complete: buffers enough for EOS, a crop for both queues, the memory type", () =>
   withVideo({ fake: {} }, async (v) => {
     const { begin } = await stream(v);
     await begin();
@@ -433,7 +433,7 @@ test("defect 21: parameters are whole: buffers enough for EOS, a crop for both q
     expect(input["plane_formats[0].plane_size"]).toBeGreaterThan(0);
   }));
 
-test("defect 22: a stream's id is used once, unknown ones are told, and what is held is answered first", () =>
+test("defect 22: a stream's id is used once, unknown ones are refused, and held commands are answered first", () =>
   withVideo({}, async (v) => {
     const { guest } = v;
     const { want } = await stream(v);
@@ -491,7 +491,7 @@ test("defect 24: no event to fetch is no error of the stream", async () => {
   });
 });
 
-test("defect 25: the part of a picture that is meant to be seen is what the decoder says", () =>
+test("defect 25: the visible part of a picture is that of the decoder", () =>
   withVideo({ fake: {} }, async (v) => {
     const { begin } = await stream(v);
     await begin();
@@ -559,7 +559,7 @@ test("defect 28: reset, status, memory slots and inflight are offered", () =>
     for (const bit of [12n, 13n, 15n, 16n]) expect((offered >> bit) & 1n).toBe(1n);
   }));
 
-test("defect 29: an unknown resource is told as one", () =>
+test("defect 29: an unknown resource is reported as one", () =>
   withVideo({}, async (v) => {
     await stream(v);
     const sent = await v.guest.queue(1, s.OUTPUT, 77);

@@ -1,4 +1,4 @@
-// The memory table: what is refused, what a change of it means, and that nothing is read or written outside of it.
+// The memory table: what is refused, the effects of a change, and that nothing outside of it is read or written.
 import { expect, test } from "bun:test";
 import { Fd } from "../../ffi/fd.ts";
 import { socketPair } from "../../ffi/socket.ts";
@@ -36,7 +36,7 @@ const bad: readonly { what: string; rows: RegionRow[] }[] = [
   { what: "overlapping user addresses", rows: [row(0n, page, 0n), row(0x10000n, page, 0xfffn)] },
 ];
 
-test.each(bad)("$what is refused, and nothing is left of it", ({ rows }) => {
+test.each(bad)("$what is refused and leaves nothing open", ({ rows }) => {
   const before = openDescriptors();
   {
     using file = Fd.memory("guest-ram", MIB);
@@ -53,7 +53,7 @@ test.each(bad)("$what is refused, and nothing is left of it", ({ rows }) => {
   expect(mappingsOf("guest-ram")).toBe(0);
 });
 
-test("what is no memory is refused: sockets, folders, descriptors opened for reading only", () => {
+test("descriptors that are no memory are refused: sockets, folders, descriptors opened for reading only", () => {
   const [a, b] = socketPair();
   using _a = a;
   using _b = b;
@@ -96,7 +96,7 @@ test("the whole range is checked, across regions that touch, and addresses are e
   expect(spans?.[0]?.offset).toBe(Number(ram.rows[0]?.offset) + 0x1ff0);
 });
 
-test("a span's view reads as empty once its table is gone", () => {
+test("a span's view reads as empty after its table was replaced", () => {
   using ram = new GuestRam();
   using table = new MemoryTable();
   table.replace(ram.rows, [Fd.duplicate(ram.fd.number, "guest-ram")], nothing);
@@ -110,8 +110,8 @@ test("a span's view reads as empty once its table is gone", () => {
   expect(() => span?.address).toThrow("gone");
 });
 
-test("memory that can be sealed cannot be cut off under us", () => {
-  // A memfd that may be sealed and is not: what a monitor that seals nothing would send.
+test("memory that can be sealed cannot be shortened while we use it", () => {
+  // A memfd that can be sealed and is not, as from a monitor that does not seal.
   const script = `
     import { libc, cString, addressOf } from "${import.meta.dir}/../../ffi/libc.ts";
     import { Fd } from "${import.meta.dir}/../../ffi/fd.ts";
@@ -161,7 +161,7 @@ test("the table is replaced while rings run: held requests are answered in the n
     await roundTrip(scene, Uint8Array.of(0, 1), 2);
   }));
 
-test("an answer whose memory was taken away is returned with length 0", () =>
+test("an answer whose memory was removed is returned with length 0", () =>
   withScene(
     {
       places: [
@@ -187,7 +187,7 @@ test("an answer whose memory was taken away is returned with length 0", () =>
     },
   ));
 
-test("only exactly the region that is there is removed, and never under a running ring", () =>
+test("only a region with exactly these addresses is removed, and not while a ring runs in it", () =>
   withScene({}, async (scene) => {
     const { hypervisor, frontEnd, ram } = scene;
     await hypervisor.realize();
@@ -202,12 +202,12 @@ test("only exactly the region that is there is removed, and never under a runnin
     expect(await frontEnd.acknowledged("REM_MEM_REG", payload.region(first))).toBe(1n);
     await roundTrip(scene, Uint8Array.of(0, 1), 2);
     await hypervisor.stop();
-    // Where in the file it was does not count, and some send a descriptor along.
+    // The offset in the file is ignored, and some front-ends send a descriptor.
     const gone = payload.region({ ...first, offset: 0n });
     expect(await frontEnd.acknowledged("REM_MEM_REG", gone, { fds: [ram.fd.number] })).toBe(0n);
   }));
 
-test("rings that the new table does not hold are not looked at any more", () =>
+test("rings that the new table does not hold are not processed any more", () =>
   withScene({}, async (scene) => {
     const { hypervisor, frontEnd, ram, commands } = scene;
     await hypervisor.realize();

@@ -1,4 +1,4 @@
-// What a front-end may get wrong in messages, and what it costs it: a refusal, or its connection, and nothing else.
+// Wrong messages of a front-end: each is refused or ends the connection, and has no other effect.
 import { expect, spyOn, test } from "bun:test";
 import { Signal } from "../../ffi/epoll.ts";
 import { Fd } from "../../ffi/fd.ts";
@@ -23,7 +23,7 @@ async function alive({ frontEnd }: Scene): Promise<void> {
   expect(await frontEnd.word("GET_FEATURES")).toBe(0x1_7000_0003n);
 }
 
-test("features and protocol features are those we have, and asking is free", () =>
+test("features and protocol features are those we have, and may be asked for at any time", () =>
   withScene({}, async (scene) => {
     await alive(scene);
     expect(await scene.frontEnd.word("GET_PROTOCOL_FEATURES")).toBe(ALL);
@@ -44,7 +44,7 @@ test.each(framing)("$what ends the connection", ({ flags, size }) =>
   }),
 );
 
-test("a front-end that leaves between messages has left; in the middle of one it is a fault", async () => {
+test("a front-end that leaves between messages has left; in the middle of a message it is an error", async () => {
   await withScene({}, async ({ frontEnd, connection }) => {
     frontEnd[Symbol.dispose]();
     expect(await connection.over).toBe("left");
@@ -95,7 +95,7 @@ test.each(messageRows.filter(({ answers }) => answers === true))(
     }),
 );
 
-test("a request nobody has assigned is refused", () =>
+test("a request with an unassigned number is refused", () =>
   negotiated(async (scene) => {
     for (const request of [0, 45, 255, 0xffff_ffff]) {
       scene.frontEnd.send(request, bytes(16), { needReply: true });
@@ -105,7 +105,7 @@ test("a request nobody has assigned is refused", () =>
     await alive(scene);
   }));
 
-test("what was not negotiated is refused, by its own answer where it has one", () =>
+test("requests that were not negotiated are refused, by their own answer where they have one", () =>
   withScene({}, async (scene) => {
     const { frontEnd } = scene;
     frontEnd.send("SET_PROTOCOL_FEATURES", payload.word(8n));
@@ -124,7 +124,7 @@ test("what was not negotiated is refused, by its own answer where it has one", (
     expect(await frontEnd.closed()).toBe(true);
   }));
 
-test("without REPLY_ACK a wish for an acknowledgement is not answered", () =>
+test("without REPLY_ACK no request is acknowledged", () =>
   withScene({}, async (scene) => {
     scene.frontEnd.send("SET_OWNER", undefined, { needReply: true });
     scene.frontEnd.send("SET_VRING_NUM", payload.state(9, 64), { needReply: true });
@@ -171,7 +171,7 @@ test("a kick word and its descriptor must agree", () =>
     await alive(scene);
   }));
 
-test("a ring's number, size, base and switch are checked", () =>
+test("a ring's number, size, base and enabling are checked", () =>
   negotiated(async (scene) => {
     const ack = (name: string, index: number, num: number) =>
       scene.frontEnd.acknowledged(name, payload.state(index, num));
@@ -214,7 +214,7 @@ test("any part of the config space is answered, zero beyond its end, and nothing
     expect(await frontEnd.acknowledged("SET_CONFIG", payload.config(0, 4, 0))).toBe(1n);
   }));
 
-test("features nobody offered are masked, those that change the rings are refused", () =>
+test("features that were not offered are masked, those that change the rings are refused", () =>
   negotiated(async (scene) => {
     const { frontEnd, hypervisor, device } = scene;
     for (const bit of [33n, 34n]) {
@@ -258,7 +258,7 @@ test("the status byte is kept, FEATURES_OK only for features that are, and 0 res
     expect(await frontEnd.word("GET_STATUS")).toBe(0n);
   }));
 
-test("a front-end that does not read its answers is not read either, and loses nothing", () =>
+test("the requests of a front-end that does not read its answers are not read either, and none is lost", () =>
   negotiated(async ({ frontEnd }) => {
     let sent = 0;
     const message = Uint8Array.from([1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
@@ -308,7 +308,7 @@ test("a table of 33 regions, or of more than its bytes hold, is refused", () =>
     await alive(scene);
   }));
 
-test("a message without an end is waited for five seconds", () =>
+test("an incomplete message is waited for five seconds", () =>
   withScene({}, async ({ frontEnd, connection, loop }) => {
     const real = performance.now.bind(performance);
     let aheadMs = 0;
@@ -326,7 +326,7 @@ test("a message without an end is waited for five seconds", () =>
     }
   }));
 
-test("what a guest and its front-end can cause in the log comes to an end", () =>
+test("the log lines that a guest and its front-end can cause are limited", () =>
   negotiated(async (scene) => {
     const { frontEnd, hypervisor, commands, ram, loop } = scene;
     const lines: string[] = [];

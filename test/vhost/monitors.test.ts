@@ -1,4 +1,4 @@
-// The four monitors against the back-end, each by a script of what it sends. Shows order and content of messages, not their timing.
+// The four monitors against the back-end, each by a script of its messages. Tests order and content of messages, not timing.
 import { expect, test } from "bun:test";
 import { ECHO, HOLD } from "../support/vhost/echo-device.ts";
 import { MIB } from "../support/vhost/guest-ram.ts";
@@ -65,7 +65,7 @@ test.each(monitors)("$name: event buffers posted before the start are all there"
   }),
 );
 
-test.each(monitors)("$name: a driver that starts anew finds an empty device", (monitor) =>
+test.each(monitors)("$name: a driver that restarts finds a reset device", (monitor) =>
   withScene({ monitor }, async (scene) => {
     const { hypervisor, device, commands, events, ram } = scene;
     await hypervisor.realize();
@@ -80,7 +80,7 @@ test.each(monitors)("$name: a driver that starts anew finds an empty device", (m
     await hypervisor.stop();
     await scene.frontEnd.settled();
     expect(device.calls).toContain("pause");
-    // The machine was rebooted: the rings are blank again, and the base is zero.
+    // The machine was rebooted: the rings are zeroed, and the base is 0.
     for (const queue of scene.queues) queue.reset();
     events.add([{ at: ram.allocate(8), length: 8, writable: true }]);
     await hypervisor.activate({ memory: monitor.memory !== "slots" });

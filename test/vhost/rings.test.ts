@@ -1,4 +1,4 @@
-// Rings as drivers, monitors and hostile guests use them. Every test ends with the margins of guest memory as they were.
+// Rings as drivers, monitors and hostile guests use them. Each test checks that nothing beside guest memory was written.
 import { expect, test } from "bun:test";
 import { Signal } from "../../ffi/epoll.ts";
 import { Fd, preadAt, pwriteAt, readAt, writeAt } from "../../ffi/fd.ts";
@@ -161,7 +161,7 @@ test("a ring of 32768 entries is filled and emptied", () =>
     },
   ));
 
-test("EVENT_IDX: the driver is interrupted where it wished, and kicks are wished for at the next buffer", () =>
+test("EVENT_IDX: the driver is interrupted at the index it set, and a kick is asked for at the next buffer", () =>
   running({}, async ({ ram, commands, loop }) => {
     commands.call.clear(); // told at the change of descriptors
     commands.add(requestParts(ram, echo(), 24));
@@ -195,7 +195,7 @@ test("without EVENT_IDX a driver that wants no interrupts gets none", () =>
     expect(commands.usedFlags).toBe(0);
   }));
 
-test("a ring is looked at on its kick only: not for messages, not for the other ring", () =>
+test("a ring is processed on its own kick only: not for messages, not for the other ring", () =>
   running({}, async (scene) => {
     const { ram, commands, events, frontEnd, device, loop } = scene;
     commands.add(requestParts(ram, echo(), 24));
@@ -222,7 +222,7 @@ test("kicks before the ring is enabled are not lost", () =>
     expect((await commands.used(1)).length).toBe(1);
   }));
 
-test("a new call descriptor is told what the old one may have missed; a new kick descriptor is listened to", () =>
+test("an interrupt is repeated on a new call descriptor; a new kick descriptor is used", () =>
   running({}, async (scene) => {
     const { commands, frontEnd, ram, loop } = scene;
     await roundTrip(scene, echo(), 24);
@@ -272,7 +272,7 @@ test("a kick descriptor that hangs up or is no eventfd does not spin, and the ri
     expect((await commands.used(1)).length).toBe(1);
   }));
 
-test("a full pipe to interrupt with does not hold anything up, blocking or not", () =>
+test("a full pipe as call descriptor blocks nothing, whether it is non-blocking or not", () =>
   withScene({}, async (scene) => {
     const [pipe, other] = socketPair();
     using _other = other;
@@ -295,7 +295,7 @@ test("a full pipe to interrupt with does not hold anything up, blocking or not",
 const libcWrite = (fd: Fd, from: Uint8Array<ArrayBuffer>) =>
   writeAt(fd.number, addressOf(from), from.length);
 
-/** What a hostile guest puts into the ring; each breaks it. */
+/** Contents of a ring that break it. */
 const corrupt: readonly { what: string; act: (queue: DriverQueue, scene: Scene) => void }[] = [
   {
     what: "an available index that jumps",
@@ -316,7 +316,7 @@ const corrupt: readonly { what: string; act: (queue: DriverQueue, scene: Scene) 
   },
 ];
 test.each(corrupt)(
-  "$what: the ring is broken, told so, and works again when it starts anew",
+  "$what: the ring is broken, the err descriptor is signalled, and it works again after a restart",
   ({ act }) =>
     running({}, async (scene) => {
       const { commands, hypervisor, frontEnd, loop } = scene;
@@ -339,7 +339,7 @@ test.each(corrupt)(
     }),
 );
 
-/** Chains a hostile guest makes; each comes back with length 0, and the ring goes on. */
+/** Malformed chains. Each is returned with length 0, and the ring goes on. */
 const malformed: readonly {
   what: string;
   without?: bigint;
@@ -401,7 +401,7 @@ const malformed: readonly {
   },
 ];
 test.each(malformed)(
-  "$what: the chain comes back with length 0, the ring goes on",
+  "$what: the chain is returned with length 0, the ring goes on",
   ({ make, without = 0n }) =>
     running({ without }, async (scene) => {
       const { commands, device, loop } = scene;
@@ -454,7 +454,7 @@ test("answers come in any order, and their heads can be used again at once", () 
     expect((await commands.used(30)).length).toBe(30);
   }));
 
-test("chains of very many writable parts do not make us keep more than there can be", () =>
+test("chains of very many writable parts: what is kept for chains in flight is limited", () =>
   running({ sizes: [1024, 64] }, async ({ ram, commands, loop, device }) => {
     // 1024 heads that share one tail of a thousand writable parts.
     const at = ram.allocate(64);
@@ -472,7 +472,7 @@ test("chains of very many writable parts do not make us keep more than there can
     expect(device.held.length).toBeGreaterThan(60);
   }));
 
-test("a device with a defect costs the connection, not the process", () =>
+test("a defect in the device ends the connection, not the process", () =>
   running({}, async ({ ram, commands, connection, device }) => {
     commands.add(requestParts(ram, Uint8Array.of(THROW), 8));
     commands.notify();
@@ -480,7 +480,7 @@ test("a device with a defect costs the connection, not the process", () =>
     expect(device.disposed).toBe(true);
   }));
 
-test("a front-end that crashes leaves nothing: descriptors, mappings, device", async () => {
+test("a front-end that crashes leaves nothing open: descriptors, mappings, device", async () => {
   const before = openDescriptors();
   for (let i = 0; i < 20; i++) {
     await withScene({}, async (scene) => {
@@ -502,7 +502,7 @@ test("a front-end that crashes leaves nothing: descriptors, mappings, device", a
   expect(openDescriptors()).toBe(before);
 });
 
-test("a ring's running size and base cannot be changed, the same addresses may be told again", () =>
+test("size and base of a running ring cannot be changed, the same addresses may be sent again", () =>
   running({}, async (scene) => {
     const { frontEnd, commands, events } = scene;
     const ack = (name: string, of: Uint8Array<ArrayBuffer>) => frontEnd.acknowledged(name, of);
@@ -553,7 +553,7 @@ test("RESET_DEVICE and RESET_OWNER drop what is held and stop the rings; the con
   }
 });
 
-test("what is in flight is written down, and a successor is given it in the order it came", async () => {
+test("chains in flight are recorded, and the next back-end takes them in their order", async () => {
   const before = openDescriptors();
   await withScene({ monitor: monitor("cloud-hypervisor") }, async (scene) => {
     const { hypervisor, frontEnd, ram, commands, device, loop } = scene;
@@ -598,7 +598,7 @@ test("what is in flight is written down, and a successor is given it in the orde
   expect(openDescriptors()).toBe(before);
 });
 
-test("an inflight region that is too small, or full of nonsense, breaks nothing", () =>
+test("an inflight region that is too small, or full of random bytes, breaks nothing", () =>
   withScene({ monitor: monitor("cloud-hypervisor") }, async (scene) => {
     const { frontEnd, hypervisor } = scene;
     await hypervisor.realize();

@@ -1,5 +1,5 @@
-// Recorded conversations with a real monitor and the real driver, played to our back-end with the null codec: the same
-// answers, of the same lengths, in the same order. Not compared: what another decoder says of its sizes.
+// Replays recordings of a real monitor and the real driver to our back-end with the null codec, and compares answers, lengths
+// and order. Not compared: the frame sizes, which another decoder reported.
 import { expect, test } from "bun:test";
 import type { Loop } from "../../src/loop.ts";
 import { openNull } from "../../src/video/codec/null.ts";
@@ -10,7 +10,7 @@ import { Hypervisor, monitor } from "../support/vhost/monitors.ts";
 import { Replay, ramOf, readTrace, type TraceRecord, toldBy } from "../support/vhost/replay.ts";
 import { withDevice } from "../support/vhost/scene.ts";
 
-/** A clip of so many bytes and frames, cut where the recorded one was. */
+/** A clip with that many bytes and frames, cut where the recorded one was. */
 function clipOf(bytes: number, frames: number): Uint8Array {
   const clip = new Uint8Array(bytes);
   const each = Math.floor(bytes / frames);
@@ -72,7 +72,7 @@ function midDecode(records: readonly TraceRecord[]) {
   const first = full.findIndex(
     ({ k, queue, name }) => k === "cmd" && name === "RESOURCE_QUEUE" && queue === 0x101,
   );
-  // Heads the recording uses itself are kept free.
+  // The heads in the recording must stay free.
   const prelude = full.slice(0, first).flatMap((record): TraceRecord[] => {
     if (record.k !== "cmd" && record.k !== "chain" && record.k !== "event") return [];
     if (record.k === "chain" && record.q !== 0) return [];

@@ -53,7 +53,7 @@ const good: Record<
   GET_PARAMS_EXT: { fill: put(8, s.OUTPUT), code: 0x203, length: 128 },
   SET_PARAMS_EXT: { fill: both(put(8, s.OUTPUT), put(12, 3)), code: 0x200, length: 8 },
 };
-/** What follows the fixed part. */
+/** The bytes after the fixed part. */
 const tails: Record<string, number> = { RESOURCE_CREATE: 16, SET_CONTROL: 8 };
 
 function put(at: number, value: number) {
@@ -135,7 +135,7 @@ test.each(rows)(
 const withStream = rows.filter(
   ({ name }) => !["QUERY_CAPABILITY", "QUERY_CONTROL", "STREAM_CREATE"].includes(name),
 );
-test.each(withStream)("$name: a stream nobody created is refused", (row) => {
+test.each(withStream)("$name: an unknown stream is refused", (row) => {
   using driver = prepared();
   const sent = driver.raw(requestOf(row, put(4, 99)));
   expect(sent.code).toBe(INVALID_STREAM);
@@ -253,7 +253,7 @@ test("RESOURCE_CREATE: memory outside the guest's is refused, at every edge", ()
     expect(driver.resource(1, s.INPUT, 20, [[{ address, length }]]).code).toBe(code);
 });
 
-test("RESOURCE_CREATE: 64 resources a queue, numbers used anew, not while queued", () => {
+test("RESOURCE_CREATE: 64 resources a queue, numbers are reused, but not while queued", () => {
   using driver = prepared();
   for (let id = 100; id < 160; id++) driver.simple(1, s.INPUT, id, 16);
   const one = [[{ address: BASE, length: 4096 }]];
@@ -316,7 +316,7 @@ test("SET_PARAMS: absurd sizes are clamped, format 0 keeps the format, unknown o
   expect(driver.params(1, s.OUTPUT).format).toBe(3); // INPUT does not lose the raw format
 });
 
-test("both dialects tell the same parameters; only the EXT one has the memory type", () => {
+test("both dialects report the same parameters; only the EXT one has the memory type", () => {
   using driver = localDriver(openNull());
   driver.create(1, { inMem: 1, outMem: 1 });
   const plain = driver.params(1, s.INPUT, false).$bytes.slice(8);
@@ -342,7 +342,7 @@ test("before any bitstream both queues have complete parameters", () => {
   }
 });
 
-test("a stream made for virtio objects takes pages once SET_PARAMS_EXT says so", () => {
+test("a stream made for virtio objects takes guest pages after SET_PARAMS_EXT", () => {
   using driver = localDriver(openNull());
   driver.create(1, { inMem: 1, outMem: 1 });
   const one = [[{ address: BASE, length: 4096 }]];

@@ -1,4 +1,4 @@
-// A whole driver session through vhost-user and real rings: what the guest lab does with a real decoder, here with null.
+// A complete driver session through vhost-user and real rings, with the null codec. The guest lab does it with a real decoder.
 import { expect, test } from "bun:test";
 import { socketPair } from "../../ffi/socket.ts";
 import { Loop } from "../../src/loop.ts";

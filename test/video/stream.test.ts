@@ -1,4 +1,4 @@
-// Sequences of commands on the null codec: what is held, what comes back, in which order.
+// Sequences of commands on the null codec: which commands are held, which answers come, in which order.
 import { expect, test } from "bun:test";
 import { openNull } from "../../src/video/codec/null.ts";
 import * as s from "../../src/video/structs.ts";
@@ -185,7 +185,7 @@ test("while it drains neither bitstream nor another drain is accepted; afterward
   output(driver, 11);
   output(driver, 12);
   expect(drain.code).toBe(0x200);
-  // Drain, resume, drain: nothing announces the resumption.
+  // Drain, resume, drain: no command announces the resumption.
   for (const round of [1n, 2n, 3n]) {
     const picture = output(driver, 11);
     expect(input(driver, 1, round).code).toBe(0x202);
@@ -314,7 +314,7 @@ test("events wait for buffers, once per stream; too small a buffer goes back emp
   expect(driver.eventList.length).toBe(1);
 });
 
-test("several streams go their own ways", () => {
+test("several streams work independently", () => {
   using driver = localDriver(openNull());
   for (const stream of [1, 2, 3, 4]) {
     driver.create(stream);
@@ -347,7 +347,7 @@ test("while the rings are paused nothing is written; afterwards everything goes 
   expect([held.timestamp, bitstream.code]).toEqual([3n, 0x202]);
 });
 
-test("after a reset nothing of before is answered or written", () => {
+test("after a reset no earlier command is answered and no picture is written", () => {
   using p = prepared();
   const { driver, outputs } = p;
   const held = [output(driver, 11), driver.drain(1), output(driver, 12)];
@@ -362,7 +362,7 @@ test("after a reset nothing of before is answered or written", () => {
   expect(driver.memory.bytes(outputs[1] ?? 0n, 8192).every((byte) => byte === 0)).toBe(true);
 });
 
-test("memory that is taken away: queued buffers in it go back with ERR, others go on in the new mapping", () => {
+test("memory that is removed: queued buffers in it are returned with ERR, others go on in the new mapping", () => {
   using driver = localDriver(openNull(), { memoryBytes: 1 << 20 });
   const second = { address: 0x8000_0000n, length: 1 << 20 };
   const first = { address: BASE, length: 1 << 20 };
