@@ -5,6 +5,7 @@ import { log } from "../cli/log.ts";
 import type { GuestMemory, Request } from "../virtio/virtio-device.ts";
 import type { CodecSession, ParamsWish, QueueParams, StreamClient } from "./codec/codec.ts";
 import type { Events } from "./events.ts";
+import { ParameterChange } from "./parameter-change.ts";
 import { answerCode, answerQueued } from "./replies.ts";
 import type { Resource } from "./resource.ts";
 import { StreamQueue } from "./stream-queue.ts";
@@ -40,14 +41,7 @@ export class Stream implements StreamClient, Disposable {
   #drain: Request | undefined;
   /** The codec has returned all pictures; only the EOS buffer is missing. */
   #drained = false;
-  /** The driver must read the new parameters before its picture buffers are used. */
-  #parametersUnread = false;
-  /** The driver has the event and has not sent GET_PARAMS yet: an EOS buffer now would stall it. */
-  #eventUnanswered = false;
-  /** After a change of size in mid-stream: old picture buffers are not used until the driver takes them back. */
-  #changing = false;
-  /** An EOS buffer must follow the last picture of the old size. */
-  #changeEos = false;
+  readonly #change = new ParameterChange();
   #failed = false;
   #paused = false;
 
@@ -89,9 +83,7 @@ export class Stream implements StreamClient, Disposable {
 
   /** Call this when the driver has read the parameters: buffers of OUTPUT may be used from now on. */
   parametersRead(queue: QueueType): void {
-    if (queue !== OUTPUT || !(this.#parametersUnread || this.#eventUnanswered)) return;
-    this.#parametersUnread = false;
-    this.#eventUnanswered = false;
+    if (queue !== OUTPUT || !this.#change.read()) return;
     this.#sendChangeEos();
     this.#pump();
   }
@@ -144,7 +136,7 @@ export class Stream implements StreamClient, Disposable {
     this.#step(() => this.#session.clear(queue));
     this.queue(queue).giveAllBack();
     if (queue === INPUT) this.#cancelDrain();
-    else this.#oldBuffersGone();
+    else this.#change.oldBuffersGone();
     this.#pump();
   }
 
@@ -153,13 +145,8 @@ export class Stream implements StreamClient, Disposable {
     this.queue(queue).giveAllBack();
     this.queue(queue).resources.clear();
     this.#step(() => this.#session.release(queue));
-    if (queue === OUTPUT) this.#oldBuffersGone();
+    if (queue === OUTPUT) this.#change.oldBuffersGone();
     this.#pump();
-  }
-
-  #oldBuffersGone(): void {
-    this.#changing = false;
-    this.#changeEos = false;
   }
 
   /** Ends the stream: answers all commands it holds. */
@@ -218,8 +205,7 @@ export class Stream implements StreamClient, Disposable {
   }
 
   get outputsWaiting(): number {
-    const held = this.#parametersUnread || this.#changing || this.#paused;
-    return held ? 0 : this.#output.waiting.length;
+    return this.#change.holdsPictures || this.#paused ? 0 : this.#output.waiting.length;
   }
 
   takeOutput(bytes: number): Resource | undefined {
@@ -257,14 +243,8 @@ export class Stream implements StreamClient, Disposable {
   }
 
   resolutionChanged(midStream: boolean): void {
-    this.#parametersUnread = true;
-    if (midStream) {
-      this.#changing = true;
-      this.#changeEos = true;
-    }
-    this.#events.send(EVENT_RESOLUTION_CHANGED, this.id, () => {
-      this.#eventUnanswered = true;
-    });
+    this.#change.begin(midStream);
+    this.#events.send(EVENT_RESOLUTION_CHANGED, this.id, () => this.#change.eventSent());
   }
 
   failed(reason: string): void {
@@ -288,17 +268,17 @@ export class Stream implements StreamClient, Disposable {
 
   /** Ends the pictures of the old size with an empty EOS buffer, once the driver has read the new parameters. */
   #sendChangeEos(): void {
-    if (!this.#changeEos || this.#paused || this.#parametersUnread || this.#eventUnanswered) return;
+    if (this.#paused || !this.#change.eosDue) return;
     const resource = this.#output.waiting.shift();
     if (resource === undefined) return;
-    this.#changeEos = false;
+    this.#change.eosSent();
     this.#output.giveBack(resource, BUFFER_EOS);
   }
 
   /** After the last picture: one more, empty, buffer carries EOS, because drivers empty it. Then the drain is answered. */
   #finishDrain(): void {
     const request = this.#drain;
-    if (!this.#drained || request === undefined || this.#eventUnanswered) return;
+    if (!this.#drained || request === undefined || this.#change.holdsEos) return;
     if (this.#output.resources.size > 0) {
       if (this.outputsWaiting === 0) return;
       const resource = this.#output.waiting.shift();
