@@ -3,12 +3,12 @@
 import type { Loop } from "../loop.ts";
 import { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC } from "../virtio/ring-layout.ts";
 import { type Rings, SplitQueue } from "../virtio/split-queue.ts";
-import type { DeviceLoop, Request, VirtioDevice } from "../virtio/virtio-device.ts";
+import type { DeviceLoop, VirtioDevice } from "../virtio/virtio-device.ts";
 import type { InflightRegion } from "./inflight.ts";
 import type { MemoryTable } from "./memory.ts";
 import { RequestRefused } from "./request-refused.ts";
 import { Ring } from "./ring.ts";
-import type { QueueCounts, RingHost } from "./ring-host.ts";
+import type { DeviceState, QueueCounts, RingHost } from "./ring-host.ts";
 
 /** Makes the device of a connection. */
 export type MakeDevice = (loop: DeviceLoop) => VirtioDevice;
@@ -29,11 +29,11 @@ export class Queues implements RingHost, Disposable {
   readonly counts: QueueCounts = { requests: 0, answers: 0, interrupts: 0, malformed: 0 };
   features = 0n;
   inflight: InflightRegion | undefined;
+  state: DeviceState = "idle";
   driver = 0;
   batch = false;
   readonly #deviceLoop: DeviceLoop;
   readonly #events: QueueEvents;
-  #state: "idle" | "running" | "paused" | "failed" = "idle";
 
   constructor(loop: Loop, memory: MemoryTable, makeDevice: MakeDevice, events: QueueEvents) {
     this.loop = loop;
@@ -54,26 +54,13 @@ export class Queues implements RingHost, Disposable {
 
   // What rings use: RingHost.
 
-  get running(): boolean {
-    return this.#state === "running";
-  }
-
-  request(ring: number, request: Request): void {
-    this.device.request(ring, request);
-  }
-
   complain(text: string): void {
     this.#events.complain(text);
   }
 
   failed(error: unknown): void {
-    this.#state = "failed";
+    this.state = "failed";
     this.#events.failed(error);
-  }
-
-  endBatch(): void {
-    this.batch = false;
-    for (const ring of this.rings) ring.notify();
   }
 
   // Starting and stopping.
@@ -86,7 +73,7 @@ export class Queues implements RingHost, Disposable {
       ring.queue?.bind(areas);
     } else {
       // Another place, or index 0: a new driver. The work of the old one is dropped.
-      const known = ring.queue !== undefined || (ring.index === 0 && this.#state !== "idle");
+      const known = ring.queue !== undefined || (ring.index === 0 && this.state !== "idle");
       if (known) this.reset();
       this.#makeQueue(ring, areas);
     }
@@ -122,29 +109,29 @@ export class Queues implements RingHost, Disposable {
 
   /** Call this after a ring was started, enabled or disabled: the device follows, and the ring is processed at once. */
   changed(ring: Ring): void {
-    const before = this.#state;
+    const before = this.state;
     this.#follow();
     if (ring.serving) ring.publishKept();
     // When the device starts, rings that were ready before it have chains, too.
-    const waiting = before === this.#state ? [ring] : this.rings;
+    const waiting = before === this.state ? [ring] : this.rings;
     for (const each of waiting) each.process();
   }
 
   #follow(): void {
     const [commands] = this.rings;
     const on = commands?.started === true && commands.enabled;
-    if (on && this.#state === "idle") {
-      this.#state = "running";
+    if (on && this.state === "idle") {
+      this.state = "running";
       this.device.start({
         loop: this.#deviceLoop,
         memory: this.memory,
         ackedFeatures: this.features,
       });
-    } else if (on && this.#state === "paused") {
-      this.#state = "running";
+    } else if (on && this.state === "paused") {
+      this.state = "running";
       this.device.resume();
-    } else if (!on && this.#state === "running") {
-      this.#state = "paused";
+    } else if (!on && this.state === "running") {
+      this.state = "paused";
       this.device.pause();
     }
   }
@@ -155,9 +142,9 @@ export class Queues implements RingHost, Disposable {
   reset(): void {
     this.driver += 1;
     for (const ring of this.rings) ring.dropWork();
-    if (this.#state === "failed") return;
-    if (this.#state !== "idle") this.device.reset();
-    this.#state = "idle";
+    if (this.state === "failed") return;
+    if (this.state !== "idle") this.device.reset();
+    this.state = "idle";
     for (const ring of this.rings) {
       if (ring.started && ring.queue !== undefined) ring.base = ring.queue.next;
       ring.forget();
@@ -195,7 +182,7 @@ export class Queues implements RingHost, Disposable {
       const { queue } = ring;
       if (queue !== undefined) this.#orBreak(ring, () => queue.bind(ring.place.areas()));
     }
-    const started = this.#state === "running" || this.#state === "paused";
+    const started = this.state === "running" || this.state === "paused";
     if (started) this.device.memoryChanged(this.memory);
   }
 

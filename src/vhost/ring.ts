@@ -177,7 +177,7 @@ export class Ring implements Disposable {
   process(): void {
     const { queue } = this;
     const host = this.#host;
-    if (queue === undefined || !this.serving || !host.running || host.batch) return;
+    if (queue === undefined || !this.serving || host.state !== "running" || host.batch) return;
     this.#later?.[Symbol.dispose]();
     this.#later = undefined;
     host.batch = true;
@@ -189,7 +189,8 @@ export class Ring implements Disposable {
         this.break();
       } else host.failed(error);
     } finally {
-      host.endBatch();
+      host.batch = false;
+      for (const ring of host.rings) ring.notify();
     }
   }
 
@@ -217,7 +218,7 @@ export class Ring implements Disposable {
     }
     counts.requests += 1;
     const request = new RingRequest(chain, driver, this.#answered);
-    this.#host.request(this.index, request);
+    this.#host.device.request(this.index, request);
     request.bytes = none; // the next chain is copied to the same memory
   }
 

@@ -4,7 +4,7 @@ import type { DeviceLoop, GuestMemory, Request } from "../virtio/virtio-device.t
 import type { CodecBackend } from "./codec/codec.ts";
 import type { Events } from "./events.ts";
 import type { Stream } from "./stream.ts";
-import * as s from "./structs.ts";
+import type * as s from "./structs.ts";
 
 /** The device, as commands see it. */
 export interface CommandDevice {
@@ -44,21 +44,4 @@ export function command<F extends Fields>(row: {
   readonly refuse?: Command["refuse"];
 }): Command {
   return row as unknown as Command; // the device makes each `q` with the struct of its row
-}
-
-/** Throws VideoError unless `holds`. */
-export function check(holds: boolean): asserts holds {
-  if (!holds) throw new s.VideoError("ERR_INVALID_PARAMETER");
-}
-
-/** The queue type in a command. Throws VideoError. */
-export function queueType(value: number): s.QueueType {
-  check(value === s.INPUT || value === s.OUTPUT);
-  return value;
-}
-
-/** The memory type in a command. Throws VideoError. */
-export function memoryType(value: number): number {
-  check(value === s.GUEST_PAGES || value === s.VIRTIO_OBJECT);
-  return value;
 }

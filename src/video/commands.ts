@@ -2,7 +2,7 @@
 // the EXT pair is from the AOSP header.
 import { SysError } from "../../ffi/errno.ts";
 import { log } from "../cli/log.ts";
-import { type Command, check, command, memoryType, queueType } from "./command.ts";
+import { type Command, command } from "./command.ts";
 import { controlCommands } from "./control-commands.ts";
 import { paramsCommands } from "./params-commands.ts";
 import { answerOk } from "./replies.ts";
@@ -16,7 +16,7 @@ const streamCommands: readonly Command[] = [
     name: "QUERY_CAPABILITY",
     request: s.queryCapability,
     run(device, q, request) {
-      const answer = device.capability[queueType(q.queue_type)];
+      const answer = device.capability[s.queueType(q.queue_type)];
       new DataView(answer.buffer, answer.byteOffset).setUint32(4, q.stream_id, true);
       request.answer(answer);
     },
@@ -27,11 +27,11 @@ const streamCommands: readonly Command[] = [
     request: s.streamCreate,
     run(device, q, request) {
       const id = q.stream_id;
-      const inMemoryType = memoryType(q.in_mem_type);
-      const outMemoryType = memoryType(q.out_mem_type);
+      const inMemoryType = s.memoryType(q.in_mem_type);
+      const outMemoryType = s.memoryType(q.out_mem_type);
       const format = q.coded_format;
       const { backend, loop } = device;
-      check(backend.capabilities.input.some((row) => row.format === format));
+      s.check(backend.capabilities.input.some((row) => row.format === format));
       if (device.streams.has(id)) throw new s.VideoError("ERR_INVALID_STREAM_ID");
       if (device.streams.size >= device.maxStreams) throw new s.VideoError("ERR_OUT_OF_MEMORY");
       try {

@@ -1,6 +1,6 @@
 // QUERY_CONTROL, GET_CONTROL and SET_CONTROL.
 import type { Request } from "../virtio/virtio-device.ts";
-import { type Command, check, command } from "./command.ts";
+import { type Command, command } from "./command.ts";
 import { videoFormat } from "./formats.ts";
 import { answerCode, answerOk } from "./replies.ts";
 import * as s from "./structs.ts";
@@ -37,7 +37,7 @@ export const controlCommands: readonly Command[] = [
       const long = request.bytes.length >= size;
       const view = new DataView(request.bytes.buffer, request.bytes.byteOffset);
       const format = long ? view.getUint32(fields.format.offset, true) : 0;
-      check(format === 0 || videoFormat(format) !== undefined);
+      s.check(format === 0 || videoFormat(format) !== undefined);
       const values = device.backend.controlValues(q.control, format);
       if (values === undefined) throw new s.VideoError("ERR_UNSUPPORTED_CONTROL");
       answerValues(request, values);
@@ -62,7 +62,7 @@ export const controlCommands: readonly Command[] = [
       const { size, fields } = s.setControl;
       // The only control without a value; only encoders have it.
       if (q.control === s.control.FORCE_KEYFRAME) throw new s.VideoError("ERR_UNSUPPORTED_CONTROL");
-      check(request.bytes.length >= size);
+      s.check(request.bytes.length >= size);
       const view = new DataView(request.bytes.buffer, request.bytes.byteOffset);
       const value = view.getUint32(fields.value.offset, true);
       if (!stream.setControl(q.control, value)) throw new s.VideoError("ERR_UNSUPPORTED_CONTROL");

@@ -2,7 +2,7 @@
 import type { Struct, StructType } from "../../ffi/struct.ts";
 import type { Request } from "../virtio/virtio-device.ts";
 import type { QueueParams } from "./codec/codec.ts";
-import { type Command, check, command, memoryType, queueType } from "./command.ts";
+import { type Command, command } from "./command.ts";
 import { answerOk } from "./replies.ts";
 import * as s from "./structs.ts";
 
@@ -50,7 +50,7 @@ function getParams(type: number, name: string, ext: boolean): Command {
     name,
     request: s.queueCommand,
     run(device, q, request) {
-      const queue = queueType(q.queue_type);
+      const queue = s.queueType(q.queue_type);
       const stream = device.stream(q.stream_id);
       const kind = ext ? stream.queue(queue).memoryType : undefined;
       answerParams(request, stream.id, queue, stream.params(queue), kind);
@@ -72,14 +72,14 @@ function setParams<F extends (typeof s.plainParams)["fields"]>(
     request,
     run(device, body, request) {
       const q = body as unknown as Struct<(typeof s.plainParams)["fields"]>;
-      const queue = queueType(q.queue_type);
-      check(q.num_planes <= s.MAX_PLANES);
+      const queue = s.queueType(q.queue_type);
+      s.check(q.num_planes <= s.MAX_PLANES);
       const kind = memoryTypeOf(body);
-      if (kind !== undefined) memoryType(kind);
+      if (kind !== undefined) s.memoryType(kind);
       const { input, output } = device.backend.capabilities;
       // Format 0 keeps the format: some programs set only a size.
       const known = queue === s.INPUT ? input : output;
-      check(q.format === 0 || known.some(({ format }) => format === q.format));
+      s.check(q.format === 0 || known.some(({ format }) => format === q.format));
       const stream = device.stream(q.stream_id);
       if (kind !== undefined) stream.queue(queue).memoryType = kind;
       stream.configure(queue, {

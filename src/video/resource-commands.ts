@@ -1,7 +1,7 @@
 // The commands about resources: RESOURCE_CREATE with its entries, RESOURCE_QUEUE, RESOURCE_DESTROY_ALL, QUEUE_CLEAR.
 import type { Struct } from "../../ffi/struct.ts";
 import type { GuestMemory } from "../virtio/virtio-device.ts";
-import { type Command, check, command, queueType } from "./command.ts";
+import { type Command, command } from "./command.ts";
 import { answerOk, refuseQueued } from "./replies.ts";
 import { type Entry, MAX_ENTRIES, MAX_PLANE_BYTES, type Plane, Resource } from "./resource.ts";
 import * as s from "./structs.ts";
@@ -14,19 +14,19 @@ function createResource(
   nonContiguous: boolean,
 ): Resource {
   const layout = q.planes_layout === 0 ? s.SINGLE_BUFFER : q.planes_layout; // the Linux driver leaves it 0
-  check(layout === s.SINGLE_BUFFER || layout === s.PER_PLANE);
-  check(q.num_planes >= 1 && q.num_planes <= s.MAX_PLANES);
+  s.check(layout === s.SINGLE_BUFFER || layout === s.PER_PLANE);
+  s.check(q.num_planes >= 1 && q.num_planes <= s.MAX_PLANES);
   const counts: number[] = [];
   let total = 0;
   for (let i = 0; i < q.num_planes; i++) {
     const count = q.num_entries.get(i);
     // With a single buffer the first count is for all planes.
-    check(count >= 1 || (layout === s.SINGLE_BUFFER && i > 0));
-    check(count <= MAX_ENTRIES && (nonContiguous || count <= 1));
+    s.check(count >= 1 || (layout === s.SINGLE_BUFFER && i > 0));
+    s.check(count <= MAX_ENTRIES && (nonContiguous || count <= 1));
     counts.push(count);
     total += count;
   }
-  check(total <= MAX_ENTRIES && bytes.length >= s.resourceCreate.size + total * s.memEntry.size);
+  s.check(total <= MAX_ENTRIES && bytes.length >= s.resourceCreate.size + total * s.memEntry.size);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const entries: Entry[] = [];
   const lengths: number[] = [];
@@ -35,9 +35,9 @@ function createResource(
     for (let i = 0; i < count; i++) {
       const at = s.resourceCreate.size + entries.length * s.memEntry.size;
       const bytesOfEntry = view.getUint32(at + s.memEntry.fields.length.offset, true);
-      check(bytesOfEntry > 0);
+      s.check(bytesOfEntry > 0);
       length += bytesOfEntry;
-      check(length <= MAX_PLANE_BYTES);
+      s.check(length <= MAX_PLANE_BYTES);
       entries.push({ address: view.getBigUint64(at, true), length: bytesOfEntry });
     }
     lengths.push(length);
@@ -60,10 +60,10 @@ function singleBuffer(
   lengths: readonly number[],
 ): readonly Plane[] {
   const total = lengths.reduce((sum, length) => sum + length, 0);
-  check(total <= MAX_PLANE_BYTES);
+  s.check(total <= MAX_PLANE_BYTES);
   return lengths.map((_, i) => {
     const offset = q.plane_offsets.get(i);
-    check(offset < total);
+    s.check(offset < total);
     const next = i + 1 < lengths.length ? q.plane_offsets.get(i + 1) : total;
     return { offset, length: (next > offset ? next : total) - offset };
   });
@@ -74,7 +74,7 @@ function setDataSizes(resource: Resource, q: Struct<typeof s.resourceQueue.field
   const count = q.num_data_sizes;
   for (let i = 0; i < s.MAX_PLANES; i++) {
     const size = i < count ? q.data_sizes.get(i) : 0;
-    check(size <= (resource.planes[i]?.length ?? 0));
+    s.check(size <= (resource.planes[i]?.length ?? 0));
     resource.sizes[i] = size;
   }
 }
@@ -86,10 +86,10 @@ export const resourceCommands: readonly Command[] = [
     name: "RESOURCE_CREATE",
     request: s.resourceCreate,
     run(device, q, request) {
-      const queue = queueType(q.queue_type);
+      const queue = s.queueType(q.queue_type);
       const stream = device.stream(q.stream_id);
       stream.queue(queue).checkNew(q.resource_id);
-      check(stream.queue(queue).memoryType === s.GUEST_PAGES);
+      s.check(stream.queue(queue).memoryType === s.GUEST_PAGES);
       const { memory, nonContiguous } = device;
       stream.queue(queue).add(createResource(q, request.bytes, memory, nonContiguous));
       answerOk(request, stream.id);
@@ -101,8 +101,8 @@ export const resourceCommands: readonly Command[] = [
     request: s.resourceQueue,
     refuse: refuseQueued,
     run(device, q, request) {
-      const queue = queueType(q.queue_type);
-      check(q.num_data_sizes <= s.MAX_PLANES);
+      const queue = s.queueType(q.queue_type);
+      s.check(q.num_data_sizes <= s.MAX_PLANES);
       const stream = device.stream(q.stream_id);
       const resource = stream.queueable(queue, q.resource_id);
       if (queue === s.INPUT) setDataSizes(resource, q);
@@ -115,7 +115,7 @@ export const resourceCommands: readonly Command[] = [
     name: "RESOURCE_DESTROY_ALL",
     request: s.queueCommand,
     run(device, q, request) {
-      const queue = queueType(q.queue_type);
+      const queue = s.queueType(q.queue_type);
       const stream = device.stream(q.stream_id);
       stream.destroyResources(queue);
       answerOk(request, stream.id);
@@ -126,7 +126,7 @@ export const resourceCommands: readonly Command[] = [
     name: "QUEUE_CLEAR",
     request: s.queueCommand,
     run(device, q, request) {
-      const queue = queueType(q.queue_type);
+      const queue = s.queueType(q.queue_type);
       const stream = device.stream(q.stream_id);
       stream.clear(queue);
       answerOk(request, stream.id);

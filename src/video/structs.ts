@@ -45,6 +45,23 @@ export class VideoError extends Error {
   }
 }
 
+/** Throws VideoError unless `holds`. */
+export function check(holds: boolean): asserts holds {
+  if (!holds) throw new VideoError("ERR_INVALID_PARAMETER");
+}
+
+/** The queue type in a command. Throws VideoError. */
+export function queueType(value: number): QueueType {
+  check(value === INPUT || value === OUTPUT);
+  return value;
+}
+
+/** The memory type in a command. Throws VideoError. */
+export function memoryType(value: number): number {
+  check(value === GUEST_PAGES || value === VIRTIO_OBJECT);
+  return value;
+}
+
 /** Controls by number; profile and level depend on the coded format. */
 export const control = { BITRATE: 1, PROFILE: 2, LEVEL: 3, FORCE_KEYFRAME: 4 } as const;
 
