@@ -30,13 +30,13 @@ test("without durations there is no percentile", () => {
   expect(new Histogram().count).toBe(0);
 });
 
-test("durations of nothing, or less when clocks disagree, are a microsecond", () => {
+test("durations of 0, or below 0 when clocks disagree, count as a microsecond", () => {
   const histogram = of([0, -5, Number.NEGATIVE_INFINITY, 0.3, 1]);
   expect(histogram.count).toBe(5);
   expect(histogram.percentileMs(100)).toBe(0.001);
 });
 
-test("durations beyond a quarter of an hour are counted as one", () => {
+test("durations beyond the last bucket are counted in it", () => {
   const histogram = of([1e12, Number.POSITIVE_INFINITY, 9e15]);
   const longest = histogram.percentileMs(1) ?? 0;
   expect(longest).toBeGreaterThan(900_000);
@@ -44,7 +44,7 @@ test("durations beyond a quarter of an hour are counted as one", () => {
   expect(histogram.percentileMs(100)).toBe(longest);
 });
 
-test("what is no number does not spoil the percentiles", () => {
+test("NaN does not spoil the percentiles", () => {
   const histogram = of([1000, Number.NaN, 1000]);
   expect(histogram.count).toBe(3);
   expect(histogram.percentileMs(1)).toBe(0.001);

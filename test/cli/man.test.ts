@@ -28,7 +28,7 @@ for (const row of tools) {
   });
 }
 
-test("text that troff would take for itself is shown as it is", () => {
+test("text that troff would interpret is shown unchanged", () => {
   const page = manPage({
     name: "x",
     summary: "a-b \\n",

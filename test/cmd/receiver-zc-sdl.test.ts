@@ -58,7 +58,7 @@ async function showsBars(width: number, height: number, grey = false): Promise<v
   });
 }
 
-test("one sender after the other is shown from its own buffers, which are let go of afterwards", async () => {
+test("one sender after the other is shown from its own buffers, which are unmapped afterwards", async () => {
   await using receiver = await receive("--keep", "--verify", "--stats", "0");
   let descriptors = 0;
   for (const [format, width, height] of [
@@ -82,7 +82,7 @@ test("one sender after the other is shown from its own buffers, which are let go
   expect((await receiver.ended()).status).toBe(130);
 }, 40_000);
 
-test("300 frames come back while they are shown, none of them late", async () => {
+test("300 frames are returned while they are shown, none of them late", async () => {
   await using receiver = await receive("--verify", "--json");
   await using sender = await send(
     "YUYV",
@@ -106,7 +106,7 @@ test("300 frames come back while they are shown, none of them late", async () =>
   expect(Number(shown?.shown) + Number(shown?.passed)).toBe(300);
 }, 30_000);
 
-test("closing the window ends it with status 0, and the sender with its frames home", async () => {
+test("closing the window ends the receiver with status 0, and the sender with status 1 and the reason", async () => {
   await using receiver = await receive();
   await using sender = await send("YUYV", 320, 240);
   await showsBars(320, 240);

@@ -63,7 +63,7 @@ const sender = (...more: string[]) =>
 const receiver = (...more: string[]) =>
   start("receiver_zc", "-l", address, "--keep", "--verify", "--stats", "0", ...more);
 
-test("a receiver outlives senders that are killed, and a sender receivers", async () => {
+test("a receiver survives senders that are killed, and a sender survives receivers", async () => {
   const stays = receiver();
   await stays.says(/listening/);
   const idle = openDescriptors(stays.pid);
@@ -90,7 +90,7 @@ test("a receiver outlives senders that are killed, and a sender receivers", asyn
   expect(await remains.end("SIGINT")).toBe(130);
 }, 40_000);
 
-test("exit status and one line: no way to share, a wrong domain, a device that is none", async () => {
+test("exit status and one line: no way to share, a wrong domain, a device that is not a camera", async () => {
   const run = async (...words: string[]) => {
     const tool = start(...words);
     return [await tool.status(), tool.said()] as const;

@@ -16,7 +16,7 @@ test("a missing library is one line that names its Debian package, status 3", ()
   expect(use).toThrow(/^libframepass-none\.so\.3 not found; install libnone3$/);
 });
 
-test("a library in the current directory is not taken", () => {
+test("a library in the current directory is not loaded", () => {
   const work = mkdtempSync(join(tmpdir(), "framepass-library-"));
   const before = process.cwd();
   try {
@@ -37,7 +37,7 @@ test("a function the library lacks is named", () => {
   );
 });
 
-test("the font has all that is written with it, and no two characters look alike", () => {
+test("the font has every character that the tools write, and no two look alike", () => {
   const words =
     "waiting for a sender 0123456789 fps, shown: [fd99::1]:5000 unix:/tmp/x_y.sock 1.5% (*)";
   expect(isPrintable(words)).toBe(true);

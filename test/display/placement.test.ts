@@ -14,7 +14,7 @@ interface Size {
 }
 const of = (width: number, height: number): Size => ({ width, height });
 
-test("each scale mode puts the picture where it says", () => {
+test("each scale mode places the picture as documented", () => {
   const picture = of(640, 480);
   expect(placed("fit", picture, of(1920, 1080))).toEqual([240, 0, 1440, 1080]);
   expect(placed("fill", picture, of(1920, 1080))).toEqual([0, -180, 1920, 1440]);

@@ -161,7 +161,7 @@ test("every format in every size shows its bars, one sender after the other", as
 // Where Mesa is there: the textures of a GPU's renderer, which take rows as they are, drawn on the CPU all the same.
 const mesa = existsSync(library("dri/swrast_dri.so"));
 test.skipIf(!mesa)(
-  "the same through OpenGL",
+  "every format shows its bars through OpenGL",
   async () => {
     await using receiver = await receiveOn({ SDL_RENDER_DRIVER: "opengl" }, "--keep");
     const { port } = receiver;
@@ -251,7 +251,7 @@ test("--scale fill covers the window, none shows pixel for pixel", async () => {
   }
 });
 
-test("rows with their driver's padding are shown straight", async () => {
+test("rows with a driver's padding are shown without slant", async () => {
   const [width, height, pitch] = [320, 240, 704];
   const tight = barsPicture("YUYV", width, height);
   const padded = new Uint8Array(pitch * height).fill(0x55);
@@ -264,7 +264,7 @@ test("rows with their driver's padding are shown straight", async () => {
   await seen(await windowOf(width, height), (shot) => wrongBars(shot, false));
 });
 
-test("MJPG is decoded; a broken or strange picture is left out and counted", async () => {
+test("MJPG is decoded; a damaged picture or one of another size is not shown and counted", async () => {
   const [width, height] = [640, 480];
   const format = pixelFormatNamed("RGB3");
   if (format === undefined) throw new Error("no RGB3");
@@ -299,7 +299,7 @@ test("MJPG is decoded; a broken or strange picture is left out and counted", asy
   expect({ shown, not_showable, passed }).toEqual({ shown: 2, not_showable: 4, passed: 0 });
 });
 
-test("a compressed picture may not ask for more memory than --max-frame", async () => {
+test("a compressed picture that needs more than --max-frame when decoded is refused", async () => {
   await using receiver = await receive();
   const { port } = receiver;
   using _sender = await rawSender(port, "MJPG", 16_384, 16_384, 1000);
@@ -308,7 +308,7 @@ test("a compressed picture may not ask for more memory than --max-frame", async 
   expect(stderr).toContain("16384x16384 MJPG is 536870912 bytes decoded");
 });
 
-test("a format nobody can show loses the sender its connection, and with --keep nothing else", async () => {
+test("a format that cannot be shown ends the connection of its sender, and with --keep nothing else", async () => {
   await using receiver = await receive("--keep");
   const { port } = receiver;
   using sender = await rawSender(port, "H264", 64, 64, 1000);
@@ -337,7 +337,7 @@ test("the close button ends a tool whose sender is stalled in the middle of a fr
 });
 
 test.each(["q", "escape"] as const)(
-  "key %s ends it with status 0, SIGINT with 130",
+  "key %s ends the tool with status 0, SIGINT with 130",
   async (key) => {
     await using receiver = await receive("--keep");
     const window = await windowOf(640, 480);
@@ -350,7 +350,7 @@ test.each(["q", "escape"] as const)(
   },
 );
 
-test("key f asks the window manager for full screen, and again for the window", async () => {
+test("key f switches to full screen and back", async () => {
   x.hearManagerMessages();
   await using _receiver = await receive("--keep");
   const { id } = await windowOf(640, 480);
@@ -381,7 +381,7 @@ test.each([
   await seen(await windowOf(width, height), (shot) => difference(shot.at(100, 100), rgb));
 });
 
-test("with --keep a card waits for a sender, again when one has died, and the next is shown", async () => {
+test("with --keep a card is shown before a sender comes and after one died, and the next one is shown", async () => {
   const isCard = (shot: Shot) => {
     const [cornerWrong] = [difference(shot.at(5, 5), CARD_GROUND)];
     let ink = 0;
@@ -401,7 +401,7 @@ test("with --keep a card waits for a sender, again when one has died, and the ne
   }
 });
 
-test("key s writes the picture as PNG, --hud draws its figures over it", async () => {
+test("key s saves the picture as PNG, --hud draws figures over the picture", async () => {
   await using receiver = await receive("--snapshot", work, "--hud", "--scale", "fit");
   const { port } = receiver;
   await using _sender = await send(port, "YUYV", 640, 480);
@@ -424,7 +424,7 @@ test("key s writes the picture as PNG, --hud draws its figures over it", async (
   expect(wrongBars({ width, height, at }, false)).toBeUndefined(); // the picture, without the figures
 });
 
-test("of frames that come at once the newest is shown, the others are counted", async () => {
+test("of frames that arrive together the newest is shown, the others are counted", async () => {
   const [width, height, burst] = [64, 48, 300];
   const picture = (level: number) => new Uint8Array(width * height).fill(level);
   await using receiver = await receive("--json", "--stats", "0");
@@ -446,7 +446,7 @@ test("of frames that come at once the newest is shown, the others are counted", 
   expect(passed).toBeGreaterThan(burst / 2);
 });
 
-test("a sender that never pauses does not keep frames from the screen, nor makes them late", async () => {
+test("a sender that never pauses neither keeps frames from the screen nor delays them", async () => {
   await using receiver = await receive("--json", "--stats", "0");
   const { port } = receiver;
   await using sender = await send(port, "YUYV", 640, 480, "-r", "0", "-n", "1500");
@@ -461,7 +461,7 @@ test("a sender that never pauses does not keep frames from the screen, nor makes
   expect(end.latency_p99_ms).toBeLessThan(150); // 1500 frames in a queue would be far more
 });
 
-test("frames that go to a file and a check are shown as well", async () => {
+test("frames are also shown when they are written to a file and checked", async () => {
   const file = join(work, "out.yuv");
   await using receiver = await receive("-o", file, "--verify", "-n", "8");
   const { port } = receiver;
@@ -473,7 +473,7 @@ test("frames that go to a file and a check are shown as well", async () => {
   expect(statSync(file).size).toBe(8 * 614_400);
 });
 
-test("without a screen SDL's silent fallback is an error that says what was tried", async () => {
+test("without a screen SDL's silent fallback is an error that names what was tried", async () => {
   const start = (variables: Record<string, string>) =>
     Tool.start("receiver_sdl", ["-l", "127.0.0.1", "-p", freePort()], drawOn(variables));
   await using none = await start({});

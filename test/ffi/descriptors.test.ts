@@ -14,7 +14,7 @@ const buffer = (text: string) => {
   return bytes;
 };
 
-test("descriptors arrive with their message, close-on-exec, and are what was sent", () => {
+test("descriptors arrive with their message, close-on-exec, open on the same files", () => {
   const before = openCount();
   {
     const [a, b] = socketPair();
@@ -78,7 +78,7 @@ test("as many descriptors as the kernel passes arrive whole; one more is refused
   expect(openCount()).toBe(before);
 });
 
-test("when the descriptor table is full the message is refused and what did arrive is closed", async () => {
+test("when the descriptor table is full the message is refused and the received descriptors are closed", async () => {
   // A process of its own, because its limit is lowered.
   const script = `
     import { socketPair } from "${import.meta.dir}/../../ffi/socket.ts";

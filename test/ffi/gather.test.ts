@@ -27,7 +27,7 @@ function pump(gather: Gather, from: Fd, to: Fd): { arrived: Buffer; full: number
   }
 }
 
-test("pieces arrive whole and in order whatever the sizes, short writes resumed, again and again", () => {
+test("pieces of any size arrive whole and in order, and short writes are resumed", () => {
   const [a, b] = socketPair();
   using from = a;
   using to = b;
@@ -83,7 +83,7 @@ test("the last piece may be shorter, and whole again the next time", () => {
   }
 });
 
-test("a rewind in the middle of a piece starts from its true beginning", () => {
+test("a rewind in the middle of a piece starts from its beginning", () => {
   const [a, b] = socketPair();
   using from = a;
   using to = b;
@@ -98,7 +98,7 @@ test("a rewind in the middle of a piece starts from its true beginning", () => {
   expect(arrived.equals(Buffer.concat([body.subarray(0, gone), body]))).toBe(true);
 });
 
-test("a peer that is gone is an errno, not a signal and not an exception", () => {
+test("a closed peer is an errno, not a signal and not an exception", () => {
   const [from, to] = socketPair();
   to[Symbol.dispose]();
   using _from = from;

@@ -24,7 +24,7 @@ test("owners of descriptors and mappings leave nothing behind, disposed once or 
   expect(left).toEqual(nothing);
 });
 
-test("a view of a mapping that is gone reads as empty instead of faulting", () => {
+test("a view of an unmapped mapping reads as empty instead of faulting", () => {
   using fd = Fd.memory("framepass-view", 4096);
   const mapping = new Mapping(fd.number, 4096, fd.name);
   const view = mapping.bytes.subarray(10, 20);
@@ -36,14 +36,14 @@ test("a view of a mapping that is gone reads as empty instead of faulting", () =
   expect(() => mapping.address).toThrow("the mapping is gone");
 });
 
-test("a descriptor that is used after it was closed fails loudly", () => {
+test("use of a closed descriptor throws", () => {
   const fd = Fd.memory("framepass-closed", 4096);
   fd[Symbol.dispose]();
   expect(fd.closed).toBe(true);
   expect(() => fd.number).toThrow("framepass-closed is closed");
 });
 
-test("a memfd of ours cannot be shrunk under its readers", () => {
+test("a memfd cannot be shrunk while others read it", () => {
   using fd = Fd.memory("framepass-sealed", 4096);
   expect(errnoName(-truncate(fd.number, 1))).toBe("EPERM");
 });

@@ -68,7 +68,7 @@ test("what is written is read, in both byte orders, for 2,000 random values", ()
   );
 });
 
-test("64 bits as a number round above 2^53 and stay out of range", () => {
+test("64 bits as a number are rounded above 2^53 and stay out of range", () => {
   const s = big.alloc();
   s.$bytes.fill(0xff);
   expect(s.f).toBe(2 ** 64);

@@ -106,7 +106,7 @@ test("white, black and the primaries are the values the standards give them", ()
   expect(toYuv([0, 0, 255], hd)).toEqual([32, 240, 118]);
 });
 
-test("any Y, Cb and Cr, legal or not, is some colour from 0 to 255", () => {
+test("any Y, Cb and Cr, in range or not, gives a colour from 0 to 255", () => {
   fc.assert(
     fc.property(byte, byte, byte, fc.constantFrom(480, 1080), (y, cb, cr, height) => {
       for (const value of toRgb(y, cb, cr, matrixFor(height))) {

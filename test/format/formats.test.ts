@@ -105,7 +105,7 @@ test("a variant with separate memory planes is sent as a format of the same byte
   }
 });
 
-test("a fourcc's name and number stand for each other", () => {
+test("a fourcc's name and number convert to each other", () => {
   const character = fc.integer({ min: 0x21, max: 0x7e }).map((code) => String.fromCharCode(code));
   const name = fc.array(character, { minLength: 1, maxLength: 4 }).map((list) => list.join(""));
   fc.assert(

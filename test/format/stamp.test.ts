@@ -8,7 +8,7 @@ function picture(length: number): { bytes: Uint8Array<ArrayBuffer>; stamped: Sta
   return { bytes, stamped: new StampedBuffer(bytes) };
 }
 
-test("a stamp carries the picture's number and vouches for its bytes", () => {
+test("a stamp has the picture's number and a checksum of its bytes", () => {
   const { bytes, stamped } = picture(1000);
   for (const sequence of [0, 1, 0xffff_ffff, 0x1_0000_0000, 2 ** 53 - 1]) {
     stamped.write(sequence);
@@ -23,7 +23,7 @@ test("a stamp carries the picture's number and vouches for its bytes", () => {
   expect(view.getUint32(28)).toBe(Bun.hash.crc32(bytes.subarray(0, 28)));
 });
 
-test("a single changed byte anywhere is seen: torn, or in the magic not stamped", () => {
+test("a single changed byte is detected: torn, or not stamped if it is in the magic", () => {
   const { bytes, stamped } = picture(4096);
   stamped.write(77);
   const at = fc.integer({ min: 0, max: bytes.length - 1 });
@@ -38,7 +38,7 @@ test("a single changed byte anywhere is seen: torn, or in the magic not stamped"
   expect(stamped.read()).toBe(77);
 });
 
-test("every byte of a small picture matters", () => {
+test("every changed byte of a small picture is detected", () => {
   const { bytes, stamped } = picture(STAMP_BYTES + 200);
   stamped.write(5);
   for (let i = 0; i < bytes.length; i++) {
@@ -77,7 +77,7 @@ test("writing stamps the whole picture, also after a shorter one was read", () =
   expect(new StampedBuffer(bytes).read()).toBe(2);
 });
 
-test("nothing but zeros is all zero, anything else without a stamp is not stamped", () => {
+test("a picture of zeros is all zero, any other without a stamp is not stamped", () => {
   const { bytes, stamped } = picture(1000);
   expect(stamped.read()).toBe("not stamped");
   bytes.fill(0);
@@ -104,7 +104,7 @@ test("a buffer without room for a stamp is refused", () => {
   expect(() => picture(STAMP_BYTES + 1)).not.toThrow();
 });
 
-test("the checker takes pictures that go forward, gaps included, and counts them", () => {
+test("the checker accepts rising numbers, gaps included, and counts the pictures", () => {
   const { stamped } = picture(500);
   const checker = new StampChecker();
   for (const sequence of [0, 1, 5, 100]) {

@@ -18,7 +18,7 @@ quiet();
 
 const MISSING = "/dev/dma_heap/no such heap";
 
-test("a memfd buffer is zeroed memory of its length, and gone when it is disposed", async () => {
+test("a memfd buffer is zeroed memory of its length, and unmapped when it is disposed", async () => {
   const left = await leftBehind("memfd", () => {
     const before = mappingsOf("memfd");
     const buffer = memfdAllocator.allocate(10_000);
@@ -38,7 +38,7 @@ test("a memfd buffer is zeroed memory of its length, and gone when it is dispose
   expect(left).toEqual(nothing);
 });
 
-test("whoever gets a memfd buffer cannot shrink it under our mapping", () => {
+test("a process that receives a memfd buffer cannot shrink it under our mapping", () => {
   using buffer = memfdAllocator.allocate(8192);
   expect(truncate(buffer.fd.number, 100)).toBeLessThan(0);
   expect(truncate(buffer.fd.number, 100_000)).toBeLessThan(0);
@@ -54,13 +54,13 @@ test("a buffer that cannot be mapped closes its descriptor", async () => {
   expect(left).toEqual(nothing);
 });
 
-test("the sync ioctl is made for dma-bufs, and its failure names it", () => {
+test("the sync ioctl is called for dma-bufs, and its error names it", () => {
   using buffer = new OwnBuffer(Fd.memory("framepass", 4096), 4096, true);
   expect(() => buffer.begin(READ)).toThrow("DMA_BUF_IOCTL_SYNC framepass: ENOTTY");
   expect(() => buffer.end(READ)).toThrow("DMA_BUF_IOCTL_SYNC framepass: ENOTTY");
 });
 
-test("a heap that is not there: error when it was asked for, memfds and one warning when not", async () => {
+test("a missing heap is an error when it was asked for, otherwise memfds with one warning", async () => {
   const left = await leftBehind("memfd", () => {
     using warned = spyOn(log, "warn");
     const fallback = receiveAllocator(MISSING, false);
@@ -82,7 +82,7 @@ test("a heap that is not there: error when it was asked for, memfds and one warn
   expect(left).toEqual(nothing);
 });
 
-test("something that is not a heap fails at its first allocation, and leaves nothing", async () => {
+test("a device that is not a heap fails at its first allocation, and leaves nothing open", async () => {
   const left = await leftBehind("memfd", () => {
     using heap = heapAllocator("/dev/zero");
     expect(() => heap.allocate(4096)).toThrow(

@@ -8,7 +8,7 @@ import { FakeCamera } from "../support/fake-camera.ts";
 
 quiet();
 
-test("the newest of the frames that wait; the older ones go back and are counted", () => {
+test("the newest waiting frame is taken; older ones are returned and counted", () => {
   const device = new FakeCamera();
   using camera = openCamera(device, wish);
   let passed = 0;
@@ -47,7 +47,7 @@ test("a frame is not lost when the one after it is an error", () => {
   expect(device.queued).toBe(3);
 });
 
-test("a frame is lent once at a time and given back once", () => {
+test("a frame is lent once at a time and returned once", () => {
   let back = 0;
   const frame = new Frame(
     2,

@@ -17,7 +17,7 @@ test("a YUV4MPEG2 header names size, rate and colour space; a frame begins with 
   expect(text(y4mFrameMark)).toBe("FRAME\n");
 });
 
-test("a YUV4MPEG2 header has the same length for every rate, so that it can be written again", () => {
+test("a YUV4MPEG2 header has the same length for every rate, so that it can be rewritten", () => {
   const usual = y4mHeader(picture, "mono").length;
   const rates = fc.oneof(
     fc.double({ min: 0, max: 1e9, noNaN: true }),
@@ -65,7 +65,7 @@ test("the command that plays YUV4MPEG2, an unknown format, stdout", () => {
   expect(playCommand("stdout", picture, 29.97002)).toContain("-framerate 29.97 -");
 });
 
-test("a shell takes the file name as one word, and ffplay as a file, whatever it is", () => {
+test("any file name is one word to a shell and a file to ffplay", () => {
   const name = fc.string({ minLength: 1, maxLength: 12, unit: "grapheme-ascii" });
   const mjpeg = { ...picture, pixelformat: fourcc("MJPG") };
   const odd = [
