@@ -7,8 +7,8 @@ import { DEFAULT_HEAP } from "../src/frame/memory.ts";
 import { openShared, shareNames } from "../src/share/index.ts";
 import { LAST_DOMAIN } from "../src/share/virtio-media.ts";
 import { feedReceiver } from "../src/stream/feed.ts";
-import { parseAddress } from "../src/stream/socket/address.ts";
-import { addressOptions, statsOptions } from "../src/stream/stream-options.ts";
+import { readSenderOptions, senderOptions } from "../src/stream/sender-options.ts";
+import { addressOptions } from "../src/stream/stream-options.ts";
 import { type LendCounts, lendFrames } from "../src/stream/zero-copy/lend.ts";
 import { shareOptions } from "../src/stream/zero-copy/share-options.ts";
 import { toolRow } from "./tool-rows.ts";
@@ -40,11 +40,10 @@ export const senderZc = defineTool({
       help: "Xen domain of the receiver; required with --share virtio-media",
     },
     ...shareOptions(shareNames),
-    reconnect: { type: "flag", help: "connect again if the connection is refused or lost" },
-    ...statsOptions,
+    ...senderOptions,
   },
   run(values, { loop, signal }) {
-    const address = parseAddress("--address", values.address, values.port);
+    const sending = readSenderOptions(values);
     const counts: LendCounts = { returned: 0, refused: 0, overdue: 0, late: 0 };
     const openShare = () =>
       openShared(values.share, {
@@ -54,22 +53,17 @@ export const senderZc = defineTool({
             memory,
             allocator,
             heap: DEFAULT_HEAP,
-            queueAtStart: memory === "mmap", // a virtio-media driver exports them before
+            queueAtStart: memory === "mmap", // a virtio-media driver exports buffers before they are queued
           }),
         domain: values.domid,
         region: values.region,
-        local: address.kind === "unix",
+        local: sending.address.kind === "unix",
       });
     return feedReceiver(
       loop,
       {
+        ...sending,
         open: (owned) => owned.use(openShare()),
-        address,
-        connectTimeoutMs: values["connect-timeout"],
-        reconnect: values.reconnect,
-        frames: values.frames,
-        stats: values.stats,
-        json: values.json,
         send: (shared, run) => {
           const ackTimeoutMs = values["ack-timeout"];
           const requeue = values["requeue-on-timeout"];

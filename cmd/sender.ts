@@ -6,8 +6,8 @@ import { defineTool, runMain } from "../src/cli/tool.ts";
 import { DEFAULT_HEAP } from "../src/frame/memory.ts";
 import { sendFrames } from "../src/stream/copy/send.ts";
 import { feedReceiver } from "../src/stream/feed.ts";
-import { parseAddress } from "../src/stream/socket/address.ts";
-import { addressOptions, STALL_MS, statsOptions } from "../src/stream/stream-options.ts";
+import { readSenderOptions, senderOptions } from "../src/stream/sender-options.ts";
+import { addressOptions, STALL_MS } from "../src/stream/stream-options.ts";
 import { toolRow } from "./tool-rows.ts";
 
 export const sender = defineTool({
@@ -30,22 +30,15 @@ export const sender = defineTool({
       help: "who allocates the buffers: DMA heap or driver; auto tries dmabuf, then mmap",
     },
     latest: { type: "flag", help: "if several frames wait, send only the newest" },
-    reconnect: { type: "flag", help: "connect again if the connection is refused or lost" },
-    ...statsOptions,
+    ...senderOptions,
   },
   run(values, { loop, signal }) {
-    const address = parseAddress("--address", values.address, values.port);
     const { latest } = values;
     return feedReceiver(
       loop,
       {
+        ...readSenderOptions(values),
         open: (owned) => ({ source: owned.use(openSource(values.device, values)) }),
-        address,
-        connectTimeoutMs: values["connect-timeout"],
-        reconnect: values.reconnect,
-        frames: values.frames,
-        stats: values.stats,
-        json: values.json,
         send: ({ source }, run) => sendFrames({ ...run, source, latest, stallMs: STALL_MS }),
       },
       signal,
