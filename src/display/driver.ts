@@ -6,13 +6,14 @@ import { UnavailableError } from "../errors.ts";
 /** Drivers that show nothing. SDL falls back to them without an error. */
 const invisible: readonly string[] = ["offscreen", "dummy", "evdev"];
 
-/** Runs `action`. A missing library becomes an UnavailableError that names the Debian package. */
+/** Runs `action`. A library that is missing or too old becomes an UnavailableError that names the Debian package. */
 export function needLibrary<T>(action: () => T, debianPackage: string): T {
   try {
     return action();
   } catch (error) {
     if (!(error instanceof LibraryError)) throw error;
-    throw new UnavailableError(`${error.message}; install ${debianPackage}`, { cause: error });
+    const install = error.missing ? "install" : "install a newer";
+    throw new UnavailableError(`${error.message}; ${install} ${debianPackage}`, { cause: error });
   }
 }
 

@@ -16,6 +16,13 @@ test("a missing library is one line that names its Debian package, status 3", ()
   expect(use).toThrow(/^libframepass-none\.so\.3 not found; install libnone3$/);
 });
 
+test("a library that is too old names the Debian package of which a newer one is needed", () => {
+  const unknown = { no_such_function: { args: [], returns: FFIType.i32 } };
+  expect(() => needLibrary(() => openLibrary("libc.so.6", unknown), "libc6")).toThrow(
+    /^libc\.so\.6 is too old: it has no no_such_function; install a newer libc6$/,
+  );
+});
+
 test("a library in the current directory is not loaded", () => {
   const work = mkdtempSync(join(tmpdir(), "framepass-library-"));
   const before = process.cwd();
