@@ -1,4 +1,4 @@
-// The rules of ARCHITECTURE.md that a machine can check.
+// The rules of ARCHITECTURE.md that a machine can check. Its table of areas is read, not repeated.
 import { expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
@@ -11,55 +11,111 @@ function sources(layer: string): string[] {
   return all.filter((name) => name.endsWith(".ts")).map((name) => join(layer, name));
 }
 
-const files = layers.flatMap(sources).map((path) => ({
-  path,
-  text: readFileSync(join(top, path), "utf8"),
-}));
-
 /** What a file imports: paths from the top directory, or package names. */
-function imports({ path, text }: { path: string; text: string }): string[] {
-  const found = [...text.matchAll(/(?:from|import\() ?"([^"]+)"/g)].map(([, name = ""]) => name);
-  return found.map((name) =>
+function importsOf(path: string, text: string): string[] {
+  const found = [...text.matchAll(/(?:from|import\(|import) ?"([^"]+)"/g)];
+  return found.map(([, name = ""]) =>
     name.startsWith(".") ? relative(top, join(top, dirname(path), name)) : name,
   );
+}
+
+const files = layers.flatMap(sources).map((path) => ({
+  path,
+  imports: importsOf(path, readFileSync(join(top, path), "utf8")),
+}));
+
+/** The area of a path: the folder or file directly in src; undefined outside src. */
+function areaOf(path: string): string | undefined {
+  const [layer, area] = path.split("/");
+  return layer === "src" ? area : undefined;
+}
+
+const floor = ["errors.ts", "loop.ts", "cli", "format", "frame"];
+
+/** The rows of the marked table, in its order: the area, and what it may import besides itself. */
+function tableOf(document: string): ReadonlyMap<string, readonly string[]> {
+  const block = /<!-- areas of src -->\n(.*?)\n<!-- end of areas -->/s.exec(document)?.[1] ?? "";
+  const rows = block.split("\n").filter((line) => line.startsWith("| `"));
+  const cells = rows.map((line) => line.split("|").map((cell) => cell.trim()));
+  return new Map(
+    cells.map(([, area = "", allowed = ""]) => {
+      const named = [...allowed.matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name);
+      const all = allowed.includes("the floor") ? [...floor, ...named] : named;
+      return [area.replaceAll("`", ""), all];
+    }),
+  );
+}
+
+const areas = tableOf(readFileSync(join(top, "ARCHITECTURE.md"), "utf8"));
+
+/** The areas that the files of one really import, except itself. */
+function importedBy(area: string): Set<string> {
+  const own = files.filter(({ path }) => areaOf(path) === area);
+  const found = own.flatMap(({ imports }) => imports.flatMap((name) => areaOf(name) ?? []));
+  return new Set(found.filter((name) => name !== area));
 }
 
 test("there are sources to look at in every layer", () => {
   for (const layer of layers) expect(sources(layer).length).toBeGreaterThan(1);
 });
 
-test.each(files)("$path imports only from its own layer and those below", (file) => {
-  const own = layers.indexOf(file.path.split("/")[0] ?? "");
-  for (const name of imports(file)) {
+test.each(files)("$path imports only from its own layer and those below", ({ path, imports }) => {
+  const own = layers.indexOf(path.split("/")[0] ?? "");
+  for (const name of imports) {
     const layer = layers.indexOf(name.split("/")[0] ?? "");
-    expect(layer, `${file.path} imports ${name}`).toBeLessThanOrEqual(own);
+    expect(layer, `${path} imports ${name}`).toBeLessThanOrEqual(own);
   }
 });
 
 test("bun:ffi is imported in ffi/ and nowhere else", () => {
-  const users = files.filter((file) => imports(file).includes("bun:ffi"));
+  const users = files.filter(({ imports }) => imports.includes("bun:ffi"));
   expect(users.map(({ path }) => path.split("/")[0])).toEqual(users.map(() => "ffi"));
   expect(users.length).toBeGreaterThan(0);
 });
 
-/** Areas of src that only cmd may join; what is not listed here is the floor that all may use. */
-const apart: Record<string, readonly string[]> = {
-  capture: ["wire", "display", "share", "vhost", "virtio", "video"],
-  wire: ["capture", "display", "share", "vhost", "virtio", "video"],
-  display: ["capture", "wire", "share", "vhost", "virtio", "video"],
-  video: ["vhost", "wire", "display", "share"],
-  virtio: ["vhost", "video", "wire", "display", "share", "capture"],
-};
+test("the tables of kernel headers stand on the table kits and on nothing else of ffi", () => {
+  const headers = files.filter(({ path }) => path.startsWith("ffi/linux/"));
+  const kits = new Set(headers.flatMap(({ imports }) => imports));
+  expect([...kits].sort()).toEqual(["ffi/ioctl.ts", "ffi/struct.ts"]);
+});
 
-test("the areas of src do not import each other", () => {
-  for (const file of files) {
-    const [layer, area = ""] = file.path.split("/");
-    if (layer !== "src") continue;
-    for (const name of imports(file)) {
-      const [, other = ""] = name.split("/");
-      const crosses = name.startsWith("src/") && (apart[area] ?? []).includes(other);
-      expect(crosses, `${file.path} imports ${name}`).toBe(false);
-    }
+test("npm packages are imported where their decision says, and nowhere else", () => {
+  const users = files.flatMap(({ path, imports }) =>
+    imports
+      .filter((name) => !/^(?:ffi|src|cmd|bun|node|package\.json)\b/.test(name))
+      .map((name) => `${areaOf(path)} ${name}`),
+  );
+  expect([...new Set(users)].sort()).toEqual(["cli citty", "cli consola/core", "format fast-png"]);
+});
+
+test("the table of ARCHITECTURE.md has a row for every area of src, and no other", () => {
+  const found = new Set(files.flatMap(({ path }) => areaOf(path) ?? []));
+  expect([...areas.keys()].sort()).toEqual([...found].sort());
+});
+
+test("an area may import only areas above it in the table: no two stand on each other", () => {
+  const above: string[] = [];
+  for (const [area, allowed] of areas) {
+    for (const other of allowed) expect(above, `${area} imports ${other}`).toContain(other);
+    above.push(area);
+  }
+});
+
+test.each([...areas.keys()])("src/%s imports only what its row in the table allows", (area) => {
+  const allowed = areas.get(area) ?? [];
+  const crossing = files
+    .filter(({ path }) => areaOf(path) === area)
+    .flatMap(({ path, imports }) => imports.map((name) => ({ path, name, other: areaOf(name) })))
+    .filter(({ other }) => other !== undefined && other !== area && !allowed.includes(other))
+    .map(({ path, name }) => `${path} imports ${name}`);
+  expect(crossing).toEqual([]);
+});
+
+test("what a row allows besides the floor is used: the table shows how it is", () => {
+  for (const [area, allowed] of areas) {
+    const used = importedBy(area);
+    const besides = allowed.filter((name) => !floor.includes(name) || floor.includes(area));
+    for (const other of besides) expect([...used], `${area} imports`).toContain(other);
   }
 });
 
@@ -84,7 +140,7 @@ function firstCircle(graph: ReadonlyMap<string, readonly string[]>): string[] {
 }
 
 test("no two files import each other, nor do longer circles exist", () => {
-  expect(firstCircle(new Map(files.map((file) => [file.path, imports(file)])))).toEqual([]);
+  expect(firstCircle(new Map(files.map((file) => [file.path, file.imports])))).toEqual([]);
   const small = { a: ["b", "d"], b: ["c"], c: ["d", "b"], d: [] };
   expect(firstCircle(new Map(Object.entries(small)))).toEqual(["b", "c", "b"]);
 });
