@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { shrink, type Target, tell } from "../test/fuzz/target.ts";
+import { report, shrink, type Target } from "../test/fuzz/target.ts";
 import { targets } from "../test/fuzz/targets.ts";
 import { PROGRESS_BYTES, type Report } from "../test/fuzz/worker.ts";
 import { ensureNpm, projectDir } from "./ensure.ts";
@@ -121,7 +121,7 @@ async function runShare(
   const how = stuck() ? "it hangs" : `the process died: ${child.signalCode ?? `exit ${status}`}`;
   const fails = (keep: readonly number[]) => diesOf(target, seed, keep, path);
   const { keep, error } = await shrink(target.script(seed).length, fails);
-  return tell(target, seed, keep, error ?? how);
+  return report(target, seed, keep, error ?? how);
 }
 
 /** Kills a process that hangs; the answer says whether that has happened. */

@@ -13,7 +13,7 @@ function createResource(
   memory: GuestMemory,
   nonContiguous: boolean,
 ): Resource {
-  const layout = q.planes_layout === 0 ? s.SINGLE_BUFFER : q.planes_layout; // the Linux driver leaves it 0
+  const layout = q.planes_layout === 0 ? s.SINGLE_BUFFER : q.planes_layout; // some drivers leave it 0
   s.check(layout === s.SINGLE_BUFFER || layout === s.PER_PLANE);
   s.check(q.num_planes >= 1 && q.num_planes <= s.MAX_PLANES);
   const counts: number[] = [];

@@ -58,7 +58,7 @@ export interface VirtioDevice extends Disposable {
   request(queue: number, request: Request): void;
   /**
    * The rings stop: the machine is paused, or the driver has ended. Guest memory must not be written until `resume` or the
-   * next `start`. The transport keeps answers given meanwhile.
+   * next `start`. Until then the transport keeps answers.
    */
   pause(): void;
   /** The driver was only paused and continues. */

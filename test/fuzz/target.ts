@@ -71,7 +71,7 @@ export async function shrink(
 }
 
 /** The text about a failing case: its seed, the error, and the steps that reproduce it. */
-export function tell(
+export function report(
   target: Target,
   seed: number,
   keep: readonly number[],
@@ -98,7 +98,7 @@ export async function runCases(
       const { keep, error: last } = await shrink(target.script(seed).length, (steps) =>
         failure(opened, seed, steps),
       );
-      throw new Error(tell(target, seed, keep, last ?? error), { cause: error });
+      throw new Error(report(target, seed, keep, last ?? error), { cause: error });
     }
   }
   return done;

@@ -271,7 +271,7 @@ test("defect 11: events take one buffer each, wait while there is none, and none
     expect(guest.events).toEqual([[s.EVENT_RESOLUTION_CHANGED, 1]]);
     await guest.post(4);
     expect(guest.events.map(([, of]) => of)).toEqual([1, 2, 3]);
-    expect(scene.events.usedIndex).toBe(3); // two are still there
+    expect(scene.events.usedIndex).toBe(3); // two are still posted
     await serves(v);
   }));
 
@@ -294,7 +294,7 @@ test("defect 12: after QUEUE_CLEAR and RESOURCE_DESTROY_ALL a queue streams agai
     expect((await want(31)).time).toBe(7n);
   }));
 
-test("defect 13: a drain is answered when all is out, is refused meanwhile, and can be repeated", () =>
+test("defect 13: a drain is answered when all is out, a second one is refused, and it can be repeated", () =>
   withVideo({ fake: {} }, async (v) => {
     const { guest } = v;
     const { begin, want, feed } = await stream(v);
@@ -361,9 +361,9 @@ test("defect 17: an idle stream is not polled again and again", () =>
   withVideo({ fake: {} }, async (v) => {
     const { begin, want } = await stream(v);
     await begin();
-    await want(11); // all is decoded, nothing is queued: the descriptor says POLLERR now
+    await want(11); // all is decoded, nothing is queued: poll() reports POLLERR now
     await v.guest.drain(1);
-    await want(12); // and after LAST every DQBUF says EPIPE
+    await want(12); // after LAST every DQBUF fails with EPIPE
     const before = v.fake?.calls.get("VIDIOC_DQBUF") ?? 0;
     for (let i = 0; i < 10; i++) v.fake?.settle(); // throws when that does not end
     expect((v.fake?.calls.get("VIDIOC_DQBUF") ?? 0) - before).toBeLessThan(3);
@@ -514,7 +514,7 @@ test("defect 26: once the rings stop nothing is written: not for a pause, not fo
     fake?.settle();
     await turns(scene.loop, 4);
     expect(Buffer.compare(scene.ram.bytes(0, 8 * MIB), copy)).toBe(0);
-    // The guest boots again: its rings are blank, and what was held is forgotten.
+    // The guest reboots: its rings are zeroed, held commands are dropped.
     for (const queue of scene.queues) queue.reset();
     for (const places of at.values()) scene.ram.bytes(places[0] ?? 0, 4096).fill(0);
     const blank = scene.ram.bytes(0, 8 * MIB).slice();
@@ -523,7 +523,7 @@ test("defect 26: once the rings stop nothing is written: not for a pause, not fo
     expect(Buffer.compare(scene.ram.bytes(0, 8 * MIB), blank)).toBe(0);
     await scene.hypervisor.activate({ memory: false });
     expect(scene.commands.usedIndex).toBe(0);
-    expect((await guest.drain(1)).code).toBe(0x302); // its streams are gone
+    expect((await guest.drain(1)).code).toBe(0x302); // its streams were dropped
     expect(fake?.contexts.filter(({ closed }) => !closed).length).toBe(1);
   }));
 

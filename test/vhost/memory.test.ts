@@ -89,7 +89,7 @@ test("the whole range is checked, across regions that touch, and addresses are e
   const copy = bytes(32);
   expect(table.read(0x2ff0, 32, copy, 0)).toBe(true);
   expect(copy).toEqual(Uint8Array.from({ length: 32 }, (_, i) => (i < 16 ? 1 : 2)));
-  expect(table.write(0x3ff8, 16, copy, 0)).toBe(false); // and not a byte of it
+  expect(table.write(0x3ff8, 16, copy, 0)).toBe(false); // no byte of it is written
   expect(ram.bytes(0x3ff8, 8)).toEqual(bytes(8));
   expect(table.resolve(0x1000n, 0n)).toBeUndefined();
   expect(table.resolve(0xffff_ffff_ffff_fff0n, 0x20n)).toBeUndefined();
@@ -104,7 +104,7 @@ test("a span's view reads as empty after its table was replaced", () => {
   const view = span?.bytes;
   expect(view?.length).toBe(4096);
   table.replace(ram.rows, [Fd.duplicate(ram.fd.number, "guest-ram")], () => {
-    expect(view?.length).toBe(4096); // the device lets go of it here
+    expect(view?.length).toBe(4096); // the device releases it here
   });
   expect(view?.length).toBe(0);
   expect(() => span?.address).toThrow("gone");

@@ -86,7 +86,7 @@ test.each(monitors)("$name: a driver that restarts finds a reset device", (monit
     await hypervisor.activate({ memory: monitor.memory !== "slots" });
     await scene.frontEnd.settled();
     expect(device.calls).toContain("reset");
-    device.release(); // an answer from the time before
+    device.release(); // an answer to an earlier request
     device.buffers[0]?.answer(request(9, 8));
     await turns(scene.loop);
     expect(commands.usedIndex).toBe(0);
@@ -114,11 +114,11 @@ test.each(monitors.filter(({ stop }) => stop === "both"))(
       device.release();
       commands.notify();
       await turns(scene.loop);
-      expect(commands.usedIndex).toBe(before); // nothing is written while the machine stands still
+      expect(commands.usedIndex).toBe(before); // nothing is written while the machine is paused
       expect(device.calls).toEqual(["start", "pause"].concat());
       await hypervisor.activate({ memory: false, bases });
       const back = await commands.used(4);
-      expect(back.map(({ length }) => length)).toEqual([23, 22, 21, 20]); // as they were answered
+      expect(back.map(({ length }) => length)).toEqual([23, 22, 21, 20]); // in the order of the answers
       expect(device.calls.filter((call) => call === "reset")).toEqual([]);
       expect(device.calls).toContain("resume");
       await roundTrip(scene, request(ECHO), 24);

@@ -163,14 +163,14 @@ test("a ring of 32768 entries is filled and emptied", () =>
 
 test("EVENT_IDX: the driver is interrupted at the index it set, and a kick is asked for at the next buffer", () =>
   running({}, async ({ ram, commands, loop }) => {
-    commands.call.clear(); // told at the change of descriptors
+    commands.call.clear(); // written when the descriptor was replaced
     commands.add(requestParts(ram, echo(), 24));
     commands.notify();
     await turns(loop);
     expect(commands.call.clear()).toBe(1);
     expect(commands.availableEvent).toBe(1);
     commands.takeUsed();
-    commands.setUsedEvent(3); // only when the fourth comes back
+    commands.setUsedEvent(3); // only when the fourth is returned
     for (let i = 0; i < 2; i++) commands.add(requestParts(ram, echo(), 24));
     commands.notify();
     await turns(loop);
@@ -329,7 +329,7 @@ test.each(corrupt)(
       commands.publish(used + 1);
       commands.notify();
       await turns(loop);
-      expect(commands.usedIndex).toBe(used); // not looked at any more
+      expect(commands.usedIndex).toBe(used); // not processed any more
       await frontEnd.settled();
       await hypervisor.stop();
       for (const queue of scene.queues) queue.reset();
@@ -370,7 +370,7 @@ const malformed: readonly {
     },
   },
   {
-    what: "an indirect table nobody negotiated",
+    what: "an indirect table that was not negotiated",
     without: INDIRECT,
     make: (q) => q.describe(0, 4096, 16, 4, 0),
   },

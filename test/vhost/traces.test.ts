@@ -7,7 +7,13 @@ import { createVideoDevice } from "../../src/video/video-device.ts";
 import { fwhtFrame } from "../support/fwht.ts";
 import type { DriverQueue } from "../support/vhost/driver.ts";
 import { Hypervisor, monitor } from "../support/vhost/monitors.ts";
-import { Replay, ramOf, readTrace, type TraceRecord, toldBy } from "../support/vhost/replay.ts";
+import {
+  Replay,
+  ramOf,
+  readTrace,
+  recordedAnswers,
+  type TraceRecord,
+} from "../support/vhost/replay.ts";
 import { withDevice } from "../support/vhost/scene.ts";
 
 /** A clip with that many bytes and frames, cut where the recorded one was. */
@@ -58,7 +64,7 @@ test.each([
 ])("$name: the same answers in the same order", async ({ name, bytes, frames }) => {
   const records = readTrace(name);
   const replay = await replayed(records, clipOf(bytes, frames));
-  expect(replay.answers).toEqual(toldBy(records));
+  expect(replay.answers).toEqual(recordedAnswers(records));
   expect(replay.differences).toEqual([]);
   expect(replay.events).toBe(1);
 });
@@ -101,8 +107,8 @@ test.each(["pause-resume", "guest-reboot"])(
     const records = readTrace(name);
     const replay = await replayed(records, clipOf(CLIP_150, 150), midDecode(records));
     // A recording may end before the answer to its last command.
-    const told = toldBy(records);
-    expect(replay.answers.slice(0, told.length)).toEqual(told);
+    const recorded = recordedAnswers(records);
+    expect(replay.answers.slice(0, recorded.length)).toEqual(recorded);
     expect(replay.differences).toEqual([]);
   },
 );

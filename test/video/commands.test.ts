@@ -313,7 +313,7 @@ test("SET_PARAMS: absurd sizes are clamped, format 0 keeps the format, unknown o
     expect(driver.setParams(1, s.OUTPUT, { planes }).code).toBe(INVALID_PARAMETER);
   expect(driver.setParams(1, s.OUTPUT, { memory: 2 }).code).toBe(INVALID_PARAMETER);
   driver.setParams(1, s.INPUT, { format: 0x1006, width: 320, height: 240 });
-  expect(driver.params(1, s.OUTPUT).format).toBe(3); // INPUT does not lose the raw format
+  expect(driver.params(1, s.OUTPUT).format).toBe(3); // the raw format is kept
 });
 
 test("both dialects report the same parameters; only the EXT one has the memory type", () => {
@@ -325,7 +325,7 @@ test("both dialects report the same parameters; only the EXT one has the memory 
   expect([...plain.subarray(0, 112)]).toEqual([...ext.$bytes.subarray(8, 120)]);
   expect(driver.setParams(1, s.INPUT, { width: 320, height: 240 }, false).code).toBe(0x200);
   expect(driver.params(1, s.INPUT, false).frame_width).toBe(320);
-  expect(driver.params(1, s.INPUT).resource_type).toBe(1); // the plain dialect leaves it alone
+  expect(driver.params(1, s.INPUT).resource_type).toBe(1); // the plain dialect does not set it
 });
 
 test("before any bitstream both queues have complete parameters", () => {

@@ -225,7 +225,7 @@ test("QUEUE_CLEAR gives everything back first and cancels a drain", () => {
     0x300,
     [s.BUFFER_ERR, s.BUFFER_ERR],
   ]);
-  expect(output(driver, 11).held).toBe(true); // pictures of before the seek are gone
+  expect(output(driver, 11).held).toBe(true); // pictures from before the seek are dropped
   expect(input(driver, 1, 4n).code).toBe(0x202);
 });
 
@@ -308,7 +308,7 @@ test("events wait for buffers, once per stream; too small a buffer goes back emp
   expect([small.answers, small.reply?.length]).toEqual([1, 0]);
   driver.postEvent();
   expect(driver.eventList).toEqual([[s.EVENT_RESOLUTION_CHANGED, 1]]);
-  driver.destroy(2); // its event is of no use to anybody any more
+  driver.destroy(2); // drops its event
   driver.postEvent();
   driver.postEvent();
   expect(driver.eventList.length).toBe(1);
@@ -356,7 +356,7 @@ test("after a reset no earlier command is answered and no picture is written", (
   driver.device.reset();
   driver.start();
   expect(driver.answered.length).toBe(before);
-  expect(held[1]?.code).toBe(0x200); // EOS had been there for it
+  expect(held[1]?.code).toBe(0x200); // its drain was complete before the reset
   expect(driver.queue(1, s.INPUT, 1).code).toBe(0x302);
   expect(driver.create(1).code).toBe(0x200);
   expect(driver.memory.bytes(outputs[1] ?? 0n, 8192).every((byte) => byte === 0)).toBe(true);

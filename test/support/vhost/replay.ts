@@ -53,13 +53,13 @@ const unhex = (hex = "") => {
 };
 
 /** The compared parts of an answer: head, response code, length. */
-export interface Told {
+export interface RecordedAnswer {
   readonly head: number;
   readonly code: string;
   readonly length: number;
 }
 
-export const toldBy = (records: readonly TraceRecord[]): Told[] =>
+export const recordedAnswers = (records: readonly TraceRecord[]): RecordedAnswer[] =>
   records
     .filter(({ k }) => k === "resp")
     .map(({ head = 0, code = "", len = 0 }) => ({ head, code, length: len }));
@@ -69,7 +69,7 @@ const INPUT = 0x100;
 const SCRATCH = 0x100_0000;
 
 export class Replay implements Disposable {
-  readonly answers: Told[] = [];
+  readonly answers: RecordedAnswer[] = [];
   /** vhost-user answers of another length than recorded, and refusals that were not recorded. */
   readonly differences: string[] = [];
   events = 0;
