@@ -19,7 +19,7 @@ export class Histogram {
     return this.#total;
   }
 
-  /** The duration that `percent` of all durations do not exceed, in milliseconds; up to 2 % too high. Undefined without durations. */
+  /** The milliseconds that `percent` of all durations do not exceed, up to 2 % too high. Undefined without durations. */
   percentileMs(percent: number): number | undefined {
     if (this.#total === 0) return undefined;
     const rank = Math.ceil((this.#total * percent) / 100);
