@@ -1,11 +1,14 @@
 // The class of an error says whether the peer caused it.
 import { expect, test } from "bun:test";
+import { connect } from "node:net";
 import { errno, SysError } from "../../ffi/errno.ts";
 import { addressOf } from "../../ffi/libc.ts";
-import { send, socketPair } from "../../ffi/socket.ts";
+import { inetAddress } from "../../ffi/sockaddr.ts";
+import { accept, listenOn, localAddress, send, socketPair } from "../../ffi/socket.ts";
 import { exitStatus, isExpected, onPeer, PeerGone, ProtocolError } from "../../src/errors.ts";
 import { Inbox } from "../../src/stream/inbox.ts";
 import { Outbox } from "../../src/stream/outbox.ts";
+import { isSameHost } from "../../src/stream/socket/same-host.ts";
 
 function thrown(action: () => unknown): Error {
   try {
@@ -53,4 +56,19 @@ test("only a failed call on the socket is the peer's fault, not one on a file of
     }),
   );
   expect(told).toBeInstanceOf(PeerGone);
+});
+
+test("a sender that resets the connection before it is served is gone: the receiver did nothing wrong", async () => {
+  using listener = listenOn(inetAddress("127.0.0.1", 0));
+  const port = Number(/:(\d+)$/.exec(localAddress(listener).name)?.[1]);
+  const sender = connect(port, "127.0.0.1");
+  await new Promise((connected) => sender.once("connect", connected));
+  sender.resetAndDestroy();
+  await Bun.sleep(50);
+  const accepted = accept(listener);
+  if (accepted === undefined) throw new Error("no connection is waiting");
+  using socket = accepted.socket;
+  const gone = thrown(() => isSameHost(socket));
+  expect(gone).toBeInstanceOf(PeerGone);
+  expect((gone as PeerGone).code).toBe("ENOTCONN");
 });
