@@ -35,6 +35,7 @@ const signatures = {
   ioctl: { args: [i32, size, address], returns: i32 },
   listen: { args: [i32, i32], returns: i32 },
   lseek: { args: [i32, long, i32], returns: long },
+  madvise: { args: [address, size, i32], returns: i32 },
   memcmp: { args: [address, address, size], returns: i32 },
   memcpy: { args: [address, address, size], returns: long },
   memfd_create: { args: [address, u32], returns: i32 },
@@ -53,6 +54,8 @@ const signatures = {
   shutdown: { args: [i32, i32], returns: i32 },
   socket: { args: [i32, i32, i32], returns: i32 },
   socketpair: { args: [i32, i32, i32, address], returns: i32 },
+  /** For calls that some C library lacks: preadv2 came to musl with 1.2.5. */
+  syscall: { args: [long, long, long, long, long, long, long], returns: long },
   timerfd_create: { args: [i32, i32], returns: i32 },
   timerfd_settime: { args: [i32, i32, address, address], returns: i32 },
   writev: { args: [i32, address, i32], returns: long },

@@ -2,7 +2,7 @@
 // of gigabytes would disturb the garbage collector's accounting. So views are made for small parts, and all of them are
 // detached before munmap.
 import { fstatSync } from "node:fs";
-import { must, result } from "./errno.ts";
+import { errno, must, result } from "./errno.ts";
 import { F_ADD_SEALS, F_SEAL_SHRINK, type Fd } from "./fd.ts";
 import { addressOf, libc, viewOf } from "./libc.ts";
 import { PROT_READ, PROT_WRITE } from "./mapping.ts";
@@ -12,6 +12,8 @@ const MAP_PRIVATE = 0x02;
 const MAP_FIXED = 0x10;
 const MAP_ANONYMOUS = 0x20;
 const MAP_NORESERVE = 0x4000;
+/** Leaves the memory out of core files. <sys/mman.h> */
+const MADV_DONTDUMP = 16;
 const PAGE = process.arch === "x64" ? 4096 : 65_536; // arm64 kernels have 4, 16 or 64 KiB; 64 KiB suits all
 /** Collected views are removed from the list after this many new ones. */
 const SWEEP_AFTER = 256;
@@ -38,19 +40,27 @@ export class SharedRegion implements Disposable {
    * it can be sealed: access beyond the end of the file would be SIGBUS. Throws UnfitFile or SysError.
    */
   constructor(fd: Fd, offset: number, length: number) {
+    // Before the size is checked, so that it cannot change in between. Refused for what is no memfd, or sealed already.
+    libc.fcntl(fd.number, F_ADD_SEALS, F_SEAL_SHRINK);
     const unit = checkFile(fd.number, offset, length);
-    libc.fcntl(fd.number, F_ADD_SEALS, F_SEAL_SHRINK); // may be refused: then the sender is trusted
     const start = Math.floor(offset / unit) * unit;
     const mapped = Math.ceil((offset + length) / unit) * unit - start;
     this.#reserved = reserve(mapped + 2 * unit, fd.name);
     // The reservation is aligned to pages; huge pages must be aligned to their size.
     const at = Math.ceil((this.#reserved.at + 1) / unit) * unit;
-    const flags = MAP_SHARED | MAP_FIXED | MAP_NORESERVE;
+    // Huge pages are reserved, or refused with ENOMEM: where they are missing, the first access would be SIGBUS.
+    const flags = MAP_SHARED | MAP_FIXED | (unit === PAGE ? MAP_NORESERVE : 0);
     const r = result(libc.mmap(at, mapped, PROT_READ | PROT_WRITE, flags, fd.number, start));
     if (r < 0) {
       libc.munmap(this.#reserved.at, this.#reserved.length);
+      if (r === -errno.ENOMEM && unit !== PAGE) {
+        throw new UnfitFile(
+          `the host has too few free huge pages for ${mapped} bytes: raise vm.nr_hugepages`,
+        );
+      }
       must(r, "mmap", `${fd.name} (${mapped} bytes from ${start})`);
     }
+    libc.madvise(at, mapped, MADV_DONTDUMP);
     this.#fd = fd;
     this.#at = at + (offset - start);
     this.offset = offset;

@@ -1,9 +1,13 @@
 // The memory table: what is refused, the effects of a change, and that nothing outside of it is read or written.
 import { expect, test } from "bun:test";
-import { Fd } from "../../ffi/fd.ts";
+import { readFileSync } from "node:fs";
+import { result } from "../../ffi/errno.ts";
+import { F_SEAL_SHRINK, Fd, sealsOf } from "../../ffi/fd.ts";
+import { addressOf, cString, libc } from "../../ffi/libc.ts";
+import { SharedRegion } from "../../ffi/shared-region.ts";
 import { socketPair } from "../../ffi/socket.ts";
 import { MemoryTable, type RegionRow } from "../../src/vhost/memory.ts";
-import { mappingsOf, openDescriptors } from "../support/resources.ts";
+import { leftBehind, mappingsOf, openDescriptors } from "../support/resources.ts";
 import { payload } from "../support/vhost/front-end.ts";
 import { GuestRam, MIB } from "../support/vhost/guest-ram.ts";
 import { requestParts, roundTrip, turns, withScene } from "../support/vhost/scene.ts";
@@ -124,6 +128,31 @@ test("memory that can be sealed cannot be shortened while we use it", () => {
   `;
   const run = Bun.spawnSync([process.execPath, "-e", script], { timeout: 8000 });
   expect(run.stdout.toString().trim()).toBe("-1 4096 0");
+});
+
+test("memory is sealed before its size is checked, so that it cannot be shortened in between", () => {
+  const name = cString("loose");
+  using fd = new Fd(libc.memfd_create(addressOf(name), 3), "loose");
+  libc.ftruncate(fd.number, 4096);
+  expect(() => new SharedRegion(fd, 0, 8192)).toThrow("the file has 4096");
+  expect(sealsOf(fd.number)).toBe(F_SEAL_SHRINK);
+});
+
+test("huge pages that the host does not have are refused, and nothing is mapped", async () => {
+  const HUGE_2_MIB = (21 << 26) | 4 | 3; // MFD_HUGE_2MB | MFD_HUGETLB | MFD_ALLOW_SEALING | MFD_CLOEXEC: <linux/memfd.h>
+  const name = cString("huge-ram");
+  const free = readFileSync("/proc/meminfo", "utf8").match(/HugePages_Free: +(\d+)/)?.[1];
+  const size = (Number(free) + 1) * 2 * MIB;
+  const left = await leftBehind("huge-ram", () => {
+    const made = result(libc.memfd_create(addressOf(name), HUGE_2_MIB));
+    if (made < 0) return; // a kernel without huge pages has none to refuse
+    const fd = new Fd(made, "huge-ram");
+    libc.ftruncate(fd.number, size);
+    using table = new MemoryTable();
+    const add = () => table.replace([row(0n, BigInt(size), 0n)], [fd], nothing);
+    expect(add).toThrow("too few free huge pages");
+  });
+  expect(left).toEqual({ descriptors: 0, mappings: 0 });
 });
 
 test("a region of more bytes than a view can have is used at both ends", () => {
