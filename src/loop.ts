@@ -4,6 +4,8 @@ import { Epoll } from "../ffi/epoll.ts";
 
 /** Longest wait in ms. A signal ends the wait only if the kernel delivers it to this thread; otherwise it is handled after the wait. */
 const LONGEST_WAIT_MS = 100;
+/** How long a task may clean up after a handler threw. A task that takes longer is left behind. */
+const LONGEST_CLEANUP_MS = 2000;
 /** While there is work, the runtime runs its own tasks (signals, promises) this often. */
 const YIELD_EVERY_MS = 50;
 
@@ -36,10 +38,19 @@ export class Loop implements Disposable {
   readonly #watched = new Map<number, Watched>();
   readonly #timers = new Set<Timer>();
   readonly #deferred = new Set<{ asked: boolean; readonly handler: () => void }>();
+  /** Rejects the promises that a task may be waiting for. */
+  readonly #pending = new Set<(reason: unknown) => void>();
   #nextKey = 1;
   #running = false;
   /** A promise was settled, so the runtime has to run before the next wait. */
   #settled = true;
+  /** What a handler of this run threw. No handler is called after that. */
+  #failure: { readonly error: unknown } | undefined;
+
+  /** Whether a handler has thrown: the task is being ended, and waiting is not possible any more. */
+  get failed(): boolean {
+    return this.#failure !== undefined;
+  }
 
   /** Calls `handler` whenever `fd` has one of `events`. The caller keeps ownership of the descriptor. Throws SysError. */
   watch(fd: number, events: number, handler: (events: number) => void): Watch {
@@ -96,10 +107,16 @@ export class Loop implements Disposable {
     };
   }
 
-  /** A promise that handlers settle. Code that awaits it continues at the end of that turn. */
+  /**
+   * A promise that handlers settle. Code that awaits it continues at the end of that turn. It is rejected when any handler
+   * of the loop throws, so that the code that awaits it disposes what it owns.
+   */
   promise<T>(): PromiseWithResolvers<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
-    promise.finally(() => undefined).catch(() => undefined); // it may be rejected before it is awaited
+    this.#pending.add(reject);
+    const settled = () => this.#pending.delete(reject);
+    promise.then(settled, settled); // also: it may be rejected before it is awaited
+    if (this.#failure !== undefined) reject(this.#failure.error);
     return {
       promise,
       resolve: (value) => {
@@ -126,10 +143,14 @@ export class Loop implements Disposable {
     });
   }
 
-  /** Waits and calls handlers until `task` is settled. Returns its result; throws what it, or a handler, throws. */
+  /**
+   * Waits and calls handlers until `task` is settled. Returns its result; throws what it throws. When a handler throws,
+   * the task is rejected with that error, wherever it waits, so that every `using` in it runs; then the error is thrown.
+   */
   async run<T>(task: Promise<T>): Promise<T> {
     if (this.#running) throw new Error("the loop is running already");
     this.#running = true;
+    this.#failure = undefined;
     this.#settled = true; // the task may wait for a promise that is settled already
     let over = false;
     const end = () => {
@@ -138,28 +159,47 @@ export class Loop implements Disposable {
     task.then(end, end);
     let yieldedMs = 0;
     try {
-      while (!over) {
-        const count = this.#epoll.wait(this.#waitMs());
-        for (let i = 0; i < count; i++) {
-          // An earlier handler of this batch may have ended this watch: then it is no longer in the map.
-          this.#watched.get(this.#epoll.key(i))?.handler(this.#epoll.events(i));
-        }
+      while (!over && this.#failure === undefined) {
+        const idle = this.#turn();
         const nowMs = performance.now();
-        this.#fire(nowMs);
-        for (const entry of this.#deferred) {
-          if (!entry.asked) continue;
-          entry.asked = false;
-          entry.handler();
-        }
-        if (count === 0 || this.#settled || nowMs - yieldedMs > YIELD_EVERY_MS) {
+        if (idle || this.#settled || nowMs - yieldedMs > YIELD_EVERY_MS) {
           this.#settled = false;
           await new Promise(setImmediate);
           yieldedMs = performance.now();
         }
       }
-      return await task;
+      const failure = this.#failure as { readonly error: unknown } | undefined;
+      if (failure === undefined) return await task;
+      for (const untilMs = performance.now() + LONGEST_CLEANUP_MS; !over; ) {
+        if (performance.now() > untilMs) break;
+        await new Promise(setImmediate);
+      }
+      throw failure.error;
     } finally {
       this.#running = false;
+      if (over) this.#failure = undefined;
+    }
+  }
+
+  /** Waits once and calls the handlers that are due: the only place that calls handlers. Answers whether nothing was ready. */
+  #turn(): boolean {
+    try {
+      const count = this.#epoll.wait(this.#waitMs());
+      for (let i = 0; i < count; i++) {
+        // An earlier handler of this batch may have ended this watch: then it is no longer in the map.
+        this.#watched.get(this.#epoll.key(i))?.handler(this.#epoll.events(i));
+      }
+      this.#fire(performance.now());
+      for (const entry of this.#deferred) {
+        if (!entry.asked) continue;
+        entry.asked = false;
+        entry.handler();
+      }
+      return count === 0;
+    } catch (error) {
+      this.#failure = { error };
+      for (const reject of this.#pending) reject(error);
+      return true;
     }
   }
 
