@@ -1,5 +1,7 @@
 // The main executable: selects a tool by the name it was called with, or by its first word.
 import { basename } from "node:path";
+import { printOut } from "../src/cli/stdout.ts";
+import { flushStderr, writeStderr } from "../src/cli/terminal.ts";
 import { runMain } from "../src/cli/tool.ts";
 import { versionLine } from "../src/cli/version.ts";
 import { exitCodes } from "../src/errors.ts";
@@ -24,11 +26,12 @@ const usage = [
   "framepass TOOL --help lists the options of a tool; framepass --version prints the version.",
 ].join("\n");
 
-if (word === "--version") console.log(versionLine());
-else if (word === "--help") console.log(usage);
+if (word === "--version") await printOut(versionLine());
+else if (word === "--help") await printOut(usage);
 else {
   const wrong = word === "" ? "no tool was named" : `there is no tool "${word}"`;
   const names = tools.map(({ name }) => name).join(", ");
-  console.error(`framepass: error: ${wrong}; choose one of ${names}, or --help`);
+  writeStderr(`framepass: error: ${wrong}; choose one of ${names}, or --help\n`);
+  flushStderr();
   process.exitCode = exitCodes.usage.status;
 }

@@ -18,9 +18,13 @@ export class LibraryError extends Error {
 /** A function of a library failed: the call, the object, the reason. */
 export class CallError extends Error {
   override readonly name = "CallError";
+  readonly call: string;
+  readonly object: string;
   constructor(call: string, object: string, reason: string) {
     const why = reason.replace(/\s+/g, " ").trim() || "no reason given";
     super(`${object === "" ? call : `${call} ${object}`}: ${why}`);
+    this.call = call;
+    this.object = object;
   }
 }
 

@@ -36,6 +36,14 @@ function isReady(fd: number, events: number): boolean {
   return result(libc.poll(poll.$address, 1, 0)) === 1 && (poll.revents & events) !== 0;
 }
 
+/** Whether a write to the descriptor would not wait, or would fail. Answers at once. */
+export function takesBytes(fd: number): boolean {
+  const { poll } = cells;
+  poll.fd = fd;
+  poll.events = POLLOUT;
+  return result(libc.poll(poll.$address, 1, 0)) > 0;
+}
+
 /** A descriptor that is written to in order to notify. */
 export class Notifier implements Disposable {
   readonly #fd: Fd;

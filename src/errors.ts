@@ -43,6 +43,15 @@ export class PeerGone extends ProtocolError {
   }
 }
 
+/** The program that read a pipe of ours has ended, a player that was closed for example. The tool ends with status 0. */
+export class ReaderLeft extends Error {
+  override readonly name = "ReaderLeft";
+  /** `pipe` is "stdout" or the path of the pipe. */
+  constructor(pipe: string, cause?: unknown) {
+    super(`${pipe}: the program that read it has ended`, { cause });
+  }
+}
+
 /** Runs `action`, which makes calls on a connection's socket. Throws PeerGone when one of them fails. */
 export function onPeer<T>(action: () => T): T {
   try {
@@ -102,9 +111,23 @@ export function advised<E extends Error>(error: E, todo: string): E {
 
 /** The exit status for an error. */
 export function exitStatus(error: unknown): number {
+  if (error instanceof ReaderLeft) return exitCodes.done.status;
   if (error instanceof UsageError) return exitCodes.usage.status;
   if (error instanceof UnavailableError) return exitCodes.unavailable.status;
   return exitCodes.failed.status;
+}
+
+/** What a program reads of an error: its class, the failed call with its object and errno if there was one, and the text. */
+export function failureFields(error: unknown): Record<string, unknown> {
+  if (!(error instanceof Error)) return { class: typeof error, message: String(error) };
+  const fields: Record<string, unknown> = { class: error.name, message: error.message };
+  for (let at: unknown = error; at instanceof Error; at = at.cause) {
+    if (at instanceof SysError || at instanceof CallError) {
+      const code = at instanceof SysError ? { errno: at.code } : {};
+      return { ...fields, call: at.call, object: at.object, ...code };
+    }
+  }
+  return fields;
 }
 
 /** Whether an error has a cause outside this program. All others are defects of ours and are printed with their stack. */
@@ -117,6 +140,7 @@ export function isExpected(error: unknown): error is Error {
     ProtocolError,
     UnavailableError,
     SourceEnded,
+    ReaderLeft,
   ];
   return expected.some((kind) => error instanceof kind);
 }

@@ -8,6 +8,7 @@ import type { Loop } from "../loop.ts";
 import { Histogram } from "./histogram.ts";
 import { log } from "./log.ts";
 import { Records } from "./stdout.ts";
+import { progress, StreamTime } from "./stream-time.ts";
 import { endStatus, onTerminal, showStatus } from "./terminal.ts";
 
 export interface StatsOptions {
@@ -36,24 +37,23 @@ export const joined = (first: Summary, second: Summary): Summary => ({
 /** Returns totals that are counted elsewhere. Called when a line is due. */
 export type Counters = () => { readonly drops: number; readonly errors: number };
 
+/** Kinds of JSON records. "failure" is written for every error, also for those after which the tool goes on. */
+export type RecordKind = "listening" | "started" | "stats" | "failure" | "stopped";
+
 export class StreamStats implements Disposable {
   frames = 0;
   bytes = 0;
-  /** Whether a peer is connected. Without one no interval is reported. */
-  streaming = false;
   /** Frames shorter than the stream's sizeimage. */
   short = 0;
   readonly latency: Histogram;
-  readonly #startedMs = performance.now();
   readonly #options: StatsOptions;
   readonly #counters: Counters;
   readonly #timer: Disposable | undefined;
   readonly #records: Records | undefined;
-  #lastMs = this.#startedMs;
+  readonly #time = new StreamTime();
+  #lastSeconds = 0;
   #lastFrames = 0;
   #lastBytes = 0;
-  #firstFrameMs = 0;
-  #lastFrameMs = 0;
 
   constructor(loop: Loop, options: StatsOptions, counters: Counters) {
     this.#options = options;
@@ -63,34 +63,41 @@ export class StreamStats implements Disposable {
     if (options.stats > 0) this.#timer = loop.every(options.stats * 1000, () => this.#interval());
   }
 
+  /** Whether a peer is connected. Time without one is no part of any rate. */
+  get streaming(): boolean {
+    return this.#time.streaming;
+  }
+
+  set streaming(on: boolean) {
+    this.#time.streaming = on;
+  }
+
   /** Counts one frame of `bytes` bytes. */
   frame(bytes: number): void {
-    this.#lastFrameMs = performance.now();
-    if (this.frames === 0) this.#firstFrameMs = this.#lastFrameMs;
+    this.#time.frame();
     this.frames += 1;
     this.bytes += bytes;
   }
 
-  /** Average frames per second, first frame to last. */
+  /** Average frames per second while there was a stream, first frame to last. */
   get fps(): number {
-    const seconds = (this.#lastFrameMs - this.#firstFrameMs) / 1000;
-    return seconds > 0 ? (this.frames - 1) / seconds : 0;
+    return this.#time.fps(this.frames);
   }
 
   /** Writes one line of JSON to stdout with --json; does nothing without. */
-  record(kind: "started" | "stats" | "stopped", fields: Record<string, unknown>): void {
+  record(kind: RecordKind, fields: Record<string, unknown>): void {
     this.#records?.write({ record: kind, ...fields });
   }
 
   #interval(): void {
-    const nowMs = performance.now();
-    const seconds = (nowMs - this.#lastMs) / 1000;
+    const all = this.#time.seconds;
+    const seconds = all - this.#lastSeconds;
     const frames = this.frames - this.#lastFrames;
     const bytes = this.bytes - this.#lastBytes;
-    this.#lastMs = nowMs;
+    this.#lastSeconds = all;
     this.#lastFrames = this.frames;
     this.#lastBytes = this.bytes;
-    if (!this.streaming) return;
+    if (!this.streaming || seconds <= 0) return;
     const { drops, errors } = this.#counters();
     const fps = frames / seconds;
     this.record("stats", {
@@ -104,18 +111,18 @@ export class StreamStats implements Disposable {
       ...this.#latencyFields(),
     });
     if (this.#options.json) return;
-    const rate = `${fps.toFixed(1)} fps, ${(bytes / seconds / 1e6).toFixed(1)} MB/s`;
-    const line = `${this.frames} frames, ${rate}, ${drops} dropped, ${errors} damaged${this.#latencyText()}`;
-    if (onTerminal) showStatus(this.#bar() + line);
-    else log.info(line);
-  }
-
-  #bar(): string {
-    const total = this.#options.frames;
-    if (total === undefined) return "";
-    const width = 20;
-    const done = Math.min(width, Math.floor((width * this.frames) / total));
-    return `[${"#".repeat(done)}${".".repeat(width - done)}] `;
+    const parts = [
+      `${fps.toFixed(1)} fps`,
+      `${(bytes / seconds / 1e6).toFixed(1)} MB/s`,
+      `${drops} dropped`,
+      `${errors} damaged`,
+      ...this.#latencyText(),
+    ];
+    const { frames: total } = this.#options;
+    const count = `${this.frames} frames`;
+    if (!onTerminal) log.info([count, ...parts].join(", "));
+    else if (total === undefined) showStatus([count, ...parts]);
+    else showStatus([...progress(this.frames, total, this.fps), ...parts]);
   }
 
   #latencyFields(): Record<string, number> {
@@ -125,42 +132,48 @@ export class StreamStats implements Disposable {
     return { latency_p50_ms: round(p50), latency_p95_ms: round(p95), latency_p99_ms: round(p99) };
   }
 
-  #latencyText(): string {
+  #latencyText(): string[] {
     const p50 = this.latency.percentileMs(50);
     const p99 = this.latency.percentileMs(99);
-    if (p50 === undefined || p99 === undefined) return "";
-    return `, latency p50 ${p50.toFixed(2)} ms p99 ${p99.toFixed(2)} ms`;
+    if (p50 === undefined || p99 === undefined) return [];
+    return [`latency p50 ${p50.toFixed(2)} ms p99 ${p99.toFixed(2)} ms`];
   }
 
-  /** Logs the summary and then the `extra` lines; with --json writes the `stopped` record instead. */
+  /**
+   * Logs the summary and then the `extra` lines. With --json writes the `stopped` record instead, and logs only if that
+   * cannot be written. Throws what the write throws.
+   */
   finish(
     reason: string,
     extra: readonly string[] = [],
     fields: Record<string, unknown> = {},
   ): void {
     endStatus();
-    const seconds = (performance.now() - this.#startedMs) / 1000;
+    const { seconds } = this.#time;
     const { drops, errors } = this.#counters();
-    this.record("stopped", {
-      reason,
-      seconds: round(seconds),
-      frames: this.frames,
-      bytes: this.bytes,
-      fps: round(this.fps),
-      drops,
-      errors,
-      short: this.short,
-      ...this.#latencyFields(),
-      ...fields,
-    });
-    this.#records?.flush();
-    if (this.#options.json) return;
-    const short = this.short > 0 ? `, ${this.short} short` : "";
-    const what = `${this.frames} frames, ${this.bytes} bytes in ${seconds.toFixed(2)} s (${this.fps.toFixed(1)} fps)`;
-    log.info(
-      `${reason}: ${what}, ${drops} dropped, ${errors} damaged${short}${this.#latencyText()}`,
-    );
-    for (const line of extra) log.info(line);
+    try {
+      this.record("stopped", {
+        reason,
+        seconds: round(seconds),
+        frames: this.frames,
+        bytes: this.bytes,
+        fps: round(this.fps),
+        drops,
+        errors,
+        short: this.short,
+        ...this.#latencyFields(),
+        ...fields,
+      });
+      this.#records?.flush();
+    } finally {
+      if (this.#records?.broken !== false) {
+        const rate = `${this.bytes} bytes in ${seconds.toFixed(2)} s (${this.fps.toFixed(1)} fps)`;
+        const counts = [`${this.frames} frames`, rate, `${drops} dropped`, `${errors} damaged`];
+        if (this.short > 0) counts.push(`${this.short} short`);
+        log.info(`${reason}: ${[...counts, ...this.#latencyText()].join(", ")}`);
+        for (const line of extra) log.info(line);
+      }
+    }
   }
 
   [Symbol.dispose](): void {

@@ -3,7 +3,7 @@ import { fstatSync } from "node:fs";
 import { errno, SysError } from "../../ffi/errno.ts";
 import { Fd, O_NONBLOCK, O_WRONLY, writeAt } from "../../ffi/fd.ts";
 import { addressOf } from "../../ffi/libc.ts";
-import { advised, UnavailableError } from "../errors.ts";
+import { advised, ReaderLeft } from "../errors.ts";
 
 const STDOUT = 1;
 /** Bytes kept for a slow reader. With more the reader is considered stuck. */
@@ -19,7 +19,7 @@ export function canStall(fd: number): boolean {
 
 /**
  * A non-blocking descriptor for stdout. A pipe or terminal is opened a second time, because O_NONBLOCK would also affect
- * the processes that share it. Anything else is duplicated, which keeps the file position. Throws UnavailableError.
+ * the processes that share it. Anything else is duplicated, which keeps the file position. Throws ReaderLeft.
  */
 export function ownStdout(): Fd {
   if (!canStall(STDOUT)) return Fd.duplicate(STDOUT, "stdout");
@@ -27,11 +27,7 @@ export function ownStdout(): Fd {
     return Fd.open(`/proc/self/fd/${STDOUT}`, O_WRONLY | O_NONBLOCK);
   } catch (error) {
     if (!(error instanceof SysError)) throw error;
-    if (error.code === "ENXIO") {
-      throw new UnavailableError("open stdout: the program that read it has ended", {
-        cause: error,
-      });
-    }
+    if (error.code === "ENXIO") throw new ReaderLeft("stdout", error);
     // A pipe of another user (sudo) cannot be opened a second time.
     const fd = Fd.duplicate(STDOUT, "stdout");
     fd.setNonBlocking(true);
@@ -39,13 +35,29 @@ export function ownStdout(): Fd {
   }
 }
 
-/** Writes JSON records to stdout, one per line. */
+/** The error for a failed write of ours. A pipe without a reader is ReaderLeft, anything else SysError. */
+export function writeError(name: string, code: number): ReaderLeft | SysError {
+  const error = new SysError("write", name, code);
+  return code === errno.EPIPE ? new ReaderLeft(name, error) : error;
+}
+
+/** Writes JSON records to stdout, one per line. After a failed write it writes nothing more. */
 export class Records implements Disposable {
   readonly #fd = ownStdout();
   #waiting = new Uint8Array(new ArrayBuffer(0));
+  #broken = false;
 
-  /** Writes a record. What a slow reader does not take is kept, up to 1 MiB. Throws SysError beyond, or when a write fails. */
+  /** Whether a write has failed: later records are not written. */
+  get broken(): boolean {
+    return this.#broken;
+  }
+
+  /**
+   * Writes a record. What a slow reader does not take is kept, up to 1 MiB. Throws SysError beyond, or when a write fails;
+   * ReaderLeft when the pipe has no reader any more.
+   */
   write(record: Record<string, unknown>): void {
+    if (this.#broken) return;
     const line = new TextEncoder().encode(`${JSON.stringify(record)}\n`);
     const all = new Uint8Array(new ArrayBuffer(this.#waiting.length + line.length));
     all.set(this.#waiting);
@@ -60,24 +72,24 @@ export class Records implements Disposable {
       const r = writeAt(this.#fd.number, addressOf(this.#waiting), this.#waiting.length);
       if (r === -errno.EAGAIN) return;
       if (r === -errno.EINTR) continue;
-      if (r < 0) {
-        this.#waiting = this.#waiting.slice(0, 0);
-        throw new SysError("write", "stdout", -r);
-      }
+      if (r < 0) this.#fail(writeError("stdout", -r));
       this.#waiting = this.#waiting.slice(r);
     }
   }
 
-  #giveUp(): never {
-    const { length } = this.#waiting;
+  #fail(error: Error): never {
+    this.#broken = true;
     this.#waiting = this.#waiting.slice(0, 0);
-    throw advised(
-      new SysError("write", "stdout", errno.EAGAIN),
-      `its reader has not taken the last ${length} bytes`,
-    );
+    throw error;
   }
 
-  /** Waits for a slow reader, 150 ms at most. Throws SysError if it has not taken everything by then. */
+  #giveUp(): never {
+    const { length } = this.#waiting;
+    const error = new SysError("write", "stdout", errno.EAGAIN);
+    this.#fail(advised(error, `its reader has not taken the last ${length} bytes`));
+  }
+
+  /** Waits for a slow reader, 150 ms at most. Throws like `write`, also if the reader has not taken everything by then. */
   flush(): void {
     const untilMs = performance.now() + LAST_WAIT_MS;
     for (this.#push(); this.#waiting.length > 0; this.#push()) {
@@ -91,12 +103,12 @@ export class Records implements Disposable {
   }
 }
 
-/** Writes text that was asked for (--help) to stdout. Throws SysError. */
+/** Writes text that was asked for (--help) to stdout. Throws SysError or ReaderLeft. */
 export async function printOut(text: string): Promise<void> {
   try {
     await Bun.write(Bun.stdout, `${text}\n`);
   } catch (error) {
     const code = (error as { errno?: number }).errno;
-    throw code === undefined ? error : new SysError("write", "stdout", Math.abs(code));
+    throw code === undefined ? error : writeError("stdout", Math.abs(code));
   }
 }

@@ -1,44 +1,66 @@
 // stderr: whole lines, and on a terminal a status line that is redrawn in place.
 import { isatty } from "node:tty";
-import { errno } from "../../ffi/errno.ts";
-import { writeAt } from "../../ffi/fd.ts";
-import { addressOf } from "../../ffi/libc.ts";
+import { LineWriter } from "./line-writer.ts";
 
 const STDERR = 2;
-const encoder = new TextEncoder();
-/** Whether stderr is a terminal. */
-export const onTerminal = isatty(STDERR);
-let status = "";
+/** How long the program waits for a slow reader of stderr when it ends. */
+const LAST_WAIT_MS = 150;
+/** Whether escape sequences may be written: not to a terminal that has none. */
+export const hasEscapes = process.env.TERM !== "dumb";
+/** Whether stderr is a terminal on which a line can be redrawn. */
+export const onTerminal = isatty(STDERR) && hasEscapes;
+/** Clears the status line, also what a narrowed terminal has wrapped into the rows below. */
+const CLEAR = "\r\x1b[J";
 
-/** Writes synchronously, so that nothing is lost when the process exits next. Errors are ignored. */
-function put(text: string): void {
-  const bytes = encoder.encode(text);
-  let at = 0;
-  while (at < bytes.length) {
-    const r = writeAt(STDERR, addressOf(bytes as Uint8Array<ArrayBuffer>) + at, bytes.length - at);
-    if (r < 0 && r !== -errno.EINTR) return;
-    if (r > 0) at += r;
+const out = new LineWriter(STDERR, (hidden) => `${hidden} lines were not shown\n`);
+let parts: readonly string[] = [];
+let following = false;
+
+/** As many of the parts as fit in the width, joined; none is cut. */
+export function fitted(parts: readonly string[], width: number): string {
+  let line = "";
+  for (const part of parts) {
+    const longer = line === "" ? part : `${line}, ${part}`;
+    if (longer.length < width) line = longer;
   }
+  return line;
 }
 
-/** Writes complete lines to stderr, above the status line. */
+/** The status line. The cursor stays at its start: a terminal that wraps it when narrowed wraps downwards then. */
+function status(): string {
+  const line = fitted(parts, process.stderr.columns || 80);
+  return line === "" ? "" : `${line}\r`;
+}
+
+/** Writes complete lines to stderr, above the status line. Never waits. */
 export function writeStderr(lines: string): void {
-  put(status === "" ? lines : `\r\x1b[K${lines}${status}`);
+  if (parts.length === 0) out.put(lines);
+  else out.put(`${CLEAR}${lines}${out.busy ? "" : status()}`);
 }
 
-/** Shows a status line: on a terminal in place of the previous one, elsewhere as a line of its own. */
-export function showStatus(line: string): void {
-  if (onTerminal) {
-    const width = process.stderr.columns || 80;
-    status = line.length < width ? line : line.slice(0, width - 1);
-    put(`\r\x1b[K${status}`);
-  } else {
-    put(`${line}\n`);
+/** Shows a status line of these parts in place of the previous one. Without a terminal that can, it is a line of its own. */
+export function showStatus(shown: readonly string[]): void {
+  if (!onTerminal) {
+    out.put(`${shown.join(", ")}\n`);
+    return;
   }
+  parts = shown;
+  if (!following) process.on("SIGWINCH", redraw); // also keeps process.stderr.columns up to date
+  following = true;
+  redraw();
+}
+
+function redraw(): void {
+  if (parts.length > 0 && !out.busy) out.put(`${CLEAR}${status()}`);
 }
 
 /** Clears the status line. */
 export function endStatus(): void {
-  if (status !== "") put("\r\x1b[K");
-  status = "";
+  if (parts.length > 0) out.put(CLEAR);
+  parts = [];
+}
+
+/** Waits a short time for a slow reader of stderr. The last call of the process. */
+export function flushStderr(): void {
+  out.flush(LAST_WAIT_MS);
 }

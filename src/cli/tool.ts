@@ -1,8 +1,17 @@
 // What every tool does: parse options, print help, report a failure in one line, set the exit status. options.ts parses,
 // because citty accepts unknown options, surplus words and missing values. citty renders the help.
+import { readFileSync } from "node:fs";
 import { stripVTControlCharacters } from "node:util";
 import type { ArgsDef } from "citty";
-import { exitCodes, exitStatus, isExpected, UnavailableError, UsageError } from "../errors.ts";
+import {
+  exitCodes,
+  exitStatus,
+  failureFields,
+  isExpected,
+  ReaderLeft,
+  UnavailableError,
+  UsageError,
+} from "../errors.ts";
 import { Loop } from "../loop.ts";
 import { log, logDefect, logLevels, setUpLog } from "./log.ts";
 import {
@@ -15,14 +24,14 @@ import {
   type Values,
   valueText,
 } from "./options.ts";
-import { printOut } from "./stdout.ts";
-import { endStatus } from "./terminal.ts";
+import { printOut, Records } from "./stdout.ts";
+import { endStatus, flushStderr, hasEscapes } from "./terminal.ts";
 import { versionLine } from "./version.ts";
 
 /** What `run` of a tool gets besides its options. */
 export interface Context {
   readonly loop: Loop;
-  /** Aborts on SIGINT and SIGTERM. Then stop the stream, release everything and return "stopped". */
+  /** Aborts on SIGINT, SIGTERM and SIGHUP. Then stop the stream, release everything and return "stopped". */
   readonly signal: AbortSignal;
 }
 
@@ -70,6 +79,7 @@ export async function runMain<O extends Options, P extends Operands>(
   setUpLog(tool.name, "info");
   const status = await runTool(tool, argv);
   endStatus();
+  flushStderr();
   process.exit(status);
 }
 
@@ -77,6 +87,7 @@ async function runTool<O extends Options, P extends Operands>(
   tool: Tool<O, P>,
   argv: readonly string[],
 ): Promise<number> {
+  let json = false;
   try {
     // --help and --version work even when required options are missing.
     const asked = ["--help", "-h", "--version", "-V"].find((word) => argv.includes(word));
@@ -87,17 +98,45 @@ async function runTool<O extends Options, P extends Operands>(
     const options = { ...tool.options, ...common };
     const values = parseOptions(options, argv, tool.operands);
     setUpLog(tool.name, values["log-level"]);
+    json = wantsRecords(values);
     const outcome = await runStoppable(tool, values as unknown as Values<O & P>);
     return exitCodes[outcome].status;
   } catch (error) {
     endStatus();
-    if (error instanceof UsageError) log.error(`${error.message}; see ${tool.name} --help`);
+    if (json) writeFailure(error);
+    if (error instanceof ReaderLeft) log.info(error.message);
+    else if (error instanceof UsageError) log.error(`${error.message}; see ${tool.name} --help`);
     else if (error instanceof UnavailableError)
       log.fatal(error.message); // without "error: "
     else if (isExpected(error)) log.error(error.message);
     else logDefect(error);
     return exitStatus(error);
   }
+}
+
+/** Whether the tool writes JSON records to stdout. A command line that wants frames there as well is refused. */
+const wantsRecords = (values: object) =>
+  "json" in values && values.json === true && !("output" in values && values.output === "-");
+
+/** Writes the error that ends the tool as a JSON record, if stdout still takes one. */
+function writeFailure(error: unknown): void {
+  try {
+    using records = new Records();
+    records.write({ record: "failure", ...failureFields(error), status: exitStatus(error) });
+    records.flush();
+  } catch {
+    // The line on stderr says it.
+  }
+}
+
+/** Signals that ask a program to end; SIGHUP when its terminal was closed. */
+const stopSignals = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
+
+/** Whether the process was started with the signal ignored, as nohup does: then it stays ignored. */
+function isIgnored(number: number): boolean {
+  const [, mask = "0"] =
+    /^SigIgn:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "utf8")) ?? [];
+  return ((BigInt(`0x${mask}`) >> BigInt(number - 1)) & 1n) === 1n;
 }
 
 async function runStoppable<O extends Options, P extends Operands>(
@@ -107,8 +146,10 @@ async function runStoppable<O extends Options, P extends Operands>(
   using loop = new Loop();
   const stop = new AbortController();
   const onSignal = () => stop.abort();
-  process.on("SIGINT", onSignal);
-  process.on("SIGTERM", onSignal);
+  for (const [name, number] of Object.entries(stopSignals)) {
+    const ignored = name === "SIGHUP" && isIgnored(number);
+    if (!ignored) process.on(name, onSignal);
+  }
   return await loop.run(tool.run(values, { loop, signal: stop.signal }));
 }
 
@@ -138,7 +179,7 @@ async function helpText<O extends Options, P extends Operands>(tool: Tool<O, P>)
   }
   const usage = await renderUsage({ meta: { name: tool.name, description: tool.summary }, args });
   const codes = Object.values(exitCodes).map(({ status, meaning }) => `${status} ${meaning}`);
-  const plain = process.stdout.isTTY ? usage : stripVTControlCharacters(usage);
+  const plain = process.stdout.isTTY && hasEscapes ? usage : stripVTControlCharacters(usage);
   const trimmed = plain.replace(/ +$/gm, "").trimEnd();
   return `${trimmed}\n\nEXIT STATUS  ${codes.join(", ")}`;
 }

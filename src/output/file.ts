@@ -6,7 +6,7 @@ import { Fd, O_CREAT, O_NONBLOCK, O_TRUNC, O_WRONLY, pwriteAt, truncate } from "
 import { Gather, type Piece, type Sent } from "../../ffi/gather.ts";
 import { addressOf } from "../../ffi/libc.ts";
 import { log } from "../cli/log.ts";
-import { canStall, ownStdout } from "../cli/stdout.ts";
+import { canStall, ownStdout, writeError } from "../cli/stdout.ts";
 import { advised, needed, ProtocolError } from "../errors.ts";
 import { fourccName, pixelFormat } from "../format/formats.ts";
 import { type Picture, pictureBytes } from "../format/picture-layout.ts";
@@ -180,7 +180,7 @@ export class Output implements Disposable {
     if (sent === "again") return false;
     if (typeof sent === "number") {
       this.#cut();
-      const error = new SysError("write", this.name, -sent);
+      const error = writeError(this.name, -sent);
       const left = `${gather.left} of the ${gather.total} bytes of frame ${this.#frames + 1} are missing`;
       throw advised(error, `${left}, ${this.#frames} whole frames are there`);
     }

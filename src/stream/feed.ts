@@ -2,7 +2,15 @@
 import { SysError } from "../../ffi/errno.ts";
 import { log } from "../cli/log.ts";
 import { type StatsOptions, StreamStats, type Summary } from "../cli/stats.ts";
-import { advised, PeerGone, ProtocolError, SourceEnded, UnavailableError } from "../errors.ts";
+import {
+  advised,
+  failureFields,
+  PeerGone,
+  ProtocolError,
+  ReaderLeft,
+  SourceEnded,
+  UnavailableError,
+} from "../errors.ts";
 import { fourccName } from "../format/formats.ts";
 import type { Source } from "../frame/source.ts";
 import type { Loop } from "../loop.ts";
@@ -104,8 +112,9 @@ export async function feedReceiver<O extends Opened>(
       } catch (error) {
         worked ||= held !== undefined;
         if (error instanceof SourceEnded) release();
-        if (!options.reconnect || !(worked && mayPass(error))) throw error;
+        if (!options.reconnect || loop.failed || !(worked && mayPass(error))) throw error;
         if (stats.frames > before) retryMs = FIRST_RETRY_MS;
+        stats.record("failure", failureFields(error));
         log.warn(`${(error as Error).message}; trying again in ${retryMs} ms`);
       }
       await loop.sleep(retryMs, signal);
@@ -116,7 +125,7 @@ export async function feedReceiver<O extends Opened>(
       retryMs = Math.min(2 * retryMs, LONGEST_RETRY_MS);
     }
   } catch (error) {
-    if (worked || held !== undefined) finish("failed");
+    if (worked || held !== undefined) finish(error instanceof ReaderLeft ? "done" : "failed");
     throw error;
   } finally {
     release();

@@ -8,7 +8,7 @@ import {
   type Summary,
   stampedUs,
 } from "../cli/stats.ts";
-import { ProtocolError, UnavailableError } from "../errors.ts";
+import { failureFields, ProtocolError, ReaderLeft, UnavailableError } from "../errors.ts";
 import { fourccName } from "../format/formats.ts";
 import type { CaptureTime, FrameFacts, StreamInfo } from "../frame/frame.ts";
 import type { Loop } from "../loop.ts";
@@ -52,14 +52,15 @@ export async function serveSenders(
   options: ServeOptions,
   signal: AbortSignal,
 ): Promise<ReceiveEnd> {
+  const counts = { drops: 0, errors: 0 };
+  using stats = new StreamStats(loop, options, () => counts);
   using listener = await Listener.open(loop, options.address, options.allowed, signal);
   if (listener !== undefined) {
     await options.prepare?.(signal);
     log.info(`listening on ${listener.name}`);
+    stats.record("listening", { address: listener.name });
     options.listening?.(listener.name);
   }
-  const counts = { drops: 0, errors: 0 };
-  using stats = new StreamStats(loop, options, () => counts);
   const finish = (reason: string) => {
     const { lines = [], fields = {} } = options.summary?.(stats) ?? {};
     stats.finish(reason, lines, fields);
@@ -81,13 +82,14 @@ export async function serveSenders(
       } catch (error) {
         if (!options.keep || !isPeersFault(error)) throw error;
         counts.errors += 1;
+        stats.record("failure", failureFields(error));
         log.warn(`${(error as Error).message}; waiting for the next sender`);
       } finally {
         stats.streaming = false;
       }
     }
   } catch (error) {
-    finish("failed");
+    finish(error instanceof ReaderLeft ? "done" : "failed");
     throw error;
   }
 }

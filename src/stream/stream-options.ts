@@ -61,5 +61,8 @@ export const statsOptions = {
     value: "SECONDS",
     help: "seconds between statistics lines; 0 prints only the summary",
   },
-  json: { type: "flag", help: "one JSON object per record on stdout: started, stats, stopped" },
+  json: {
+    type: "flag",
+    help: "one JSON object per record on stdout: listening, started, stats, failure, stopped",
+  },
 } as const satisfies Options;
