@@ -1,21 +1,29 @@
 // vhost-user-video: serves a virtio-video decoder to a virtual machine monitor.
+import { SysError } from "../ffi/errno.ts";
 import type { Fd } from "../ffi/fd.ts";
-import { inheritedSocket } from "../ffi/socket.ts";
-import { log } from "../src/cli/log.ts";
+import { dieOfMemoryFaults } from "../ffi/process.ts";
+import { type InheritedSocket, inheritedSocket } from "../ffi/socket.ts";
+import { log, logLevel } from "../src/cli/log.ts";
+import { ownProgram } from "../src/cli/own-program.ts";
 import { printOut } from "../src/cli/stdout.ts";
-import { defineTool, runMain } from "../src/cli/tool.ts";
-import { needed, UsageError } from "../src/errors.ts";
+import { type Context, defineTool, runMain } from "../src/cli/tool.ts";
+import { UnavailableError, UsageError } from "../src/errors.ts";
 import type { Loop } from "../src/loop.ts";
 import { parseAddress } from "../src/stream/socket/address.ts";
 import { Listener } from "../src/stream/socket/listener.ts";
 import { statsOptions } from "../src/stream/stream-options.ts";
-import { RingStats } from "../src/vhost/ring-stats.ts";
-import { capabilities, serve } from "../src/vhost/server.ts";
-import { codecNames, openCodec } from "../src/video/codec/index.ts";
+import { noCounts } from "../src/vhost/counts.ts";
+import { childOfListener } from "../src/vhost/front-end-child.ts";
+import { serveFrontEnds } from "../src/vhost/front-end-process.ts";
+import type { MakeDevice } from "../src/vhost/queues.ts";
+import { RingStats, type RingStatsOptions } from "../src/vhost/ring-stats.ts";
+import { capabilities, serveFrontEnd } from "../src/vhost/server.ts";
+import { codecNames, codecs, openCodec } from "../src/video/codec/index.ts";
 import { createVideoDevice } from "../src/video/video-device.ts";
 import { toolRow } from "./tool-rows.ts";
 
 const LARGEST_FD = 0x7fff_ffff;
+const WANTED = "it must be a Unix stream socket that listens or is connected";
 
 export const vhostUserVideo = defineTool({
   ...toolRow("vhost-user-video"),
@@ -25,7 +33,7 @@ export const vhostUserVideo = defineTool({
       type: "integer",
       min: 0,
       max: LARGEST_FD,
-      help: "number of the inherited descriptor of a connected front-end",
+      help: "number of an inherited Unix socket: a listening one, or one with a front-end",
     },
     backend: {
       short: "b",
@@ -60,20 +68,40 @@ export const vhostUserVideo = defineTool({
       await printOut(capabilities(codecNames));
       return "done";
     }
-    const { backend = "", fd } = values;
-    if (!codecNames.includes(backend)) {
-      throw new UsageError(`--backend must be ${codecNames.join(" or ")}, got "${backend}"`);
+    const { backend, fd } = values;
+    if (backend === undefined || !codecNames.includes(backend)) {
+      const got = backend === undefined ? "is needed" : `"${backend}" is unknown`;
+      throw new UsageError(`--backend ${got}: ${codecs.map(codecText).join(" or ")}`);
+    }
+    if ((values["socket-path"] === undefined) === (fd === undefined)) {
+      throw new UsageError("exactly one of --socket-path and --fd is needed");
     }
     using owned = new DisposableStack();
-    const next = await frontEnds(loop, values["socket-path"], fd, owned, signal);
+    const inherited = fd === undefined ? undefined : frontEndSocket(fd);
+    if (inherited !== undefined) owned.use(inherited.socket);
+    // Before anyone can connect: without the decoder no front-end can be served.
     const codec = owned.use(openCodec({ backend, device: values["v4l2-device"] }));
+    const makeDevice = () =>
+      createVideoDevice({ backend: codec, maxStreams: values["max-streams"] });
+    dieOfMemoryFaults();
+    if (inherited?.listening === false) {
+      await serveOne(inherited.socket, makeDevice, values, { loop, signal });
+      return "done";
+    }
+    codec[Symbol.dispose](); // each front-end's process opens its own
+    const listener = owned.use(await listen(loop, values["socket-path"], inherited, signal));
+    if (listener === undefined) return "done";
     const stats = owned.use(new RingStats(loop, values));
-    await serve(
+    await serveFrontEnds(
       loop,
       {
-        next,
-        makeDevice: () => createVideoDevice({ backend: codec, maxStreams: values["max-streams"] }),
-        once: values.once || fd !== undefined,
+        next: async (signal) => (await listener.next(signal))?.socket,
+        program: ownProgram("vhost-user-video"),
+        options: [
+          ...["--backend", backend, "--v4l2-device", values["v4l2-device"]],
+          ...["--max-streams", String(values["max-streams"]), "--log-level", logLevel()],
+        ],
+        once: values.once,
         onFrontEnd: (counts) => stats.follow(counts),
       },
       signal,
@@ -83,28 +111,67 @@ export const vhostUserVideo = defineTool({
   },
 });
 
-/** Answers how to get the next front-end: from the socket at `path`, or the inherited one once. */
-async function frontEnds(
+const codecText = ({ name, title }: (typeof codecs)[number]) => `${name} (${title})`;
+
+/** The inherited socket of --fd: a listening one, or one with a front-end. Throws UsageError, UnavailableError. */
+function frontEndSocket(fd: number): InheritedSocket {
+  const inherited = inheritedSocketAt(fd);
+  const { unix, stream, listening, connected } = inherited;
+  if (!unix) throw new UsageError(`--fd ${fd} is no Unix socket, ${WANTED}`);
+  if (!stream) throw new UsageError(`--fd ${fd} is no stream socket, ${WANTED}`);
+  if (!listening && !connected) {
+    throw new UsageError(`--fd ${fd} neither listens nor is connected, ${WANTED}`);
+  }
+  return inherited;
+}
+
+function inheritedSocketAt(fd: number): InheritedSocket {
+  try {
+    return inheritedSocket(fd);
+  } catch (error) {
+    if (!(error instanceof SysError)) throw error;
+    if (error.code === "ENOTSOCK") throw new UsageError(`--fd ${fd} is no socket, ${WANTED}`);
+    throw new UnavailableError(`${error.message}; --fd must be the number of an open socket`);
+  }
+}
+
+/** Listens at `path`, or on the inherited socket. Undefined when `signal` aborts first. */
+async function listen(
   loop: Loop,
   path: string | undefined,
-  fd: number | undefined,
-  owned: DisposableStack,
+  inherited: InheritedSocket | undefined,
   signal: AbortSignal,
-): Promise<(signal: AbortSignal) => Promise<Fd | undefined>> {
-  if ((path === undefined) === (fd === undefined)) {
-    throw new UsageError("exactly one of --socket-path and --fd is needed");
-  }
-  if (fd !== undefined) {
-    const inherited = needed(
-      () => inheritedSocket(fd),
-      () => "--fd must be the number of an open socket",
-    );
-    return async () => inherited;
+): Promise<Listener | undefined> {
+  if (inherited !== undefined) {
+    log.info(`listening on descriptor ${inherited.socket.number}`);
+    return Listener.inherited(loop, inherited.socket);
   }
   const address = parseAddress("--socket-path", `unix:${path}`, undefined);
-  const listener = owned.use(await Listener.open(loop, address, () => true, signal));
+  const listener = await Listener.open(loop, address, () => true, signal);
   if (listener !== undefined) log.info(`listening on ${path}`);
-  return async (signal) => (await listener?.next(signal))?.socket;
+  return listener;
+}
+
+/** Serves the front-end on `socket` in this process, which may be a child of a listener: then that has the statistics. */
+async function serveOne(
+  socket: Fd,
+  makeDevice: MakeDevice,
+  options: RingStatsOptions,
+  { loop, signal }: Context,
+): Promise<void> {
+  using owned = new DisposableStack();
+  const child = childOfListener(loop);
+  if (child !== undefined) {
+    owned.use(child);
+    const ended = AbortSignal.any([signal, child.signal]);
+    await serveFrontEnd(loop, socket, { makeDevice, counts: child.counts }, ended);
+    return;
+  }
+  const stats = owned.use(new RingStats(loop, options));
+  const counts = noCounts();
+  stats.follow(counts);
+  await serveFrontEnd(loop, socket, { makeDevice, counts }, signal);
+  stats.finish();
 }
 
 if (import.meta.main) await runMain(vhostUserVideo);

@@ -17,6 +17,8 @@ export const F_ADD_SEALS = 1033;
 const F_GET_SEALS = 1034;
 const SEEK_END = 2;
 const F_DUPFD_CLOEXEC = 1030;
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
 const F_GETFL = 3;
 const F_SETFL = 4;
 /** Forbids shrinking a memfd: otherwise a peer could make our mapping fault. */
@@ -86,6 +88,11 @@ export class Fd implements Disposable {
     const flags = must(result(libc.fcntl(this.number, F_GETFL, 0)), "fcntl(F_GETFL)", this.name);
     const wanted = on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
     must(result(libc.fcntl(this.number, F_SETFL, wanted)), "fcntl(F_SETFL)", this.name);
+  }
+
+  /** Keeps the descriptor from the processes that this one starts. Throws SysError. */
+  closeOnExec(): void {
+    must(result(libc.fcntl(this.number, F_SETFD, FD_CLOEXEC)), "fcntl(F_SETFD)", this.name);
   }
 
   /** Closes the descriptor. Throws SysError if written data was lost (a full disk on NFS, a quota). */

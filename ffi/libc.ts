@@ -43,6 +43,7 @@ const signatures = {
   munmap: { args: [address, size], returns: i32 },
   open: { args: [address, i32, u32], returns: i32 },
   poll: { args: [address, size, i32], returns: i32 },
+  prctl: { args: [i32, size, size, size, size], returns: i32 },
   pread: { args: [i32, address, size, long], returns: long },
   pwrite: { args: [i32, address, size, long], returns: long },
   read: { args: [i32, address, size], returns: long },
@@ -52,6 +53,7 @@ const signatures = {
   sendmsg: { args: [i32, address, i32], returns: long },
   setsockopt: { args: [i32, i32, i32, address, u32], returns: i32 },
   shutdown: { args: [i32, i32], returns: i32 },
+  signal: { args: [i32, long], returns: long },
   socket: { args: [i32, i32, i32], returns: i32 },
   socketpair: { args: [i32, i32, i32, address], returns: i32 },
   /** For calls that some C library lacks: preadv2 came to musl with 1.2.5. */

@@ -73,11 +73,28 @@ export function accept(listener: Fd): { socket: Fd; peer: Sockaddr } | undefined
   return { socket: new Fd(r, peer.name), peer };
 }
 
+/** A socket that the parent process passed, and what it is. */
+export interface InheritedSocket {
+  readonly socket: Fd;
+  readonly unix: boolean;
+  readonly stream: boolean;
+  readonly listening: boolean;
+  readonly connected: boolean;
+}
+
 /** Takes ownership of a socket that the parent process passed as descriptor `fd`. Throws SysError. */
-export function inheritedSocket(fd: number): Fd {
+export function inheritedSocket(fd: number): InheritedSocket {
   const socket = new Fd(fd, `descriptor ${fd}`);
-  getOption(socket, k.SOL_SOCKET, k.SO_ERROR); // throws ENOTSOCK or EBADF
-  return socket;
+  const option = (name: number) => getOption(socket, k.SOL_SOCKET, name); // throws ENOTSOCK or EBADF
+  const unix = option(k.SO_DOMAIN) === k.AF_UNIX;
+  const stream = option(k.SO_TYPE) === k.SOCK_STREAM;
+  const listening = option(k.SO_ACCEPTCONN) !== 0;
+  const name = new Uint8Array(new ArrayBuffer(128));
+  const length = lengthCell.alloc();
+  length.value = name.length;
+  const connected = libc.getpeername(fd, addressOf(name), length.$address) === 0;
+  socket.closeOnExec();
+  return { socket, unix, stream, listening, connected };
 }
 
 /** Two connected stream sockets. Throws SysError. */

@@ -29,6 +29,9 @@ export const log = createConsola({
 
 let toolName = "framepass";
 
+/** The name of the level that is set. */
+export const logLevel = () => logLevels.find((name) => levels[name] === log.level) ?? "info";
+
 /** Replaces control characters. Names of files, hosts and devices come from outside: they must not control the terminal. */
 export const oneLine = (text: string) =>
   text.replace(/\p{Cc}/gu, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`);

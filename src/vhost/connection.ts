@@ -8,6 +8,7 @@ import { addressOf } from "../../ffi/libc.ts";
 import { log } from "../cli/log.ts";
 import { isExpected, ProtocolError } from "../errors.ts";
 import type { Loop, Watch } from "../loop.ts";
+import { noCounts, type QueueCounts } from "./counts.ts";
 import type { Answer, Message, MessageRow } from "./message.ts";
 import { messageRow, offeredProtocolFeatures } from "./messages.ts";
 import * as p from "./payloads.ts";
@@ -48,8 +49,8 @@ export class Connection implements Disposable {
   #complaints = 0;
   #ended = false;
 
-  /** Serves the front-end on `socket` and owns the socket. */
-  constructor(loop: Loop, socket: Fd, makeDevice: MakeDevice) {
+  /** Serves the front-end on `socket` and owns the socket. Counts in `counts`. */
+  constructor(loop: Loop, socket: Fd, makeDevice: MakeDevice, counts: QueueCounts = noCounts()) {
     this.#loop = loop;
     this.#socket = socket;
     const { promise, resolve } = loop.promise<End>();
@@ -64,6 +65,7 @@ export class Connection implements Disposable {
     owned.use(socket);
     socket.setNonBlocking(true); // an inherited socket may be blocking
     const events = {
+      counts,
       complain: (text: string) => this.#complain(text),
       failed: (error: unknown) => this.#failed(error),
     };

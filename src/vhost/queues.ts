@@ -4,17 +4,19 @@ import type { Loop } from "../loop.ts";
 import { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC } from "../virtio/ring-layout.ts";
 import { type Rings, SplitQueue } from "../virtio/split-queue.ts";
 import type { DeviceLoop, VirtioDevice } from "../virtio/virtio-device.ts";
+import type { QueueCounts } from "./counts.ts";
 import type { InflightRegion } from "./inflight.ts";
 import type { MemoryTable } from "./memory.ts";
 import { RequestRefused } from "./request-refused.ts";
 import { Ring } from "./ring.ts";
-import type { DeviceState, QueueCounts, RingHost } from "./ring-host.ts";
+import type { DeviceState, RingHost } from "./ring-host.ts";
 
 /** Makes the device of a connection. */
 export type MakeDevice = (loop: DeviceLoop) => VirtioDevice;
 
 /** What the queues report to their connection. */
 export interface QueueEvents {
+  readonly counts: QueueCounts;
   /** Logs a fault of the guest; the connection limits how many lines. */
   complain(text: string): void;
   /** The device threw: the connection ends. */
@@ -26,7 +28,7 @@ export class Queues implements RingHost, Disposable {
   readonly memory: MemoryTable;
   readonly device: VirtioDevice;
   readonly rings: readonly Ring[];
-  readonly counts: QueueCounts = { requests: 0, answers: 0, interrupts: 0, malformed: 0 };
+  readonly counts: QueueCounts;
   features = 0n;
   inflight: InflightRegion | undefined;
   state: DeviceState = "idle";
@@ -39,6 +41,7 @@ export class Queues implements RingHost, Disposable {
     this.loop = loop;
     this.memory = memory;
     this.#events = events;
+    this.counts = events.counts;
     this.#deviceLoop = guarded(loop, (error) => this.failed(error));
     const device = makeDevice(this.#deviceLoop);
     this.device = device;

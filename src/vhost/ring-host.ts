@@ -1,15 +1,8 @@
 // What rings and their connection are to each other.
 import type { Loop } from "../loop.ts";
 import type { VirtioDevice } from "../virtio/virtio-device.ts";
+import type { QueueCounts } from "./counts.ts";
 import type { MemoryTable } from "./memory.ts";
-
-/** Counters for statistics. */
-export interface QueueCounts {
-  requests: number;
-  answers: number;
-  interrupts: number;
-  malformed: number;
-}
 
 /** State of the device; Queues changes it. */
 export type DeviceState = "idle" | "running" | "paused" | "failed";

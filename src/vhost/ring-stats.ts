@@ -2,7 +2,7 @@
 import { log } from "../cli/log.ts";
 import { Records } from "../cli/stdout.ts";
 import type { Loop } from "../loop.ts";
-import type { QueueCounts } from "./ring-host.ts";
+import { countsOf, noCounts, type QueueCounts } from "./counts.ts";
 
 export interface RingStatsOptions {
   /** Seconds between two lines; 0: only the summary. */
@@ -11,8 +11,6 @@ export interface RingStatsOptions {
   readonly json: boolean;
 }
 
-const zero: QueueCounts = { requests: 0, answers: 0, interrupts: 0, malformed: 0 };
-
 export class RingStats implements Disposable {
   readonly #options: RingStatsOptions;
   readonly #startedMs = performance.now();
@@ -20,8 +18,8 @@ export class RingStats implements Disposable {
   readonly #records: Records | undefined;
   #frontEnds = 0;
   /** Sum of the front-ends that have left. */
-  #before: QueueCounts = zero;
-  #now: Readonly<QueueCounts> = zero;
+  #before = noCounts();
+  #now: Readonly<QueueCounts> = this.#before;
   #shown = 0;
 
   constructor(loop: Loop, options: RingStatsOptions) {
@@ -39,13 +37,7 @@ export class RingStats implements Disposable {
   }
 
   #totals(): QueueCounts {
-    const add = (name: keyof QueueCounts) => this.#before[name] + this.#now[name];
-    return {
-      requests: add("requests"),
-      answers: add("answers"),
-      interrupts: add("interrupts"),
-      malformed: add("malformed"),
-    };
+    return countsOf((name) => this.#before[name] + this.#now[name]);
   }
 
   #interval(): void {

@@ -4,7 +4,8 @@ import { setUpLog } from "../../src/cli/log.ts";
 import { Loop } from "../../src/loop.ts";
 import { parseAddress } from "../../src/stream/socket/address.ts";
 import { Listener } from "../../src/stream/socket/listener.ts";
-import { serve } from "../../src/vhost/server.ts";
+import { noCounts } from "../../src/vhost/counts.ts";
+import { serveFrontEnd } from "../../src/vhost/server.ts";
 import { openNull } from "../../src/video/codec/null.ts";
 import { createVideoDevice } from "../../src/video/video-device.ts";
 
@@ -26,24 +27,17 @@ await loop.run(
     const address = parseAddress("socket", `unix:${path}`, undefined);
     using listener = await Listener.open(loop, address, () => true, signal);
     process.stderr.write("listening\n");
-    await serve(
-      loop,
-      {
-        next: async () => (await listener?.next(signal))?.socket,
-        makeDevice: () => createVideoDevice({ backend: codec, maxStreams: 16 }),
-        once: true,
-        onFrontEnd(counts) {
-          // Counting starts after a tenth, when all code is compiled.
-          const timer = loop.every(20, () => {
-            requests = counts.requests;
-            if (requests < Number(commands) / 10) return;
-            if (before === 0) before = heapBytes();
-          });
-          signal.addEventListener("abort", () => timer[Symbol.dispose]());
-        },
-      },
-      signal,
-    );
+    const peer = await listener?.next(signal);
+    if (peer === undefined) return;
+    const counts = noCounts();
+    // Counting starts after a tenth, when all code is compiled.
+    using _timer = loop.every(20, () => {
+      requests = counts.requests;
+      if (requests < Number(commands) / 10) return;
+      if (before === 0) before = heapBytes();
+    });
+    const makeDevice = () => createVideoDevice({ backend: codec, maxStreams: 16 });
+    await serveFrontEnd(loop, peer.socket, { makeDevice, counts }, signal);
   })(),
 );
 console.log(JSON.stringify({ requests, heapGrowth: heapBytes() - before }));

@@ -83,7 +83,7 @@ async function throughTool(
   const tool = join(import.meta.dir, "../../dist/vhost-user-video");
   const daemon = Bun.spawn([tool, "-b", "null", "-s", socket, "--once"], options);
   await says(daemon.stderr, "listening");
-  Bun.spawnSync(["taskset", "-pc", `${other}`, `${daemon.pid}`]); // its first thread runs the rings
+  Bun.spawnSync(["taskset", "-pc", `${other}`, `${daemon.pid}`]); // the process of the front-end inherits it
   const trip = await trips([program, `${count}`, "0", socket]);
   await daemon.exited;
   return trip;

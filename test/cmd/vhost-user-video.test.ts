@@ -92,7 +92,7 @@ test("a path where something is that is no socket, or a live socket, is left alo
     expect(readFileSync(socket, "utf8")).toBe("precious");
     expect(run("-b", "null", "-s", "/nonexistent/folder/s").status).toBe(3);
     expect(run("-b", "null", "--fd", "77").status).toBe(3);
-    expect(run("-b", "null", "--fd", "0").status).toBe(3); // open, and no socket
+    expect(run("-b", "null", "--fd", "0").status).toBe(2); // open, and no socket
   }));
 
 test.each(["SIGTERM", "SIGINT"] as const)(

@@ -2,6 +2,7 @@
 // or one that holds requests. There is no socket: the rings are started by calls.
 import { Fd } from "../../ffi/fd.ts";
 import { Loop } from "../../src/loop.ts";
+import { noCounts } from "../../src/vhost/counts.ts";
 import { MemoryTable } from "../../src/vhost/memory.ts";
 import { Queues } from "../../src/vhost/queues.ts";
 import { RequestRefused } from "../../src/vhost/request-refused.ts";
@@ -180,6 +181,7 @@ class Guest implements Disposable {
     this.#echo = setup?.device === "echo" ? new EchoDevice({ throws: false }) : undefined;
     const device = this.#echo ?? createVideoDevice({ backend: codec, maxStreams: 4 });
     this.#queues = new Queues(loop, memory, () => device, {
+      counts: noCounts(),
       complain: () => undefined,
       failed(error) {
         throw new Error(`the device threw: ${String(error)}`, { cause: error });

@@ -1,6 +1,7 @@
 // vhost-user-video on the host, for QEMU in the lab: its output, its descriptors, its end.
 
 import { existsSync, readdirSync } from "node:fs";
+import { childrenOf } from "../support/processes.ts";
 
 /** How the daemon ended. */
 export interface DaemonEnd {
@@ -34,9 +35,10 @@ export class VideoDaemon {
     return daemon;
   }
 
-  /** Descriptors it has open now. */
+  /** Descriptors open now in it and in the process of its front-end. */
   descriptors(): number {
-    return readdirSync(`/proc/${this.#child.pid}/fd`).length;
+    const { pid } = this.#child;
+    return [pid, ...childrenOf(pid)].reduce((sum, each) => sum + openIn(each), 0);
   }
 
   /** Waits until a condition holds. */
@@ -67,5 +69,14 @@ export class VideoDaemon {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#child.kill("SIGKILL");
     await this.#child.exited;
+  }
+}
+
+/** Descriptors of a process; none once it has ended. */
+function openIn(pid: number): number {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).length;
+  } catch {
+    return 0;
   }
 }

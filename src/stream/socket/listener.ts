@@ -51,6 +51,11 @@ export class Listener implements Disposable {
     return new Listener(loop, socket, allowed, address.path);
   }
 
+  /** Accepts from `socket`, which another program has bound and whose path it removes. Owns `socket`. */
+  static inherited(loop: Loop, socket: Fd): Listener {
+    return new Listener(loop, socket, () => true);
+  }
+
   /** Waits for the next allowed sender; undefined when `signal` aborts first. */
   async next(signal: AbortSignal): Promise<Peer | undefined> {
     const { promise, resolve, reject } = this.#loop.promise<Peer | undefined>();
@@ -80,6 +85,7 @@ export class Listener implements Disposable {
 
   #accept(): Peer | undefined {
     for (;;) {
+      if (this.#path === undefined) this.#socket.setNonBlocking(true); // another program may share it
       const peer = accept(this.#socket);
       if (peer === undefined) return undefined;
       const { socket, peer: address } = peer;
@@ -96,10 +102,16 @@ export class Listener implements Disposable {
 
   [Symbol.dispose](): void {
     if (this.#socket.closed) return;
+    // Before the socket is closed: until then no other file gets its inode number.
+    this.#removePath();
     this.#socket[Symbol.dispose]();
+  }
+
+  /** Removes the path, unless another program has put something else there. */
+  #removePath(): void {
     if (this.#path === undefined) return;
-    const now = lstatSync(this.#path.path, { throwIfNoEntry: false });
-    if (now?.ino === this.#path.inode) unlinkSync(this.#path.path);
+    const { path, inode } = this.#path;
+    if (lstatSync(path, { throwIfNoEntry: false })?.ino === inode) unlinkSync(path);
   }
 }
 

@@ -1,0 +1,15 @@
+// Processes as /proc shows them: the children of one, and whether one is there.
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+
+/** Process ids of the children of a process. */
+export function childrenOf(pid: number): number[] {
+  const threads = readdirSync(`/proc/${pid}/task`);
+  const lists = threads.map((tid) => readFileSync(`/proc/${pid}/task/${tid}/children`, "utf8"));
+  return lists.flatMap((list) => list.split(" ").filter((word) => word !== "")).map(Number);
+}
+
+/** Whether a process runs; a dead one whose parent has not collected it does not. */
+export function isRunning(pid: number): boolean {
+  if (!existsSync(`/proc/${pid}/stat`)) return false;
+  return !/\) [ZX]/.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+}
