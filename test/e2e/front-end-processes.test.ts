@@ -1,0 +1,95 @@
+// The executables start the process of a front-end however they were called, and when their file was replaced meanwhile.
+import { expect, test } from "bun:test";
+import { copyFileSync, readFileSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { unixAddress } from "../../ffi/sockaddr.ts";
+import { startConnect } from "../../ffi/socket.ts";
+import { projectDir } from "../../scripts/ensure.ts";
+import { childrenOf } from "../support/processes.ts";
+import { built, dist, TempDir, Tool } from "../support/tool.ts";
+import { FrontEnd } from "../support/vhost/front-end.ts";
+import { onLoop } from "../support/vhost/scene.ts";
+
+/** Connects to the daemon and is answered; returns the command line of the process that serves. */
+async function answered(daemon: Tool, socket: string): Promise<string[]> {
+  let words: string[] = [];
+  await onLoop(async (loop) => {
+    using frontEnd = new FrontEnd(loop, startConnect(unixAddress(socket)));
+    frontEnd.send("GET_FEATURES");
+    expect((await frontEnd.receive(8000))?.request).toBe(1);
+    const [child = 0] = childrenOf(daemon.pid);
+    words = readFileSync(`/proc/${child}/cmdline`, "utf8").split("\0").slice(0, -1);
+  });
+  return words;
+}
+
+/** Where the executable is, and the words before its options. */
+interface Call {
+  readonly path: string;
+  readonly words?: readonly string[];
+}
+
+const calls: readonly { how: string; make: (temp: TempDir) => Promise<Call> | Call }[] = [
+  { how: "by the name of its link", make: () => ({ path: join(dist, "vhost-user-video") }) },
+  {
+    how: "as a subcommand",
+    make: () => ({ path: join(dist, "framepass"), words: ["vhost-user-video"] }),
+  },
+  {
+    how: "as a subcommand of a copy with another name",
+    make(temp) {
+      copyFileSync(join(dist, "framepass"), temp.file("video"));
+      return { path: temp.file("video"), words: ["vhost-user-video"] };
+    },
+  },
+  { how: "as a tool built alone and renamed", make: builtAlone },
+];
+
+async function builtAlone(temp: TempDir): Promise<Call> {
+  const parts = ["cmd", "src", "ffi", "scripts", "package.json", "bun.lock"];
+  Bun.spawnSync(["cp", "-r", ...parts, temp.path], { cwd: projectDir });
+  symlinkSync(join(projectDir, "node_modules"), temp.file("node_modules"));
+  const command = [process.execPath, "run", "build", "vhost-user-video"];
+  const { exitCode } = Bun.spawnSync(command, { cwd: temp.path, timeout: 60_000 });
+  expect(exitCode).toBe(0);
+  copyFileSync(temp.file("dist/vhost-user-video"), temp.file("renamed"));
+  return { path: temp.file("renamed") };
+}
+
+test.each(calls)(
+  "called $how, each front-end gets a process with the same options",
+  async ({ make }) => {
+    await built();
+    using temp = new TempDir();
+    const { path, words = [] } = await make(temp);
+    const socket = temp.file("s");
+    const options = "-b null --max-streams 3 --log-level debug".split(" ");
+    await using daemon = await Tool.start("", [...words, "-s", socket, ...options], { path });
+    await daemon.says("listening");
+    const called = await answered(daemon, socket);
+    expect(called[0]).toBe("vhost-user-video");
+    expect(called.slice(1).join(" ")).toBe(
+      "--fd 3 --backend null --v4l2-device /dev/video0 --max-streams 3 --log-level debug",
+    );
+    await daemon.says("the front-end has left after");
+    daemon.signal("SIGTERM");
+    expect((await daemon.ended()).status).toBe(0);
+  },
+);
+
+test("a daemon whose executable was replaced meanwhile serves on with the old one", async () => {
+  await built();
+  using temp = new TempDir();
+  const path = temp.file("vhost-user-video");
+  copyFileSync(join(dist, "framepass"), path);
+  await using daemon = await Tool.start("", ["-b", "null", "-s", temp.file("s")], { path });
+  await daemon.says("listening");
+  unlinkSync(path);
+  await answered(daemon, temp.file("s"));
+  writeFileSync(path, "another program");
+  await answered(daemon, temp.file("s"));
+  daemon.signal("SIGTERM");
+  const { status, lines } = await daemon.ended();
+  expect(status).toBe(0);
+  expect(lines.filter((line) => line.includes("error") || line.includes("warn"))).toEqual([]);
+});
