@@ -52,7 +52,7 @@ export const vhostUserVideo = defineTool({
       type: "integer",
       min: 1,
       max: 1024,
-      default: 16,
+      default: 64,
       help: "most streams a guest may have at the same time",
     },
     once: { type: "flag", help: "end when the first front-end disconnects" },
