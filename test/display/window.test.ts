@@ -293,8 +293,11 @@ test("MJPG is decoded; a damaged picture or one of another size is not shown and
   await sender.frame(encodeJpeg(red, width, height));
   await seen(window, (shot) => difference(shot.at(320, 240), [255, 0, 0]));
   await x.close(window.id);
-  const { status, stdout } = await receiver.ended();
+  const { status, stdout, stderr } = await receiver.ended();
   expect(status).toBe(0);
+  expect(stderr.match(/cannot be shown: it is 320x240, must be 640x480; later ones/g)).toHaveLength(
+    1,
+  );
   const { shown, not_showable, passed } = JSON.parse(stdout.trim().split("\n").at(-1) ?? "");
   expect({ shown, not_showable, passed }).toEqual({ shown: 2, not_showable: 4, passed: 0 });
 });
