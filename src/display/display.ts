@@ -104,7 +104,7 @@ export class Display implements Disposable {
   show(picture: Picture, maxFrame: number, captureTime: CaptureTime): Showing {
     const loader = loaderFor(picture, maxFrame);
     const window = this.#open(picture);
-    this.#video.setYuvConversion(conversionFor(this.#options.colour, picture.height));
+    this.#video.setYuvConversion(conversionFor(this.#options.colour));
     const showing = new Showing(this.#loop, {
       window,
       picture,

@@ -368,10 +368,10 @@ test("key f switches to full screen and back", async () => {
 });
 
 test.each([
-  ["auto", 240, [236, 77, 44]], // BT.601, limited range
-  ["auto", 720, [250, 91, 40]], // BT.709
+  ["auto", 240, [236, 77, 44]], // BT.601, limited range: V4L2's default for every size
+  ["auto", 720, [236, 77, 44]],
   ["bt601", 720, [236, 77, 44]],
-  ["bt709", 240, [250, 91, 40]],
+  ["bt709", 240, [250, 91, 40]], // BT.709
   ["bt601-full", 240, [221, 82, 53]],
 ] as const)("--colour %s for %i lines: matrix and range", async (colour, height, rgb) => {
   const width = 320;
