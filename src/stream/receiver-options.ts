@@ -6,7 +6,7 @@ import { UsageError } from "../errors.ts";
 import { StampChecker } from "../format/stamp.ts";
 import type { Loop } from "../loop.ts";
 import { type Output, openOutputWhenRead } from "../output/file.ts";
-import { playCommand } from "../output/play.ts";
+import { checkOutputName } from "../output/play.ts";
 import type { ConsumerOptions } from "./consumer.ts";
 import type { ServeOptions } from "./serve.ts";
 import { type Address, allowList, parseAddress } from "./socket/address.ts";
@@ -21,6 +21,7 @@ export const receiverOptions = {
     value: "FILE",
     help: "write frames to FILE; - for stdout, YUV4MPEG2 if its name ends in .y4m",
   },
+  "no-clobber": { type: "flag", help: "do not overwrite an existing --output file" },
   frames: {
     short: "n",
     type: "integer",
@@ -57,29 +58,47 @@ export function readReceiverOptions(
 ): ReceiverSetup {
   const { keep, frames, stats, json } = values;
   if (json && values.output === "-") throw new UsageError("--json and --output - both want stdout");
+  if (values.output !== undefined) checkOutputName(values.output);
   const address = parseAddress("--listen", values.listen, values.port);
   if (values.allow.length > 0 && (address.kind === "unix" || address.kind === "vsock"))
     throw new UsageError(`--allow is for IP addresses, not for --listen ${values.listen}`);
   const allowed = allowList(values.allow);
   const checker = values.verify ? new StampChecker() : undefined;
   let output: Output | undefined;
+  let changed = 0;
   const prepare = async (signal: AbortSignal) => {
     if (values.output === undefined) return;
-    output = await openOutputWhenRead(loop, values.output, signal);
+    output = await openOutputWhenRead(
+      loop,
+      values.output,
+      { noClobber: values["no-clobber"] },
+      signal,
+    );
     owned.use(output);
   };
   const summary = ({ fps }: StreamStats): Summary => {
-    output?.finish(fps);
+    const written = output?.finish(fps) ?? [];
     const lines: string[] = [];
     if (checker !== undefined) lines.push(`verified ${checker.verified} frames`);
-    if (output?.picture !== undefined && output.frames > 0)
-      lines.push(playCommand(output.name, output.picture, fps));
-    return { lines, fields: checker === undefined ? {} : { verified: checker.verified } };
+    if (changed > 0) {
+      lines.push(`${changed} frames were overwritten by another sender while they were read`);
+    }
+    lines.push(...written);
+    const leftOut = output?.leftOutFrames ?? 0;
+    const fields = {
+      ...(checker !== undefined && { verified: checker.verified }),
+      ...(changed > 0 && { changed }),
+      ...(leftOut > 0 && { left_out: leftOut }),
+    };
+    return { lines, fields };
   };
   return {
     address,
     consumer: {
       checker,
+      changed: () => {
+        changed += 1;
+      },
       get output() {
         return output;
       },
