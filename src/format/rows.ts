@@ -27,30 +27,34 @@ export function rowsOf(
   const tight = layoutOf(format, width, height);
   const size = pictureBytes(format, width, height);
   if (bytes < size) return "short";
-  if (bytes === size) return withStretch(tight, 1);
+  if (bytes === size) return withStretch(format, tight, 1);
   // Drivers pad the rows of all planes in proportion (v4l2_pix_format.bytesperline).
-  const exact = withStretch(tight, bytes / size);
+  const exact = withStretch(format, tight, bytes / size);
   if (exact !== undefined) return exact;
   const [first] = tight;
   if (first === undefined || bytes % PAGE !== 0) return undefined;
   for (const unit of ROW_UNITS) {
     const stretch = (Math.ceil(first.rowBytes / unit) * unit) / first.rowBytes;
-    const rows = withStretch(tight, stretch);
+    const rows = withStretch(format, tight, stretch);
     if (rows !== undefined && Math.ceil((size * stretch) / PAGE) * PAGE === bytes) return rows;
   }
   return undefined;
 }
 
-/** The planes with rows that are `stretch` times as long. Undefined where a row has no whole number of bytes then. */
+/** The planes with rows that are `stretch` times as long. Undefined where a row has no whole number of groups then. */
 function withStretch(
+  format: PixelFormat,
   tight: readonly PlaneLayout[],
   stretch: number,
 ): readonly PlaneRows[] | undefined {
   let offset = 0;
   const planes: PlaneRows[] = [];
-  for (const { rowBytes, rows } of tight) {
+  for (const [i, { rowBytes, rows }] of tight.entries()) {
     const stride = Math.round(rowBytes * stretch);
     if (Math.abs(stride - rowBytes * stretch) > 1e-6) return undefined;
+    // Samples that share a group of bytes stay together.
+    const { across = 1, bytes = 1 } = format.planes[i] ?? {};
+    if (across > 1 && stride % bytes !== 0) return undefined;
     planes.push({ offset, rowBytes, rows, stride });
     offset += stride * rows;
   }

@@ -43,6 +43,15 @@ interface Slot {
   gather: Gather | undefined;
 }
 
+/** A frame that a full pipe did not take. */
+interface Pending {
+  readonly watch: Watch;
+  readonly sink: Sink;
+  /** Undefined when the rest of the frame is in memory of the sink. */
+  readonly gather: Gather | undefined;
+  readonly memory: Memory;
+}
+
 export class FrameWriter implements Disposable {
   readonly #loop: Loop;
   readonly #output: FrameOutput;
@@ -56,9 +65,7 @@ export class FrameWriter implements Disposable {
   /** The picture with a plane per component, for a format that has none. Made once. */
   readonly #planar: { readonly copy: PlanarCopy; readonly gather: Gather } | undefined;
   #sink: Sink | undefined;
-  #pending:
-    | { readonly watch: Watch; readonly sink: Sink; readonly gather: Gather | undefined }
-    | undefined;
+  #pending: Pending | undefined;
 
   /** Throws ProtocolError when no frame of the stream can hold a picture. */
   constructor(loop: Loop, output: FrameOutput, picture: Picture, calls: WriterCalls) {
@@ -121,7 +128,7 @@ export class FrameWriter implements Disposable {
     const copied = !ours && slot.changed !== undefined;
     if (copied && !this.#copyRest(sink, gather, slot)) return true;
     sink.rate.add(frame);
-    this.#wait(sink, gather, copied);
+    this.#wait(sink, gather, copied, slot.memory);
     return false;
   }
 
@@ -191,7 +198,7 @@ export class FrameWriter implements Disposable {
   }
 
   /** Goes on when the pipe has room. `kept`: the rest of the frame is in memory of the sink. */
-  #wait(sink: Sink, gather: Gather, kept: boolean): void {
+  #wait(sink: Sink, gather: Gather, kept: boolean, memory: Memory): void {
     const go = () => (kept ? sink.flush() : sink.write(gather));
     const watch = this.#loop.watch(sink.fd.number, EPOLLOUT, (events) => {
       try {
@@ -203,7 +210,7 @@ export class FrameWriter implements Disposable {
         this.#calls.failed(error);
       }
     });
-    this.#pending = { watch, sink, gather: kept ? undefined : gather };
+    this.#pending = { watch, sink, gather: kept ? undefined : gather, memory };
   }
 
   #stopWaiting(): void {
@@ -218,10 +225,10 @@ export class FrameWriter implements Disposable {
   [Symbol.dispose](): void {
     const pending = this.#pending;
     this.#stopWaiting();
-    const { sink, gather } = pending ?? {};
-    if (gather !== undefined && gather.left > 0 && gather.left < gather.total) {
-      sink?.keep(gather.rest());
-    }
+    if (pending?.gather === undefined) return;
+    const { sink, gather, memory } = pending;
+    if (gather.left === 0 || gather.left === gather.total) return;
+    if (memory.address > 0) sink.keep(gather.rest()); // address throws where the buffer was unmapped too early
   }
 }
 

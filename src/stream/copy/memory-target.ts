@@ -18,12 +18,11 @@ export class MemoryTarget implements Target {
   readonly #allocator: Allocator;
   readonly #consumer: Consumer;
   #buffer: FrameBuffer | undefined;
-  readonly #owned = new DisposableStack();
 
   constructor(stream: StreamInfo, options: MemoryTargetOptions, waiting: Waiting) {
     this.#stream = stream;
     this.#allocator = options.allocator;
-    this.#consumer = this.#owned.use(new Consumer(stream, options, waiting));
+    this.#consumer = new Consumer(stream, options, waiting);
   }
 
   begin(_header: FrameHeader): number {
@@ -33,7 +32,7 @@ export class MemoryTarget implements Target {
   }
 
   #allocate(): FrameBuffer {
-    const buffer = this.#owned.use(this.#allocator.allocate(this.#stream.sizeimage));
+    const buffer = this.#allocator.allocate(this.#stream.sizeimage);
     this.#consumer.add(0, buffer);
     return buffer;
   }
@@ -44,6 +43,7 @@ export class MemoryTarget implements Target {
   }
 
   [Symbol.dispose](): void {
-    this.#owned.dispose();
+    this.#consumer[Symbol.dispose](); // first: it may still read the buffer
+    this.#buffer?.[Symbol.dispose]();
   }
 }
