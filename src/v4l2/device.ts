@@ -42,9 +42,35 @@ const noDriver: Advice = ({ option }) =>
   `no driver serves this node: load it or name another with ${option}`;
 const notAllowed: Advice = () => "add yourself to the group video, or run as root";
 
+/** Advice that fits a camera only. */
+const forCamera =
+  (text: string): Advice =>
+  ({ option }) =>
+    option === roles.camera.option ? text : "";
+
+/**
+ * Why a driver does not start to stream: videobuf2 (EINVAL, ENOMEM), the USB core and uvcvideo (ENOSPC, EIO, EPROTO), the
+ * media controller's pipelines (ENOLINK, EPIPE), receivers of a signal (ENODATA, ENOLINK).
+ */
+const noStream: Readonly<Record<string, Advice>> = {
+  ENOSPC: forCamera(
+    "the USB bus has no bandwidth left: take a smaller size or rate or --format MJPG, or connect the camera to another port",
+  ),
+  ENOLINK: forCamera(
+    "no signal, or a link of its media pipeline is missing: media-ctl -p shows it",
+  ),
+  EPIPE: forCamera("the formats along its media pipeline differ: media-ctl -p shows them"),
+  EIO: forCamera("the device did not answer: connect it again, to another port or without a hub"),
+  EPROTO: forCamera("the USB connection is bad: use another cable or port"),
+  EINVAL: forCamera("try another --format, --width and --height, or more --buffers"),
+  ENOMEM: forCamera("take a smaller size or fewer --buffers"),
+  ENODATA: forCamera("there is no signal at its input: connect and switch on what feeds it"),
+};
+
 /** What to do, by the call that failed and its errno. A row of `any` applies where the call has none of its own. */
 const whatToDo: Readonly<Record<string, Readonly<Record<string, Advice>>>> = {
   open: { ENOENT: ({ missing }) => missing, ENOTDIR: wrong, EISDIR: wrong },
+  VIDIOC_STREAMON: noStream,
   any: {
     ENXIO: noDriver,
     ENODEV: noDriver,
