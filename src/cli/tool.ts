@@ -28,6 +28,7 @@ import {
 import { printOut, Records } from "./stdout.ts";
 import { endStatus, flushStderr, hasEscapes } from "./terminal.ts";
 import { versionLine } from "./version.ts";
+import { checkWords } from "./words.ts";
 
 /** What `run` of a tool gets besides its options. */
 export interface Context {
@@ -100,6 +101,7 @@ async function runTool<O extends Options, P extends Operands>(
       await printOut(/^--?h/.test(asked) ? await helpText(tool) : versionLine());
       return exitCodes.done.status;
     }
+    checkWords(argv);
     const options = { ...tool.options, ...common };
     const values = parseOptions(options, argv, tool.operands);
     setUpLog(calledAs(tool), values["log-level"]);

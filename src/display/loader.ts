@@ -76,11 +76,12 @@ class RawLoader implements Loader {
   /** Neutral chroma for a grey picture. */
   readonly #neutral: Uint8Array<ArrayBuffer> | undefined;
 
-  constructor(format: PixelFormat, { width, height }: Size, texture: number) {
+  constructor(format: PixelFormat, picture: Picture, texture: number) {
     this.texture = texture;
+    const { width, height } = picture;
     const layout = layoutOf(format, width, height);
     const tight = pictureBytes(format, width, height);
-    this.#rows = new FrameRows(format, { width, height });
+    this.#rows = new FrameRows(format, picture);
     this.#planes = layout.map(() => ({ address: 0, pitch: 0 }));
     const order = [...new Set(format.components.map(({ plane }) => plane))];
     const ordered = order.flatMap((plane) => this.#planes[plane] ?? []);
@@ -150,13 +151,13 @@ class ConvertingLoader implements Loader {
 /** Where the rows of a frame are. */
 class FrameRows {
   readonly #format: PixelFormat;
-  readonly #size: Size;
+  readonly #picture: Picture;
   readonly #finder: RowFinder;
 
-  constructor(format: PixelFormat, size: Size) {
+  constructor(format: PixelFormat, picture: Picture) {
     this.#format = format;
-    this.#size = size;
-    this.#finder = new RowFinder(format, size);
+    this.#picture = picture;
+    this.#finder = new RowFinder(format, picture);
   }
 
   /** Undefined for a frame that is cut short. Throws ProtocolError for one that is too long for any padding. */
@@ -164,7 +165,7 @@ class FrameRows {
     const rows = this.#finder.find(bytes);
     if (rows === "short") return undefined;
     if (rows !== undefined) return rows;
-    throw new ProtocolError(`frame: ${unfitText(this.#format, this.#size, bytes)}`);
+    throw new ProtocolError(`frame: ${unfitText(this.#format, this.#picture, bytes)}`);
   }
 }
 

@@ -74,24 +74,32 @@ export function unfitText(
 /** Finds the rows of a stream's frames. Frames of the same length cost nothing. */
 export class RowFinder {
   readonly #format: PixelFormat;
-  readonly #width: number;
-  readonly #height: number;
+  readonly #picture: Sized;
   #bytes = -1;
   #found: ReturnType<typeof rowsOf>;
 
-  constructor(
-    format: PixelFormat,
-    { width, height }: { readonly width: number; readonly height: number },
-  ) {
+  constructor(format: PixelFormat, picture: Sized) {
     this.#format = format;
-    this.#width = width;
-    this.#height = height;
+    this.#picture = picture;
   }
 
+  /** Like `rowsOf`. Where whole frames have padding, one that ends in the middle of it is "short" as well. */
   find(bytes: number): ReturnType<typeof rowsOf> {
     if (bytes === this.#bytes) return this.#found;
+    const { width, height, sizeimage } = this.#picture;
+    const of = (length: number) => rowsOf(this.#format, width, height, length);
     this.#bytes = bytes;
-    this.#found = rowsOf(this.#format, this.#width, this.#height, bytes);
+    this.#found = of(bytes);
+    if (this.#found === undefined && bytes < sizeimage && of(sizeimage) !== undefined) {
+      this.#found = "short";
+    }
     return this.#found;
   }
+}
+
+/** Size of a stream's pictures, and bytes of its largest frame. */
+interface Sized {
+  readonly width: number;
+  readonly height: number;
+  readonly sizeimage: number;
 }

@@ -110,7 +110,7 @@ export class FrameWriter implements Disposable {
     const slot = this.#slots[index];
     if (slot === undefined) throw new RangeError(`buffer ${index} of ${this.#slots.length}`);
     const { bytesused } = frame;
-    if (bytesused < this.#least) {
+    if (bytesused < this.#least || this.#rows?.find(bytesused) === "short") {
       this.#output.leftOut(bytesused, this.#least);
       return true;
     }

@@ -24,31 +24,74 @@ export function fileRate(fps: number, spanUs: number): FileRate {
   return { frames: milli(near), scale: closer && spanUs >= TELLS_NTSC_US ? 1001 : 1000 };
 }
 
-/** Adds up the time between frames, over the streams of one file. */
+/** A file with fewer of the camera's frames than this plays at the rate at which it got them. */
+const ENOUGH_FRAMES = 0.75;
+
+/**
+ * The rate of the cameras, over the streams of one file: the slope of the capture times over the sequence numbers (least
+ * squares), so that a late or lost frame hardly changes it.
+ */
 export class CaptureRate {
+  /** Time from the first frame of each stream to its last. */
   spanUs = 0;
-  #intervals = 0;
-  #lastUs = 0;
   #known = true;
+  #intervals = 0;
+  #numbers = 0;
+  /** Sums over the streams that have ended, about their means. */
+  #xx = 0;
+  #xy = 0;
+  #firstUs = 0;
+  #firstNumber = 0;
+  // Sums over the current stream, from its first frame on: x is the sequence number, y the time.
+  #n = 0;
+  #sumX = 0;
+  #sumY = 0;
+  #sumXx = 0;
+  #sumXy = 0;
+  #lastX = 0;
+  #lastY = 0;
 
   /** Call at the start of a stream: no time has passed between two streams. */
   restart(): void {
-    this.#lastUs = 0;
-  }
-
-  add({ ts_sec, ts_usec }: FrameFacts): void {
-    const us = ts_sec * 1e6 + ts_usec;
-    if (this.#lastUs > 0) {
-      if (us <= this.#lastUs) this.#known = false;
-      this.spanUs += us - this.#lastUs;
-      this.#intervals += 1;
+    if (this.#n > 1) {
+      this.#xx += this.#sumXx - (this.#sumX * this.#sumX) / this.#n;
+      this.#xy += this.#sumXy - (this.#sumX * this.#sumY) / this.#n;
+      this.#intervals += this.#n - 1;
+      this.#numbers += this.#lastX;
+      this.spanUs += this.#lastY;
     }
-    this.#lastUs = us;
+    this.#n = 0;
+    this.#sumX = 0;
+    this.#sumY = 0;
+    this.#sumXx = 0;
+    this.#sumXy = 0;
+    this.#lastX = 0;
+    this.#lastY = 0;
   }
 
-  /** Frames per second; undefined where the sender's times are not times, or of one frame only. */
+  add({ ts_sec, ts_usec, sequence }: FrameFacts): void {
+    const us = ts_sec * 1e6 + ts_usec;
+    if (this.#n === 0) {
+      this.#firstUs = us;
+      this.#firstNumber = sequence;
+    }
+    const x = sequence - this.#firstNumber;
+    const y = us - this.#firstUs;
+    if (this.#n > 0 && (x <= this.#lastX || y <= this.#lastY)) this.#known = false;
+    this.#n += 1;
+    this.#sumX += x;
+    this.#sumY += y;
+    this.#sumXx += x * x;
+    this.#sumXy += x * y;
+    this.#lastX = x;
+    this.#lastY = y;
+  }
+
+  /** Frames per second; undefined where the sender's times and numbers do not grow, or of one frame only. */
   get fps(): number | undefined {
-    if (!this.#known || this.#intervals === 0 || this.spanUs <= 0) return undefined;
-    return (this.#intervals * 1e6) / this.spanUs;
+    this.restart();
+    if (!this.#known || this.#intervals === 0 || this.#xy <= 0) return undefined;
+    const enough = this.#intervals >= ENOUGH_FRAMES * this.#numbers;
+    return 1e6 * (enough ? this.#xx / this.#xy : this.#intervals / this.spanUs);
   }
 }

@@ -5,6 +5,7 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   writeFileSync,
 } from "node:fs";
@@ -31,6 +32,31 @@ test("a device that is missing, or no camera, is one line with what to do and ex
     expect(lines[0]).toContain(says);
     expect(lines[0]).toContain("--device");
   }
+});
+
+test("a file name that is no device asks for a recording", async () => {
+  using temp = new TempDir();
+  for (const name of ["nosuch.y4m", "nosuch.yuv"]) {
+    const { status, lines } = await run("sender", ["-d", name, ...nowhere], { cwd: temp.path });
+    expect({ name, status, lines: lines.length }).toEqual({ name, status: 3, lines: 1 });
+    expect(lines[0]).toMatch(
+      /^sender: open nosuch\.\w+: ENOENT .*; name a recording that can be read$/,
+    );
+  }
+});
+
+test("a file name that is not UTF-8 is refused, and none of another name is made", async () => {
+  using temp = new TempDir();
+  for (const tool of ["sender -a unix:s -d", "receiver -l unix:s -o"]) {
+    const [name = "", ...words] = tool.split(" ");
+    const under = ["sh", "-c", `exec "$0" "$@" "$(printf 'f\\377')"`];
+    const { status, lines } = await run(name, words, { under, cwd: temp.path });
+    expect({ name, status }).toEqual({ name, status: 2 });
+    expect(lines).toEqual([
+      `${name}: error: "f\\xff" is not UTF-8; rename the file, or name it by a link; see ${name} --help`,
+    ]);
+  }
+  expect(readdirSync(temp.path)).toEqual([]);
 });
 
 test("a recording that is empty, damaged or too short is one line and exit status 3", async () => {

@@ -156,6 +156,8 @@ test.each(["film", "film.y4m"])("padded rows are written to %s without their pad
     writer.add(0, memory);
     writer.write(0, facts(64));
     writer.write(0, facts(40)); // the same buffer with tight rows
+    writer.write(0, facts(50)); // padded rows that are cut short
+    expect(output.leftOutFrames).toBe(1);
     output.finish(0);
     const bytes = [...readFileSync(temp.file(name))];
     const picture = [0, 1, 2, 3].flatMap((y) => new Array<number>(10).fill(y));
