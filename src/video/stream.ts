@@ -126,7 +126,10 @@ export class Stream implements StreamClient, Disposable {
       return;
     }
     to.push(resource);
-    if (queue === OUTPUT) this.#sendChangeEos();
+    if (queue === OUTPUT) {
+      this.#change.bufferQueued();
+      this.#sendChangeEos();
+    }
     this.#pump();
   }
 
@@ -249,8 +252,10 @@ export class Stream implements StreamClient, Disposable {
     this.#finishDrain();
   }
 
-  resolutionChanged(midStream: boolean): void {
-    this.#change.begin(midStream);
+  headerRead(before: QueueParams, midStream: boolean): void {
+    const changed = !Bun.deepEquals(this.#session.params(OUTPUT), before);
+    const waiting = this.#output.waiting.length > 0;
+    if (!this.#change.begin({ changed, midStream, waiting })) return;
     this.#events.send(EVENT_RESOLUTION_CHANGED, this.id, () => this.#change.eventSent());
   }
 

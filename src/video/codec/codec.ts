@@ -77,8 +77,11 @@ export interface StreamClient {
   outputDone(resource: Resource, timestamp: bigint, size: number, failed: boolean): void;
   /** The drain is complete: all pictures were returned. */
   drained(): void;
-  /** The parameters of the OUTPUT queue have changed. `midStream`: pictures with the old ones were decoded. */
-  resolutionChanged(midStream: boolean): void;
+  /**
+   * A header was read: the parameters of the OUTPUT queue were `before` and are now as `params` answers. The stream decides
+   * whether the driver gets an event. `midStream`: pictures with the old parameters were decoded.
+   */
+  headerRead(before: QueueParams, midStream: boolean): void;
   /** The decoder cannot continue this stream. */
   failed(reason: string): void;
 }

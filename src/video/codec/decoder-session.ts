@@ -146,8 +146,7 @@ export class DecoderSession implements CodecSession {
     if (this.#drain === "stopping") this.#drain = "none"; // STREAMOFF ended it: STOP is sent again
     const before = this.#params.of(OUTPUT);
     this.#params.refresh();
-    if (this.#params.sameAs(before)) return;
-    this.#client.resolutionChanged(true);
+    this.#client.headerRead(before, true);
   }
 
   #proceedDrain(): void {
@@ -203,7 +202,7 @@ export class DecoderSession implements CodecSession {
     this.#known = true;
     this.#pictures.release(); // or the device refuses the format that `refresh` sets again
     this.#params.refresh();
-    if (first || !this.#params.sameAs(before)) this.#client.resolutionChanged(!first);
+    this.#client.headerRead(before, !first);
     return true;
   }
 
