@@ -6,6 +6,7 @@ import { Fd, O_NONBLOCK, O_RDWR } from "../../ffi/fd.ts";
 import { type IoctlDevice, ioctl } from "../../ffi/ioctl.ts";
 import * as v from "../../ffi/linux/videodev2.ts";
 import { Mapping } from "../../ffi/mapping.ts";
+import { waitForInput } from "../../ffi/notifier.ts";
 import { needed, UnavailableError } from "../errors.ts";
 
 export interface VideoDevice extends IoctlDevice, Disposable {
@@ -13,6 +14,12 @@ export interface VideoDevice extends IoctlDevice, Disposable {
   readonly fd: number;
   /** Maps a buffer that the driver allocated. Throws SysError. */
   map(length: number, offset: number): Mapping;
+}
+
+/** A device that a caller can wait for without the loop. */
+export interface AwaitedDevice extends VideoDevice {
+  /** Waits until a picture is finished or an event is there, `timeoutMs` (whole milliseconds) at most. */
+  wait(timeoutMs: number): void;
 }
 
 /** What a node is opened as. Error texts differ in the option that names another one. */
@@ -95,7 +102,7 @@ export function unavailable(error: SysError, role: Role = "camera"): Unavailable
 }
 
 /** Opens a node for reading and writing; never creates one. Throws SysError. */
-export function openNode(path: string): VideoDevice {
+export function openNode(path: string): AwaitedDevice {
   const fd = Fd.open(path, O_RDWR | O_NONBLOCK);
   return {
     path,
@@ -104,6 +111,7 @@ export function openNode(path: string): VideoDevice {
     },
     ioctl: (request, argument) => ioctl(fd.number, request, argument),
     map: (length, offset) => new Mapping(fd.number, length, path, undefined, offset),
+    wait: (timeoutMs) => waitForInput(fd.number, timeoutMs),
     [Symbol.dispose]: () => fd[Symbol.dispose](),
   };
 }

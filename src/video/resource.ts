@@ -21,6 +21,8 @@ export class Resource {
   readonly planes: readonly Plane[];
   /** The RESOURCE_QUEUE that has not been answered. */
   request: Request | undefined;
+  /** When it was queued: a running number of its queue. */
+  turn = 0;
   timestamp = 0n;
   /** Valid bytes of each plane of a queued bitstream. */
   readonly sizes = new Array<number>(MAX_PLANES).fill(0);

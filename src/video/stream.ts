@@ -168,15 +168,17 @@ export class Stream implements StreamClient, Disposable {
     this.#events.drop(this.id);
   }
 
-  pause(): void {
+  /** From its return until `resume` nothing is written to a resource. It may wait for the codec until `lateMs`. */
+  pause(lateMs: number): void {
     this.#paused = true;
-    this.#session.pause();
+    this.#step(() => this.#session.pause(lateMs));
   }
 
   resume(): void {
     this.#paused = false;
     this.#step(() => this.#session.resume());
     this.#sendChangeEos();
+    this.#finishDrain(); // before the codec takes the buffer that EOS needs
     this.#pump();
   }
 
@@ -228,7 +230,7 @@ export class Stream implements StreamClient, Disposable {
   }
 
   returnOutput(resource: Resource): void {
-    if (resource.queued) this.#output.waiting.unshift(resource);
+    if (resource.queued) this.#output.putBack(resource);
   }
 
   resources(queue: QueueType): readonly Resource[] {
