@@ -48,6 +48,11 @@ export class Resource {
     return this.#ranges.count;
   }
 
+  /** The driver has replaced or destroyed it: it has no memory any more. */
+  drop(): void {
+    this.#ranges.drop();
+  }
+
   /** Looks its memory up in a new table. False when it is not there any more; then the resource has no memory. */
   resolve(memory: GuestMemory): boolean {
     this.#memory = memory;

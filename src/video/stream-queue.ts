@@ -42,12 +42,15 @@ export class StreamQueue {
   }
 
   add(resource: Resource): void {
-    this.#ranges += resource.ranges - (this.resources.get(resource.id)?.ranges ?? 0);
+    const replaced = this.resources.get(resource.id);
+    this.#ranges += resource.ranges - (replaced?.ranges ?? 0);
+    replaced?.drop();
     this.resources.set(resource.id, resource);
   }
 
   /** Forgets all resources. */
   forget(): void {
+    for (const resource of this.resources.values()) resource.drop();
     this.resources.clear();
     this.#ranges = 0;
   }

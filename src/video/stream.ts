@@ -166,6 +166,7 @@ export class Stream implements StreamClient, Disposable {
     for (const queue of [this.#input, this.#output]) queue.giveAllBack();
     this.#cancelDrain();
     this.#events.drop(this.id);
+    for (const queue of [this.#input, this.#output]) queue.forget();
   }
 
   /** From its return until `resume` nothing is written to a resource. It may wait for the codec until `lateMs`. */
@@ -308,5 +309,6 @@ export class Stream implements StreamClient, Disposable {
   [Symbol.dispose](): void {
     this.#failed = true;
     this.#session[Symbol.dispose]();
+    for (const queue of [this.#input, this.#output]) queue.forget();
   }
 }
