@@ -286,6 +286,7 @@ export class DecoderSession implements CodecSession {
         log.withTag("video").debug(`${this.#device.path}: stopped before it had finished`);
         break;
       }
+      this.#takeEvents(); // or there would be nothing to wait for
       this.#device.wait(Math.min(leftMs, WAIT_MS));
     }
     const ended = pictures.sawLast;
