@@ -151,7 +151,11 @@ export class Output implements FrameOutput, Disposable {
     this.#files += 1;
     if (this.#files === 1) {
       const keep = this.#noClobber ? O_EXCL : O_TRUNC;
-      return openFile(this.name, keep, this.#noClobber ? `${ANOTHER}, or omit --no-clobber` : "");
+      return openFile(
+        this.name,
+        keep,
+        this.#noClobber ? `${ANOTHER}, or omit --no-clobber` : ANOTHER,
+      );
     }
     for (; ; this.#files += 1) {
       const path = numbered(this.name, this.#files);
