@@ -13,23 +13,20 @@ import type { Source } from "../../src/frame/source.ts";
 import type { Loop } from "../../src/loop.ts";
 import { described, quiet, sentBytes } from "../support/camera-options.ts";
 import { onLoop } from "../support/loop.ts";
+import { makePipes } from "../support/pipe.ts";
 import { leftBehind, nothing } from "../support/resources.ts";
 
 quiet();
 
 let directory = "";
-beforeAll(() => {
+let pipes: string[] = [];
+beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), "framepass-test-"));
-  makePipe(); // the runtime keeps descriptors of its own from the first child on
+  pipes = await makePipes(directory, 20);
 });
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-let pipes = 0;
-function makePipe(): string {
-  const path = join(directory, `pipe${pipes++}`);
-  Bun.spawnSync(["mkfifo", path]);
-  return path;
-}
+const nextPipe = () => pipes.pop() ?? "";
 
 const wish = { width: 4, height: 2, format: "YUYV", buffers: 2, fps: 0 };
 const picture = (n: number, length: number) =>
@@ -69,7 +66,7 @@ async function through(
   parts: readonly Uint8Array[],
   use: (pipe: PipeInput) => Promise<void>,
 ): Promise<void> {
-  const path = makePipe();
+  const path = nextPipe();
   const opening = openPipeInput(loop, path, signal);
   const holder = Fd.open(path, O_RDWR | O_NONBLOCK);
   const writer = Fd.open(path, O_WRONLY | O_NONBLOCK);
@@ -156,7 +153,7 @@ test.each([
   ["YUV4MPEG2 W4", /ended before the first picture$/],
 ])("a pipe that ends after %j is not available", (text, reason) =>
   onLoop(async (loop, signal) => {
-    const path = makePipe();
+    const path = nextPipe();
     const opening = openPipeInput(loop, path, signal);
     const holder = Fd.open(path, O_RDWR | O_NONBLOCK);
     if (text !== "") put(holder, joined(text));
@@ -169,7 +166,7 @@ test.each([
 test("a stop while the pipe has no writer ends the wait", () =>
   onLoop(async (loop) => {
     const stop = new AbortController();
-    const opening = openPipeInput(loop, makePipe(), stop.signal);
+    const opening = openPipeInput(loop, nextPipe(), stop.signal);
     stop.abort();
     expect(await opening).toBeUndefined();
   }));

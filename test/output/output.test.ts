@@ -11,6 +11,7 @@ import type { Loop } from "../../src/loop.ts";
 import { type OutputOptions, openOutput } from "../../src/output/file.ts";
 import { quiet } from "../support/camera-options.ts";
 import { onLoop } from "../support/loop.ts";
+import { makePipes } from "../support/pipe.ts";
 import { leftBehind, nothing } from "../support/resources.ts";
 import { TempDir } from "../support/tool.ts";
 
@@ -197,12 +198,12 @@ function drain(reader: Fd): Uint8Array {
 test("a stream that ends while a pipe is full leaves its frame whole, and the next one goes on", async () => {
   const size = 200_000;
   const picture = grey(1000, 200);
+  using temp = new TempDir();
+  const [path = ""] = await makePipes(temp.path, 1);
   const left = await leftBehind("framepass", () =>
     onLoop(async (loop, signal) => {
-      using temp = new TempDir();
-      Bun.spawnSync(["mkfifo", temp.file("pipe")]);
-      using reader = Fd.open(temp.file("pipe"), O_RDWR | O_NONBLOCK);
-      using output = open(loop, temp.file("pipe"));
+      using reader = Fd.open(path, O_RDWR | O_NONBLOCK);
+      using output = open(loop, path);
       for (const value of [1, 2, 3]) {
         using buffer = memfdAllocator.allocate(size);
         buffer.mapping.bytes.fill(value);
