@@ -1,5 +1,5 @@
 // A stateful decoder without a kernel: the V4L2 memory-to-memory API as vicodec serves it, over memfds. It "decodes"
-// FWHT frames to pictures that can be told apart: byte i is the frame's first body byte plus i.
+// FWHT frames to pictures that differ from each other: byte i is the frame's first body byte plus i.
 import { EPOLLERR, EPOLLIN, EPOLLOUT, EPOLLPRI } from "../../ffi/epoll.ts";
 import { errno } from "../../ffi/errno.ts";
 import { Fd } from "../../ffi/fd.ts";
