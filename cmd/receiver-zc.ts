@@ -6,7 +6,6 @@ import { openImporters, type ShareName, shareNames } from "../src/share/index.ts
 import { readReceiverOptions, receiverOptions } from "../src/stream/receiver-options.ts";
 import { serveSenders } from "../src/stream/serve.ts";
 import type { Address } from "../src/stream/socket/address.ts";
-import { STALL_MS } from "../src/stream/stream-options.ts";
 import { borrowFrames } from "../src/stream/zero-copy/borrow.ts";
 import { borrowOptions, shareOptions } from "../src/stream/zero-copy/share-options.ts";
 import { openConsumer } from "../src/stream/zero-copy/view-target.ts";
@@ -43,7 +42,6 @@ export const receiverZc = defineTool({
           borrowFrames({
             ...run,
             maxFrame: values["max-frame"],
-            stallMs: STALL_MS,
             importers,
             openView: openConsumer(consumer),
           }),

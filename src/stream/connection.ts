@@ -30,9 +30,15 @@ export interface Waiting {
 
 /** How long a peer may pause in the middle of a message, and how to find out. */
 export interface StallCheck {
+  /** 0: for ever. */
   readonly stallMs: number;
-  /** A number that changes as the message proceeds; undefined while the peer may be silent. */
-  readonly progress: () => number | undefined;
+  /** Whether the peer has to act now: it sent a part of a message, or has a part of ours to take. */
+  readonly waiting: () => boolean;
+  /**
+   * Bytes of the whole connection. What is left of the current message would not do: in the next message the same number
+   * may be left when the check looks again.
+   */
+  readonly bytes: () => number;
   /** The error's text. */
   readonly text: (seconds: number) => string;
 }
@@ -111,14 +117,15 @@ export class Connection<End> implements Disposable {
     };
   }
 
-  /** Ends the connection with ProtocolError when the peer stops in the middle of a message. */
-  limitStalls({ stallMs, progress, text }: StallCheck): void {
-    let last: number | undefined;
+  /** Ends the connection with ProtocolError when the peer stops in the middle of a message for `stallMs`. */
+  limitStalls({ stallMs, waiting, bytes, text }: StallCheck): void {
+    if (stallMs === 0) return;
+    let last = -1;
     let lastMs = performance.now();
     this.every(STALL_CHECK_MS, () => {
-      const now = progress();
+      const now = bytes();
       const nowMs = performance.now();
-      if (now === undefined || now !== last) {
+      if (!waiting() || now !== last) {
         last = now;
         lastMs = nowMs;
       } else if (nowMs - lastMs >= stallMs) {

@@ -31,6 +31,8 @@ export interface FeedRun extends ConnectionRun {
   readonly stats: StreamStats;
   /** Counts frames that were passed over. */
   readonly passed: (frames: number) => void;
+  /** The connection ends when the receiver takes nothing for this long; 0: never. */
+  readonly stallMs: number;
 }
 
 export interface FeedOptions<O extends Opened> extends StatsOptions {
@@ -38,6 +40,7 @@ export interface FeedOptions<O extends Opened> extends StatsOptions {
   readonly open: (owned: DisposableStack) => O;
   readonly address: Address;
   readonly connectTimeoutMs: number;
+  readonly stallMs: number;
   readonly reconnect: boolean;
   /** Sends frames over one connection. The source has been started. */
   readonly send: (opened: O, run: FeedRun) => Promise<SendEnd>;
@@ -88,8 +91,8 @@ export async function feedReceiver<O extends Opened>(
       const passed = (frames: number) => {
         drops += frames;
       };
-      const { frames = Number.POSITIVE_INFINITY } = options;
-      return await options.send(opened, { loop, socket, frames, stats, passed, signal });
+      const { frames = Number.POSITIVE_INFINITY, stallMs } = options;
+      return await options.send(opened, { loop, socket, frames, stats, passed, stallMs, signal });
     } catch (error) {
       // The text of a failed call does not mention the receiver; the others do.
       const failed = error instanceof PeerGone && error.code !== undefined;

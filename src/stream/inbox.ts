@@ -15,6 +15,7 @@ export class Inbox {
   readonly #at: number;
   #taken = 0;
   #end = 0;
+  #received = 0;
   /** The last read emptied the socket's buffer. */
   #drained = false;
 
@@ -29,6 +30,11 @@ export class Inbox {
   /** Received bytes of an incomplete message; 0 when there is none. */
   get part(): number {
     return this.#end - this.#taken < this.#size ? this.#end - this.#taken : 0;
+  }
+
+  /** All bytes received so far. */
+  get received(): number {
+    return this.#received;
   }
 
   /** Whether a whole message was received and not yet taken. */
@@ -65,6 +71,7 @@ export class Inbox {
     if (r < 0) throw new PeerGone("recv", socket.name, -r);
     if (r > 0) {
       this.#end += r;
+      this.#received += r;
       this.#drained = r < room;
       return "some";
     }

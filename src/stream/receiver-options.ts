@@ -103,6 +103,16 @@ export function readReceiverOptions(
         return output;
       },
     },
-    serving: { address, allowed, keep, frames, stats, json, prepare, summary },
+    serving: {
+      address,
+      allowed,
+      keep,
+      stallMs: values["stall-timeout"] * 1000,
+      frames,
+      stats,
+      json,
+      prepare,
+      summary,
+    },
   };
 }

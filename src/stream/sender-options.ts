@@ -22,6 +22,7 @@ export function readSenderOptions(
   return {
     address,
     connectTimeoutMs: values["connect-timeout"],
+    stallMs: values["stall-timeout"] * 1000,
     reconnect,
     frames,
     stats,

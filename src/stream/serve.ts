@@ -20,6 +20,8 @@ import { isSameHost } from "./socket/same-host.ts";
 
 /** One connection, for the function that receives over it. */
 export interface ServeRun extends ConnectionRun {
+  /** The connection ends when the sender is silent for this long in the middle of a message; 0: never. */
+  readonly stallMs: number;
   /** Called when the stream is accepted. */
   readonly started: (stream: StreamInfo) => void;
   /** Called for each frame that was taken; returns whether more are wanted. */
@@ -31,6 +33,7 @@ export interface ServeOptions extends StatsOptions {
   readonly address: Address;
   readonly allowed: (peer: string) => boolean;
   readonly keep: boolean;
+  readonly stallMs: number;
   /** Receives frames over one connection. */
   readonly receive: (run: ServeRun) => Promise<ReceiveEnd>;
   /**
@@ -143,5 +146,6 @@ async function serve(
     stats.frame(header.bytesused);
     return options.frames === undefined || stats.frames < options.frames;
   };
-  return await options.receive({ loop, socket, started, taken, captureTime, signal });
+  const { stallMs } = options;
+  return await options.receive({ loop, socket, stallMs, started, taken, captureTime, signal });
 }

@@ -9,8 +9,12 @@ const port = {
   help: "TCP or vsock port",
 } as const;
 
-/** A connection ends when the peer makes no progress for this long in the middle of a message. */
-export const STALL_MS = 10_000;
+const stallTimeout = {
+  type: "number",
+  min: 0,
+  max: 86_400,
+  value: "SECONDS",
+} as const;
 
 /** Where to connect to, and where to listen. */
 export const addressOptions = {
@@ -32,6 +36,11 @@ export const addressOptions = {
       value: "MS",
       help: "most milliseconds a connection attempt may take",
     },
+    "stall-timeout": {
+      ...stallTimeout,
+      default: 0,
+      help: "end the connection when the receiver takes nothing for that long; 0 waits for a paused receiver",
+    },
   },
   listen: {
     listen: {
@@ -46,6 +55,11 @@ export const addressOptions = {
       type: "list",
       value: "CIDR",
       help: "accept senders from these addresses only, 10.0.0.0/8 for example; may be repeated",
+    },
+    "stall-timeout": {
+      ...stallTimeout,
+      default: 10,
+      help: "end the connection when no byte comes for that long in the middle of a message; 0 waits for ever",
     },
     keep: { type: "flag", help: "serve the next sender when one has left" },
   },

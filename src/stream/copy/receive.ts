@@ -15,8 +15,6 @@ import type { Target } from "./target.ts";
 
 export interface CopyReceiveOptions extends Omit<ServeRun, "captureTime"> {
   readonly maxFrame: number;
-  /** The connection ends when the sender is silent for this long in the middle of a message. */
-  readonly stallMs: number;
   /** Called when the hello was accepted. Throws ProtocolError to refuse the stream. */
   readonly openTarget: (stream: StreamInfo, waiting: Waiting) => Target;
 }
@@ -52,6 +50,8 @@ class CopyReceiver implements Disposable {
   #at = this.#hello.$address;
   #left = hello.size;
   #size = hello.size;
+  /** Received bytes of the whole connection. */
+  #total = 0;
   #paused = false;
 
   constructor(options: CopyReceiveOptions) {
@@ -62,7 +62,8 @@ class CopyReceiver implements Disposable {
     this.#watch = this.connection.watch(socket.number, EPOLLIN, () => this.#onReadable());
     this.connection.limitStalls({
       stallMs: options.stallMs,
-      progress: () => (this.#between || this.#paused ? undefined : this.#left),
+      waiting: () => !this.#between && !this.#paused,
+      bytes: () => this.#total,
       text: (seconds) => `${socket.name}: silent for ${seconds} s after ${this.#received}`,
     });
   }
@@ -80,6 +81,7 @@ class CopyReceiver implements Disposable {
       }
       this.#at += r;
       this.#left -= r;
+      this.#total += r;
       // A payload of 0 bytes is complete now: the socket may never be readable again.
       while (this.#left === 0 && !this.#paused && !this.connection.over) this.#partDone();
       if (performance.now() >= untilMs) return;

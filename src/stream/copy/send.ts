@@ -14,6 +14,7 @@ import type { Watch } from "../../loop.ts";
 import { Connection, type SendEnd } from "../connection.ts";
 import type { FeedRun } from "../feed.ts";
 import { FRAME_MAGIC, hello, makeHello } from "../hello.ts";
+import { waitForPaused } from "../socket/liveness.ts";
 import { type FrameHeader, frameHeader } from "./messages.ts";
 
 export interface CopySendOptions extends FeedRun {
@@ -21,8 +22,6 @@ export interface CopySendOptions extends FeedRun {
   readonly source: Source;
   /** Send only the newest frame when several wait. */
   readonly latest: boolean;
-  /** The connection ends when the receiver takes no byte of a message for this long. */
-  readonly stallMs: number;
 }
 
 /** After a stop request, how long sending the current frame may take. */
@@ -64,6 +63,8 @@ class CopySender implements Disposable {
   /** With `latest`: the newest frame that was taken while another was being sent. */
   #waiting: Frame | undefined;
   #taken = 0;
+  /** Sent bytes of the whole connection. */
+  #total = 0;
   #stopping = false;
   readonly #scratch = new Uint8Array(new ArrayBuffer(16));
 
@@ -90,9 +91,11 @@ class CopySender implements Disposable {
     this.#socketWatch = connection.watch(socket.number, EPOLLOUT | EPOLLIN | EPOLLRDHUP, (events) =>
       this.#onSocket(events),
     );
+    waitForPaused(connection, socket);
     connection.limitStalls({
       stallMs: options.stallMs,
-      progress: () => this.#sending.left || undefined,
+      waiting: () => this.#sending.left > 0,
+      bytes: () => this.#total,
       text: (seconds) =>
         `${socket.name}: the receiver took nothing for ${seconds} s, ${this.#sending.left} bytes of a message are left`,
     });
@@ -128,7 +131,9 @@ class CopySender implements Disposable {
   #pump(): void {
     const untilMs = performance.now() + BURST_MS;
     do {
+      const { left } = this.#sending;
       const sent = this.#sending.send(this.#socket);
+      this.#total += left - this.#sending.left;
       if (sent === "again") {
         this.#waitFor(EPOLLOUT, this.#live ? SOURCE_EVENTS : EPOLLPRI);
         return;

@@ -8,6 +8,7 @@ import { connectResult, startConnect } from "../../../ffi/socket.ts";
 import { advised } from "../../errors.ts";
 import type { Loop } from "../../loop.ts";
 import { type Address, resolveUnless } from "./address.ts";
+import { noticeLoss } from "./liveness.ts";
 
 /**
  * Connects to `address`; tries every address of a host name. Undefined when `signal` aborts first.
@@ -72,6 +73,7 @@ async function connectTo(
   signal.removeEventListener("abort", abort);
   if (result === undefined) return undefined;
   if (result < 0) throw fail(new SysError("connect", to.name, -result));
+  noticeLoss(socket);
   owned.move();
   return socket;
 }

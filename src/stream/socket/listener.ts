@@ -5,11 +5,12 @@ import type { SysError } from "../../../ffi/errno.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { AF_INET, AF_INET6 } from "../../../ffi/linux/socket.ts";
 import type { Sockaddr } from "../../../ffi/sockaddr.ts";
-import { accept, isServed, keepAlive, listenOn, localAddress } from "../../../ffi/socket.ts";
+import { accept, isServed, listenOn, localAddress } from "../../../ffi/socket.ts";
 import { log } from "../../cli/log.ts";
-import { needed, UnavailableError } from "../../errors.ts";
+import { needed, PeerGone, UnavailableError } from "../../errors.ts";
 import type { Loop } from "../../loop.ts";
 import { type Address, resolveUnless } from "./address.ts";
+import { noticeLoss } from "./liveness.ts";
 
 /** An accepted sender. */
 export interface Peer {
@@ -95,7 +96,13 @@ export class Listener implements Disposable {
         socket[Symbol.dispose]();
         continue;
       }
-      if (inet) keepAlive(socket);
+      try {
+        noticeLoss(socket);
+      } catch (error) {
+        if (!(error instanceof PeerGone)) throw error;
+        socket[Symbol.dispose](); // it has gone already
+        continue;
+      }
       return { socket, address };
     }
   }

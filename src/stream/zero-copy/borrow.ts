@@ -31,8 +31,6 @@ import type { OpenView, ViewTarget } from "./view-target.ts";
 
 export interface BorrowOptions extends Omit<ServeRun, "captureTime"> {
   readonly maxFrame: number;
-  /** The connection ends when the sender is silent for this long in the middle of a message. */
-  readonly stallMs: number;
   /** Map the buffers, one importer per kind of handle. */
   readonly importers: readonly Importer[];
   /** Called when the hello was accepted and every buffer is mapped. */
@@ -78,6 +76,7 @@ class ZeroCopyReceiver implements Disposable {
   #stream: StreamInfo | undefined;
   #view: ViewTarget | undefined;
   #got = 0; // received bytes of the current hello or handle
+  #greeted = 0; // received bytes of the hello and all handles
   #paused = false;
 
   constructor(options: BorrowOptions) {
@@ -90,7 +89,8 @@ class ZeroCopyReceiver implements Disposable {
     this.#watch = this.connection.watch(socket.number, EPOLLIN, () => this.#onSocket());
     this.connection.limitStalls({
       stallMs: options.stallMs,
-      progress: () => this.#progress(),
+      waiting: () => this.#insideMessage,
+      bytes: () => this.#greeted + this.#inbox.received,
       text: (seconds) => `${socket.name}: silent for ${seconds} s in the middle of a message`,
     });
   }
@@ -118,6 +118,7 @@ class ZeroCopyReceiver implements Disposable {
       throw new PeerGone("recv", this.#socket.name, `closed after ${what}`);
     }
     this.#got += r;
+    this.#greeted += r;
     if (this.#passed.length > 1) {
       throw new ProtocolError(`handle: ${this.#passed.length} descriptors came with it, not one`);
     }
@@ -220,10 +221,9 @@ class ZeroCopyReceiver implements Disposable {
     if (!this.connection.over) this.#watchSocket();
   }
 
-  /** Received bytes of the current message; undefined while the sender may be silent. */
-  #progress(): number | undefined {
-    if (this.#paused) return undefined;
-    return this.#view === undefined ? this.#got : this.#inbox.part || undefined;
+  /** Whether the sender has to send more now. */
+  get #insideMessage(): boolean {
+    return !this.#paused && (this.#view === undefined || this.#inbox.part > 0);
   }
 
   /** Unmaps all buffers. The caller closes the socket after this, so the sender sees the close when nothing reads its buffers. */

@@ -19,6 +19,12 @@ export class Greeting {
   readonly #parts: readonly Part[];
   #part = 0;
   #sent = 0;
+  #total = 0;
+
+  /** All bytes sent so far. */
+  get sent(): number {
+    return this.#total;
+  }
 
   constructor({ source: { picture, frames }, exporter }: SharedSource) {
     const hello = { bytes: makeHello(picture, frames.length).$bytes, descriptor: undefined };
@@ -39,6 +45,7 @@ export class Greeting {
       if (r === -errno.EINTR) continue;
       if (r < 0) throw new PeerGone("send", socket.name, -r);
       this.#sent += r;
+      this.#total += r;
       if (this.#sent < part.bytes.length) continue;
       this.#part += 1;
       this.#sent = 0;

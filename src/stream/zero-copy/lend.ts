@@ -16,6 +16,7 @@ import type { FeedRun } from "../feed.ts";
 import { FRAME_MAGIC } from "../hello.ts";
 import { Inbox } from "../inbox.ts";
 import { Outbox } from "../outbox.ts";
+import { waitForPaused } from "../socket/liveness.ts";
 import { sendAtOnce } from "../socket/same-host.ts";
 import { Greeting } from "./greeting.ts";
 import { LentBuffers } from "./lent-buffers.ts";
@@ -111,6 +112,14 @@ class ZeroCopySender implements Disposable {
     );
     const periodMs = Math.min(1000, Math.max(10, options.ackTimeoutMs / 2));
     connection.every(periodMs, () => this.#checkOverdue());
+    waitForPaused(connection, socket);
+    connection.limitStalls({
+      stallMs: options.stallMs,
+      waiting: () => this.#lent.count > 0 || !this.#greeted || !this.#outbox.empty,
+      bytes: () => this.#greeting.sent + this.#outbox.sent + this.#inbox.received,
+      text: (seconds) =>
+        `${socket.name}: the receiver took and returned nothing for ${seconds} s, ${this.#lent.count} frames are lent to it`,
+    });
   }
 
   /** Lends no more frames. The receiver may return its frames and close, within STOP_MS. */
