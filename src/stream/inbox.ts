@@ -68,6 +68,8 @@ export class Inbox {
     const room = this.#bytes.length - this.#end;
     const r = receive(socket, this.#at + this.#end, room);
     if (r === -errno.EAGAIN || r === -errno.EINTR) return "nothing";
+    // A peer that closes with bytes unread resets the connection. Between two messages this is a close like any other.
+    if (r === -errno.ECONNRESET && this.#end === 0) return "closed";
     if (r < 0) throw new PeerGone("recv", socket.name, -r);
     if (r > 0) {
       this.#end += r;

@@ -38,6 +38,12 @@ export class Outbox {
     this.#end += message.length;
   }
 
+  /** Forgets the waiting messages. */
+  clear(): void {
+    this.#sent = 0;
+    this.#end = 0;
+  }
+
   /** Sends the waiting messages. Returns whether all were sent. Throws PeerGone. */
   flush(socket: Fd): boolean {
     while (this.#sent < this.#end) {
@@ -53,8 +59,7 @@ export class Outbox {
       this.#sent += r;
       this.#total += r;
     }
-    this.#sent = 0;
-    this.#end = 0;
+    this.clear();
     return true;
   }
 }

@@ -74,8 +74,10 @@ class CopyReceiver implements Disposable {
       const r = receive(this.#socket, this.#at, this.#left);
       if (r === -errno.EAGAIN) return;
       if (r === -errno.EINTR) continue;
-      if (r < 0) throw new PeerGone("recv", this.#socket.name, -r);
-      if (r === 0) {
+      // A sender that closes with bytes unread resets the connection.
+      const left = r === 0 || (r === -errno.ECONNRESET && this.#between);
+      if (r < 0 && !left) throw new PeerGone("recv", this.#socket.name, -r);
+      if (left) {
         this.#closed();
         return;
       }

@@ -174,7 +174,7 @@ class ZeroCopyReceiver implements Disposable {
 
   /** Waits for frames, and to be writable while acknowledgements wait or whole frames were received and not read. */
   #watchSocket(): void {
-    const flushed = this.#outbox.flush(this.#socket);
+    const flushed = this.#flush();
     const reading = this.#paused || !this.#outbox.takes(zcAck.size) ? 0 : EPOLLIN;
     const wholeLeft = !this.#paused && this.#inbox.ready;
     this.#watch.setEvents(reading | (flushed && !wholeLeft ? 0 : EPOLLOUT));
@@ -210,8 +210,23 @@ class ZeroCopyReceiver implements Disposable {
     this.#ack.sequence_high = sequence_high;
     this.#ack.sequence_low = sequence_low;
     this.#outbox.push(this.#ack.$bytes);
-    this.#outbox.flush(this.#socket);
+    this.#flush();
     if (!this.#options.taken(this.#frame)) this.connection.finish("enough");
+  }
+
+  /**
+   * Sends the waiting acknowledgements. Returns whether all were sent. A sender that has left needs none: it may have
+   * closed without reading the last ones. Its frames that arrived are read up to the close.
+   */
+  #flush(): boolean {
+    try {
+      return this.#outbox.flush(this.#socket);
+    } catch (error) {
+      const left = error instanceof PeerGone && ["EPIPE", "ECONNRESET"].includes(error.code ?? "");
+      if (!left) throw error;
+      this.#outbox.clear();
+      return true;
+    }
   }
 
   #resume(): void {
