@@ -1,5 +1,6 @@
 // The sender around its connections, for both flows: opens the source, connects, and retries when either is lost.
 import { SysError } from "../../ffi/errno.ts";
+import { FoldedLog } from "../cli/folded.ts";
 import { log } from "../cli/log.ts";
 import { type StatsOptions, StreamStats, type Summary } from "../cli/stats.ts";
 import {
@@ -48,6 +49,8 @@ export interface FeedOptions<O extends Opened> extends StatsOptions {
   readonly summary?: () => Summary;
 }
 
+/** A connection that lived this long took frames; after it the next attempt is early again. */
+const ACCEPTED_MS = 2000;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 2000;
 
@@ -73,7 +76,9 @@ export async function feedReceiver<O extends Opened>(
     held = undefined;
   };
   using stats = new StreamStats(loop, options, counters);
+  using folded = new FoldedLog();
   const finish = (reason: string) => {
+    folded.flush();
     const { lines = [], fields = {} } = options.summary?.() ?? {};
     stats.finish(reason, lines, fields);
   };
@@ -81,9 +86,11 @@ export async function feedReceiver<O extends Opened>(
     held ??= openAndReport(options, stats);
     const { opened } = held;
     const { source } = opened;
-    using socket = await connect(loop, options.address, options.connectTimeoutMs, signal);
+    const { address, connectTimeoutMs, reconnect } = options;
+    using socket = await connect(loop, address, connectTimeoutMs, reconnect, signal);
     if (socket === undefined) return "stopped";
-    log.info(`connected to ${options.address.text}`);
+    connectedMs = performance.now();
+    folded.say("info", `connected to ${options.address.text}`);
     tuneSending(socket);
     source.start();
     stats.streaming = true;
@@ -104,10 +111,11 @@ export async function feedReceiver<O extends Opened>(
     }
   };
   let retryMs = FIRST_RETRY_MS;
+  let connectedMs = Number.POSITIVE_INFINITY;
   let worked = false;
   try {
     for (;;) {
-      const before = stats.frames;
+      connectedMs = Number.POSITIVE_INFINITY;
       try {
         const end = await attempt();
         finish(end);
@@ -116,9 +124,13 @@ export async function feedReceiver<O extends Opened>(
         worked ||= held !== undefined;
         if (error instanceof SourceEnded) release();
         if (!options.reconnect || loop.failed || !(worked && mayPass(error))) throw error;
-        if (stats.frames > before) retryMs = FIRST_RETRY_MS;
+        if (performance.now() - connectedMs >= ACCEPTED_MS) {
+          retryMs = FIRST_RETRY_MS;
+          folded.flush();
+        }
         stats.record("failure", failureFields(error));
-        log.warn(`${(error as Error).message}; trying again in ${retryMs} ms`);
+        const { message } = error as Error;
+        folded.say("warn", `${message}; trying again in ${retryMs} ms`, message);
       }
       await loop.sleep(retryMs, signal);
       if (signal.aborted) {

@@ -32,6 +32,11 @@ export class Inbox {
     return this.#end - this.#taken < this.#size ? this.#end - this.#taken : 0;
   }
 
+  /** The first byte that was not taken; undefined when there is none. */
+  get first(): number | undefined {
+    return this.#taken < this.#end ? this.#bytes[this.#taken] : undefined;
+  }
+
   /** All bytes received so far. */
   get received(): number {
     return this.#received;

@@ -1,11 +1,9 @@
 // The copy flow's sender, for one connection: hello, then for each frame its header and bytes with one sendmsg, straight
 // from the source's buffer. The frame stays on loan until its last byte was sent.
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP } from "../../../ffi/epoll.ts";
-import { errno } from "../../../ffi/errno.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { Gather } from "../../../ffi/gather.ts";
-import { addressOf } from "../../../ffi/libc.ts";
-import { finishSending, receive } from "../../../ffi/socket.ts";
+import { finishSending } from "../../../ffi/socket.ts";
 import { PeerGone, ProtocolError, SourceEnded } from "../../errors.ts";
 import { wholeBytes } from "../../format/picture-layout.ts";
 import type { Frame } from "../../frame/frame.ts";
@@ -14,6 +12,8 @@ import type { Watch } from "../../loop.ts";
 import { Connection, type SendEnd } from "../connection.ts";
 import type { FeedRun } from "../feed.ts";
 import { FRAME_MAGIC, hello, makeHello } from "../hello.ts";
+import { Inbox } from "../inbox.ts";
+import { RefusalReader, Refused, refusal } from "../refusal.ts";
 import { waitForPaused } from "../socket/liveness.ts";
 import { type FrameHeader, frameHeader } from "./messages.ts";
 
@@ -24,6 +24,10 @@ export interface CopySendOptions extends FeedRun {
   readonly latest: boolean;
 }
 
+/** A connection that lived this long was accepted by the receiver. */
+const ACCEPTED_MS = 2000;
+/** After the last frame, how long the receiver of a younger connection may take to say that it refuses the stream. */
+const LAST_WORD_MS = 1000;
 /** After a stop request, how long sending the current frame may take. */
 const LAST_FRAME_MS = 150;
 /** How long frames are sent in one turn of the loop before other handlers are called. */
@@ -41,8 +45,21 @@ interface Slot {
  */
 export async function sendFrames(options: CopySendOptions): Promise<SendEnd> {
   using sender = new CopySender(options);
-  return await sender.connection.untilEnded(options.signal, () => sender.stop());
+  try {
+    return await sender.connection.untilEnded(options.signal, () => sender.stop());
+  } catch (error) {
+    if (error instanceof Refused) sender.countAsLost();
+    throw error;
+  }
 }
+
+/** Of a refusal. */
+const FIRST_BYTE = FRAME_MAGIC >>> 24;
+
+const speaks = (name: string) =>
+  new ProtocolError(
+    `${name}: what is there sent something, a receiver sends nothing; check --address and --port`,
+  );
 
 class CopySender implements Disposable {
   readonly #socket: Fd;
@@ -66,13 +83,20 @@ class CopySender implements Disposable {
   /** Sent bytes of the whole connection. */
   #total = 0;
   #stopping = false;
-  readonly #scratch = new Uint8Array(new ArrayBuffer(16));
+  /** Everything was sent; the receiver may still refuse it. */
+  #finishing = false;
+  readonly #startedMs = performance.now();
+  readonly #before: { readonly frames: number; readonly bytes: number };
+  readonly #inbox = new Inbox("refusal", 32, refusal.size);
+  readonly #answer = refusal.alloc();
+  readonly #refusal = new RefusalReader();
 
   constructor(options: CopySendOptions) {
     const { loop, socket, source } = options;
     this.#socket = socket;
     this.#source = source;
     this.#options = options;
+    this.#before = { frames: options.stats.frames, bytes: options.stats.bytes };
     this.#live = options.latest && !source.onDemand;
     this.#whole = wholeBytes(source.picture);
     this.connection = new Connection(loop);
@@ -98,19 +122,41 @@ class CopySender implements Disposable {
       bytes: () => this.#total,
       text: (seconds) =>
         `${socket.name}: the receiver took nothing for ${seconds} s, ${this.#sending.left} bytes of a message are left`,
+      notice: () =>
+        `${socket.name}: the receiver takes nothing: it is paused, or serves another sender; waiting (--stall-timeout sets a limit)`,
     });
   }
 
   /** Starts no more frames. The current one may be completed, so that the receiver sees a clean end. */
   stop(): void {
     this.#stopping = true;
-    if (this.#frame === undefined && this.#sending.left === 0) this.#finish("stopped");
+    if (this.#finishing) this.connection.finish("done");
+    else if (this.#frame === undefined && this.#sending.left === 0) this.#finish("stopped");
     else this.connection.after(LAST_FRAME_MS, () => this.#finish("stopped"));
   }
 
   #finish(how: SendEnd): void {
     finishSending(this.#socket);
-    this.connection.finish(how);
+    if (how === "stopped" || !this.#isYoung) {
+      this.connection.finish(how);
+      return;
+    }
+    this.#finishing = true;
+    this.#waitFor(0, 0);
+    this.connection.after(LAST_WORD_MS, () => this.connection.finish(how));
+  }
+
+  get #isYoung(): boolean {
+    return performance.now() - this.#startedMs < ACCEPTED_MS;
+  }
+
+  /** Counts the frames of a refused connection as dropped: the receiver took none of them. */
+  countAsLost(): void {
+    if (!this.#isYoung) return;
+    const { stats, passed } = this.#options;
+    const frames = stats.frames - this.#before.frames;
+    stats.takeBack(frames, stats.bytes - this.#before.bytes);
+    passed(frames);
   }
 
   #onSource(events: number): void {
@@ -124,7 +170,7 @@ class CopySender implements Disposable {
 
   #onSocket(events: number): void {
     if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) !== 0) this.#checkPeer();
-    if ((events & EPOLLOUT) !== 0) this.#pump();
+    if ((events & EPOLLOUT) !== 0 && !this.connection.over) this.#pump();
   }
 
   /** Sends the rest of the current message, then frames while the source has some and the socket takes them. */
@@ -138,9 +184,12 @@ class CopySender implements Disposable {
         this.#waitFor(EPOLLOUT, this.#live ? SOURCE_EVENTS : EPOLLPRI);
         return;
       }
-      if (typeof sent === "number") throw new PeerGone("send", this.#socket.name, -sent);
+      if (typeof sent === "number") {
+        this.#checkPeer(); // it may have said why
+        throw new PeerGone("send", this.#socket.name, -sent);
+      }
       if (this.#frame !== undefined) this.#sent(this.#frame);
-      if (this.connection.over) return;
+      if (this.connection.over || this.#finishing) return;
       const next = this.#take();
       if (next === undefined) {
         if (this.#source.exhausted === true) this.#finish("done");
@@ -199,13 +248,23 @@ class CopySender implements Disposable {
     this.#sourceWatch.setEvents(sourceEvents);
   }
 
-  /** The receiver sends nothing in this flow: what can be read is a close, or an error of the peer. */
+  /** Reads what the receiver sends, which can only be a refusal, and notices its close. Throws Refused or PeerGone. */
   #checkPeer(): void {
-    const r = receive(this.#socket, addressOf(this.#scratch), this.#scratch.length);
-    if (r === -errno.EAGAIN) return;
     const { name } = this.#socket;
-    if (r > 0) throw new ProtocolError(`${name}: the receiver sent ${r} bytes, must be none`);
-    throw new PeerGone("recv", name, r === 0 ? "the receiver closed the connection" : -r);
+    for (;;) {
+      while (this.#inbox.take(this.#answer.$bytes)) {
+        if (this.#refusal.begun) this.#refusal.add(this.#answer.$bytes, name);
+        else if (!this.#refusal.begin(this.#answer.$bytes, name)) throw speaks(name);
+      }
+      const { first } = this.#inbox;
+      if (first !== undefined && first !== FIRST_BYTE && !this.#refusal.begun) throw speaks(name);
+      const filled = this.#inbox.fill(this.#socket);
+      if (filled === "nothing") return;
+      if (filled === "some") continue;
+      if (!this.#finishing) throw new PeerGone("recv", name, "the receiver closed the connection");
+      this.connection.finish("done");
+      return;
+    }
   }
 
   [Symbol.dispose](): void {

@@ -6,11 +6,16 @@ import type { Fd } from "../../../ffi/fd.ts";
 import { AF_INET, AF_INET6 } from "../../../ffi/linux/socket.ts";
 import type { Sockaddr } from "../../../ffi/sockaddr.ts";
 import { accept, isServed, listenOn, localAddress } from "../../../ffi/socket.ts";
+import { FoldedLog } from "../../cli/folded.ts";
 import { log } from "../../cli/log.ts";
 import { needed, PeerGone, UnavailableError } from "../../errors.ts";
 import type { Loop } from "../../loop.ts";
+import { refuse } from "../refusal.ts";
 import { type Address, resolveUnless } from "./address.ts";
 import { noticeLoss } from "./liveness.ts";
+
+/** Refused senders that are told why at the same time; more are closed at once. */
+const MOST_LEAVING = 8;
 
 /** An accepted sender. */
 export interface Peer {
@@ -25,6 +30,11 @@ export class Listener implements Disposable {
   readonly #loop: Loop;
   readonly #allowed: (peer: string) => boolean;
   readonly #path: { readonly path: string; readonly inode: number } | undefined;
+
+  readonly #folded = new FoldedLog();
+  readonly #closing = new AbortController();
+  /** Refused senders whose connections are not closed yet. */
+  #leaving = 0;
 
   private constructor(loop: Loop, socket: Fd, allowed: (peer: string) => boolean, path?: string) {
     this.#loop = loop;
@@ -84,6 +94,37 @@ export class Listener implements Disposable {
     }
   }
 
+  /** Until it is disposed, accepts senders and refuses them with `reason`. */
+  refuseOthers(reason: string): Disposable {
+    const watch = this.#loop.watch(this.#socket.number, EPOLLIN, () => {
+      try {
+        const peer = this.#accept();
+        if (peer === undefined) return;
+        this.#folded.say("warn", `${peer.address.name} refused: ${reason}`, reason);
+        this.#turnAway(peer.socket, reason);
+      } catch (error) {
+        watch.setEvents(0); // out of descriptors: they wait in the backlog
+        log.warn((error as Error).message);
+      }
+    });
+    return watch;
+  }
+
+  /** Tells a sender why it is refused, and closes its connection. */
+  #turnAway(socket: Fd, reason: string): void {
+    if (this.#leaving >= MOST_LEAVING) {
+      socket[Symbol.dispose]();
+      return;
+    }
+    this.#leaving += 1;
+    refuse(this.#loop, socket, reason, this.#closing.signal)
+      .catch(() => undefined) // it has gone
+      .finally(() => {
+        this.#leaving -= 1;
+        socket[Symbol.dispose]();
+      });
+  }
+
   #accept(): Peer | undefined {
     for (;;) {
       if (this.#path === undefined) this.#socket.setNonBlocking(true); // another program may share it
@@ -92,8 +133,8 @@ export class Listener implements Disposable {
       const { socket, peer: address } = peer;
       const inet = address.family === AF_INET || address.family === AF_INET6;
       if (inet && !this.#allowed(address.name)) {
-        log.warn(`${address.name} is not in --allow, refused`);
-        socket[Symbol.dispose]();
+        this.#folded.say("warn", `${address.name} is not in --allow, refused`, "--allow");
+        this.#turnAway(socket, `${address.name} is not in its --allow`);
         continue;
       }
       try {
@@ -109,6 +150,8 @@ export class Listener implements Disposable {
 
   [Symbol.dispose](): void {
     if (this.#socket.closed) return;
+    this.#folded.flush();
+    this.#closing.abort();
     // Before the socket is closed: until then no other file gets its inode number.
     this.#removePath();
     this.#socket[Symbol.dispose]();

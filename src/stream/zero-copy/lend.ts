@@ -16,6 +16,7 @@ import type { FeedRun } from "../feed.ts";
 import { FRAME_MAGIC } from "../hello.ts";
 import { Inbox } from "../inbox.ts";
 import { Outbox } from "../outbox.ts";
+import { RefusalReader } from "../refusal.ts";
 import { waitForPaused } from "../socket/liveness.ts";
 import { sendAtOnce } from "../socket/same-host.ts";
 import { Greeting } from "./greeting.ts";
@@ -56,7 +57,12 @@ const STOP_MS = 150;
  */
 export async function lendFrames(options: LendOptions): Promise<SendEnd> {
   using sender = new ZeroCopySender(options);
-  return await sender.connection.untilEnded(options.signal, () => sender.stop());
+  try {
+    return await sender.connection.untilEnded(options.signal, () => sender.stop());
+  } catch (error) {
+    sender.countAsLost();
+    throw error;
+  }
 }
 
 class ZeroCopySender implements Disposable {
@@ -76,6 +82,7 @@ class ZeroCopySender implements Disposable {
   readonly #inbox: Inbox;
   readonly #frame = zcFrame.alloc();
   readonly #ack = zcAck.alloc();
+  readonly #refusal = new RefusalReader();
   #sent = 0;
   #greeted = false;
   /** The loop watches the source for frames, so it is not polled at other times. */
@@ -158,7 +165,7 @@ class ZeroCopySender implements Disposable {
    * one frame per turn: asking again costs as much as the next turn of the loop.
    */
   #pump(hasFrame = !this.#watchingSource): void {
-    if (!this.#greeted && !this.#greeting.flush(this.#socket)) {
+    if (!this.#greeted && !this.#flush(this.#greeting)) {
       this.#waitFor(EPOLLOUT, false);
       return;
     }
@@ -171,9 +178,19 @@ class ZeroCopySender implements Disposable {
       }
       this.#lend(frame);
     }
-    const flushed = this.#outbox.flush(this.#socket);
+    const flushed = this.#flush(this.#outbox);
     if (this.#leaving !== undefined && flushed && this.#lent.count === 0) this.#closeOurSide();
     this.#waitFor(flushed ? 0 : EPOLLOUT, this.#mayLend());
+  }
+
+  /** Sends what waits. When the receiver is gone, it may have said why. */
+  #flush(box: Greeting | Outbox): boolean {
+    try {
+      return box.flush(this.#socket);
+    } catch (error) {
+      this.#readAcks();
+      throw error;
+    }
   }
 
   #mayLend(): boolean {
@@ -226,8 +243,19 @@ class ZeroCopySender implements Disposable {
     }
   }
 
+  /** Takes frames that were not returned out of the count of sent frames. */
+  countAsLost(): void {
+    for (const { bytesused } of this.#lent.frames) this.#options.stats.takeBack(1, bytesused);
+  }
+
   #settle(): void {
     const { counts, stats } = this.#options;
+    const { name } = this.#socket;
+    if (this.#refusal.begun) {
+      this.#refusal.add(this.#ack.$bytes, name);
+      return;
+    }
+    if (this.#ack.status !== 0 && this.#refusal.begin(this.#ack.$bytes, name)) return;
     const frame = this.#lent.settle(this.#ack);
     if (frame === undefined) {
       counts.late += 1;
