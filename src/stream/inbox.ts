@@ -37,6 +37,12 @@ export class Inbox {
     return this.#taken < this.#end ? this.#bytes[this.#taken] : undefined;
   }
 
+  /** Puts bytes that were received elsewhere before the first ones. Call before `fill`. */
+  begin(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#bytes.set(bytes, this.#end);
+    this.#end += bytes.length;
+  }
+
   /** All bytes received so far. */
   get received(): number {
     return this.#received;

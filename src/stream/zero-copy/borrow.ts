@@ -17,6 +17,7 @@ import { Inbox } from "../inbox.ts";
 import { Outbox } from "../outbox.ts";
 import type { ServeRun } from "../serve.ts";
 import { sendAtOnce } from "../socket/same-host.ts";
+import { HandleLength } from "./handle-length.ts";
 import {
   checkHandle,
   handleMessage,
@@ -75,6 +76,7 @@ class ZeroCopyReceiver implements Disposable {
   readonly #ids = new Set<bigint>();
   #stream: StreamInfo | undefined;
   #view: ViewTarget | undefined;
+  readonly #length = new HandleLength();
   #got = 0; // received bytes of the current hello or handle
   #greeted = 0; // received bytes of the hello and all handles
   #paused = false;
@@ -104,7 +106,7 @@ class ZeroCopyReceiver implements Disposable {
   #greet(): boolean {
     const part = this.#stream === undefined ? "hello" : "handle";
     const message = part === "hello" ? this.#hello : this.#handle;
-    const size = message.$bytes.length;
+    const size = part === "hello" ? hello.size : this.#length.wanted(this.#got);
     const at = message.$address + this.#got;
     const left = size - this.#got;
     const r =
@@ -114,6 +116,10 @@ class ZeroCopyReceiver implements Disposable {
     if (r === -errno.EAGAIN || r === -errno.EINTR) return false;
     if (r < 0) throw new PeerGone("recv", this.#socket.name, -r);
     if (r === 0) {
+      if (this.#betweenMessages) {
+        this.connection.finish("closed");
+        return false;
+      }
       const what = `${this.#got} of the ${size} bytes of a ${part}`;
       throw new PeerGone("recv", this.#socket.name, `closed after ${what}`);
     }
@@ -123,10 +129,31 @@ class ZeroCopyReceiver implements Disposable {
       throw new ProtocolError(`handle: ${this.#passed.length} descriptors came with it, not one`);
     }
     if (this.#got < size) return true;
-    this.#got = 0;
-    if (this.#stream === undefined) this.#stream = checkHello(this.#hello, this.#options.maxFrame);
-    else this.#takeHandle(this.#stream);
+    if (this.#stream === undefined) {
+      this.#stream = checkHello(this.#hello, this.#options.maxFrame);
+      this.#got = 0;
+    } else this.#handlePart(this.#stream);
     return true;
+  }
+
+  /** As many bytes of a handle have come as were wanted: a whole one, or enough to see how long it is. */
+  #handlePart(stream: StreamInfo): void {
+    const last = this.#held.length + 1 === stream.bufferCount;
+    const next = this.#length.decide(this.#handle, this.#got, last);
+    if (next === undefined) return;
+    this.#got = 0;
+    this.#takeHandle(stream);
+    if (next.length === 0) return;
+    if (last) this.#inbox.begin(next);
+    else {
+      this.#handle.$bytes.set(next);
+      this.#got = next.length;
+    }
+  }
+
+  /** A handle of the older revision may be complete, and no other message has to follow before a frame is captured. */
+  get #betweenMessages(): boolean {
+    return this.#stream?.bufferCount === 1 && this.#length.undecidedAt(this.#got);
   }
 
   #takeHandle(stream: StreamInfo): void {
@@ -238,7 +265,8 @@ class ZeroCopyReceiver implements Disposable {
 
   /** Whether the sender has to send more now. */
   get #insideMessage(): boolean {
-    return !this.#paused && (this.#view === undefined || this.#inbox.part > 0);
+    if (this.#paused || this.#betweenMessages) return false;
+    return this.#view === undefined || this.#inbox.part > 0;
   }
 
   /** Unmaps all buffers. The caller closes the socket after this, so the sender sees the close when nothing reads its buffers. */

@@ -8,7 +8,7 @@ import { send } from "../../../ffi/socket.ts";
 import { PeerGone } from "../../errors.ts";
 import type { SharedSource } from "../../frame/sharing.ts";
 import { makeHello } from "../hello.ts";
-import { makeHandle } from "./messages.ts";
+import { handleBytes } from "./messages.ts";
 
 interface Part {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -29,7 +29,7 @@ export class Greeting {
   constructor({ source: { picture, frames }, exporter }: SharedSource) {
     const hello = { bytes: makeHello(picture, frames.length).$bytes, descriptor: undefined };
     const handles = exporter.handles.map((handle, i) => ({
-      bytes: makeHandle(handle).$bytes,
+      bytes: handleBytes(handle),
       descriptor: exporter.descriptor(i),
     }));
     this.#parts = [hello, ...handles];
