@@ -2,6 +2,7 @@
 
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import type { Importer } from "../src/frame/sharing.ts";
+import { importDescriptors } from "../src/share/fd.ts";
 import { openImporters, type ShareName, shareNames } from "../src/share/index.ts";
 import { readReceiverOptions, receiverOptions } from "../src/stream/receiver-options.ts";
 import { serveSenders } from "../src/stream/serve.ts";
@@ -9,6 +10,7 @@ import type { Address } from "../src/stream/socket/address.ts";
 import { borrowFrames } from "../src/stream/zero-copy/borrow.ts";
 import { borrowOptions, shareOptions } from "../src/stream/zero-copy/share-options.ts";
 import { openConsumer } from "../src/stream/zero-copy/view-target.ts";
+import { warmUp } from "../src/stream/zero-copy/warm-up.ts";
 import { openVideoDevice } from "../src/v4l2/device.ts";
 import { toolRow } from "./tool-rows.ts";
 
@@ -38,6 +40,10 @@ export const receiverZc = defineTool({
       loop,
       {
         ...serving,
+        prepare: async (stop) => {
+          await warmUp(loop, importDescriptors(), values.verify, stop);
+          await serving.prepare(stop);
+        },
         receive: (run) =>
           borrowFrames({
             ...run,
