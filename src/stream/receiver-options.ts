@@ -10,7 +10,7 @@ import { checkOutputName } from "../output/play.ts";
 import type { ConsumerOptions } from "./consumer.ts";
 import type { ServeOptions } from "./serve.ts";
 import { type Address, allowList, parseAddress } from "./socket/address.ts";
-import { addressOptions, statsOptions } from "./stream-options.ts";
+import { addressOptions, frameLimit, statsOptions } from "./stream-options.ts";
 
 /** Which senders to serve, what to do with their frames, what to report. */
 export const receiverOptions = {
@@ -25,9 +25,9 @@ export const receiverOptions = {
   frames: {
     short: "n",
     type: "integer",
-    min: 1,
+    min: -1,
     max: Number.MAX_SAFE_INTEGER,
-    help: "end after that many frames",
+    help: "end after that many frames; -1: unlimited, 0: after the hello",
   },
   verify: { type: "flag", help: "check the stamps of testsrc; fail at the first wrong frame" },
   "max-frame": {
@@ -56,7 +56,7 @@ export function readReceiverOptions(
   loop: Loop,
   owned: DisposableStack,
 ): ReceiverSetup {
-  const { keep, frames, stats, json } = values;
+  const { keep, stats, json } = values;
   if (json && values.output === "-") throw new UsageError("--json and --output - both want stdout");
   if (values.output !== undefined) checkOutputName(values.output);
   const address = parseAddress("--listen", values.listen, values.port);
@@ -108,7 +108,7 @@ export function readReceiverOptions(
       allowed,
       keep,
       stallMs: values["stall-timeout"] * 1000,
-      frames,
+      frames: frameLimit(values.frames),
       stats,
       json,
       prepare,

@@ -24,8 +24,8 @@ import { isSameHost } from "./socket/same-host.ts";
 export interface ServeRun extends ConnectionRun {
   /** The connection ends when the sender is silent for this long in the middle of a message; 0: never. */
   readonly stallMs: number;
-  /** Called when the stream is accepted. */
-  readonly started: (stream: StreamInfo) => void;
+  /** Called when the stream is accepted. Returns false when no frame of it is wanted. */
+  readonly started: (stream: StreamInfo) => boolean | undefined;
   /** Called for each frame that was taken; returns whether more are wanted. */
   readonly taken: (frame: FrameFacts) => boolean;
   readonly captureTime: CaptureTime;
@@ -146,6 +146,7 @@ async function serve(
       buffers: bufferCount,
     });
     stats.streaming = true;
+    return options.frames !== 0;
   };
   const taken = (header: FrameFacts) => {
     const gap = header.sequence - last - 1;

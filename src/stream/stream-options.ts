@@ -24,7 +24,7 @@ export const addressOptions = {
       type: "text",
       required: true,
       value: "ADDRESS",
-      help: "receiver: IPv4, IPv6, host name, unix:/path or vsock:CID",
+      help: "receiver: IPv4, IPv6, host name or vsock:CID, with --port or as HOST:PORT; or unix:/path",
     },
     port,
     "connect-timeout": {
@@ -48,7 +48,7 @@ export const addressOptions = {
       type: "text",
       default: "0.0.0.0",
       value: "ADDRESS",
-      help: "IPv4, IPv6, host name, unix:/path, vsock:CID or vsock:any",
+      help: "IPv4, IPv6, host name, vsock:CID or vsock:any, with --port or as HOST:PORT; or unix:/path",
     },
     port,
     allow: {
@@ -64,6 +64,10 @@ export const addressOptions = {
     keep: { type: "flag", help: "serve the next sender when one has left" },
   },
 } as const satisfies Record<string, Options>;
+
+/** The meaning of -n, on both sides: a negative number is no limit, as in the C programs. */
+export const frameLimit = (frames: number | undefined): number | undefined =>
+  frames === undefined || frames < 0 ? undefined : frames;
 
 /** What to report about a running stream, and how. */
 export const statsOptions = {

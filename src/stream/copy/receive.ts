@@ -112,8 +112,8 @@ class CopyReceiver implements Disposable {
         this.#stream = checkHello(this.#hello, this.#options.maxFrame);
         const waiting = this.connection.waiting(() => this.#resume());
         this.#target = this.#options.openTarget(this.#stream, waiting);
-        this.#options.started(this.#stream);
         this.#expectHeader();
+        if (this.#options.started(this.#stream) === false) this.connection.finish("enough");
         return;
       }
       case "frame": {

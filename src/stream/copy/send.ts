@@ -189,6 +189,7 @@ class CopySender implements Disposable {
         throw new PeerGone("send", this.#socket.name, -sent);
       }
       if (this.#frame !== undefined) this.#sent(this.#frame);
+      else if (this.#options.stats.frames >= this.#options.frames) this.#finish("done"); // -n 0
       if (this.connection.over || this.#finishing) return;
       const next = this.#take();
       if (next === undefined) {

@@ -172,7 +172,7 @@ class ZeroCopyReceiver implements Disposable {
     if (this.#held.length < stream.bufferCount) return;
     const waiting = this.connection.waiting(() => this.#resume());
     this.#view = this.#buffers.use(this.#options.openView(stream, this.#borrowed, waiting));
-    this.#options.started(stream);
+    if (this.#options.started(stream) === false) this.connection.finish("enough");
   }
 
   #importer(handle: Handle, passed: Fd | undefined): Importer {

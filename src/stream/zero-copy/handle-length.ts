@@ -1,14 +1,8 @@
 // How long the handles of a stream are. The C programs exist in two revisions with the same protocol version: 16,040 bytes with
 // room for 4000 references, 2,088 with room for 512. What follows the first 2,088 bytes tells: the next message, or references.
 import { ProtocolError } from "../../errors.ts";
-import { FRAME_MAGIC, hex } from "../hello.ts";
-import {
-  HANDLE_MAGIC,
-  type HandleMessage,
-  handleMessage,
-  mayBeOld,
-  OLD_HANDLE_BYTES,
-} from "./messages.ts";
+import { FRAME_MAGIC, HANDLE_MAGIC, hex } from "../hello.ts";
+import { type HandleMessage, handleMessage, mayBeOld, OLD_HANDLE_BYTES } from "./messages.ts";
 
 const MAGIC_BYTES = 4;
 const nothing = new Uint8Array(new ArrayBuffer(0));

@@ -38,6 +38,7 @@ export interface LendCounts {
 export interface LendOptions extends Omit<FeedRun, "passed"> {
   /** Its source has been started. */
   readonly shared: SharedSource;
+  /** 0: never. */
   readonly ackTimeoutMs: number;
   /** Give buffers back to the camera after the timeout, instead of leaving them lent. */
   readonly requeue: boolean;
@@ -117,8 +118,6 @@ class ZeroCopySender implements Disposable {
     this.#socketWatch = connection.watch(socket.number, EPOLLOUT | EPOLLIN | EPOLLRDHUP, (events) =>
       this.#onSocket(events),
     );
-    const periodMs = Math.min(1000, Math.max(10, options.ackTimeoutMs / 2));
-    connection.every(periodMs, () => this.#checkOverdue());
     waitForPaused(connection, socket);
     connection.limitStalls({
       stallMs: options.stallMs,
@@ -127,6 +126,9 @@ class ZeroCopySender implements Disposable {
       text: (seconds) =>
         `${socket.name}: the receiver took and returned nothing for ${seconds} s, ${this.#lent.count} frames are lent to it`,
     });
+    if (options.ackTimeoutMs === 0) return;
+    const periodMs = Math.min(1000, Math.max(10, options.ackTimeoutMs / 2));
+    connection.every(periodMs, () => this.#checkOverdue());
   }
 
   /** Lends no more frames. The receiver may return its frames and close, within STOP_MS. */
@@ -137,6 +139,7 @@ class ZeroCopySender implements Disposable {
 
   #leave(how: SendEnd): void {
     this.#leaving ??= how;
+    if (how === "done" && this.#options.ackTimeoutMs === 0) return; // waits for ever
     const patienceMs = how === "stopped" ? STOP_MS : Math.max(DONE_MS, this.#options.ackTimeoutMs);
     this.connection.after(patienceMs, () => this.#finish());
   }
@@ -169,6 +172,7 @@ class ZeroCopySender implements Disposable {
       this.#waitFor(EPOLLOUT, false);
       return;
     }
+    if (!this.#greeted && this.#options.stats.frames >= this.#options.frames) this.#leave("done"); // -n 0
     this.#greeted = true;
     for (let more = hasFrame; more && this.#mayLend(); more = this.#source.onDemand === true) {
       const frame = this.#source.next();

@@ -3,9 +3,8 @@
 import { n64, type Struct, struct, u32, u64, words } from "../../../ffi/struct.ts";
 import { ProtocolError } from "../../errors.ts";
 import type { Handle } from "../../frame/sharing.ts";
-import { FRAME_MAGIC, hex } from "../hello.ts";
+import { FRAME_MAGIC, HANDLE_MAGIC, hex } from "../hello.ts";
 
-export const HANDLE_MAGIC = 0x56484e44;
 export const MAX_REFERENCES = 4000;
 
 /** Sent once per buffer, right after the hello. */
