@@ -1,7 +1,8 @@
 // The ways to share frame memory, a row each, and how --share auto chooses.
+import { SysError } from "../../ffi/errno.ts";
 import type { IoctlDevice } from "../../ffi/ioctl.ts";
 import { log } from "../cli/log.ts";
-import { advised, MemoryRefused, UnavailableError, UsageError } from "../errors.ts";
+import { MemoryRefused, UnavailableError, UsageError } from "../errors.ts";
 import { type Allocator, memfdAllocator } from "../frame/memory.ts";
 import { type Importer, type SharedSource, shareSource } from "../frame/sharing.ts";
 import type { Source } from "../frame/source.ts";
@@ -183,7 +184,11 @@ export function openImporters(choice: ShareName, options: ReceiveOptions): reado
     }
   } catch (error) {
     if (!(error instanceof UnavailableError)) throw error;
-    if (importers.length === 0) throw advised(error, NO_CAMERA);
+    if (importers.length === 0) {
+      // Without the error's own advice, which is for cameras.
+      const why = error.cause instanceof SysError ? error.cause.message : error.message;
+      throw new UnavailableError(`${why}; ${NO_CAMERA}`, { cause: error });
+    }
   }
   owned.move();
   return announce(importers);
