@@ -14,7 +14,7 @@ import type { FeedRun } from "../feed.ts";
 import { FRAME_MAGIC, hello, makeHello } from "../hello.ts";
 import { Inbox } from "../inbox.ts";
 import { RefusalReader, Refused, refusal } from "../refusal.ts";
-import { waitForPaused } from "../socket/liveness.ts";
+import { watchHost } from "../socket/liveness.ts";
 import { type FrameHeader, frameHeader } from "./messages.ts";
 
 export interface CopySendOptions extends FeedRun {
@@ -115,7 +115,7 @@ class CopySender implements Disposable {
     this.#socketWatch = connection.watch(socket.number, EPOLLOUT | EPOLLIN | EPOLLRDHUP, (events) =>
       this.#onSocket(events),
     );
-    waitForPaused(connection, socket);
+    watchHost(connection, socket);
     connection.limitStalls({
       stallMs: options.stallMs,
       waiting: () => this.#sending.left > 0,

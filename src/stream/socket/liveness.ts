@@ -29,12 +29,12 @@ export function noticeLoss(socket: Fd): void {
 }
 
 /**
- * For an end that sends much. When the receiver pauses, its window closes, and the kernel would end the connection after
- * KERNEL_LIMIT_MS although the receiver's kernel answers every probe. So the limit grows with the pause, which also
- * keeps the probes coming: without a limit the kernel sends them up to 120 s apart. A missing answer ends the connection
- * here.
+ * For an end that sends. The kernel's own limit counts from the first retransmission, which a missing link delays: here a
+ * missing answer ends the connection within 9 s. When the receiver pauses, its window closes, and the kernel would end the
+ * connection after KERNEL_LIMIT_MS although the receiver's kernel answers every probe. So the limit grows with the pause,
+ * which also keeps the probes coming: without a limit the kernel sends them up to 120 s apart.
  */
-export function waitForPaused<End>(connection: Connection<End>, socket: Fd): void {
+export function watchHost<End>(connection: Connection<End>, socket: Fd): void {
   if (!onPeer(() => isTcp(socket))) return;
   const info = tcpInfo.alloc();
   let acked = -1;

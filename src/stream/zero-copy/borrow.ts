@@ -16,6 +16,7 @@ import { checkFrame, checkHello, FRAME_MAGIC, hello } from "../hello.ts";
 import { Inbox } from "../inbox.ts";
 import { Outbox } from "../outbox.ts";
 import type { ServeRun } from "../serve.ts";
+import { watchHost } from "../socket/liveness.ts";
 import { sendAtOnce } from "../socket/same-host.ts";
 import { HandleLength } from "./handle-length.ts";
 import {
@@ -89,6 +90,7 @@ class ZeroCopyReceiver implements Disposable {
     this.connection = new Connection(loop);
     this.#ack.magic = FRAME_MAGIC;
     this.#watch = this.connection.watch(socket.number, EPOLLIN, () => this.#onSocket());
+    watchHost(this.connection, socket);
     this.connection.limitStalls({
       stallMs: options.stallMs,
       waiting: () => this.#insideMessage,

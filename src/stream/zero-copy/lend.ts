@@ -17,7 +17,7 @@ import { FRAME_MAGIC } from "../hello.ts";
 import { Inbox } from "../inbox.ts";
 import { Outbox } from "../outbox.ts";
 import { RefusalReader } from "../refusal.ts";
-import { waitForPaused } from "../socket/liveness.ts";
+import { watchHost } from "../socket/liveness.ts";
 import { sendAtOnce } from "../socket/same-host.ts";
 import { Greeting } from "./greeting.ts";
 import { LentBuffers } from "./lent-buffers.ts";
@@ -118,7 +118,7 @@ class ZeroCopySender implements Disposable {
     this.#socketWatch = connection.watch(socket.number, EPOLLOUT | EPOLLIN | EPOLLRDHUP, (events) =>
       this.#onSocket(events),
     );
-    waitForPaused(connection, socket);
+    watchHost(connection, socket);
     connection.limitStalls({
       stallMs: options.stallMs,
       waiting: () => this.#lent.count > 0 || !this.#greeted || !this.#outbox.empty,
