@@ -252,7 +252,7 @@ class ZeroCopyReceiver implements Disposable {
       return this.#outbox.flush(this.#socket);
     } catch (error) {
       const left = error instanceof PeerGone && ["EPIPE", "ECONNRESET"].includes(error.code ?? "");
-      if (!left) throw error;
+      if (!left || this.#paused) throw error; // paused: a frame of the sender is still being read
       this.#outbox.clear();
       return true;
     }
