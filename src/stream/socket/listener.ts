@@ -59,7 +59,7 @@ export class Listener implements Disposable {
     if (at === undefined) throw new UnavailableError(`${address.text}: the name has no address`);
     if (address.path !== undefined) removeStale(address.path, at);
     const socket = needed(() => listenOn(at), listenAdvice);
-    return new Listener(loop, socket, allowed, address.path);
+    return needed(() => new Listener(loop, socket, allowed, address.path), listenAdvice);
   }
 
   /** Accepts from `socket`, which another program has bound and whose path it removes. Owns `socket`. */
@@ -168,6 +168,8 @@ export class Listener implements Disposable {
 const listenAdvice = ({ code }: SysError): string => {
   if (code === "EADDRINUSE") return "another program listens there: choose another --port";
   if (code === "ENOENT") return "make the folder first, or choose another path";
+  if (code === "ENOTDIR" || code === "ELOOP")
+    return "choose another path: a part of this one is no folder";
   if (code === "ENODEV" || code === "EAFNOSUPPORT")
     return "this host lacks that kind of address: use another --listen";
   if (code === "EADDRNOTAVAIL") return "this host has no such address: choose another --listen";
@@ -178,7 +180,7 @@ const listenAdvice = ({ code }: SysError): string => {
 
 /** Removes a stale socket at `path`. Throws UnavailableError when a program listens there, or when it is no socket. */
 function removeStale(path: string, at: Sockaddr): void {
-  const there = lstatSync(path, { throwIfNoEntry: false });
+  const there = needed(() => lstatSync(path, { throwIfNoEntry: false }), listenAdvice);
   if (there === undefined) return;
   if (!there.isSocket()) {
     throw new UnavailableError(
@@ -186,7 +188,7 @@ function removeStale(path: string, at: Sockaddr): void {
     );
   }
   if (!needed(() => isServed(at), listenAdvice)) {
-    unlinkSync(path);
+    needed(() => unlinkSync(path), listenAdvice);
     return;
   }
   throw new UnavailableError(
