@@ -54,6 +54,7 @@ export class StreamStats implements Disposable {
   #lastSeconds = 0;
   #lastFrames = 0;
   #lastBytes = 0;
+  #finished = false;
 
   constructor(loop: Loop, options: StatsOptions, counters: Counters) {
     this.#options = options;
@@ -149,13 +150,15 @@ export class StreamStats implements Disposable {
 
   /**
    * Logs the summary and then the `extra` lines. With --json writes the `stopped` record instead, and logs only if that
-   * cannot be written. Throws what the write throws.
+   * cannot be written. Throws what the write throws. Does nothing when it is called again, for that error.
    */
   finish(
     reason: string,
     extra: readonly string[] = [],
     fields: Record<string, unknown> = {},
   ): void {
+    if (this.#finished) return;
+    this.#finished = true;
     endStatus();
     const { seconds } = this.#time;
     const { drops, errors } = this.#counters();
