@@ -119,33 +119,33 @@ test("closing the window ends the receiver with status 0, and the sender with st
   expect(lines.at(-1)).toMatch(/the receiver closed the connection|EPIPE|ECONNRESET/);
 }, 30_000);
 
-test.each([undefined, "opengl"])(
-  "an X server that ends costs no clean-up (SDL_RENDER_DRIVER=%s)",
-  async (renderer) => {
-    const server = await Xvfb.start();
-    const env = {
-      DISPLAY: server.display,
-      WAYLAND_DISPLAY: undefined,
-      SDL_VIDEODRIVER: undefined,
-      SDL_RENDER_DRIVER: renderer,
-    };
-    const words = ["-l", address, "--json", "--stats", "0.1"];
-    await using receiver = await Tool.start("receiver_zc_sdl", words, { env });
-    await receiver.says("listening on");
-    await using sender = await send("YUYV", 64, 48);
-    await until("a window", 10_000, async () => (await server.x.windows()).length > 0 || undefined);
-    await server[Symbol.asyncDispose]();
-    const { status, lines, stdout } = await receiver.ended();
-    expect(status).toBe(1);
-    expect(lines.filter((line) => /error|X conn/.test(line))).toEqual([
-      "receiver_zc_sdl: error: SDL_PollEvent x11: the X server has gone",
-    ]);
-    const last = records(stdout).slice(-2);
-    expect(last).toMatchObject([{ record: "stopped", reason: "failed" }, { record: "failure" }]);
-    expect(existsSync(work.file("socket"))).toBe(false);
-    await sender.ended();
-  },
-);
+test.each([
+  { by: "the renderer that SDL chooses", renderer: undefined },
+  { by: "OpenGL", renderer: "opengl" },
+])("an X server that ends costs no clean-up, with $by", async ({ renderer }) => {
+  const server = await Xvfb.start();
+  const env = {
+    DISPLAY: server.display,
+    WAYLAND_DISPLAY: undefined,
+    SDL_VIDEODRIVER: undefined,
+    SDL_RENDER_DRIVER: renderer,
+  };
+  const words = ["-l", address, "--json", "--stats", "0.1"];
+  await using receiver = await Tool.start("receiver_zc_sdl", words, { env });
+  await receiver.says("listening on");
+  await using sender = await send("YUYV", 64, 48);
+  await until("a window", 10_000, async () => (await server.x.windows()).length > 0 || undefined);
+  await server[Symbol.asyncDispose]();
+  const { status, lines, stdout } = await receiver.ended();
+  expect(status).toBe(1);
+  expect(lines.filter((line) => /error|X conn/.test(line))).toEqual([
+    "receiver_zc_sdl: error: SDL_PollEvent x11: the X server has gone",
+  ]);
+  const last = records(stdout).slice(-2);
+  expect(last).toMatchObject([{ record: "stopped", reason: "failed" }, { record: "failure" }]);
+  expect(existsSync(work.file("socket"))).toBe(false);
+  await sender.ended();
+});
 
 test("without a screen: one line, status 3", async () => {
   const env = { DISPLAY: undefined, WAYLAND_DISPLAY: undefined, SDL_VIDEODRIVER: undefined };
