@@ -142,3 +142,22 @@ test("front-ends whose processes cannot be started are not all logged, and get r
   for (const line of refused) expect(line).toContain("EMFILE (too many open files)");
   expect(records(stdout).filter(({ record }) => record === "failure").length).toBe(refused.length);
 });
+
+test("a daemon that is short of open files for a while serves on afterwards", async () => {
+  await built();
+  using temp = new TempDir();
+  const words = ["-b", "null", "-s", temp.file("s")];
+  await using daemon = await Tool.start("vhost-user-video", words);
+  await daemon.says("listening");
+  const limit = (most: number) =>
+    expect(Bun.spawnSync(["prlimit", "--pid", `${daemon.pid}`, `--nofile=${most}:`]).exitCode).toBe(
+      0,
+    );
+  limit(4);
+  const serving = answered(daemon, temp.file("s"));
+  await daemon.says("EMFILE (too many open files); trying again");
+  limit(256);
+  await serving;
+  daemon.signal("SIGTERM");
+  expect((await daemon.ended()).status).toBe(0);
+});

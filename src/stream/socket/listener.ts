@@ -1,7 +1,7 @@
 // Listens on one address and accepts one sender at a time, if it is allowed.
 import { lstatSync, unlinkSync } from "node:fs";
 import { EPOLLIN } from "../../../ffi/epoll.ts";
-import type { SysError } from "../../../ffi/errno.ts";
+import { SysError } from "../../../ffi/errno.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { AF_INET, AF_INET6 } from "../../../ffi/linux/socket.ts";
 import type { Sockaddr } from "../../../ffi/sockaddr.ts";
@@ -16,6 +16,11 @@ import { noticeLoss } from "./liveness.ts";
 
 /** Refused senders that are told why at the same time; more are closed at once. */
 const MOST_LEAVING = 8;
+
+/** What the process or the host may lack for a while: open files or memory. accept(2), "Errors". */
+const SHORTAGES: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
+/** How long an accept that failed for a shortage waits for the next try. */
+const SHORTAGE_MS = 500;
 
 /** An accepted sender. */
 export interface Peer {
@@ -78,15 +83,21 @@ export class Listener implements Disposable {
         open = false;
         resolve(peer);
       } catch (error) {
-        reject(error);
+        if (!(error instanceof SysError) || !SHORTAGES.has(error.code)) return reject(error);
+        this.#folded.say("warn", `${error.message}; trying again`, error.code);
+        watch.setEvents(0); // they wait in the backlog
+        owned.use(this.#loop.after(SHORTAGE_MS, () => watch.setEvents(EPOLLIN)));
       }
     };
+    using owned = new DisposableStack();
     const abort = () => resolve(undefined);
     signal.addEventListener("abort", abort, { once: true });
     if (signal.aborted) abort();
-    using _watch = this.#loop.watch(this.#socket.number, EPOLLIN, () => {
-      if (open) tryAccept();
-    });
+    const watch = owned.use(
+      this.#loop.watch(this.#socket.number, EPOLLIN, () => {
+        if (open) tryAccept();
+      }),
+    );
     try {
       return await promise;
     } finally {
