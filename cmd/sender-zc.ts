@@ -10,7 +10,8 @@ import { LAST_DOMAIN } from "../src/share/virtio-media.ts";
 import { feedReceiver } from "../src/stream/feed.ts";
 import { readSenderOptions, senderOptions } from "../src/stream/sender-options.ts";
 import { addressOptions } from "../src/stream/stream-options.ts";
-import { type LendCounts, lendFrames } from "../src/stream/zero-copy/lend.ts";
+import { lendFrames } from "../src/stream/zero-copy/lend.ts";
+import { type LendCounts, lentText } from "../src/stream/zero-copy/lend-counts.ts";
 import { shareOptions } from "../src/stream/zero-copy/share-options.ts";
 import { toolRow } from "./tool-rows.ts";
 
@@ -74,11 +75,7 @@ export const senderZc = defineTool({
           return lendFrames({ ...run, shared, ackTimeoutMs, requeue, counts });
         },
         summary: () => ({
-          lines: [
-            values["ack-timeout"] === 0
-              ? `${counts.returned} frames were returned`
-              : `${counts.returned} frames were returned, ${counts.overdue} took longer than ${values["ack-timeout"]} ms`,
-          ],
+          lines: [lentText(counts, values["ack-timeout"])],
           fields: { ...counts },
         }),
       },
