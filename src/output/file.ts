@@ -1,6 +1,6 @@
 // The --output of a receiver: a file, a pipe, a device or stdout, over all its streams. A file is opened, and an old one
 // emptied, when the first frame comes.
-import { accessSync, constants, statSync } from "node:fs";
+import { accessSync, constants, lstatSync, readlinkSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { errno, SysError } from "../../ffi/errno.ts";
 import { Fd, O_CREAT, O_EXCL, O_NONBLOCK, O_TRUNC, O_WRONLY } from "../../ffi/fd.ts";
@@ -71,10 +71,16 @@ export function openOutput(loop: Loop, path: string, options: OutputOptions = {}
   return new Output(loop, path, undefined, options);
 }
 
-/** Throws SysError where the file `path` cannot be created. */
-function checkFolder(path: string): void {
+/** Throws SysError where the file `path` cannot be created. `target` is where links led so far. */
+function checkFolder(path: string, target = path): void {
+  if (target.endsWith("/")) throw new SysError("open", path, errno.EISDIR);
+  if (lstatSync(target, { throwIfNoEntry: false })?.isSymbolicLink() === true) {
+    const next = readlinkSync(target);
+    checkFolder(path, next.startsWith("/") ? next : `${dirname(target)}/${next}`);
+    return;
+  }
   try {
-    accessSync(dirname(path), constants.W_OK | constants.X_OK);
+    accessSync(dirname(target), constants.W_OK | constants.X_OK);
   } catch (error) {
     throw new SysError("open", path, Math.abs((error as { errno?: number }).errno ?? errno.ENOENT));
   }

@@ -1,6 +1,6 @@
 // Files and pipes as outputs: when they are opened, what is left out, and what becomes of a frame that a pipe has not taken.
 import { expect, spyOn, test } from "bun:test";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { Fd, O_NONBLOCK, O_RDWR, readAt } from "../../ffi/fd.ts";
 import { addressOf } from "../../ffi/libc.ts";
 import { log } from "../../src/cli/log.ts";
@@ -69,8 +69,13 @@ test("an output that cannot be written is refused before a sender comes, and not
   onLoop(async (loop) => {
     using temp = new TempDir();
     mkdirSync(temp.file("folder"));
+    symlinkSync("no/such/target", temp.file("link"));
+    symlinkSync("link", temp.file("link-to-link"));
     for (const [name, code] of [
       ["folder", "EISDIR"],
+      ["film/", "EISDIR"],
+      ["link", "ENOENT"],
+      ["link-to-link", "ENOENT"],
       ["no/such/film", "ENOENT"],
     ]) {
       expect(() => open(loop, temp.file(`${name}`))).toThrow(UnavailableError);
