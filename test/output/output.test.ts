@@ -83,6 +83,25 @@ test("an output that cannot be written is refused before a sender comes, and not
     }
   }));
 
+test("a file that another receiver writes is refused, now and when the first frame comes, and is left alone", () =>
+  onLoop(async (loop) => {
+    using temp = new TempDir();
+    const path = temp.file("film");
+    using early = open(loop, path);
+    using first = open(loop, path);
+    stream(first, grey(2), 1);
+    const inUse =
+      /^flock .*film: EAGAIN .*another program writes this file: choose another --output$/;
+    expect(() => open(loop, path)).toThrow(inUse);
+    expect(() => stream(early, grey(2), 2)).toThrow(inUse);
+    stream(first, grey(2), 3);
+    first.finish(0);
+    expect([...readFileSync(path)]).toEqual([...new Array(8).fill(1), ...new Array(8).fill(3)]);
+    using next = open(loop, path);
+    stream(next, grey(2), 4);
+    expect(next.frames).toBe(1);
+  }));
+
 test("--no-clobber refuses a file that exists, now and when the first frame comes", () =>
   onLoop(async (loop) => {
     using temp = new TempDir();
