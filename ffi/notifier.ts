@@ -15,6 +15,8 @@ const NO_OFFSET = -1;
 const POLLIN = 0x1;
 const POLLPRI = 0x2;
 const POLLOUT = 0x4;
+const POLLHUP = 0x10;
+const POLLRDHUP = 0x2000;
 const pollfd = struct("struct pollfd", 8, { fd: i32(0), events: u16(4), revents: u16(6) });
 
 /** Memory for the calls below. It is reached through this object, so that it lives as long as the module. */
@@ -43,6 +45,11 @@ export function waitForInput(fd: number, timeoutMs: number): void {
   poll.fd = fd;
   poll.events = POLLIN | POLLPRI;
   libc.poll(poll.$address, 1, timeoutMs);
+}
+
+/** Whether the other end of a connection has closed it. Answers at once. */
+export function isHungUp(fd: number): boolean {
+  return isReady(fd, POLLRDHUP | POLLHUP);
 }
 
 /** Whether a write to the descriptor would not wait, or would fail. Answers at once. */

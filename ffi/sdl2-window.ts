@@ -5,7 +5,7 @@ import { CallError, textAt } from "./library.ts";
 import * as k from "./sdl2.ts";
 import { SdlTexture } from "./sdl2-texture.ts";
 import type { Struct } from "./struct.ts";
-import { isServerLost, surviveServer } from "./x11-loss.ts";
+import { forgetServer, isServerLost, surviveServer } from "./x11-loss.ts";
 
 /** The video subsystem. There may be only one at a time. */
 export class SdlVideo implements Disposable {
@@ -35,7 +35,7 @@ export class SdlVideo implements Disposable {
 
   /** The next event, or undefined. The next call overwrites the struct. Throws CallError when the X server has gone. */
   poll(): Struct<typeof k.sdlEvent.fields> | undefined {
-    if (isServerLost()) throw new CallError("SDL_PollEvent", "x11", "the X server has gone");
+    demandServer("SDL_PollEvent");
     return k.sdl().SDL_PollEvent(this.#eventAt) === 1 ? this.#event : undefined;
   }
 
@@ -61,6 +61,7 @@ export class SdlVideo implements Disposable {
     if (!this.#open) return;
     this.#open = false;
     if (isServerLost()) return; // SDL's own second connection to it would end the process
+    forgetServer();
     k.sdl().SDL_QuitSubSystem(k.SDL_INIT_VIDEO);
   }
 }
@@ -188,8 +189,9 @@ export class SdlWindow implements Disposable {
     k.sdlMust(r, "SDL_RenderCopy", "window");
   }
 
-  /** Presents what was drawn. With vsync this waits for the refresh of the screen. */
+  /** Presents what was drawn. With vsync this waits for the refresh of the screen. Throws CallError when the X server has gone. */
   present(): void {
+    demandServer("SDL_RenderPresent");
     k.sdl().SDL_RenderPresent(this.handle);
   }
 
@@ -224,6 +226,10 @@ export class SdlWindow implements Disposable {
     k.sdl().SDL_DestroyRenderer(this.#renderer);
     k.sdl().SDL_DestroyWindow(this.#window);
   }
+}
+
+function demandServer(call: string): void {
+  if (isServerLost()) throw new CallError(call, "x11", "the X server has gone");
 }
 
 /** Mesa's renderers on the CPU. SDL's software renderer takes a fifth of their time. docs/decisions/0011-without-a-gpu.md */

@@ -1,20 +1,33 @@
 // The end of the connection to an X server. Xlib ends the process then, inside of any call, and nothing is cleaned up: no socket
 // is removed, no file finished. With a handler of ours it returns instead: XSetIOErrorExitHandler(3), libX11 1.7 and later.
+// OpenGL does not survive that return inside a call of its own, so the connection is asked before each picture.
 import { FFIType, JSCallback } from "bun:ffi";
 import { type Functions, LibraryError, openLibrary } from "./library.ts";
+import { isHungUp } from "./notifier.ts";
 
 const at = FFIType.u64_fast;
 const signatures = {
   XSetIOErrorHandler: { args: [at], returns: FFIType.i64_fast },
+  XConnectionNumber: { args: [at], returns: FFIType.i32 },
   XSetIOErrorExitHandler: { args: [at, at, at], returns: FFIType.void },
 } as const;
 
 let lost = false;
+/** The descriptor of the connection; -1 without an X server. */
+let connection = -1;
 /** Both are kept: Xlib calls them as long as the process lives. */
 let handlers: { readonly lost: JSCallback; readonly goesOn: JSCallback } | undefined;
 
 /** Whether the connection to the X server has ended. No call of it means anything after that. */
-export const isServerLost = (): boolean => lost;
+export function isServerLost(): boolean {
+  if (!lost && connection >= 0) lost = isHungUp(connection);
+  return lost;
+}
+
+/** To be called when SDL has closed the connection: its descriptor may be another file then. */
+export function forgetServer(): void {
+  connection = -1;
+}
 
 /** From now on the process goes on when the connection of `display` (a Display *) ends. Does nothing with an older libX11. */
 export function surviveServer(display: number): void {
@@ -33,6 +46,7 @@ export function surviveServer(display: number): void {
     lost: new JSCallback(noteLoss, { args: ["ptr"], returns: "int" }),
     goesOn: new JSCallback(() => undefined, { args: ["ptr", "ptr"], returns: "void" }),
   };
+  connection = x11.XConnectionNumber(display);
   x11.XSetIOErrorHandler(Number(handlers.lost.ptr));
   x11.XSetIOErrorExitHandler(display, Number(handlers.goesOn.ptr), 0);
 }

@@ -337,7 +337,7 @@ test("--share auto names the call that failed where there is no other way", () =
   const device = new FakeVirtioMedia(new Hypervisor());
   device.fail.set("VIDIOC_VIRTIO_MEDIA_EXPORT_BUFFER", errno.EPERM);
   const options = { ...shares(device, 5, []), local: false };
-  const call = "VIDIOC_VIRTIO_MEDIA_EXPORT_BUFFER /dev/video0: EPERM ";
+  const call = "VIDIOC_VIRTIO_MEDIA_EXPORT_BUFFER /dev/video7: EPERM ";
   expect(() => openShared("auto", options)).toThrow(call);
   expect(() => openShared("auto", options)).toThrow("give --region");
 });
