@@ -2,6 +2,7 @@
 import type { Ioctl } from "../../ffi/ioctl.ts";
 import * as v from "../../ffi/linux/videodev2.ts";
 import type { Struct } from "../../ffi/struct.ts";
+import type { PixelFormat, PlaneShape } from "../format/formats.ts";
 import type { VideoDevice } from "./device.ts";
 
 /** "capture": the device fills buffers. "output": the device reads them. */
@@ -33,6 +34,13 @@ export interface QueueFormat {
   readonly height: number;
   /** Memory planes. */
   readonly planes: readonly PlaneFormat[];
+}
+
+/** Bytes per row of colour plane `i`: in one memory plane, padded in proportion to the first (v4l2_pix_format). */
+export function strideOf({ planes }: QueueFormat, format: PixelFormat, i: number): number {
+  const perPixel = (plane: PlaneShape | undefined) => (plane ? plane.bytes / plane.across : 0);
+  const share = perPixel(format.planes[i]) / perPixel(format.planes[0]);
+  return Math.floor((planes[0]?.bytesperline ?? 0) * share);
 }
 
 /** What to ask a driver for. A plane that is left out, or a 0 in one, is the driver's choice. */
