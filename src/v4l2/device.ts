@@ -16,7 +16,7 @@ export interface VideoDevice extends IoctlDevice, Disposable {
 }
 
 /** What a node is opened as. Error texts differ in the option that names another one. */
-export type Role = "camera" | "decoder";
+export type Role = "camera" | "decoder" | "output";
 
 interface RoleTexts {
   /** The option that names the node. */
@@ -34,6 +34,11 @@ export const roles: Readonly<Record<Role, RoleTexts>> = {
     missing: "connect the camera or name another with --device (testsrc needs none)",
   },
   decoder: { option: "--v4l2-device", wrong: nameDecoder, missing: nameDecoder },
+  output: {
+    option: "--output",
+    wrong: "name a file, a pipe or a video output device with --output",
+    missing: "make the device first (docs/camera.md), or let --camera NAME make one",
+  },
 };
 
 type Advice = (role: RoleTexts) => string;
@@ -95,16 +100,19 @@ export function openVideoDevice(path: string, role: Role = "camera"): VideoDevic
   return device;
 }
 
-/** QUERYCAP: the device's name and the V4L2_CAP_ flags, of this node where the driver gives them. Throws SysError. */
+/** QUERYCAP: the driver's and the device's name, and the V4L2_CAP_ flags, of this node where the driver gives them. Throws SysError. */
 export function queryCapability(device: VideoDevice): {
+  readonly driver: string;
   readonly card: string;
   readonly flags: number;
 } {
   const answer = v.v4l2Capability.alloc();
   must(device.ioctl(v.VIDIOC_QUERYCAP, answer), "VIDIOC_QUERYCAP", device.path);
   const { capabilities } = answer;
+  const printable = (text: string) => text.replace(/[^\x20-\x7e]/g, "?");
   return {
-    card: answer.card.replace(/[^\x20-\x7e]/g, "?"), // printed in lines of text
+    driver: printable(answer.driver),
+    card: printable(answer.card),
     flags: (capabilities & v.V4L2_CAP_DEVICE_CAPS) !== 0 ? answer.device_caps : capabilities,
   };
 }

@@ -46,6 +46,8 @@ export function strideOf({ planes }: QueueFormat, format: PixelFormat, i: number
 /** What to ask a driver for. A plane that is left out, or a 0 in one, is the driver's choice. */
 export interface FormatWish extends Omit<QueueFormat, "planes"> {
   readonly planes?: readonly PlaneFormat[];
+  /** V4L2_COLORSPACE_..., of pictures that we make. */
+  readonly colorspace?: number;
 }
 
 type Format = Struct<typeof v.v4l2Format.fields>;
@@ -77,16 +79,21 @@ function read(format: Format): QueueFormat {
   };
 }
 
-function write(format: Format, { fourcc, width, height, planes = [] }: FormatWish): void {
+function write(
+  format: Format,
+  { fourcc, width, height, planes = [], colorspace = 0 }: FormatWish,
+): void {
   format["fmt.pix.width"] = width;
   format["fmt.pix.height"] = height;
   format["fmt.pix.pixelformat"] = fourcc;
   format["fmt.pix.field"] = v.V4L2_FIELD_NONE;
   if (isMultiplanar(format.type)) {
     format["fmt.pix_mp.num_planes"] = planes.length;
+    format["fmt.pix_mp.colorspace"] = colorspace;
     for (const [i, struct] of planeStructs(format).entries()) Object.assign(struct, planes[i]);
     return;
   }
+  format["fmt.pix.colorspace"] = colorspace;
   format["fmt.pix.sizeimage"] = planes[0]?.sizeimage ?? 0;
   format["fmt.pix.bytesperline"] = planes[0]?.bytesperline ?? 0;
 }
