@@ -103,6 +103,17 @@ export function needed<T>(action: () => T, advice: (error: SysError) => string):
   }
 }
 
+/** Runs `action`. A library that is missing or too old becomes an UnavailableError that names the Debian package. */
+export function needLibrary<T>(action: () => T, debianPackage: string): T {
+  try {
+    return action();
+  } catch (error) {
+    if (!(error instanceof LibraryError)) throw error;
+    const install = error.missing ? "install" : "install a newer";
+    throw new UnavailableError(`${error.message}; ${install} ${debianPackage}`, { cause: error });
+  }
+}
+
 /** Appends what the user can do to the error's text. Returns the same error. */
 export function advised<E extends Error>(error: E, todo: string): E {
   if (todo !== "") error.message += `; ${todo}`;
