@@ -88,6 +88,11 @@ export class SourceEnded extends Error {
   }
 }
 
+/** An output cannot be written any more: its device was removed, for example. The sender is not at fault. */
+export class OutputLost extends Error {
+  override readonly name = "OutputLost";
+}
+
 /**
  * Runs `action`. A SysError in it becomes an UnavailableError, with what to do according to `advice`, which may be "".
  */
@@ -151,6 +156,7 @@ export function isExpected(error: unknown): error is Error {
     ProtocolError,
     UnavailableError,
     SourceEnded,
+    OutputLost,
     ReaderLeft,
   ];
   return expected.some((kind) => error instanceof kind);
