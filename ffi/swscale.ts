@@ -15,8 +15,8 @@ const AV_LOG_ERROR = 16;
 /** What `brightness`, `contrast` and `saturation` are without a change, 16.16 fixed point. */
 const UNCHANGED = { brightness: 0, contrast: 1 << 16, saturation: 1 << 16 };
 const LIMITED_RANGE = 0;
-/** SWS_CS_ITU601, SWS_CS_ITU709. */
-const matrices = { bt601: 5, bt709: 1 } as const;
+/** The matrix that format/colour.ts has. */
+const SWS_CS_ITU601 = 5;
 
 const int = FFIType.i32;
 const at = FFIType.u64_fast;
@@ -55,7 +55,6 @@ export interface ScalerSide {
   readonly height: number;
   /** FFmpeg's name of the pixel format. */
   readonly format: string;
-  readonly matrix: keyof typeof matrices;
   /** Where the planes are, in FFmpeg's order, and the bytes of a row in each. The memory has 64 spare bytes at its end. */
   readonly planes: readonly { readonly address: number; readonly stride: number }[];
 }
@@ -89,12 +88,13 @@ export class Scaler implements Disposable {
       0,
     );
     if (this.#context === 0) throw new CallError("sws_getContext", what, "no such conversion");
+    const matrix = sws.sws_getCoefficients(SWS_CS_ITU601);
     // It fails where neither side has luma and chroma; then there is nothing to set.
     sws.sws_setColorspaceDetails(
       this.#context,
-      sws.sws_getCoefficients(matrices[from.matrix]),
+      matrix,
       LIMITED_RANGE,
-      sws.sws_getCoefficients(matrices[to.matrix]),
+      matrix,
       LIMITED_RANGE,
       UNCHANGED.brightness,
       UNCHANGED.contrast,

@@ -27,6 +27,9 @@ export const log = createConsola({
   ],
 });
 
+/** Whether `log.debug` shows anything. Ask before text is made for every request. */
+export const logsDebug = (): boolean => log.level >= levels.debug;
+
 let toolName = "framepass";
 
 /** The name of the level that is set. */

@@ -13,7 +13,7 @@ const LINE = GLYPH_HEIGHT + 3;
 /** `columns` x `lines` characters, white on a background colour (0xAARRGGBB). */
 export class TextBlock implements Disposable {
   readonly size: Size;
-  readonly #texture: SdlTexture;
+  #texture: SdlTexture;
   readonly #pixels: Uint32Array<ArrayBuffer>;
   readonly #planes: readonly { readonly address: number; readonly pitch: number }[];
   readonly #ground: number;
@@ -40,6 +40,13 @@ export class TextBlock implements Disposable {
       for (const [column, character] of [...words].entries())
         this.#print(character, MARGIN + column * ADVANCE, MARGIN + line * LINE);
     }
+    this.#texture.update(this.#planes);
+  }
+
+  /** Makes the texture again, after the renderer has lost its device. */
+  renew(window: SdlWindow): void {
+    this.#texture[Symbol.dispose]();
+    this.#texture = new SdlTexture(window, SDL_PIXELFORMAT_ARGB8888, this.size).overlay();
     this.#texture.update(this.#planes);
   }
 

@@ -1,5 +1,5 @@
 // Draws into pictures and reads their colours, in any format of the table.
-import { matrixFor, type Rgb, toRgb, toYuv } from "./colour.ts";
+import { defaultMatrix, type Rgb, toRgb, toYuv } from "./colour.ts";
 import type { PixelFormat } from "./formats.ts";
 import { layoutOf, type PlaneLayout } from "./picture-layout.ts";
 
@@ -35,7 +35,7 @@ export class Canvas {
   /** The component values of a colour in this format. */
   encode(colour: Rgb): Rgb {
     if (this.format.model === "rgb") return colour;
-    const yuv = toYuv(colour, matrixFor(this.height));
+    const yuv = toYuv(colour, defaultMatrix);
     return this.format.model === "grey" ? [yuv[0], 0, 0] : yuv;
   }
 
@@ -98,7 +98,7 @@ export class Canvas {
       a,
       this.format.model === "grey" ? 128 : b,
       this.format.model === "grey" ? 128 : c,
-      matrixFor(this.height),
+      defaultMatrix,
     );
   }
 

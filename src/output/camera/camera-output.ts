@@ -159,7 +159,7 @@ export class CameraOutput implements FrameOutput {
     else {
       const wrong = this.#maker.make(address, bytes);
       if (wrong === undefined) this.#putFrame(made.address, made.length);
-      else this.#leaveOut("damaged", `a frame ${wrong} and is left out`);
+      else this.#leaveOut("damaged", `a frame is left out: ${wrong}`);
     }
   }
 

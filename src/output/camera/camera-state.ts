@@ -25,7 +25,8 @@ export class CameraState {
   #readers: number | undefined;
   #phase: Phase = "idle";
   #frameMs = 0;
-  #standbyMs = Number.NEGATIVE_INFINITY;
+  /** When the next stand-by picture is due. */
+  #nextMs = 0;
 
   get phase(): Phase {
     return this.#phase;
@@ -77,14 +78,14 @@ export class CameraState {
     if (this.#phase === "standby") return;
     if (this.#phase === "idle") this.#frameMs = nowMs;
     this.#phase = "standby";
-    this.#standbyMs = Number.NEGATIVE_INFINITY;
+    this.#nextMs = nowMs;
   }
 
   /** Whether a stand-by picture is due now. Each answer of true is one picture. */
   due(nowMs: number): boolean {
     if (this.#phase === "live" && nowMs - this.#frameMs >= SILENT_MS) this.standBy(nowMs);
-    if (this.#phase !== "standby" || nowMs - this.#standbyMs < STANDBY_MS) return false;
-    this.#standbyMs = nowMs;
+    if (this.#phase !== "standby" || nowMs < this.#nextMs) return false;
+    this.#nextMs = Math.max(this.#nextMs + STANDBY_MS, nowMs); // a late look does not slow the camera down
     return true;
   }
 }

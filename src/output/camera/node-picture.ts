@@ -2,10 +2,9 @@
 // has JPEG.
 import { addressOf } from "../../../ffi/libc.ts";
 import type { ScalerSide } from "../../../ffi/swscale.ts";
-import { JpegEncoder } from "../../../ffi/turbojpeg.ts";
+import { JpegEncoder } from "../../../ffi/turbojpeg-encoder.ts";
 import { needLibrary } from "../../errors.ts";
 import { Canvas } from "../../format/canvas.ts";
-import { matrixNameFor } from "../../format/colour.ts";
 import { type PixelFormat, pixelFormat, pixelFormatNamed } from "../../format/formats.ts";
 import { layoutOf, type PlaneLayout } from "../../format/picture-layout.ts";
 import type { NodeFormat } from "../../v4l2/output-format.ts";
@@ -59,7 +58,6 @@ export class PictureMemory {
       width: part.width,
       height: part.height,
       format: ffmpeg.split(" ")[0] ?? ffmpeg,
-      matrix: matrixNameFor(this.height),
       planes: order.map((index) => {
         const { offset, rowBytes: stride } = this.planes[index] ?? { offset: 0, rowBytes: 0 };
         const { bytes, across, down } = shapes[index] ?? { bytes: 1, across: 1, down: 1 };

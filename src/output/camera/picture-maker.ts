@@ -66,7 +66,7 @@ export class PictureMaker implements Disposable {
 
 const sameSize = (a: Size, b: Size) => a.width === b.width && a.height === b.height;
 
-const short = (bytes: number, least: number) => `has ${bytes} bytes, a picture has ${least}`;
+const short = (bytes: number, least: number) => `it has ${bytes} bytes, a picture has ${least}`;
 
 function scalerFor(from: PictureMemory, to: PictureMemory, owned: DisposableStack): Scaler {
   const { width, height } = from;

@@ -39,6 +39,14 @@ test("a sender that has left is replaced at once", () => {
   expect(state.silentSinceMs).toBe(1000);
 });
 
+test("looking late does not slow the stand-by pictures down", () => {
+  const state = new CameraState();
+  state.standBy(0);
+  const looks = Array.from({ length: 50 }, (_, i) => i * 110);
+  const shown = looks.filter((ms) => state.due(ms));
+  expect(shown.length).toBe(11); // in 5390 ms
+});
+
 test("standing by twice does not show a picture more", () => {
   const state = new CameraState();
   state.standBy(0);

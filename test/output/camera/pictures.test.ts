@@ -2,9 +2,10 @@
 // card. ffmpeg's own conversions are not the judge, they are the same library.
 import { expect, test } from "bun:test";
 import { addressOf } from "../../../ffi/libc.ts";
-import { JpegDecoder, JpegEncoder } from "../../../ffi/turbojpeg.ts";
+import { JpegDecoder } from "../../../ffi/turbojpeg.ts";
+import { JpegEncoder } from "../../../ffi/turbojpeg-encoder.ts";
 import { Canvas } from "../../../src/format/canvas.ts";
-import { matrixFor, type Rgb, toRgb, toYuv } from "../../../src/format/colour.ts";
+import { defaultMatrix, type Rgb, toRgb, toYuv } from "../../../src/format/colour.ts";
 import {
   formats,
   fourcc,
@@ -26,8 +27,8 @@ const colours: readonly Rgb[] = [
 ];
 const apart = (a: Rgb, b: Rgb) => Math.max(...a.map((value, i) => Math.abs(value - (b[i] ?? 0))));
 const grey = (colour: Rgb): Rgb => {
-  const [y] = toYuv(colour, matrixFor(64));
-  return toRgb(y, 128, 128, matrixFor(64));
+  const [y] = toYuv(colour, defaultMatrix);
+  return toRgb(y, 128, 128, defaultMatrix);
 };
 
 /** A picture of four squares in its corners. */
@@ -143,7 +144,7 @@ test("a frame that is shorter than a picture is not converted", () => {
   const { bytes, picture } = squares(pixelFormatNamed("GREY") as PixelFormat, 64, 48);
   using made = new NodePicture(node("YUYV", 64, 48));
   using maker = new PictureMaker(picture, made);
-  expect(maker.make(addressOf(bytes), 3071)).toBe("has 3071 bytes, a picture has 3072");
+  expect(maker.make(addressOf(bytes), 3071)).toBe("it has 3071 bytes, a picture has 3072");
 });
 
 test("JPEG is decoded, and made where the node has it", () => {
