@@ -33,7 +33,7 @@ export const receiverZc = defineTool({
   options: { ...receiverOptions, ...borrowOptions, ...shareOptions(shareNames) },
   async run(values, { loop, signal }) {
     using owned = new DisposableStack();
-    const { address, serving, consumer } = readReceiverOptions(values, loop, owned);
+    const { address, serving, consumer, checkOutputs } = readReceiverOptions(values, loop, owned);
     const importers = importersFor(values, address, owned);
     const end = await serveSenders(
       loop,
@@ -50,6 +50,7 @@ export const receiverZc = defineTool({
       },
       signal,
     );
+    checkOutputs();
     return end === "stopped" ? "stopped" : "done";
   },
 });
