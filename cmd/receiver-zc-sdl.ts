@@ -19,8 +19,8 @@ export const receiverZcSdl = defineTool({
     const { "max-frame": maxFrame } = values;
     using owned = new DisposableStack();
     const { address, serving, consumer, checkOutputs } = readReceiverOptions(values, loop, owned);
-    const importers = importersFor(values, address, owned);
     const display = owned.use(new Display("receiver_zc_sdl", loop, values));
+    const importers = importersFor(values, address, owned);
     const end = await serveSenders(
       loop,
       {

@@ -22,6 +22,8 @@ const CUT_SHORT = /premature end of data segment/;
  */
 const WARNING =
   /^(Corrupt JPEG data|Premature end of JPEG file|Inconsistent progression|Unknown Adobe color|Warning: |Invalid SOS parameters for sequential)/;
+/** Memory for a copy grows in these steps, bytes. */
+const COPY_STEP = 1 << 16;
 const END_OF_IMAGE = [0xff, 0xd9];
 
 const int = FFIType.i32;
@@ -92,7 +94,10 @@ export class JpegDecoder implements Disposable {
   /** With an end marker added, missing picture data differs from a missing marker. */
   #decodeWithEnd(from: number, length: number, to: Pixels): string | undefined {
     const total = length + END_OF_IMAGE.length;
-    if (this.#ended.length < total) this.#ended = new Uint8Array(new ArrayBuffer(2 * total));
+    if (this.#ended.length < total) {
+      const room = Math.ceil(total / COPY_STEP) * COPY_STEP;
+      this.#ended = new Uint8Array(new ArrayBuffer(room));
+    }
     copyMemory(addressOf(this.#ended), from, length);
     this.#ended.set(END_OF_IMAGE, length);
     const wrong = this.#decode(addressOf(this.#ended), total, to);

@@ -15,8 +15,8 @@ import { inherited, LISTENER } from "./front-end-child.ts";
 const LEFT_LIMIT_MS = 5000;
 /** The same after this process was asked to end. */
 const STOP_LIMIT_MS = 100;
-/** A killed child that does not end, because a device call never returns, is not waited for any longer. */
-const KILLED_LIMIT_MS = 1000;
+/** How long a killed child is waited for. It does not end while a device call does not return. */
+const KILLED_LIMIT_MS = 50;
 /** How often the runtime runs while a child ends, to collect its status. */
 const COLLECT_MS = 2;
 
