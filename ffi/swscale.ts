@@ -34,8 +34,8 @@ const signatures = {
 
 let loaded: Functions<typeof signatures> | undefined;
 
-/** Throws LibraryError when no version is installed. */
-function library(): Functions<typeof signatures> {
+/** Loads the newest version that is installed. Throws LibraryError when there is none. */
+export function loadSwscale(): Functions<typeof signatures> {
   if (loaded !== undefined) return loaded;
   for (const soname of SWSCALE_SONAMES) {
     try {
@@ -64,7 +64,7 @@ const strides = struct("int[4]", 16, { a: i32(0), b: i32(4), c: i32(8), d: i32(1
 
 /** Converts pictures from one place in memory to another. */
 export class Scaler implements Disposable {
-  readonly #sws = library();
+  readonly #sws = loadSwscale();
   readonly #from;
   readonly #to;
   #context: number;

@@ -1,6 +1,7 @@
 // Opens what --output and --camera name: files and pipes, video output devices, and cameras made for the tool.
 import { statSync } from "node:fs";
-import { UnavailableError } from "../errors.ts";
+import { loadSwscale, SWSCALE_PACKAGES } from "../../ffi/swscale.ts";
+import { needLibrary, UnavailableError } from "../errors.ts";
 import type { Loop } from "../loop.ts";
 import { openOutputNode } from "../v4l2/output-device.ts";
 import { type CameraOptions, CameraOutput } from "./camera/camera-output.ts";
@@ -35,6 +36,9 @@ export async function openOutputs(
   owned: DisposableStack,
   signal: AbortSignal,
 ): Promise<OpenedOutputs> {
+  const { format, size } = wishes.camera;
+  // Otherwise it is missed when the first stream that has another size comes.
+  if (format !== undefined || size !== undefined) needLibrary(loadSwscale, SWSCALE_PACKAGES);
   const files: Output[] = [];
   const cameras: CameraOutput[] = [];
   const openCamera = (path: string) => {

@@ -91,9 +91,8 @@ export class CameraOutput implements FrameOutput {
     try {
       this.#fitNode(stream);
     } catch (error) {
-      this.#stream = undefined;
-      if (!(error instanceof UnavailableError)) throw error;
-      throw new OutputLost(error.message, { cause: error });
+      this.#stream = undefined; // the camera stands by
+      throw error;
     }
   }
 
@@ -132,7 +131,7 @@ export class CameraOutput implements FrameOutput {
   #setFormat(wish: PictureFormat & Pick<Picture, "sizeimage">): void {
     // A JPEG is smaller than two bytes a pixel; for other formats the driver knows the size.
     const sizeimage = Math.max(wish.sizeimage, wish.width * wish.height * 2);
-    const format = this.#node.setFormat({ ...wish, sizeimage });
+    const format = this.#onNode(() => this.#node.setFormat({ ...wish, sizeimage }));
     this.#format = format;
     this.#state.setFormat(format, wish);
     this.#card?.[Symbol.dispose]();
@@ -144,6 +143,16 @@ export class CameraOutput implements FrameOutput {
       this.#lastAt = addressOf(this.#last);
     }
     log.info(`${this.name} (${this.#node.card}): a camera of ${formatText(format)}`);
+  }
+
+  /** A node that cannot be used any more is no fault of the sender. */
+  #onNode<T>(action: () => T): T {
+    try {
+      return action();
+    } catch (error) {
+      if (!(error instanceof UnavailableError) || this.#state.phase === "idle") throw error;
+      throw new OutputLost(error.message, { cause: error });
+    }
   }
 
   #dropMaker(): void {

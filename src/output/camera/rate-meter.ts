@@ -4,6 +4,17 @@
 const SPAN_MS = 1000;
 /** A rate that differs by less is not told again. */
 const CHANGE = 0.2;
+/** Rates that cameras have. A second of a busy host measures one that is some percent off. */
+const usual: readonly number[] = [5, 10, 15, 20, 24, 25, 30, 50, 60, 90, 120];
+const NEAR = 0.08;
+
+/** The rate of cameras next to one that was measured, or the measured one where none is near. */
+export function usualRate(fps: number): number {
+  const off = (rate: number) => Math.abs(rate - fps) / rate;
+  const [nearest = 0] = [...usual].sort((a, b) => off(a) - off(b));
+  if (off(nearest) <= NEAR) return nearest;
+  return fps >= 5 ? Math.round(fps) : Math.max(0.1, Math.round(fps * 10) / 10);
+}
 
 export class RateMeter {
   #frames = 0;
@@ -22,13 +33,13 @@ export class RateMeter {
     this.#frames += 1;
   }
 
-  /** Frames per second, when a span has been measured and readers were told another rate; whole from 5 on. */
+  /** Frames per second, when a span has been measured and readers were told another rate. */
   news(): number | undefined {
     const spanMs = this.#lastMs - this.#firstMs;
     if (this.#frames < 2 || spanMs < SPAN_MS) return undefined;
     const fps = ((this.#frames - 1) * 1000) / spanMs;
     this.#frames = 0;
-    const rate = fps >= 5 ? Math.round(fps) : Math.max(0.1, Math.round(fps * 10) / 10);
+    const rate = usualRate(fps);
     if (this.#told !== undefined && Math.abs(rate - this.#told) <= CHANGE * this.#told)
       return undefined;
     this.#told = rate;
