@@ -33,14 +33,15 @@ export function openLoopbackCalls(): LoopbackCalls {
 
 export class LoopbackControl implements Disposable {
   readonly #calls: LoopbackCalls;
-  readonly #old: boolean;
+  /** The module is 0.13 or 0.14. */
+  readonly old: boolean;
 
   /** Owns `calls`. Throws SysError when the device is not v4l2loopback's. */
   constructor(calls: LoopbackCalls) {
     this.#calls = calls;
     const r = calls.version();
-    this.#old = r === -errno.ENOSYS || r === -errno.ENOTTY;
-    if (r >= 0 || this.#old) return;
+    this.old = r === -errno.ENOSYS || r === -errno.ENOTTY;
+    if (r >= 0 || this.old) return;
     calls[Symbol.dispose]();
     throw new SysError("V4L2LOOPBACK_CTL_VERSION", LOOPBACK_CONTROL, -r);
   }
@@ -54,13 +55,13 @@ export class LoopbackControl implements Disposable {
     config.max_buffers = buffers;
     config.max_openers = 10;
     config.announce_all_caps = 0; // exclusive_caps: programs see a camera, as soon as there is a producer
-    const request = this.#old ? k.V4L2LOOPBACK_CTL_ADD_legacy : k.V4L2LOOPBACK_CTL_ADD;
+    const request = this.old ? k.V4L2LOOPBACK_CTL_ADD_legacy : k.V4L2LOOPBACK_CTL_ADD;
     return must(this.#calls.add(request, config), request.name, LOOPBACK_CONTROL);
   }
 
   /** Removes /dev/video`number`. Answers 0 or a negative errno: -EBUSY while a program has it open. */
   remove(number: number): number {
-    const request = this.#old ? k.V4L2LOOPBACK_CTL_REMOVE_legacy : k.V4L2LOOPBACK_CTL_REMOVE;
+    const request = this.old ? k.V4L2LOOPBACK_CTL_REMOVE_legacy : k.V4L2LOOPBACK_CTL_REMOVE;
     return this.#calls.remove(request, number);
   }
 

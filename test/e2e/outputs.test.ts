@@ -69,7 +69,7 @@ test.skipIf(existsSync("/dev/v4l2loopback"))(
       const { status, lines } = await run(tool, words);
       expect(status).toBe(3);
       expect(lines.at(-1)).toBe(
-        `${tool}: open /dev/v4l2loopback: ENOENT (no such file or directory); modprobe v4l2loopback devices=0 (Debian package v4l2loopback-dkms)`,
+        `${tool}: open /dev/v4l2loopback: ENOENT (no such file or directory); modprobe v4l2loopback devices=0 max_buffers=8 (Debian package v4l2loopback-dkms)`,
       );
     }
   },

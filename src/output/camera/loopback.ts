@@ -1,5 +1,5 @@
 // Makes the node of a virtual camera with v4l2loopback, and removes it at the end. Only nodes made here are removed.
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { errno, errnoName, type SysError } from "../../../ffi/errno.ts";
 import {
   LOOPBACK_CONTROL,
@@ -27,8 +27,14 @@ export interface MadeNode extends Disposable {
 export interface LoopbackWorld {
   readonly open: () => LoopbackCalls;
   readonly exists: (path: string) => boolean;
+  /** The module's parameter max_buffers. */
+  readonly maxBuffers: () => number;
 }
-const thisHost: LoopbackWorld = { open: openLoopbackCalls, exists: existsSync };
+const thisHost: LoopbackWorld = {
+  open: openLoopbackCalls,
+  exists: existsSync,
+  maxBuffers: () => Number(readFileSync("/sys/module/v4l2loopback/parameters/max_buffers", "utf8")),
+};
 
 /** Throws UsageError for a name that v4l2loopback cannot keep. */
 export function checkLabel(label: string): void {
@@ -53,8 +59,10 @@ export async function makeLoopback(
       (error) => openAdvice(error, label, world),
     ),
   );
+  // 0.13 refuses QUERYBUF of an index above the parameter, whatever the node has: v4l2-ctl would read nothing.
+  const buffers = control.old ? Math.min(BUFFERS, world.maxBuffers() + 1) : BUFFERS;
   const number = needed(
-    () => control.add(label, { buffers: BUFFERS }),
+    () => control.add(label, { buffers }),
     ({ code }) => (code === "EACCES" || code === "EPERM" ? "run as root" : ""),
   );
   const path = `/dev/video${number}`;
@@ -79,7 +87,7 @@ function openAdvice({ code }: SysError, label: string, { exists }: LoopbackWorld
   const load = `modprobe v4l2loopback exclusive_caps=1 max_buffers=${BUFFERS} card_label='${label}'`;
   if (exists("/sys/module/v4l2loopback"))
     return `this v4l2loopback is older than 0.13 and makes no nodes: rmmod v4l2loopback, ${load}, then --output /dev/videoN`;
-  return "modprobe v4l2loopback devices=0 (Debian package v4l2loopback-dkms)";
+  return `modprobe v4l2loopback devices=0 max_buffers=${BUFFERS} (Debian package v4l2loopback-dkms)`;
 }
 
 /** Removes the node. It stays when a program has it open; then a line says how to remove it later. */

@@ -39,9 +39,13 @@ class FakeControl implements LoopbackCalls {
   }
 }
 
-const make = (control: FakeControl, exists: (path: string) => boolean = () => true, label = "A") =>
+const make = (control: FakeControl, exists = (_: string) => true, parameter = 8, label = "A") =>
   onLoop(async (loop, signal) => {
-    const node = await makeLoopback(loop, label, signal, { open: () => control, exists });
+    const node = await makeLoopback(loop, label, signal, {
+      open: () => control,
+      exists,
+      maxBuffers: () => parameter,
+    });
     const path = node?.path;
     node?.[Symbol.dispose]();
     return path;
@@ -68,6 +72,19 @@ test.each([
   ]);
   expect(control.disposed).toBe(1);
 });
+
+test.each([
+  ["0.13", -errno.ENOSYS, 2, 3],
+  ["0.13", -errno.ENOSYS, 8, 8],
+  ["0.15", 0, 2, 8],
+])(
+  "%s with VERSION %d and the parameter max_buffers %d: a node has %d buffers",
+  async (_, version, parameter, buffers) => {
+    const control = new FakeControl(version);
+    await make(control, () => true, parameter);
+    expect(control.made[0]?.max_buffers).toBe(buffers);
+  },
+);
 
 test("the node is waited for", async () => {
   let looks = 0;
@@ -115,13 +132,14 @@ const opening = (code: number, there: readonly string[] = []) =>
           throw new SysError("open", "/dev/v4l2loopback", code);
         },
         exists: (path) => there.includes(path),
+        maxBuffers: () => 8,
       }),
     ),
   );
 
 test("no module: the command that loads it and its package", async () => {
   expect(await opening(errno.ENOENT)).toBe(
-    "open /dev/v4l2loopback: ENOENT (no such file or directory); modprobe v4l2loopback devices=0 (Debian package v4l2loopback-dkms)",
+    "open /dev/v4l2loopback: ENOENT (no such file or directory); modprobe v4l2loopback devices=0 max_buffers=8 (Debian package v4l2loopback-dkms)",
   );
 });
 
