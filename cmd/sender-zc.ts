@@ -2,6 +2,7 @@
 
 import { captureOptions } from "../src/capture/capture-options.ts";
 import { openSource } from "../src/capture/open.ts";
+import { openPipeInput } from "../src/capture/pipe-input.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { DEFAULT_HEAP } from "../src/frame/memory.ts";
 import { openShared, shareNames } from "../src/share/index.ts";
@@ -42,14 +43,17 @@ export const senderZc = defineTool({
     ...shareOptions(shareNames),
     ...senderOptions,
   },
-  run(values, { loop, signal }) {
+  async run(values, { loop, signal }) {
     const sending = readSenderOptions(values);
+    using pipe = await openPipeInput(loop, values.device, signal);
+    if (signal.aborted) return "stopped";
     const counts: LendCounts = { returned: 0, refused: 0, overdue: 0, late: 0 };
     const openShare = () =>
       openShared(values.share, {
         open: (memory, allocator) =>
           openSource(values.device, {
             ...values,
+            pipe,
             memory,
             allocator,
             heap: DEFAULT_HEAP,
@@ -59,7 +63,7 @@ export const senderZc = defineTool({
         region: values.region,
         local: sending.address.kind === "unix",
       });
-    return feedReceiver(
+    return await feedReceiver(
       loop,
       {
         ...sending,

@@ -2,6 +2,7 @@
 import { memoryTypes } from "../src/capture/camera.ts";
 import { captureOptions } from "../src/capture/capture-options.ts";
 import { openSource } from "../src/capture/open.ts";
+import { openPipeInput } from "../src/capture/pipe-input.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { DEFAULT_HEAP } from "../src/frame/memory.ts";
 import { sendFrames } from "../src/stream/copy/send.ts";
@@ -32,13 +33,16 @@ export const sender = defineTool({
     latest: { type: "flag", help: "if several frames wait, send only the newest" },
     ...senderOptions,
   },
-  run(values, { loop, signal }) {
+  async run(values, { loop, signal }) {
     const { latest } = values;
-    return feedReceiver(
+    const sending = readSenderOptions(values);
+    using pipe = await openPipeInput(loop, values.device, signal);
+    if (signal.aborted) return "stopped";
+    return await feedReceiver(
       loop,
       {
-        ...readSenderOptions(values),
-        open: (owned) => ({ source: owned.use(openSource(values.device, values)) }),
+        ...sending,
+        open: (owned) => ({ source: owned.use(openSource(values.device, { ...values, pipe })) }),
         send: ({ source }, run) => sendFrames({ ...run, source, latest, stallMs: STALL_MS }),
       },
       signal,

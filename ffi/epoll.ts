@@ -34,6 +34,11 @@ export class Epoll implements Disposable {
   readonly #one = new DataView(new ArrayBuffer(STRIDE));
   readonly #oneAt = addressOf(this.#one);
 
+  /** Readable while one of its descriptors has an event. */
+  get fd(): number {
+    return this.#fd.number;
+  }
+
   #control(operation: number, fd: number, events: number, key: number): void {
     this.#one.setUint32(0, events, true);
     this.#one.setUint32(KEY, key, true);

@@ -1,5 +1,6 @@
 // A list of pieces of memory, sent with sendmsg or written with writev. The list is made once. Sending it copies and
 // allocates nothing, and the next call resumes after a short write.
+import { copyMemory } from "./copy.ts";
 import { errno, result } from "./errno.ts";
 import type { Fd } from "./fd.ts";
 import { addressOf, libc } from "./libc.ts";
@@ -66,6 +67,19 @@ export class Gather {
     this.#at = 0;
     this.#within = 0;
     this.#left = this.#total;
+  }
+
+  /** A copy of the bytes not yet sent, for memory whose owner takes it back. */
+  rest(): Uint8Array<ArrayBuffer> {
+    const copy = new Uint8Array(new ArrayBuffer(this.#left));
+    let done = 0;
+    for (let i = this.#at; i < this.#pieces.length && done < copy.length; i++) {
+      const { address, length } = this.#pieces[i] ?? { address: 0, length: 0 };
+      const skip = i === this.#at ? this.#within : 0;
+      copyMemory(addressOf(copy) + done, address + skip, length - skip);
+      done += length - skip;
+    }
+    return copy;
   }
 
   /** Sends what the socket takes without blocking. */

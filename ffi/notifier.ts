@@ -13,6 +13,7 @@ const RWF_NOWAIT = 0x8;
 /** preadv2: read like readv, without an offset. */
 const NO_OFFSET = -1;
 const POLLIN = 0x1;
+const POLLPRI = 0x2;
 const POLLOUT = 0x4;
 const pollfd = struct("struct pollfd", 8, { fd: i32(0), events: u16(4), revents: u16(6) });
 
@@ -34,6 +35,14 @@ function isReady(fd: number, events: number): boolean {
   poll.fd = fd;
   poll.events = events;
   return result(libc.poll(poll.$address, 1, 0)) === 1 && (poll.revents & events) !== 0;
+}
+
+/** Waits until there is input or urgent input, `timeoutMs` at most. */
+export function waitForInput(fd: number, timeoutMs: number): void {
+  const { poll } = cells;
+  poll.fd = fd;
+  poll.events = POLLIN | POLLPRI;
+  libc.poll(poll.$address, 1, timeoutMs);
 }
 
 /** Whether a write to the descriptor would not wait, or would fail. Answers at once. */

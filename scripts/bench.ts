@@ -28,7 +28,8 @@ const [name, ...args] = process.argv.slice(2);
 const all = await benches();
 const chosen = all.filter((bench) => name === undefined || bench.name === name);
 if (chosen.length === 0) {
-  console.error(`no bench ${name}; there are ${all.map((bench) => bench.name).join(", ")}`);
+  const names = new Set(all.map((bench) => bench.name));
+  console.error(`no bench ${name}; there are ${[...names].join(", ")}`);
   process.exit(2);
 }
 if (!(await step("build", [process.execPath, "run", "build"], 120_000))) process.exit(1);

@@ -19,11 +19,15 @@ async function exported(folder: string, word: string): Promise<readonly Titled[]
   return (await Promise.all(modules)).flatMap((module) => module[word] ?? []);
 }
 
+/** A row for each name: benches of one name run together. */
 export async function benchTable(): Promise<string> {
-  const rows = await exported("test/bench", "bench");
+  const rows = Map.groupBy(await exported("test/bench", "bench"), ({ name }) => name);
   return table(
     ["bench", "what it measures"],
-    rows.map(({ name, title }) => [`\`${name}\``, title]),
+    [...rows].map(([name, benches]) => [
+      `\`${name}\``,
+      benches.map(({ title }) => title).join("; and "),
+    ]),
   );
 }
 

@@ -8,7 +8,7 @@ export const captureOptions = {
     type: "text",
     default: "/dev/video0",
     value: "PATH",
-    help: "V4L2 device, raw or .y4m recording, testsrc, testsrc:bars or testsrc:gradient",
+    help: "V4L2 device, raw or .y4m recording, named pipe, - for stdin, testsrc, testsrc:bars or testsrc:gradient",
   },
   width: { short: "W", type: "integer", min: 1, max: 16384, default: 640, help: "pixels" },
   height: { short: "H", type: "integer", min: 1, max: 16384, default: 480, help: "pixels" },
@@ -28,6 +28,7 @@ export const captureOptions = {
     max: Number.MAX_SAFE_INTEGER,
     help: "end after that many frames",
   },
+  once: { type: "flag", help: "play a recording once, not in a loop" },
   fps: {
     short: "r",
     type: "number",

@@ -1,17 +1,19 @@
 // Negotiates with a camera: QUERYCAP, S_FMT, S_PARM. The answers of the driver apply, not the wish.
 import { SysError } from "../../ffi/errno.ts";
 import * as v from "../../ffi/linux/videodev2.ts";
-import { needed, UnavailableError } from "../errors.ts";
+import { advised, needed, UnavailableError } from "../errors.ts";
 import { fourcc, fourccName } from "../format/formats.ts";
 import { queryCapability, roles, unavailable, type VideoDevice } from "../v4l2/device.ts";
 import {
   bufferType,
   type FormatWish,
+  getField,
   getFormat,
   type PlaneFormat,
   type QueueFormat,
   setFormat,
 } from "../v4l2/format.ts";
+import { listFormats, listFrameSizes } from "../v4l2/format-list.ts";
 
 export interface CaptureWish {
   readonly width: number;
@@ -36,12 +38,18 @@ export function negotiate(device: VideoDevice, wish: CaptureWish): Negotiated {
   const agreed = agreeOnFormat(device, type, wish);
   const changes: string[] = [];
   if (agreed.width !== wish.width || agreed.height !== wish.height) {
+    const has = listed(sizesOf(device, agreed.fourcc));
     changes.push(
-      `size is ${agreed.width}x${agreed.height}, asked for ${wish.width}x${wish.height}`,
+      `size is ${agreed.width}x${agreed.height}, asked for ${wish.width}x${wish.height}${has}`,
     );
   }
   if (agreed.fourcc !== fourcc(wish.format)) {
-    changes.push(`format is ${fourccName(agreed.fourcc)}, asked for ${wish.format}`);
+    const has = listed(listFormats(device, type).map(fourccName));
+    changes.push(`format is ${fourccName(agreed.fourcc)}, asked for ${wish.format}${has}`);
+  }
+  const order = interlaced[getField(device, type) ?? 0];
+  if (order !== undefined) {
+    changes.push(`pictures are interlaced (${order}): moving edges show lines`);
   }
   const fps = agreeOnRate(device, type, wish.fps);
   if (wish.fps !== undefined && fps === undefined) {
@@ -54,6 +62,37 @@ export function negotiate(device: VideoDevice, wish: CaptureWish): Negotiated {
     changes.push(`rate is ${Number(fps.toFixed(3))} fps, asked for ${wish.fps}`);
   }
   return { multiplanar, card, ...agreed, fps, changes };
+}
+
+/** V4L2_FIELD_ values of pictures that are no whole frames, and their names in videodev2.h. */
+const interlaced: Readonly<Record<number, string>> = {
+  2: "top",
+  3: "bottom",
+  4: "interlaced",
+  5: "seq-tb",
+  6: "seq-bt",
+  7: "alternate",
+  8: "interlaced-tb",
+  9: "interlaced-bt",
+};
+
+/** Entries of a list that fit in a line. */
+const MOST_LISTED = 12;
+
+/** "; it has A, B", or nothing for an empty list. */
+function listed(entries: readonly string[]): string {
+  const different = [...new Set(entries)];
+  const more = different.length > MOST_LISTED ? ", ..." : "";
+  const shown = different.slice(0, MOST_LISTED).join(", ");
+  return shown === "" ? "" : `; it has ${shown}${more}`;
+}
+
+function sizesOf(device: VideoDevice, pixelformat: number): string[] {
+  return listFrameSizes(device, pixelformat).map(({ width, height }) =>
+    width.min === width.max && height.min === height.max
+      ? `${width.min}x${height.min}`
+      : `${width.min}x${height.min} to ${width.max}x${height.max}`,
+  );
 }
 
 /** What the device is. Throws UnavailableError unless it is a camera that streams. */
@@ -83,8 +122,10 @@ function agreeOnFormat(device: VideoDevice, type: number, wish: CaptureWish): Qu
   const asked = { fourcc: fourcc(wish.format), width, height };
   const planes = stridesToKeep(device, type, asked);
   const answer = setFormat(device, type, { ...asked, planes });
-  if (typeof answer === "number")
-    throw unavailable(new SysError("VIDIOC_S_FMT", device.path, -answer));
+  if (typeof answer === "number") {
+    const refused = unavailable(new SysError("VIDIOC_S_FMT", device.path, -answer));
+    throw advised(refused, listed(listFormats(device, type).map(fourccName)).slice(2));
+  }
   checkFormat(device.path, answer);
   return answer;
 }

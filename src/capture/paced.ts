@@ -20,6 +20,8 @@ export interface PacedOptions {
   readonly buffers: number;
   /** Frames per second; 0: one at each call of `next`. */
   readonly fps: number;
+  /** Frames after which the source has no more. */
+  readonly count?: number | undefined;
   /** Called once with the buffers, before the first frame. */
   readonly prepare: (buffers: readonly FrameBuffer[]) => Fill;
   /** Disposed with the source. */
@@ -42,6 +44,7 @@ export class PacedSource implements Source {
   readonly #ticker = this.#owned.use(new Ticker());
   readonly #always = this.#owned.use(new Signal(true));
   readonly #intervalNs: number;
+  readonly #count: number;
   #running = false;
   #sequence = 0;
   #waiting = 0;
@@ -49,6 +52,7 @@ export class PacedSource implements Source {
   constructor(options: PacedOptions) {
     this.name = options.name;
     this.picture = options.picture;
+    this.#count = options.count ?? Number.POSITIVE_INFINITY;
     this.fps = options.fps === 0 ? undefined : options.fps;
     this.onDemand = options.fps === 0;
     this.#intervalNs = options.fps === 0 ? 0 : 1e9 / options.fps;
@@ -76,6 +80,10 @@ export class PacedSource implements Source {
     return this.#intervalNs === 0 ? this.#always.fd : this.#ticker.fd;
   }
 
+  get exhausted(): boolean {
+    return this.#sequence >= this.#count;
+  }
+
   share(index: number): Fd {
     const fd = this.buffers[index]?.fd;
     if (fd === undefined) {
@@ -97,7 +105,7 @@ export class PacedSource implements Source {
   }
 
   next(): Frame | undefined {
-    if (!this.#running || !this.#due()) return undefined;
+    if (!this.#running || !this.#due() || this.exhausted) return undefined;
     const frame = this.#free();
     if (frame === undefined) return undefined;
     frame.sequence = this.#sequence++;

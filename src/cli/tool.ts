@@ -28,6 +28,7 @@ import {
 import { printOut, Records } from "./stdout.ts";
 import { endStatus, flushStderr, hasEscapes } from "./terminal.ts";
 import { versionLine } from "./version.ts";
+import { checkWords } from "./words.ts";
 
 /** What `run` of a tool gets besides its options. */
 export interface Context {
@@ -45,7 +46,7 @@ export interface Tool<O extends Options = Options, P extends Operands = Operands
   readonly summary: string;
   /** A subcommand without a link: users type "framepass NAME". */
   readonly unlinked?: true;
-  /** A command line that a wrong one is answered with, where the options alone do not show it. */
+  /** A correct command line, printed after a wrong one. For tools whose options alone do not show what to type. */
   readonly example?: string;
   readonly options: O;
   /** Words without a dash, in order. Without these rows such words are refused. */
@@ -100,6 +101,7 @@ async function runTool<O extends Options, P extends Operands>(
       await printOut(/^--?h/.test(asked) ? await helpText(tool) : versionLine());
       return exitCodes.done.status;
     }
+    checkWords(argv);
     const options = { ...tool.options, ...common };
     const values = parseOptions(options, argv, tool.operands);
     setUpLog(calledAs(tool), values["log-level"]);
@@ -154,7 +156,7 @@ function writeFailure(error: unknown): void {
     records.write({ record: "failure", ...failureFields(error), status: exitStatus(error) });
     records.flush();
   } catch {
-    // The line on stderr says it.
+    // The line on stderr has the reason.
   }
 }
 
@@ -206,7 +208,10 @@ async function helpText<O extends Options, P extends Operands>(tool: Tool<O, P>)
             ...("default" in option && { default: defaultText(option) }),
           };
   }
-  const usage = await renderUsage({ meta: { name: tool.name, description: tool.summary }, args });
+  const usage = await renderUsage({
+    meta: { name: calledAs(tool), description: tool.summary },
+    args,
+  });
   const codes = Object.values(exitCodes).map(({ status, meaning }) => `${status} ${meaning}`);
   const plain = process.stdout.isTTY && hasEscapes ? usage : stripVTControlCharacters(usage);
   const trimmed = plain.replace(/ +$/gm, "").trimEnd();

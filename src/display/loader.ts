@@ -5,7 +5,8 @@ import type { SdlTexture } from "../../ffi/sdl2-texture.ts";
 import { JpegDecoder } from "../../ffi/turbojpeg.ts";
 import { needLibrary, ProtocolError } from "../errors.ts";
 import { formats, fourccName, type PixelFormat, pixelFormat } from "../format/formats.ts";
-import { layoutOf, type Picture, type PlaneLayout } from "../format/picture-layout.ts";
+import { layoutOf, type Picture, pictureBytes } from "../format/picture-layout.ts";
+import { type PlaneRows, RowFinder, unfitText } from "../format/rows.ts";
 
 export interface Loader extends Disposable {
   /** SDL_PixelFormatEnum of the textures. */
@@ -39,7 +40,11 @@ export const displayable: readonly string[] = [
 export function loaderFor(picture: Picture, maxFrame: number): Loader {
   const { width, height, pixelformat } = picture;
   const format = pixelFormat(pixelformat);
-  if (format?.sdl !== undefined) return new RawLoader(format, picture, format.sdl);
+  if (format?.sdl !== undefined) {
+    if (picture.sizeimage < pictureBytes(format, width, height))
+      throw new ProtocolError(`hello: ${unfitText(format, picture, picture.sizeimage)}`);
+    return new RawLoader(format, picture, format.sdl);
+  }
   const name = fourccName(pixelformat);
   const decoder = decoders[name];
   if (decoder === undefined)
@@ -63,19 +68,20 @@ class RawLoader implements Loader {
   readonly texture: number;
   readonly exact: Loader["exact"];
   readonly #even: boolean;
-  readonly #layout: readonly PlaneLayout[];
-  readonly #tight: number;
+  readonly #rows: FrameRows;
   /** Planes of the picture, in memory order and in SDL's order (Y, U, V). */
   readonly #planes: readonly MutablePlane[];
   readonly #ordered: readonly MutablePlane[];
   /** Neutral chroma for a grey picture. */
   readonly #neutral: Uint8Array<ArrayBuffer> | undefined;
 
-  constructor(format: PixelFormat, { width, height }: Size, texture: number) {
+  constructor(format: PixelFormat, picture: Picture, texture: number) {
     this.texture = texture;
-    this.#layout = layoutOf(format, width, height);
-    this.#tight = this.#layout.reduce((sum, { rowBytes, rows }) => sum + rowBytes * rows, 0);
-    this.#planes = this.#layout.map(() => ({ address: 0, pitch: 0 }));
+    const { width, height } = picture;
+    const layout = layoutOf(format, width, height);
+    const tight = pictureBytes(format, width, height);
+    this.#rows = new FrameRows(format, picture);
+    this.#planes = layout.map(() => ({ address: 0, pitch: 0 }));
     const order = [...new Set(format.components.map(({ plane }) => plane))];
     const ordered = order.flatMap((plane) => this.#planes[plane] ?? []);
     if (format.model === "grey") {
@@ -85,33 +91,31 @@ class RawLoader implements Loader {
       this.#ordered = [...ordered, chroma, chroma];
     } else this.#ordered = ordered;
     // SDL rounds the chroma of odd sizes differently, so odd sizes are copied plane by plane.
-    const even = this.#layout.length === 1 || (width % 2 === 0 && height % 2 === 0);
-    const rowBytes = this.#layout[0]?.rowBytes ?? 0;
+    const even = layout.length === 1 || (width % 2 === 0 && height % 2 === 0);
+    const rowBytes = layout[0]?.rowBytes ?? 0;
     this.#even = even && format.model !== "grey";
-    this.exact = this.#even ? { bytes: this.#tight, rowBytes } : undefined;
+    this.exact = this.#even ? { bytes: tight, rowBytes } : undefined;
   }
 
   accepts(bytes: number): boolean {
-    return bytes >= this.#tight;
+    return this.#rows.of(bytes) !== undefined;
   }
 
   load(texture: SdlTexture, address: number, bytes: number): undefined {
-    const stretch = stretchOf(this.#layout, this.#tight, bytes);
-    let at = address;
+    const rows = this.#rows.of(bytes);
     for (let i = 0; i < this.#planes.length; i++) {
       const plane = this.#planes[i];
-      const layout = this.#layout[i];
-      if (plane === undefined || layout === undefined) continue;
-      plane.address = at;
-      plane.pitch = layout.rowBytes * stretch;
-      at += plane.pitch * layout.rows;
+      const { offset = 0, stride = 0 } = rows?.[i] ?? {};
+      if (plane === undefined) continue;
+      plane.address = address + offset;
+      plane.pitch = stride;
     }
     texture.update(this.#ordered);
   }
 
   onCpu(): Loader | undefined {
     if (this.texture === SDL_PIXELFORMAT_RGB888 || !this.#even) return undefined;
-    return new ConvertingLoader(this.texture, this.#layout, this.#tight);
+    return new ConvertingLoader(this.texture, this.#rows);
   }
 
   [Symbol.dispose](): void {}
@@ -125,32 +129,43 @@ class ConvertingLoader implements Loader {
   readonly texture = SDL_PIXELFORMAT_RGB888;
   readonly exact = undefined;
   readonly #from: number;
-  readonly #layout: readonly PlaneLayout[];
-  readonly #tight: number;
+  readonly #rows: FrameRows;
 
-  constructor(from: number, layout: readonly PlaneLayout[], tight: number) {
+  constructor(from: number, rows: FrameRows) {
     this.#from = from;
-    this.#layout = layout;
-    this.#tight = tight;
+    this.#rows = rows;
   }
 
   accepts(bytes: number): boolean {
-    return bytes >= this.#tight;
+    return this.#rows.of(bytes) !== undefined;
   }
 
   load(texture: SdlTexture, address: number, bytes: number): undefined {
-    const rowBytes = this.#layout[0]?.rowBytes ?? 0;
-    const pitch = rowBytes * stretchOf(this.#layout, this.#tight, bytes);
-    texture.convert(this.#from, address, pitch);
+    texture.convert(this.#from, address, this.#rows.of(bytes)?.[0]?.stride ?? 0);
   }
 
   [Symbol.dispose](): void {}
 }
 
-/** How many times longer than `rowBytes` the rows are. Drivers pad the rows of all planes in proportion. */
-function stretchOf(layout: readonly PlaneLayout[], tight: number, bytes: number): number {
-  const whole = layout.every(({ rowBytes }) => (rowBytes * bytes) % tight === 0);
-  return whole ? bytes / tight : 1;
+/** Where the rows of a frame are. */
+class FrameRows {
+  readonly #format: PixelFormat;
+  readonly #picture: Picture;
+  readonly #finder: RowFinder;
+
+  constructor(format: PixelFormat, picture: Picture) {
+    this.#format = format;
+    this.#picture = picture;
+    this.#finder = new RowFinder(format, picture);
+  }
+
+  /** Undefined for a frame that is cut short. Throws ProtocolError for one that is too long for any padding. */
+  of(bytes: number): readonly PlaneRows[] | undefined {
+    const rows = this.#finder.find(bytes);
+    if (rows === "short") return undefined;
+    if (rows !== undefined) return rows;
+    throw new ProtocolError(`frame: ${unfitText(this.#format, this.#picture, bytes)}`);
+  }
 }
 
 function jpegLoader(): Loader {

@@ -30,7 +30,7 @@ export interface PixelFormat {
   readonly components: readonly Component[];
   /** ffmpeg's name for the format, for the ffplay command line. */
   readonly ffmpeg: string;
-  /** The YUV4MPEG2 colour space tag, if the format has one. */
+  /** The YUV4MPEG2 colour space tag that its samples have in separate planes, if there is one. */
   readonly y4m?: string;
   /** SDL_PixelFormatEnum of the texture that takes its rows unchanged. Grey formats also need neutral chroma. */
   readonly sdl?: number;
@@ -77,15 +77,21 @@ const bits = (shift: number, count: number): Component => ({
 });
 
 export const formats: readonly PixelFormat[] = [
-  { name: "YUYV", ...packed(0, 1, 3), ffmpeg: "yuyv422", sdl: fourcc("YUY2") },
-  { name: "UYVY", ...packed(1, 0, 2), ffmpeg: "uyvy422", sdl: fourcc("UYVY") },
-  { name: "YVYU", ...packed(0, 3, 1), ffmpeg: "yvyu422", sdl: fourcc("YVYU") },
-  { name: "NV12", ...nv(0, 1), ffmpeg: "nv12", sdl: fourcc("NV12") },
-  { name: "NV21", ...nv(1, 0), ffmpeg: "nv21", sdl: fourcc("NV21") },
+  { name: "YUYV", ...packed(0, 1, 3), ffmpeg: "yuyv422", y4m: "422", sdl: fourcc("YUY2") },
+  { name: "UYVY", ...packed(1, 0, 2), ffmpeg: "uyvy422", y4m: "422", sdl: fourcc("UYVY") },
+  { name: "YVYU", ...packed(0, 3, 1), ffmpeg: "yvyu422", y4m: "422", sdl: fourcc("YVYU") },
+  { name: "NV12", ...nv(0, 1), ffmpeg: "nv12", y4m: "420jpeg", sdl: fourcc("NV12") },
+  { name: "NV21", ...nv(1, 0), ffmpeg: "nv21", y4m: "420jpeg", sdl: fourcc("NV21") },
   { name: "YU12", ...planar(1, 2), ffmpeg: "yuv420p", y4m: "420jpeg", sdl: fourcc("IYUV") },
-  { name: "YV12", ...planar(2, 1), ffmpeg: "yuv420p -vf shuffleplanes=0:2:1", sdl: fourcc("YV12") },
-  { name: "NM12", ...nv(0, 1), ffmpeg: "nv12", sentAs: "NV12" },
-  { name: "NM21", ...nv(1, 0), ffmpeg: "nv21", sentAs: "NV21" },
+  {
+    name: "YV12",
+    ...planar(2, 1),
+    ffmpeg: "yuv420p -vf shuffleplanes=0:2:1",
+    y4m: "420jpeg",
+    sdl: fourcc("YV12"),
+  },
+  { name: "NM12", ...nv(0, 1), ffmpeg: "nv12", y4m: "420jpeg", sentAs: "NV12" },
+  { name: "NM21", ...nv(1, 0), ffmpeg: "nv21", y4m: "420jpeg", sentAs: "NV21" },
   { name: "YM12", ...planar(1, 2), ffmpeg: "yuv420p", y4m: "420jpeg", sentAs: "YU12" },
   { name: "RGB3", ...rgb(3, 0, 1, 2), ffmpeg: "rgb24", sdl: 0x1710_1803 },
   { name: "BGR3", ...rgb(3, 2, 1, 0), ffmpeg: "bgr24", sdl: 0x1740_1803 },

@@ -1,5 +1,5 @@
 // The planes and rows of a picture as it is sent: one plane after the other, without padding.
-import type { PixelFormat } from "./formats.ts";
+import { type PixelFormat, pixelFormat } from "./formats.ts";
 
 export interface PlaneLayout {
   /** Byte of the picture where the plane starts. */
@@ -40,4 +40,10 @@ export interface Picture {
   readonly pixelformat: number;
   /** Bytes of the largest frame. */
   readonly sizeimage: number;
+}
+
+/** Bytes that a frame needs to be a whole picture. Compressed frames have any size: 1. */
+export function wholeBytes({ width, height, pixelformat }: Picture): number {
+  const format = pixelFormat(pixelformat);
+  return format === undefined ? 1 : pictureBytes(format, width, height);
 }

@@ -73,10 +73,17 @@ export class StampedBuffer {
 export class StampChecker {
   #last = -1;
   #seen = 0;
+  #lastRight = false;
 
   /** Number of right pictures. */
   get verified(): number {
     return this.#seen;
+  }
+
+  /** The picture that was checked last does not count as right: its memory changed meanwhile. */
+  revoke(): void {
+    if (this.#lastRight) this.#seen -= 1;
+    this.#lastRight = false;
   }
 
   /** Call at the start of a stream: its numbers may begin at 0. */
@@ -86,6 +93,7 @@ export class StampChecker {
 
   /** Checks a picture against its stamp and the frame's sequence. Answers what is wrong, or undefined. */
   check(buffer: StampedBuffer, length: number, sequence: number): string | undefined {
+    this.#lastRight = false;
     const read = buffer.read(length);
     if (typeof read === "string") return read === "not stamped" ? "wrong: no stamp" : read;
     if (read === this.#last) return `frozen: stamped ${read} once more`;
@@ -93,6 +101,7 @@ export class StampChecker {
     if (read <= this.#last) return `frozen: stamped ${read} after ${this.#last}`;
     this.#last = read;
     this.#seen += 1;
+    this.#lastRight = true;
     return undefined;
   }
 }

@@ -24,6 +24,8 @@ export interface FrameBuffer extends Disposable {
   begin(access: number): void;
   /** Call after the access, with the same flags. Throws SysError. */
   end(access: number): void;
+  /** Whether the memory was given to another stream since the buffer was made. Only for memory that may be. */
+  readonly changed?: (() => boolean) | undefined;
 }
 
 /** A buffer with its own descriptor. */
@@ -65,8 +67,9 @@ export class OwnBuffer implements FrameBuffer {
 }
 
 /** A part of a larger mapping as a buffer. Disposing it disposes `owned`, if given. */
-export function partOf(mapping: Memory, owned?: Disposable): FrameBuffer {
+export function partOf(mapping: Memory, owned?: Disposable, changed?: () => boolean): FrameBuffer {
   return {
+    changed,
     fd: undefined,
     mapping,
     begin: () => undefined,

@@ -21,6 +21,8 @@ export interface Source extends Disposable {
   readonly errors: number;
   /** `next` always makes a new frame, so no frames wait. */
   readonly onDemand?: boolean;
+  /** No frame will follow: a recording was played once, or a pipe has ended. `fd` is readable then. */
+  readonly exhausted?: boolean;
   /** Memory type of the buffers: "dmabuf", "mmap", "memfd". */
   readonly memory: string;
   /** The device, for private ioctls of its driver; undefined without a device. */

@@ -1,32 +1,39 @@
-// Writes received frames to a file or pipe, raw or as YUV4MPEG2. Whatever fails, a file ends after a whole frame.
-import { fstatSync } from "node:fs";
-import { EPOLLERR, EPOLLHUP, EPOLLOUT } from "../../ffi/epoll.ts";
+// The --output of a receiver: a file, a pipe, a device or stdout, over all its streams. A file is opened, and an old one
+// emptied, when the first frame comes.
+import { accessSync, constants, statSync } from "node:fs";
+import { dirname } from "node:path";
 import { errno, SysError } from "../../ffi/errno.ts";
-import { Fd, O_CREAT, O_NONBLOCK, O_TRUNC, O_WRONLY, pwriteAt, truncate } from "../../ffi/fd.ts";
-import { Gather, type Piece, type Sent } from "../../ffi/gather.ts";
-import { addressOf } from "../../ffi/libc.ts";
-import type { Memory } from "../../ffi/mapping.ts";
+import { Fd, O_CREAT, O_EXCL, O_NONBLOCK, O_TRUNC, O_WRONLY } from "../../ffi/fd.ts";
 import { log } from "../cli/log.ts";
-import { canStall, ownStdout, writeError } from "../cli/stdout.ts";
+import { ownStdout } from "../cli/stdout.ts";
 import { advised, needed, ProtocolError } from "../errors.ts";
-import { fourccName, pixelFormat } from "../format/formats.ts";
-import { type Picture, pictureBytes } from "../format/picture-layout.ts";
+import { fourccName } from "../format/formats.ts";
+import type { Picture } from "../format/picture-layout.ts";
 import type { Loop } from "../loop.ts";
-import type { FrameOutput, FrameWriter } from "./frame-output.ts";
-import { y4mFrameMark, y4mHeader } from "./y4m.ts";
+import { type FrameOutput, FrameWriter } from "./frame-writer.ts";
+import { isY4m } from "./play.ts";
+import { Sink } from "./sink.ts";
+import type { StreamOutput, WriterCalls } from "./stream-output.ts";
 
 const NO_READER = "ENXIO";
 const LOOK_FOR_READER_MS = 100;
+const ANOTHER = "choose another --output";
+
+/** What to do with a file that exists already. */
+export interface OutputOptions {
+  readonly noClobber?: boolean;
+}
 
 /** Like `openOutput`, but waits until a program reads a named pipe. Undefined when `signal` aborts first. */
 export async function openOutputWhenRead(
   loop: Loop,
   path: string,
+  options: OutputOptions,
   signal: AbortSignal,
 ): Promise<Output | undefined> {
   for (let said = false; !signal.aborted; said = true) {
     try {
-      return openOutput(loop, path);
+      return openOutput(loop, path, options);
     } catch (error) {
       const { cause } = error as Error;
       if (path === "-" || !(cause instanceof SysError) || cause.code !== NO_READER) throw error;
@@ -37,186 +44,169 @@ export async function openOutputWhenRead(
   return undefined;
 }
 
-/** Opens the --output: a path, or "-" for stdout. Throws UnavailableError, also for a named pipe without a reader. */
-export function openOutput(loop: Loop, path: string): Output {
-  if (path === "-") return new Output(loop, ownStdout(), "stdout", { y4m: false, own: false });
-  const flags = O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK; // opening a named pipe must not block
-  const fd = needed(
-    () => Fd.open(path, flags),
-    ({ code }) => (code === NO_READER ? "no program reads this pipe" : "choose another --output"),
-  );
-  return new Output(loop, fd, path, { y4m: path.endsWith(".y4m"), own: true });
+/**
+ * Opens the --output: "-" for stdout, a pipe or a device at once. A regular file is only checked. Throws UnavailableError,
+ * also for a named pipe without a reader.
+ */
+export function openOutput(loop: Loop, path: string, options: OutputOptions = {}): Output {
+  if (path === "-") return new Output(loop, "stdout", new Sink(ownStdout(), "stdout", false));
+  const advice = ({ code }: SysError) =>
+    code === NO_READER ? "no program reads this pipe" : ANOTHER;
+  const there = statSync(path, { throwIfNoEntry: false });
+  if (there === undefined) {
+    needed(() => checkFolder(path), advice);
+    return new Output(loop, path, undefined, options);
+  }
+  // Opening a named pipe must not block.
+  const fd = needed(() => Fd.open(path, O_WRONLY | O_NONBLOCK), advice);
+  if (!there.isFile()) return new Output(loop, path, new Sink(fd, path, true));
+  fd[Symbol.dispose]();
+  if (options.noClobber === true) {
+    needed(
+      () => {
+        throw new SysError("open", path, errno.EEXIST);
+      },
+      () => `${ANOTHER}, or omit --no-clobber`,
+    );
+  }
+  return new Output(loop, path, undefined, options);
 }
 
-export class Output implements FrameOutput {
-  readonly name: string;
-  readonly #loop: Loop;
-  readonly #fd: Fd;
-  readonly #regular: boolean;
-  readonly #socket: boolean;
-  readonly #y4m: boolean;
-  #picture: Picture | undefined;
-  #header: Uint8Array<ArrayBuffer> | undefined;
-  /** Bytes of every frame in a file with a header; 0 without a header: frames are written at their own size. */
-  #frameBytes = 0;
-  #leftOut = 0;
-  /** Bytes of the file up to the end of the last whole frame. */
-  #kept = 0;
-  #frames = 0;
-  #pending: Disposable | undefined;
+/** Throws SysError where the file `path` cannot be created. */
+function checkFolder(path: string): void {
+  try {
+    accessSync(dirname(path), constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw new SysError("open", path, Math.abs((error as { errno?: number }).errno ?? errno.ENOENT));
+  }
+}
 
-  /** `own`: the file was opened here, so it may be truncated and its header rewritten. */
-  constructor(loop: Loop, fd: Fd, name: string, { y4m, own }: { y4m: boolean; own: boolean }) {
+/** "film.y4m" and 2: "film-2.y4m". */
+function numbered(path: string, n: number): string {
+  const [, stem = path, ending = ""] = /^(.*[^/])(\.[^./]+)$/.exec(path) ?? [];
+  return `${stem}-${n}${ending}`;
+}
+
+export class Output implements FrameOutput, StreamOutput {
+  readonly name: string;
+  readonly y4m: boolean;
+  readonly #loop: Loop;
+  readonly #noClobber: boolean;
+  /** Pipes, devices and stdout: there is one for all streams. */
+  readonly #fixed: boolean;
+  #sink: Sink | undefined;
+  #files = 0;
+  #frames = 0;
+  #leftOut = 0;
+  readonly #plays: string[] = [];
+
+  /** `sink`: what is open already. Without it `name` is a path, which the first frame opens. */
+  constructor(loop: Loop, name: string, sink?: Sink, { noClobber = false }: OutputOptions = {}) {
     this.#loop = loop;
-    this.#fd = fd;
     this.name = name;
-    this.#y4m = y4m;
-    const stat = fstatSync(fd.number);
-    this.#regular = own && stat.isFile();
-    this.#socket = stat.isSocket();
-    if (canStall(fd.number)) fd.setNonBlocking(true);
+    this.y4m = isY4m(name);
+    this.#fixed = sink !== undefined;
+    this.#sink = sink;
+    this.#noClobber = noClobber;
   }
 
   /** Frames written completely. */
   get frames(): number {
-    return this.#frames;
+    return this.#frames + (this.#sink?.frames ?? 0);
   }
 
-  /** Size and format of the frames, once the first stream has begun. */
-  get picture(): Picture | undefined {
-    return this.#picture;
-  }
-
-  /** Called when a stream begins. Throws ProtocolError when its size or format differs from the first stream. */
-  begin(picture: Picture): void {
-    const first = this.#picture;
-    if (first === undefined) {
-      this.#picture = picture;
-      if (this.#y4m) this.#writeHeader(picture);
-      return;
-    }
-    const same = first.width === picture.width && first.height === picture.height;
-    if (same && first.pixelformat === picture.pixelformat) return;
-    const what = ({ width, height, pixelformat }: Picture) =>
-      `${width}x${height} ${fourccName(pixelformat)}`;
-    throw new ProtocolError(
-      `hello: the stream is ${what(picture)}, ${this.name} holds ${what(first)}`,
-    );
-  }
-
-  #writeHeader(picture: Picture): void {
-    const format = pixelFormat(picture.pixelformat);
-    if (format?.y4m === undefined) {
-      log.warn(
-        `${fourccName(picture.pixelformat)} has no YUV4MPEG2 form; ${this.name} gets raw frames without a header`,
-      );
-      return;
-    }
-    this.#header = y4mHeader(picture, format.y4m);
-    const gather = new Gather([{ address: addressOf(this.#header), length: this.#header.length }]);
-    const sent = this.#put(gather);
-    if (sent !== "done") {
-      this.#cut();
-      const error = new SysError("write", this.name, sent === "again" ? errno.EAGAIN : -sent);
-      throw advised(error, "the YUV4MPEG2 header was not written completely");
-    }
-    this.#kept = this.#header.length;
-    this.#frameBytes = pictureBytes(format, picture.width, picture.height);
-  }
-
-  writerFor({ address, length }: Memory): FrameWriter {
-    const gather = this.gatherFor({ address, length });
-    return (bytes, ready, failed) => this.write(gather, bytes, ready, failed);
-  }
-
-  end(): void {}
-
-  /** The list that writes a frame from `memory`. Made once per buffer, after `begin`. */
-  gatherFor(memory: Piece): Gather {
-    if (this.#header === undefined) return new Gather([memory]);
-    return new Gather([{ address: addressOf(y4mFrameMark), length: y4mFrameMark.length }, memory]);
+  /** Frames that were shorter than a picture, and were not written. */
+  get leftOutFrames(): number {
+    return this.#leftOut;
   }
 
   /**
-   * Writes a frame, the first `bytesused` bytes of a list's memory. Answers false when a pipe is full; `ready` or
-   * `failed` is then called later. Throws SysError; the file then ends after the last whole frame.
+   * Begins a stream; dispose the writer when it ends. Throws ProtocolError when its frames cannot be written here: they
+   * hold no picture, or a pipe got frames of another size or format before.
    */
-  write(
-    gather: Gather,
-    bytesused: number,
-    ready: () => void,
-    failed: (error: unknown) => void,
-  ): boolean {
-    if (bytesused < this.#frameBytes) {
-      this.#leaveOut(bytesused);
-      return true;
+  begin(picture: Picture, calls: WriterCalls): FrameWriter {
+    const first = this.#sink?.picture;
+    if (this.#fixed && first !== undefined && !isSame(first, picture)) {
+      const what = ({ width, height, pixelformat }: Picture) =>
+        `${width}x${height} ${fourccName(pixelformat)}`;
+      throw new ProtocolError(
+        `hello: the stream is ${what(picture)}, ${this.name} holds ${what(first)}`,
+      );
     }
-    gather.rewind(this.#frameBytes || bytesused);
-    if (this.#go(gather)) return true;
-    const watch = this.#loop.watch(this.#fd.number, EPOLLOUT, (events) => {
-      try {
-        if (!this.#go(gather) && (events & (EPOLLERR | EPOLLHUP)) === 0) return;
-        watch[Symbol.dispose]();
-        this.#pending = undefined;
-        ready();
-      } catch (error) {
-        watch[Symbol.dispose]();
-        this.#pending = undefined;
-        failed(error);
-      }
-    });
-    this.#pending = watch;
-    return false;
+    return new FrameWriter(this.#loop, this, picture, calls);
   }
 
-  /** YUV4MPEG2 cannot hold a frame shorter than a picture. */
-  #leaveOut(bytesused: number): void {
+  sinkFor(picture: Picture, colourSpace: string | undefined): Sink {
+    const current = this.#sink;
+    const goesOn =
+      current !== undefined && (current.picture === undefined || isSame(current.picture, picture));
+    const sink = goesOn ? current : this.#next();
+    this.#sink = sink;
+    sink.begin(picture, colourSpace);
+    return sink;
+  }
+
+  /** Opens the file, or for a stream that does not fit in it the next one: NAME-2, NAME-3. */
+  #next(): Sink {
+    this.#close(0);
+    this.#files += 1;
+    if (this.#files === 1) {
+      const keep = this.#noClobber ? O_EXCL : O_TRUNC;
+      return openFile(
+        this.name,
+        keep,
+        this.#noClobber ? `${ANOTHER}, or omit --no-clobber` : ANOTHER,
+      );
+    }
+    for (; ; this.#files += 1) {
+      const path = numbered(this.name, this.#files);
+      try {
+        const sink = openFile(path, O_EXCL, ANOTHER);
+        log.info(`${path}: has the frames of this stream, which differ from those in ${this.name}`);
+        return sink;
+      } catch (error) {
+        if (!(error instanceof SysError) || error.code !== "EEXIST") throw error;
+      }
+    }
+  }
+
+  leftOut(bytes: number, least: number): void {
     this.#leftOut += 1;
     if (this.#leftOut > 1) return;
-    const least = `a picture has ${this.#frameBytes}`;
     log.warn(
-      `${this.name}: a frame of ${bytesused} bytes is left out, ${least}; later ones are left out without a warning`,
+      `${this.name}: a frame of ${bytes} bytes is left out, a picture has ${least}; later ones are left out without a warning`,
     );
   }
 
-  /** A socket is shared with the process that passed it, so it stays blocking; sendmsg has MSG_DONTWAIT. */
-  #put(gather: Gather): Sent {
-    return this.#socket ? gather.send(this.#fd) : gather.write(this.#fd);
+  #close(fps: number): void {
+    const sink = this.#sink;
+    if (sink === undefined) return;
+    this.#sink = undefined;
+    const play = sink.finish(fps);
+    this.#frames += sink.frames;
+    if (play !== undefined) this.#plays.push(play);
   }
 
-  #go(gather: Gather): boolean {
-    const sent = this.#put(gather);
-    if (sent === "again") return false;
-    if (typeof sent === "number") {
-      this.#cut();
-      const error = writeError(this.name, -sent);
-      const left = `${gather.left} of the ${gather.total} bytes of frame ${this.#frames + 1} are missing`;
-      throw advised(error, `${left}, ${this.#frames} whole frames are there`);
-    }
-    this.#kept += gather.total;
-    this.#frames += 1;
-    return true;
-  }
-
-  /** Removes an unfinished frame from the end of the file. */
-  #cut(): void {
-    if (this.#regular) truncate(this.#fd.number, this.#kept);
-  }
-
-  /** Closes the file. Writes `fps`, now known, into a YUV4MPEG2 header. Throws SysError. */
-  finish(fps: number): void {
-    if (this.#fd.closed) return;
-    this.#pending?.[Symbol.dispose]();
-    if (this.#regular && this.#header !== undefined && this.#picture !== undefined && fps > 0) {
-      const format = pixelFormat(this.#picture.pixelformat);
-      const header = y4mHeader(this.#picture, format?.y4m ?? "", fps);
-      pwriteAt(this.#fd.number, addressOf(header), header.length, 0);
-    }
-    this.#fd.close();
+  /** Closes the file. `fps` is the measured rate. Returns lines for the summary. Throws SysError. */
+  finish(fps: number): readonly string[] {
+    this.#close(fps);
+    const left = this.#leftOut === 0 ? [] : [`${this.#leftOut} short frames were left out`];
+    return [...left, ...this.#plays];
   }
 
   [Symbol.dispose](): void {
-    this.#pending?.[Symbol.dispose]();
-    this.#fd[Symbol.dispose]();
+    this.#sink?.[Symbol.dispose]();
   }
 }
+
+/** Throws SysError: a sender is not at fault. */
+function openFile(path: string, flags: number, advice: string): Sink {
+  try {
+    return new Sink(Fd.open(path, O_WRONLY | O_CREAT | O_NONBLOCK | flags), path, true);
+  } catch (error) {
+    throw advised(error as Error, advice);
+  }
+}
+
+const isSame = (a: Picture, b: Picture) =>
+  a.width === b.width && a.height === b.height && a.pixelformat === b.pixelformat;

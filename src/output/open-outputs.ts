@@ -6,7 +6,7 @@ import type { Loop } from "../loop.ts";
 import { openOutputNode } from "../v4l2/output-device.ts";
 import { type CameraOptions, CameraOutput } from "./camera/camera-output.ts";
 import { makeLoopback } from "./camera/loopback.ts";
-import { type Output, openOutputWhenRead } from "./file.ts";
+import { type Output, type OutputOptions, openOutputWhenRead } from "./file.ts";
 import type { Outputs } from "./outputs.ts";
 
 /** The kernel's number of video devices: Documentation/admin-guide/devices.txt. */
@@ -15,6 +15,7 @@ const VIDEO_MAJOR = 81;
 export interface OutputWishes {
   /** Paths of files, pipes and devices; "-" is stdout. */
   readonly paths: readonly string[];
+  readonly files: OutputOptions;
   /** Names of cameras to make. */
   readonly cameras: readonly string[];
   readonly camera: Omit<CameraOptions, "lost">;
@@ -49,7 +50,7 @@ export async function openOutputs(
   for (const path of wishes.paths) {
     if (isVideoDevice(path)) openCamera(path);
     else {
-      const file = await openOutputWhenRead(loop, path, signal);
+      const file = await openOutputWhenRead(loop, path, wishes.files, signal);
       if (file !== undefined) files.push(outputs.add(file));
     }
   }

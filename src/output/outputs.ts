@@ -4,17 +4,16 @@ import type { Memory } from "../../ffi/mapping.ts";
 import { log } from "../cli/log.ts";
 import { isExpected, ProtocolError } from "../errors.ts";
 import type { Picture } from "../format/picture-layout.ts";
-import type { FrameOutput, FrameWriter } from "./frame-output.ts";
+import type { FrameFacts } from "../frame/frame.ts";
+import type { StreamOutput, StreamWriter, WriterCalls } from "./stream-output.ts";
 
-export class Outputs implements FrameOutput {
+export class Outputs implements StreamOutput {
   readonly #owned = new DisposableStack();
-  readonly #left: FrameOutput[] = [];
-  readonly #begun = new Set<FrameOutput>();
-  #frames = 0;
+  readonly #left: StreamOutput[] = [];
   #failure: Error | undefined;
 
   /** Takes ownership of an output. */
-  add<T extends FrameOutput>(output: T): T {
+  add<T extends StreamOutput>(output: T): T {
     this.#left.push(this.#owned.use(output));
     return output;
   }
@@ -22,85 +21,114 @@ export class Outputs implements FrameOutput {
   get name(): string {
     return this.#left.map(({ name }) => name).join(", ");
   }
-  get frames(): number {
-    return this.#frames;
-  }
   /** Why an output was given up while others went on: the tool ends with this error. */
   get failure(): Error | undefined {
     return this.#failure;
   }
 
+  has(output: StreamOutput): boolean {
+    return this.#left.includes(output);
+  }
+
   /** Gives up `output` because of `error`. Throws the error when no other output is left. */
-  fail(output: FrameOutput, error: unknown): void {
+  fail(output: StreamOutput, error: unknown): void {
     const at = this.#left.indexOf(output);
     if (at < 0) return;
     if (this.#left.length === 1 || !isExpected(error)) throw error;
     this.#left.splice(at, 1);
-    this.#begun.delete(output);
     output[Symbol.dispose]();
     this.#failure ??= error;
     log.error(`${error.message}; the other outputs go on`);
   }
 
-  begin(picture: Picture): void {
+  begin(picture: Picture, calls: WriterCalls): StreamWriter {
+    using begun = new DisposableStack();
+    const all = new AllWriters(this, calls);
+    begun.use(all);
     for (const output of [...this.#left]) {
       try {
-        output.begin(picture);
-        this.#begun.add(output);
+        all.begin(output, picture);
       } catch (error) {
-        if (error instanceof ProtocolError) {
-          this.end();
-          throw error;
-        }
+        if (error instanceof ProtocolError) throw error;
         this.fail(output, error);
       }
     }
-  }
-
-  writerFor(memory: Memory): FrameWriter {
-    const writers = this.#left.map((output) => ({ output, write: output.writerFor(memory) }));
-    let waiting = 0;
-    let whenReady: () => void = () => undefined;
-    let whenFailed: (error: unknown) => void = () => undefined;
-    const ready = () => {
-      waiting -= 1;
-      if (waiting > 0) return;
-      this.#frames += 1;
-      whenReady();
-    };
-    const failedBy = writers.map(({ output }) => (error: unknown) => {
-      try {
-        this.fail(output, error);
-      } catch (last) {
-        whenFailed(last);
-        return;
-      }
-      ready();
-    });
-    return (bytes, onReady, onFailed) => {
-      whenReady = onReady;
-      whenFailed = onFailed;
-      waiting = 0;
-      for (let i = 0; i < writers.length; i++) {
-        const writer = writers[i];
-        if (writer === undefined || !this.#left.includes(writer.output)) continue;
-        try {
-          if (!writer.write(bytes, ready, failedBy[i] ?? onFailed)) waiting += 1;
-        } catch (error) {
-          this.fail(writer.output, error);
-        }
-      }
-      if (waiting === 0) this.#frames += 1;
-      return waiting === 0;
-    };
-  }
-
-  end(): void {
-    for (const output of this.#begun) output.end();
-    this.#begun.clear();
+    begun.move();
+    return all;
   }
 
   [Symbol.dispose](): void {
     this.#owned.dispose();
+  }
+}
+
+/** The writer of one stream in one output. */
+interface Part {
+  readonly output: StreamOutput;
+  readonly writer: StreamWriter;
+}
+
+class AllWriters implements StreamWriter {
+  readonly #outputs: Outputs;
+  readonly #calls: WriterCalls;
+  readonly #parts: Part[] = [];
+  /** Outputs that have not taken the frame yet. */
+  #waiting = 0;
+  #changed = false;
+
+  constructor(outputs: Outputs, calls: WriterCalls) {
+    this.#outputs = outputs;
+    this.#calls = calls;
+  }
+
+  begin(output: StreamOutput, picture: Picture): void {
+    const writer = output.begin(picture, {
+      ready: () => this.#ready(),
+      failed: (error) => this.#failed(output, error),
+      changed: () => {
+        if (!this.#changed) this.#calls.changed();
+        this.#changed = true; // a frame counts once
+      },
+    });
+    this.#parts.push({ output, writer });
+  }
+
+  add(index: number, memory: Memory, changed?: () => boolean): void {
+    for (const { writer } of this.#parts) writer.add(index, memory, changed);
+  }
+
+  write(index: number, frame: FrameFacts): boolean {
+    this.#waiting = 0;
+    this.#changed = false;
+    for (let i = 0; i < this.#parts.length; i++) {
+      const { output, writer } = this.#parts[i] as Part;
+      if (!this.#outputs.has(output)) continue;
+      try {
+        if (!writer.write(index, frame)) this.#waiting += 1;
+      } catch (error) {
+        if (error instanceof ProtocolError) throw error;
+        this.#outputs.fail(output, error);
+      }
+    }
+    return this.#waiting === 0;
+  }
+
+  #ready(): void {
+    this.#waiting -= 1;
+    if (this.#waiting === 0) this.#calls.ready();
+  }
+
+  #failed(output: StreamOutput, error: unknown): void {
+    try {
+      this.#outputs.fail(output, error);
+    } catch (last) {
+      this.#calls.failed(last);
+      return;
+    }
+    this.#ready();
+  }
+
+  [Symbol.dispose](): void {
+    for (const { writer } of this.#parts.splice(0)) writer[Symbol.dispose]();
   }
 }

@@ -1,5 +1,6 @@
 // YUV4MPEG2 headers. https://wiki.multimedia.cx/index.php/YUV4MPEG2
 import type { Picture } from "../format/picture-layout.ts";
+import { type FileRate, fileRate } from "./rate.ts";
 
 /** Precedes each picture. */
 export const y4mFrameMark = new Uint8Array(new TextEncoder().encode("FRAME\n").slice().buffer);
@@ -8,10 +9,9 @@ export const y4mFrameMark = new Uint8Array(new TextEncoder().encode("FRAME\n").s
 export function y4mHeader(
   picture: Picture,
   colourSpace: string,
-  fps = 30,
+  { frames, scale }: FileRate = fileRate(30, 0),
 ): Uint8Array<ArrayBuffer> {
-  const milli = Math.max(1, Math.min(99_999_999, Math.round(fps * 1000)));
-  const rate = `F${String(milli).padStart(8, "0")}:1000`;
+  const rate = `F${String(frames).padStart(8, "0")}:${scale}`;
   const text = `YUV4MPEG2 W${picture.width} H${picture.height} ${rate} Ip A1:1 C${colourSpace}\n`;
   return new Uint8Array(new TextEncoder().encode(text).slice().buffer);
 }

@@ -44,6 +44,9 @@ export class CopyingSource implements Source {
   get fd(): number {
     return this.#inner.fd;
   }
+  get exhausted(): boolean {
+    return this.#inner.exhausted === true;
+  }
   get drops(): number {
     return this.#inner.drops + this.#dropped;
   }

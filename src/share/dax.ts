@@ -8,7 +8,9 @@ import type { Exporter, Handle, Importer } from "../frame/sharing.ts";
 import type { Source } from "../frame/source.ts";
 import {
   checkHeader,
+  clearHeader,
   HEADER_BYTES,
+  headerWatch,
   mapRegion,
   openRegion,
   REGION_UNIT,
@@ -31,6 +33,8 @@ export class RegionAllocator implements Allocator {
     const most = Math.floor(0xffff_ffff / REGION_UNIT) * REGION_UNIT;
     const length = Math.min(file.size, most);
     this.#mapping = owned.use(mapRegion(file, { offset: 0, length, writing: true }));
+    // Before a buffer is written: receivers of an earlier stream see that its pictures are no longer valid.
+    clearHeader(this.#mapping.bytes);
     this.#file = file;
     this.name = path;
     owned.move();
@@ -122,14 +126,14 @@ function mapPart(
       `handle ${id}: bytes ${place} are outside region ${region.path} of ${region.size}`,
     );
   }
-  {
-    const first = Math.min(REGION_UNIT, region.size);
-    using header = mapRegion(region, { offset: 0, length: first, writing: false });
-    checkHeader(region.path, header.bytes, stream, generation);
-  }
+  using owned = new DisposableStack();
+  const first = Math.min(REGION_UNIT, region.size);
+  const header = owned.use(mapRegion(region, { offset: 0, length: first, writing: false }));
+  const changed = headerWatch(header.bytes);
+  checkHeader(region.path, header.bytes, stream, generation);
   const from = Math.floor(offset / REGION_UNIT) * REGION_UNIT;
   const wanted = Math.min(length, stream.sizeimage);
   const to = Math.min(wholeUnits(offset + wanted), region.size);
-  const mapping = mapRegion(region, { offset: from, length: to - from, writing: false });
-  return partOf(mapping.slice(offset - from, wanted), mapping);
+  const mapping = owned.use(mapRegion(region, { offset: from, length: to - from, writing: false }));
+  return partOf(mapping.slice(offset - from, wanted), owned.move(), changed);
 }

@@ -168,6 +168,6 @@ export function openImporters(choice: ShareName, options: ReceiveOptions): reado
 }
 
 function announce(importers: readonly Importer[]): readonly Importer[] {
-  log.info(`takes frames by ${importers.map(({ name }) => name).join(" or ")}`);
+  log.info(`accepts frames shared by ${importers.map(({ name }) => name).join(" or ")}`);
   return importers;
 }

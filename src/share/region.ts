@@ -122,6 +122,21 @@ export function writeHeader(bytes: Uint8Array<ArrayBuffer>, use: RegionUse): voi
   header.checksum = Bun.hash.crc32(header.$bytes.subarray(0, CHECKED_BYTES));
 }
 
+/** Removes the header: what the region holds is no longer valid. */
+export function clearHeader(bytes: Uint8Array<ArrayBuffer>): void {
+  regionHeader.over(bytes).$bytes.fill(0);
+}
+
+/** Returns whether the header in `bytes` is another one than at this call: then the pictures may be as well. */
+export function headerWatch(bytes: Uint8Array<ArrayBuffer>): () => boolean {
+  const now = bytes.subarray(0, regionHeader.size);
+  const then = now.slice();
+  return () => {
+    for (let i = 0; i < then.length; i++) if (now[i] !== then[i]) return true;
+    return false;
+  };
+}
+
 /** Copies a region's header and compares it with the stream's hello and handle. Throws ProtocolError. */
 export function checkHeader(
   path: string,

@@ -5,12 +5,14 @@ import { ProtocolError } from "../errors.ts";
 import { STAMP_BYTES, type StampChecker, StampedBuffer } from "../format/stamp.ts";
 import type { FrameFacts, StreamInfo } from "../frame/frame.ts";
 import { type FrameBuffer, READ } from "../frame/memory.ts";
-import type { FrameOutput, FrameWriter } from "../output/frame-output.ts";
+import type { StreamOutput, StreamWriter } from "../output/stream-output.ts";
 import type { Waiting } from "./connection.ts";
 
 export interface ConsumerOptions {
-  readonly output?: FrameOutput | undefined;
+  readonly output?: StreamOutput | undefined;
   readonly checker?: StampChecker | undefined;
+  /** Called when a frame's memory was given to another stream while it was read. Such a frame is not delivered. */
+  readonly changed?: (() => void) | undefined;
   /** Opens what shows the stream's frames, for as long as the stream lasts. Throws ProtocolError to refuse the stream. */
   readonly openViewer?: ((stream: StreamInfo) => Viewer) | undefined;
 }
@@ -24,7 +26,6 @@ export interface Viewer extends Disposable {
 /** A buffer, with all that reading it needs. Made once per buffer. */
 interface Slot {
   readonly buffer: FrameBuffer;
-  readonly write: FrameWriter | undefined;
   readonly stamp: StampedBuffer | undefined;
 }
 
@@ -33,39 +34,38 @@ export class Consumer implements Disposable {
   readonly reads: boolean;
   readonly #options: ConsumerOptions;
   readonly #viewer: Viewer | undefined;
-  #begun: FrameOutput | undefined;
   readonly #slots: Slot[] = [];
-  readonly #written: () => void;
-  readonly #failed: (error: unknown) => void;
+  readonly #writer: StreamWriter | undefined;
   /** The buffer that is being read. */
   #current: FrameBuffer | undefined;
 
   /** Begins a stream. Throws ProtocolError when the stream does not fit what the output holds already. */
   constructor(stream: StreamInfo, options: ConsumerOptions, waiting: Waiting) {
     this.#options = options;
-    this.#written = () => {
-      this.#end();
-      waiting.ready();
-    };
-    this.#failed = waiting.failed;
     using opened = new DisposableStack();
     this.#viewer = opened.use(options.openViewer?.(stream));
     const { output, checker } = options;
-    output?.begin(stream);
+    this.#writer = output?.begin(stream, {
+      ready: () => {
+        this.#end();
+        waiting.ready();
+      },
+      failed: waiting.failed,
+      changed: () => this.#changed(),
+    });
     checker?.restart();
     this.reads = output !== undefined || checker !== undefined || this.#viewer !== undefined;
-    this.#begun = output;
     opened.move();
   }
 
   /** Adds a buffer, which the caller keeps alive. Frames name it by `index`. */
   add(index: number, buffer: FrameBuffer): void {
-    const { output, checker } = this.#options;
+    const { checker } = this.#options;
     const { length, bytes } = buffer.mapping;
+    this.#writer?.add(index, buffer.mapping, buffer.changed);
     const stamped = checker !== undefined && length > STAMP_BYTES;
     this.#slots[index] = {
       buffer,
-      write: output?.writerFor(buffer.mapping),
       stamp: stamped ? new StampedBuffer(bytes) : undefined,
     };
   }
@@ -82,13 +82,20 @@ export class Consumer implements Disposable {
     this.#current = slot.buffer;
     this.#check(slot, frame);
     this.#viewer?.show(slot.buffer.mapping, frame);
-    const taken = this.#write(slot, frame.bytesused);
+    const taken = this.#write(index, frame);
     if (taken) this.#end();
     return taken;
   }
 
-  #write({ write }: Slot, bytes: number): boolean {
-    return write === undefined || write(bytes, this.#written, this.#failed);
+  #write(index: number, frame: FrameFacts): boolean {
+    if (this.#writer !== undefined) return this.#writer.write(index, frame);
+    if (this.#current?.changed?.() === true) this.#changed();
+    return true;
+  }
+
+  #changed(): void {
+    this.#options.checker?.revoke();
+    this.#options.changed?.();
   }
 
   #end(): void {
@@ -103,7 +110,8 @@ export class Consumer implements Disposable {
       stamp === undefined
         ? "wrong: no room for a stamp"
         : checker.check(stamp, bytesused, sequence);
-    if (wrong === undefined) return;
+    // Of a picture that was overwritten meanwhile nothing can be said.
+    if (wrong === undefined || this.#current?.changed?.() === true) return;
     throw new ProtocolError(
       `--verify: frame ${checker.verified + 1}, sequence ${sequence}, is ${wrong}; ${checker.verified} before it are right`,
     );
@@ -111,8 +119,7 @@ export class Consumer implements Disposable {
 
   [Symbol.dispose](): void {
     this.#current = undefined;
-    this.#begun?.end();
-    this.#begun = undefined;
+    this.#writer?.[Symbol.dispose]();
     this.#viewer?.[Symbol.dispose]();
   }
 }

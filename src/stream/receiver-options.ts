@@ -8,7 +8,7 @@ import type { Loop } from "../loop.ts";
 import { cameraOptions, readCameraOptions } from "../output/camera/camera-options.ts";
 import { type OpenedOutputs, openOutputs } from "../output/open-outputs.ts";
 import { Outputs } from "../output/outputs.ts";
-import { playCommand } from "../output/play.ts";
+import { checkOutputName } from "../output/play.ts";
 import type { ConsumerOptions } from "./consumer.ts";
 import type { ServeOptions } from "./serve.ts";
 import { type Address, allowList, parseAddress } from "./socket/address.ts";
@@ -23,6 +23,7 @@ export const receiverOptions = {
     value: "FILE",
     help: "write frames to FILE; - for stdout, YUV4MPEG2 if its name ends in .y4m, a camera if it is a video output device; may be repeated",
   },
+  "no-clobber": { type: "flag", help: "do not overwrite an existing --output file" },
   ...cameraOptions,
   frames: {
     short: "n",
@@ -62,6 +63,7 @@ export function readReceiverOptions(
 ): ReceiverSetup {
   const { keep, frames, stats, json, output: paths, camera: cameras } = values;
   if (json && paths.includes("-")) throw new UsageError("--json and --output - both want stdout");
+  for (const path of paths) checkOutputName(path);
   const twice = paths.find((path, i) => paths.indexOf(path) !== i);
   if (twice !== undefined) throw new UsageError(`--output ${twice} is given twice`);
   const address = parseAddress("--listen", values.listen, values.port);
@@ -69,25 +71,23 @@ export function readReceiverOptions(
     throw new UsageError(`--allow is for IP addresses, not for --listen ${values.listen}`);
   const allowed = allowList(values.allow);
   const checker = values.verify ? new StampChecker() : undefined;
-  const camera = {
-    ...readCameraOptions(values),
-    fromStart: keep,
-    where: () => address.text,
-  };
+  const camera = { ...readCameraOptions(values), fromStart: keep, where: () => address.text };
+  const wishes = { paths, files: { noClobber: values["no-clobber"] }, cameras, camera };
   const nodes = owned.use(new DisposableStack());
   const outputs = owned.use(new Outputs());
   let opened: OpenedOutputs = { files: [], cameras: [] };
+  let changed = 0;
   const prepare = async (signal: AbortSignal) => {
-    opened = await openOutputs(loop, { paths, cameras, camera }, outputs, nodes, signal);
+    opened = await openOutputs(loop, wishes, outputs, nodes, signal);
   };
   const summary = ({ fps }: StreamStats): Summary => {
+    const written = opened.files.flatMap((file) => file.finish(fps));
     const lines: string[] = [];
     if (checker !== undefined) lines.push(`verified ${checker.verified} frames`);
-    for (const file of opened.files) {
-      file.finish(fps);
-      if (file.picture !== undefined && file.frames > 0)
-        lines.push(playCommand(file.name, file.picture, fps));
+    if (changed > 0) {
+      lines.push(`${changed} frames were overwritten by another sender while they were read`);
     }
+    lines.push(...written);
     for (const { name, frames: shown, leftOut } of opened.cameras)
       lines.push(`${name}: ${shown} frames shown, ${leftOut} left out`);
     const shown = opened.cameras.map(({ name, frames: count, leftOut }) => ({
@@ -95,17 +95,24 @@ export function readReceiverOptions(
       frames: count,
       left_out: leftOut,
     }));
-    return {
-      lines,
-      fields: {
-        ...(checker !== undefined && { verified: checker.verified }),
-        ...(shown.length > 0 && { cameras: shown }),
-      },
+    const leftOut = opened.files.reduce((sum, file) => sum + file.leftOutFrames, 0);
+    const fields = {
+      ...(checker !== undefined && { verified: checker.verified }),
+      ...(changed > 0 && { changed }),
+      ...(leftOut > 0 && { left_out: leftOut }),
+      ...(shown.length > 0 && { cameras: shown }),
     };
+    return { lines, fields };
   };
   return {
     address,
-    consumer: { checker, output: paths.length + cameras.length > 0 ? outputs : undefined },
+    consumer: {
+      checker,
+      changed: () => {
+        changed += 1;
+      },
+      output: paths.length + cameras.length > 0 ? outputs : undefined,
+    },
     checkOutputs: () => {
       if (outputs.failure !== undefined) throw outputs.failure;
     },

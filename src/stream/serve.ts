@@ -10,6 +10,7 @@ import {
 } from "../cli/stats.ts";
 import { failureFields, ProtocolError, ReaderLeft, UnavailableError } from "../errors.ts";
 import { fourccName } from "../format/formats.ts";
+import { wholeBytes } from "../format/picture-layout.ts";
 import type { CaptureTime, FrameFacts, StreamInfo } from "../frame/frame.ts";
 import type { Loop } from "../loop.ts";
 import type { ConnectionRun, ReceiveEnd } from "./connection.ts";
@@ -114,9 +115,11 @@ async function serve(
     sameClock ? stampedUs(flags, ts_sec, ts_usec) : undefined;
   let last = -1;
   let sizeimage = 0;
+  let whole = 0;
   const started = (stream: StreamInfo) => {
     const { width, height, pixelformat, bufferCount } = stream;
     sizeimage = stream.sizeimage;
+    whole = wholeBytes(stream);
     const format = fourccName(pixelformat);
     log.info(
       `${peer.address.name} sends ${width}x${height} ${format}, ${sizeimage} bytes a frame, ${bufferCount} buffers`,
@@ -135,7 +138,7 @@ async function serve(
     const gap = header.sequence - last - 1;
     if (last >= 0 && gap > 0 && gap < 0x1_0000_0000) counts.drops += gap;
     last = header.sequence;
-    if (header.bytesused < sizeimage) stats.short += 1;
+    if (header.bytesused < whole) stats.short += 1;
     if (options.latency === undefined) addLatency(stats.latency, captureTime(header));
     stats.frame(header.bytesused);
     return options.frames === undefined || stats.frames < options.frames;

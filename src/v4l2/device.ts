@@ -6,6 +6,7 @@ import { Fd, O_NONBLOCK, O_RDWR } from "../../ffi/fd.ts";
 import { type IoctlDevice, ioctl } from "../../ffi/ioctl.ts";
 import * as v from "../../ffi/linux/videodev2.ts";
 import { Mapping } from "../../ffi/mapping.ts";
+import { waitForInput } from "../../ffi/notifier.ts";
 import { needed, UnavailableError } from "../errors.ts";
 
 export interface VideoDevice extends IoctlDevice, Disposable {
@@ -13,6 +14,12 @@ export interface VideoDevice extends IoctlDevice, Disposable {
   readonly fd: number;
   /** Maps a buffer that the driver allocated. Throws SysError. */
   map(length: number, offset: number): Mapping;
+}
+
+/** A device that a caller can wait for without the loop. */
+export interface AwaitedDevice extends VideoDevice {
+  /** Waits until a picture is finished or an event is there, `timeoutMs` (whole milliseconds) at most. */
+  wait(timeoutMs: number): void;
 }
 
 /** What a node is opened as. Error texts differ in the option that names another one. */
@@ -47,9 +54,35 @@ const noDriver: Advice = ({ option }) =>
   `no driver serves this node: load it or name another with ${option}`;
 const notAllowed: Advice = () => "add yourself to the group video, or run as root";
 
+/** Advice that fits a camera only. */
+const forCamera =
+  (text: string): Advice =>
+  ({ option }) =>
+    option === roles.camera.option ? text : "";
+
+/**
+ * Why a driver does not start to stream: videobuf2 (EINVAL, ENOMEM), the USB core and uvcvideo (ENOSPC, EIO, EPROTO), the
+ * media controller's pipelines (ENOLINK, EPIPE), receivers of a signal (ENODATA, ENOLINK).
+ */
+const noStream: Readonly<Record<string, Advice>> = {
+  ENOSPC: forCamera(
+    "the USB bus has no bandwidth left: take a smaller size or rate or --format MJPG, or connect the camera to another port",
+  ),
+  ENOLINK: forCamera(
+    "no signal, or a link of its media pipeline is missing: media-ctl -p shows it",
+  ),
+  EPIPE: forCamera("the formats along its media pipeline differ: media-ctl -p shows them"),
+  EIO: forCamera("the device did not answer: connect it again, to another port or without a hub"),
+  EPROTO: forCamera("the USB connection is bad: use another cable or port"),
+  EINVAL: forCamera("try another --format, --width and --height, or more --buffers"),
+  ENOMEM: forCamera("take a smaller size or fewer --buffers"),
+  ENODATA: forCamera("there is no signal at its input: connect and switch on what feeds it"),
+};
+
 /** What to do, by the call that failed and its errno. A row of `any` applies where the call has none of its own. */
 const whatToDo: Readonly<Record<string, Readonly<Record<string, Advice>>>> = {
   open: { ENOENT: ({ missing }) => missing, ENOTDIR: wrong, EISDIR: wrong },
+  VIDIOC_STREAMON: noStream,
   any: {
     ENXIO: noDriver,
     ENODEV: noDriver,
@@ -74,7 +107,7 @@ export function unavailable(error: SysError, role: Role = "camera"): Unavailable
 }
 
 /** Opens a node for reading and writing; never creates one. Throws SysError. */
-export function openNode(path: string): VideoDevice {
+export function openNode(path: string): AwaitedDevice {
   const fd = Fd.open(path, O_RDWR | O_NONBLOCK);
   return {
     path,
@@ -83,6 +116,7 @@ export function openNode(path: string): VideoDevice {
     },
     ioctl: (request, argument) => ioctl(fd.number, request, argument),
     map: (length, offset) => new Mapping(fd.number, length, path, undefined, offset),
+    wait: (timeoutMs) => waitForInput(fd.number, timeoutMs),
     [Symbol.dispose]: () => fd[Symbol.dispose](),
   };
 }

@@ -128,6 +128,13 @@ export function getColours(device: VideoDevice, type: number): ColourFacts | und
   return { colorspace, ycbcrEnc, quantization };
 }
 
+/** The V4L2_FIELD_ of the current format: how its lines are ordered. Undefined when G_FMT fails. */
+export function getField(device: VideoDevice, type: number): number | undefined {
+  const format = v.v4l2Format.alloc();
+  format.type = type;
+  return device.ioctl(v.VIDIOC_G_FMT, format) < 0 ? undefined : format["fmt.pix.field"];
+}
+
 /** S_FMT. What the driver chose, or a negative errno. */
 export function setFormat(
   device: VideoDevice,

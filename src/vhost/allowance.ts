@@ -1,4 +1,4 @@
-// How often something may be logged: a number at once, then one in each period.
+// Limits log lines: at first up to a fixed number at once, after that one more in each period.
 
 export class Allowance {
   readonly #most: number;
@@ -16,7 +16,7 @@ export class Allowance {
     this.#filledMs = nowMs();
   }
 
-  /** Takes one. `quiet`: there was none left. Otherwise `hidden` is how many were quiet since the last that was not. */
+  /** Asks for one line. `quiet`: it must not be logged. Otherwise `hidden` is the number of quiet lines before it. */
   take(): { readonly quiet: boolean; readonly hidden: number } {
     const more = Math.floor((this.#nowMs() - this.#filledMs) / this.#periodMs);
     this.#filledMs += more * this.#periodMs;

@@ -1,5 +1,5 @@
 // What a connection counts, for statistics. The counters of a front-end's process are in memory that it shares with the
-// listener: they are there also when the process was killed.
+// listener, which can still read them after the process was killed.
 import { Fd } from "../../ffi/fd.ts";
 import { Mapping } from "../../ffi/mapping.ts";
 
@@ -8,7 +8,7 @@ export const counterNames = ["requests", "answers", "interrupts", "malformed", "
 
 export type QueueCounts = Record<(typeof counterNames)[number], number>;
 
-/** Counters made of a number for each name. */
+/** Makes a set of counters; `value` gives the number of each. */
 export const countsOf = (value: (name: keyof QueueCounts) => number) =>
   Object.fromEntries(counterNames.map((name) => [name, value(name)])) as QueueCounts;
 
@@ -40,7 +40,7 @@ export class SharedCounts implements Disposable {
     }
   }
 
-  /** Counters that are zero. Throws SysError. */
+  /** Creates the memory, with all counters at zero. Throws SysError. */
   static create(): SharedCounts {
     using owned = new DisposableStack();
     const fd = owned.use(Fd.memory("counters of a front-end", BYTES));
@@ -54,7 +54,7 @@ export class SharedCounts implements Disposable {
     return this.#fd.number;
   }
 
-  /** Unmaps the memory; `counts` keeps the values of this moment. */
+  /** Unmaps the memory. `counts` keeps the last values. */
   [Symbol.dispose](): void {
     if (this.#fd.closed) return;
     this.#cells = this.#cells.slice();

@@ -3,7 +3,7 @@
 
 const bit = (number: number) => 1n << BigInt(number);
 
-/** Offered to the front-end, which does not pass it to the guest: protocol features can be negotiated. */
+/** Protocol features can be negotiated. Offered to the front-end, which does not pass it to the guest. */
 export const VHOST_USER_F_PROTOCOL_FEATURES = bit(30);
 
 export const protocolFeatures = {

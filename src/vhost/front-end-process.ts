@@ -13,7 +13,7 @@ import { inherited, LISTENER } from "./front-end-child.ts";
 
 /** A child that lives this long after its front-end has left is killed. */
 const LEFT_LIMIT_MS = 5000;
-/** The same after this process was asked to end. */
+/** The same limit after this process was asked to end. */
 const STOP_LIMIT_MS = 100;
 /** How long a killed child is waited for. It does not end while a device call does not return. */
 const KILLED_LIMIT_MS = 50;
@@ -62,11 +62,11 @@ export async function serveFrontEnds(
 
 const out = () => log.withTag("vhost");
 
-/** Why a child was killed by us. */
+/** Why the listener killed a child. */
 type Killed = "overdue" | "stopped";
 
 interface ServedOptions extends FrontEndsOptions {
-  /** Nothing of this front-end is logged but errors. */
+  /** Log only errors of this front-end. */
   readonly quiet: boolean;
 }
 
@@ -124,7 +124,7 @@ async function serveInProcess(
   if (end === undefined && (exitCode ?? 0) === 0) return;
   const how = end ?? `ended with status ${exitCode}`;
   const message = `the process of the front-end (${pid}) ${how} after ${shared.counts.requests} requests`;
-  if (end !== undefined && !options.quiet) out().warn(message); // otherwise it has logged why
+  if (end !== undefined && !options.quiet) out().warn(message); // a child that exited has logged the reason
   options.onFailure({
     class: "ProcessEnded",
     message,
@@ -148,7 +148,7 @@ function start(socket: Fd, { program, options, quiet }: ServedOptions): Started 
   using _theirs = theirs;
   const shared = owned.use(SharedCounts.create());
   using copies = new DisposableStack();
-  // Above the child's numbers, because one is copied after the other there.
+  // Bun copies them to 3, 4, 5 in the child, one after the other: a source with such a number would be overwritten first.
   const above = inherited.counts + 1;
   const fds = [socket.number, theirs.number, shared.fd].map(
     (fd) => copies.use(Fd.duplicate(fd, "descriptor of a child", above)).number,
@@ -164,13 +164,13 @@ function start(socket: Fd, { program, options, quiet }: ServedOptions): Started 
   return { child, lifeline, shared, [Symbol.dispose]: () => ties.dispose() };
 }
 
-/** What happened to memory or to the host when a child ends by these signals. */
+/** What is likely to have happened when a child ends by one of these signals. */
 const reasons: Readonly<Record<string, string>> = {
   SIGBUS: "guest memory was cut off, or its tmpfs or huge pages ran out",
   SIGKILL: "by another program, or the host is out of memory",
 };
 
-/** How a child ended, unless it ended by itself: then it has logged why. */
+/** How a child ended: the signal or our reason. Undefined if it exited, because then it has logged the reason. */
 function ending(child: Bun.Subprocess, killed: Killed | undefined): string | undefined {
   if (killed === "stopped") return undefined;
   if (killed === "overdue") {

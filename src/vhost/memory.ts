@@ -158,7 +158,7 @@ export class MemoryTable implements GuestMemory, GuestAccess, Disposable {
     });
   }
 
-  /** Calls `piece` for the part of a guest range in each region, in order. False as soon as a byte is in no region. */
+  /** Calls `piece` for the part of a guest range in each region, in order. Ends with false at the first byte in no region. */
   #each(
     address: number,
     length: number,

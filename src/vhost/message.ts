@@ -27,7 +27,7 @@ export interface MessageRow {
   readonly fds?: number;
   /** The protocol feature that must have been negotiated. It is offered when `run` is there, too. */
   readonly needs?: ProtocolFeature;
-  /** It has an answer of its own, and is not acknowledged in addition. */
+  /** It has its own answer, so no acknowledgement is sent. */
   readonly answers?: true;
   /** The answer that means failure, for requests with an answer; without it a refusal ends the connection. */
   readonly refusal?: () => Bytes;

@@ -55,7 +55,7 @@ export class Queues implements RingHost, Disposable {
     return ring;
   }
 
-  // What rings use: RingHost.
+  // RingHost: what rings use.
 
   complain(text: string): void {
     this.#events.complain(text);
@@ -75,7 +75,7 @@ export class Queues implements RingHost, Disposable {
     if (ring.resumes(commands)) {
       ring.queue?.bind(areas);
     } else {
-      // Another place, or index 0: a new driver. The work of the old one is dropped.
+      // Another place, or index 0, means a new driver. Requests of the old one are dropped.
       const known = ring.queue !== undefined || (ring.index === 0 && this.state !== "idle");
       if (known) this.reset();
       this.#makeQueue(ring, areas);
@@ -98,7 +98,8 @@ export class Queues implements RingHost, Disposable {
       log,
     });
     const left = (log?.recover(queue.usedIndex) ?? []).filter((head) => head < size);
-    // Event buffers are used in order. The base may count buffers as taken that still wait for an event.
+    // Event buffers that wait for an event are taken but not used. A new back-end must take them again, so it starts at the
+    // used index and not at the base.
     if (left.length > 0 || index === this.device.eventQueue) queue.goOnAtUsed(left.length);
     ring.use(queue, left);
   }

@@ -9,7 +9,7 @@ export class RequestRefused extends Error {
 }
 
 /**
- * The refusal that `error` amounts to: a failed system call or an unfit descriptor is the front-end's fault. `where` is put
+ * Makes a RequestRefused of an error that the front-end caused: a failed system call or an unfit descriptor. `where` is put
  * before the text. Undefined for any other error, which is a defect.
  */
 export function asRefused(error: unknown, where = ""): RequestRefused | undefined {

@@ -1,4 +1,4 @@
-// What rings and their connection are to each other.
+// The interface through which a ring uses its connection. Queues implements it.
 import type { Loop } from "../loop.ts";
 import type { VirtioDevice } from "../virtio/virtio-device.ts";
 import type { QueueCounts } from "./counts.ts";

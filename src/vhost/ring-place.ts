@@ -35,7 +35,7 @@ export class RingPlace {
     this.size = size;
   }
 
-  /** Host memory of the three areas. Throws RequestRefused when one is unknown, unaligned or not whole in one region. */
+  /** Host memory of the three areas. Throws RequestRefused when one is outside guest memory, unaligned or in two regions. */
   areas(): Rings {
     if (this.size === 0) throw new RequestRefused(`${this.#name} has no size`);
     return {

@@ -18,7 +18,7 @@ export class RingStats implements Disposable {
   readonly #timer: Disposable | undefined;
   readonly #records: Records | undefined;
   #frontEnds = 0;
-  /** Sum of the front-ends that have left. */
+  /** Sum over the front-ends that have left. */
   #before = noCounts();
   #now: Readonly<QueueCounts> = this.#before;
   #shown = 0;
@@ -66,7 +66,7 @@ export class RingStats implements Disposable {
     this.#records.write({ ...record, ...fields });
   }
 
-  /** The summary. */
+  /** Logs the summary, or writes the `stopped` record. */
   finish(): void {
     this.#record("stopped", {});
     this.#records?.flush();

@@ -49,7 +49,7 @@ export class Ring implements Disposable {
   base = 0;
   enabled = false;
   started = false;
-  /** The driver broke it: it is not served until the driver starts it again. */
+  /** The driver corrupted the ring: it is not served until the driver starts it again. */
   broken = false;
   queue: SplitQueue | undefined;
   /** Place and size of `queue`. */
@@ -93,9 +93,9 @@ export class Ring implements Disposable {
     try {
       fd.setNonBlocking(true);
       const watch = this.#host.loop.watch(fd.number, EPOLLIN, (events) => {
-        // Read before the ring is processed: read afterwards, a kick in between would be lost.
+        // Clear the kick first, then process: in the other order a kick in between would be lost.
         const more = (events & EPOLLIN) !== 0 && takeNotice(fd.number);
-        if (!more) watch.setEvents(0); // a hang-up would be reported for ever
+        if (!more) watch.setEvents(0); // epoll would report the hang-up again and again
         this.process();
       });
       return watch;
@@ -200,7 +200,7 @@ export class Ring implements Disposable {
       const chain = queue.pop();
       if (chain === undefined) {
         if (!queue.wantKick()) return;
-        continue; // chains arrived before the kick was asked for: they bring no kick
+        continue; // chains came before the kick was requested, so no kick follows
       }
       taken += 1;
       this.#request(chain);
@@ -219,7 +219,7 @@ export class Ring implements Disposable {
     counts.requests += 1;
     const request = new RingRequest(chain, driver, this.#answered);
     this.#host.device.request(this.index, request);
-    request.bytes = none; // the next chain is copied to the same memory
+    request.bytes = none; // the next chain reuses this memory
   }
 
   readonly #answered: Answered = (chain, driver, answer) => {

@@ -6,7 +6,7 @@ import { check, memEntry } from "./structs.ts";
 /** Bytes of one plane. */
 export const MAX_PLANE_BYTES = 256 * 1024 * 1024;
 /** Ranges that all resources of a connection may have together, neighbours counted as one. Each costs up to 24 bytes. */
-export const MAX_RANGES = 1 << 20;
+export const MAX_RANGES = 1 << 19;
 /**
  * Places where ranges may cross from one memory region to the next: one more than there are regions. Ranges that overlap could
  * cross more often, but no driver makes such.
@@ -16,6 +16,9 @@ const MAX_CROSSINGS = 33;
 const HIGHEST = 1 << 21;
 
 const LENGTH_AT = memEntry.fields.length.offset;
+
+/** Where ranges are looked up before their number is known: used again, because a guest may create without end. */
+let scratch = { host: new Float64Array(64), starts: new Uint32Array(65) };
 
 /** The address in an entry; NaN for one that no machine has. */
 function addressAt(view: DataView, at: number): number {
@@ -55,9 +58,9 @@ export class GuestRanges {
   readonly count: number;
   /** Bytes of all of them. */
   readonly length: number;
-  readonly #guest: Float64Array;
+  readonly #guest: Float64Array<ArrayBuffer>;
   /** The byte of the resource with which each range begins; one more entry is the end. */
-  readonly #guestStarts: Uint32Array;
+  readonly #guestStarts: Uint32Array<ArrayBuffer>;
   // The same for pieces of host memory. There are none when the memory is not there.
   #host = new Float64Array(0);
   #hostStarts = new Uint32Array(1);
@@ -101,8 +104,9 @@ export class GuestRanges {
   /** Looks the ranges up. False when a byte is outside guest memory; then there are no pieces. */
   resolve(memory: GuestMemory): boolean {
     const most = this.count + MAX_CROSSINGS;
-    const host = new Float64Array(most);
-    const starts = new Uint32Array(most + 1);
+    if (scratch.host.length < most)
+      scratch = { host: new Float64Array(most), starts: new Uint32Array(most + 1) };
+    const { host, starts } = scratch;
     let pieces = 0;
     let end = Number.NaN;
     const add = (address: number, length: number, start: number): boolean => {
@@ -127,6 +131,12 @@ export class GuestRanges {
     this.#host = whole ? host.slice(0, pieces) : new Float64Array(0);
     this.#hostStarts = whole ? starts.slice(0, pieces + 1) : new Uint32Array(1);
     return whole;
+  }
+
+  /** Frees the tables now and not at the next garbage collection: a guest may replace resources without end. */
+  drop(): void {
+    for (const { buffer } of [this.#guest, this.#guestStarts, this.#host, this.#hostStarts])
+      buffer.transfer(0);
   }
 
   /** The piece that holds byte `at`. */

@@ -33,7 +33,7 @@ export class RequestTrace {
     const name = of.row?.name ?? "unknown";
     const text = `#${this.#number} 0x${of.type.toString(16).padStart(4, "0")} ${name} stream ${of.stream}${queue}${resource}`;
     return new TracedRequest(request, text, () => {
-      this.#held -= 1;
+      if (this.#held > 0) this.#held -= 1; // a reset has forgotten it
     });
   }
 

@@ -21,6 +21,8 @@ export class Resource {
   readonly planes: readonly Plane[];
   /** The RESOURCE_QUEUE that has not been answered. */
   request: Request | undefined;
+  /** When it was queued: a running number of its queue. */
+  turn = 0;
   timestamp = 0n;
   /** Valid bytes of each plane of a queued bitstream. */
   readonly sizes = new Array<number>(MAX_PLANES).fill(0);
@@ -44,6 +46,11 @@ export class Resource {
   /** Ranges it has, for the limit of the connection. */
   get ranges(): number {
     return this.#ranges.count;
+  }
+
+  /** The driver has replaced or destroyed it: it has no memory any more. */
+  drop(): void {
+    this.#ranges.drop();
   }
 
   /** Looks its memory up in a new table. False when it is not there any more; then the resource has no memory. */

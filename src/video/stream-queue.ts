@@ -15,6 +15,7 @@ export class StreamQueue {
   readonly waiting: Resource[] = [];
   readonly #stream: number;
   #ranges = 0;
+  #turn = 0;
 
   constructor(stream: number, memoryType: number) {
     this.#stream = stream;
@@ -41,12 +42,15 @@ export class StreamQueue {
   }
 
   add(resource: Resource): void {
-    this.#ranges += resource.ranges - (this.resources.get(resource.id)?.ranges ?? 0);
+    const replaced = this.resources.get(resource.id);
+    this.#ranges += resource.ranges - (replaced?.ranges ?? 0);
+    replaced?.drop();
     this.resources.set(resource.id, resource);
   }
 
   /** Forgets all resources. */
   forget(): void {
+    for (const resource of this.resources.values()) resource.drop();
     this.resources.clear();
     this.#ranges = 0;
   }
@@ -63,7 +67,14 @@ export class StreamQueue {
   push(resource: Resource): void {
     this.resources.delete(resource.id);
     this.resources.set(resource.id, resource);
+    resource.turn = ++this.#turn;
     this.waiting.push(resource);
+  }
+
+  /** A queued resource waits again, in the order in which the driver queued them. */
+  putBack(resource: Resource): void {
+    const later = this.waiting.findIndex(({ turn }) => turn > resource.turn);
+    this.waiting.splice(later < 0 ? this.waiting.length : later, 0, resource);
   }
 
   /** Answers the RESOURCE_QUEUE of a resource, without a picture in it. */

@@ -126,7 +126,10 @@ export class Stream implements StreamClient, Disposable {
       return;
     }
     to.push(resource);
-    if (queue === OUTPUT) this.#sendChangeEos();
+    if (queue === OUTPUT) {
+      this.#change.bufferQueued();
+      this.#sendChangeEos();
+    }
     this.#pump();
   }
 
@@ -163,17 +166,20 @@ export class Stream implements StreamClient, Disposable {
     for (const queue of [this.#input, this.#output]) queue.giveAllBack();
     this.#cancelDrain();
     this.#events.drop(this.id);
+    for (const queue of [this.#input, this.#output]) queue.forget();
   }
 
-  pause(): void {
+  /** From its return until `resume` nothing is written to a resource. It may wait for the codec until `lateMs`. */
+  pause(lateMs: number): void {
     this.#paused = true;
-    this.#session.pause();
+    this.#step(() => this.#session.pause(lateMs));
   }
 
   resume(): void {
     this.#paused = false;
     this.#step(() => this.#session.resume());
     this.#sendChangeEos();
+    this.#finishDrain(); // before the codec takes the buffer that EOS needs
     this.#pump();
   }
 
@@ -225,7 +231,7 @@ export class Stream implements StreamClient, Disposable {
   }
 
   returnOutput(resource: Resource): void {
-    if (resource.queued) this.#output.waiting.unshift(resource);
+    if (resource.queued) this.#output.putBack(resource);
   }
 
   resources(queue: QueueType): readonly Resource[] {
@@ -249,8 +255,10 @@ export class Stream implements StreamClient, Disposable {
     this.#finishDrain();
   }
 
-  resolutionChanged(midStream: boolean): void {
-    this.#change.begin(midStream);
+  headerRead(before: QueueParams, midStream: boolean): void {
+    const changed = !Bun.deepEquals(this.#session.params(OUTPUT), before);
+    const waiting = this.#output.waiting.length > 0;
+    if (!this.#change.begin({ changed, midStream, waiting })) return;
     this.#events.send(EVENT_RESOLUTION_CHANGED, this.id, () => this.#change.eventSent());
   }
 
@@ -301,5 +309,6 @@ export class Stream implements StreamClient, Disposable {
   [Symbol.dispose](): void {
     this.#failed = true;
     this.#session[Symbol.dispose]();
+    for (const queue of [this.#input, this.#output]) queue.forget();
   }
 }

@@ -33,6 +33,8 @@ const EVENT_QUEUE = 1;
 /** The fixed part of the longest command. */
 const SCRATCH_BYTES = 128;
 const HEADER_BYTES = 8;
+/** All streams together may wait this long for pictures that decoders are working on when the rings stop. */
+const SETTLE_MS = 1000;
 const nothing = new Uint8Array(new ArrayBuffer(0));
 
 /** Makes the device for one connection. The caller keeps the ownership of the back-end. */
@@ -160,7 +162,8 @@ class VideoDevice implements VirtioDevice, CommandDevice {
   }
 
   pause(): void {
-    for (const stream of this.streams.values()) stream.pause();
+    const lateMs = performance.now() + SETTLE_MS;
+    for (const stream of this.streams.values()) stream.pause(lateMs);
   }
 
   resume(): void {

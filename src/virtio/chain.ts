@@ -59,6 +59,8 @@ export class ChainWalker {
   readonly #request = new ArrayBuffer(USUAL_REQUEST);
   /** A view of it for each length of a request so far. */
   readonly #views = new Map<number, Uint8Array<ArrayBuffer>>();
+  /** Memory for longer requests, which a guest may send without end. */
+  #large = new ArrayBuffer(0);
   /** Readable parts of the chain being walked: address, length, address, length. */
   #readable: number[] = [];
   #writable: number[] = [];
@@ -159,7 +161,10 @@ export class ChainWalker {
   }
 
   #memoryFor(length: number): Uint8Array<ArrayBuffer> {
-    if (length > USUAL_REQUEST) return new Uint8Array(new ArrayBuffer(length));
+    if (length > USUAL_REQUEST) {
+      if (this.#large.byteLength < length) this.#large = new ArrayBuffer(length);
+      return new Uint8Array(this.#large, 0, length);
+    }
     const known = this.#views.get(length);
     if (known !== undefined) return known;
     const view = new Uint8Array(this.#request, 0, length);

@@ -54,7 +54,7 @@ export interface VirtioDevice extends Disposable {
   readonly eventQueue: number;
   /** The config space. */
   config(): Uint8Array<ArrayBuffer>;
-  /** Called when the driver starts: features are acknowledged and memory is known. Called again after a reset. */
+  /** Called when the driver starts: its features are negotiated and its memory is mapped. Called again after a reset. */
   start(host: DeviceHost): void;
   /** Takes a request of `queue`, which must be answered once, now or later. */
   request(queue: number, request: Request): void;
@@ -71,7 +71,7 @@ export interface VirtioDevice extends Disposable {
   memoryChanged(memory: GuestMemory): void;
 }
 
-/** The loop for a device: a handler that throws ends the connection and nothing else. */
+/** The loop for a device: a handler that throws ends only the connection. */
 export type DeviceLoop = Pick<Loop, "watch" | "every" | "after">;
 
 /** What a device may use while it runs. */

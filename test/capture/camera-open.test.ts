@@ -116,6 +116,63 @@ test("the answers of the driver apply; each that differs from the wish is logged
   ]);
 });
 
+/** As uvcvideo answers (drivers/media/usb/uvc/uvc_v4l2.c): a list per ioctl, EINVAL after its end. */
+const listing = (device: FakeCamera) =>
+  device
+    .answer(v.VIDIOC_ENUM_FMT, (entry) => {
+      const code = [0x47504a4d, 0x56595559][entry.index];
+      if (code === undefined) return -errno.EINVAL;
+      entry.pixelformat = code;
+      return 0;
+    })
+    .answer(v.VIDIOC_ENUM_FRAMESIZES, (entry) => {
+      const width = [320, 640][entry.index];
+      if (width === undefined) return -errno.EINVAL;
+      entry.type = 1; // V4L2_FRMSIZE_TYPE_DISCRETE
+      entry["discrete.width"] = width;
+      entry["discrete.height"] = (width * 3) / 4;
+      return 0;
+    });
+
+test("a camera that lacks the format or size says what it has", async () => {
+  const other = listing(new FakeCamera()).amend(v.VIDIOC_S_FMT, (format) => {
+    format["fmt.pix.width"] = 320;
+    format["fmt.pix.height"] = 240;
+    format["fmt.pix.pixelformat"] = 0x47504a4d; // MJPG
+    format["fmt.pix.sizeimage"] = 5000;
+  });
+  using warned = spyOn(log, "warn");
+  openCamera(other, wish)[Symbol.dispose]();
+  expect(warned.mock.calls.flat() as unknown[]).toEqual([
+    "/dev/video7: size is 320x240, asked for 64x48; it has 320x240, 640x480",
+    "/dev/video7: format is MJPG, asked for YUYV; it has MJPG, YUYV",
+  ]);
+  const refusing = listing(new FakeCamera()).fail("S_FMT", errno.EINVAL);
+  expect((await refusal(refusing)).message).toMatch(/EINVAL .*; it has MJPG, YUYV$/);
+});
+
+test("an interlaced field is said once", () => {
+  const device = new FakeCamera().answer(v.VIDIOC_G_FMT, (format) => {
+    format["fmt.pix.field"] = 4; // V4L2_FIELD_INTERLACED
+    return 0;
+  });
+  using warned = spyOn(log, "warn");
+  using camera = openCamera(device, wish);
+  camera.start();
+  camera.stop();
+  camera.start();
+  expect(warned.mock.calls.flat() as unknown[]).toEqual([
+    "/dev/video7: pictures are interlaced (interlaced): moving edges show lines",
+  ]);
+});
+
+test("a stream that does not start for lack of USB bandwidth says what to do", () => {
+  using camera = openCamera(new FakeCamera().fail("STREAMON", errno.ENOSPC), wish);
+  expect(() => camera.start()).toThrow(
+    /^VIDIOC_STREAMON \/dev\/video7: ENOSPC .*; the USB bus has no bandwidth left: /,
+  );
+});
+
 test.each([
   { fps: 30, answer: [1001, 30000], reported: 30000 / 1001, said: 0 },
   { fps: 30, answer: [1, 30], reported: 30, said: 0 },

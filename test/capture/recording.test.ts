@@ -8,6 +8,7 @@ import { log } from "../../src/cli/log.ts";
 import { SourceEnded, UnavailableError, UsageError } from "../../src/errors.ts";
 import { fourcc } from "../../src/format/formats.ts";
 import type { Source } from "../../src/frame/source.ts";
+import { fileRate } from "../../src/output/rate.ts";
 import { y4mFrameMark, y4mHeader } from "../../src/output/y4m.ts";
 import { described, quiet, sentBytes } from "../support/camera-options.ts";
 import { leftBehind, nothing } from "../support/resources.ts";
@@ -54,14 +55,92 @@ test("a raw file is played picture by picture, in a loop", async () => {
   expect(left).toEqual(nothing);
 });
 
-test("bytes after the last whole picture of a raw file are not sent, and a warning says so", () => {
+test("a raw file that is no whole number of pictures is refused with its sizes", () => {
   const path = file("cut.raw", picture(0, 16), picture(1, 16), picture(2, 9));
-  using warned = spyOn(log, "warn");
+  expect(() => openRecording(path, wish)).toThrow(
+    `${path}: 41 bytes are no whole number of 16-byte pictures (4x2 YUYV); give -W -H -f, or a .y4m`,
+  );
+  const large = file("large.raw", new Uint8Array(1_234_567));
+  expect(() => openRecording(large, { ...wish, width: 640, height: 480 })).toThrow(
+    "1,234,567 bytes are no whole number of 614,400-byte pictures (640x480 YUYV); give -W",
+  );
+});
+
+test.each(["FILM.Y4M", "film.yuv", "film"])(
+  "%s is YUV4MPEG2 by its first bytes, whatever its name",
+  (name) => {
+    const path = file(name, "YUV4MPEG2 W4 H2 F25:1 Cmono\n", "FRAME\n", picture(0, 8));
+    using source = openRecording(path, wish);
+    expect(described(source.picture)).toBe("4x2 GREY 8");
+    expect(play(source, 2)).toEqual([picture(0, 8), picture(0, 8)]);
+  },
+);
+
+test("a YUV4MPEG2 file that is cut anywhere is played as far as it is whole", () => {
+  const parts = ["FRAME\n", picture(0, 8), "FRAME Ip\n", picture(1, 8), "FRAME\n", picture(2, 8)];
+  const header = "YUV4MPEG2 W4 H2 F25:1 Cmono\n";
+  const whole = Buffer.concat([header, ...parts].map((part) => Buffer.from(part)));
+  const ends = [6, 9, 6].map((_, i, marks) =>
+    marks.slice(0, i + 1).reduce((sum, bytes) => sum + bytes + 8, header.length),
+  );
+  for (let length = header.length; length <= whole.length; length++) {
+    const path = file("cut.y4m", whole.subarray(0, length));
+    const count = ends.filter((end) => end <= length).length;
+    if (count === 0) expect(() => openRecording(path, wish)).toThrow("no whole picture in it");
+    else {
+      using source = openRecording(path, { ...wish, once: true });
+      const expected = [0, 1, 2].slice(0, count).map((n) => picture(n, 8));
+      expect(play(source, count)).toEqual(expected);
+      expect(source.next()).toBeUndefined();
+      expect(source.exhausted).toBe(true);
+    }
+  }
+});
+
+test("lines of YUV4MPEG2 may end in CR LF, and the colour space may be in a comment", () => {
+  const path = file(
+    "dos.y4m",
+    "YUV4MPEG2 W2 H2 F25:1 XYSCSS=420JPEG\r\n",
+    "FRAME\r\n",
+    picture(0, 6),
+    "FRAME\r\n",
+    picture(1, 6),
+  );
   using source = openRecording(path, wish);
-  expect(warned.mock.calls.flat() as unknown[]).toEqual([
-    `${path}: 9 bytes after the last whole picture are not sent`,
-  ]);
-  expect(play(source, 3)).toEqual([0, 1, 0].map((n) => picture(n, 16)));
+  expect(described(source.picture)).toBe("2x2 YU12 6");
+  expect(play(source, 2)).toEqual([picture(0, 6), picture(1, 6)]);
+  const mono = file("mono.y4m", "YUV4MPEG2 W2 H2 XYSCSS=MONO\nFRAME\n", picture(0, 4));
+  using grey = openRecording(mono, wish);
+  expect(described(grey.picture)).toBe("2x2 GREY 4");
+});
+
+test("options that contradict a YUV4MPEG2 header are wrong usage", () => {
+  const path = file("film.y4m", "YUV4MPEG2 W4 H2 Cmono\nFRAME\n", picture(0, 8));
+  const open = (...given: string[]) => openRecording(path, { ...wish, given: new Set(given) });
+  open("width", "height")[Symbol.dispose]();
+  expect(() => open("format")).toThrow(UsageError);
+  expect(() => open("format")).toThrow("has 4x2 GREY pictures, --format says YUYV; omit --format");
+  const wide = { ...wish, width: 5, given: new Set(["width"]) };
+  expect(() => openRecording(path, wide)).toThrow("--width says 5; omit --width");
+  const planar = file("planar.y4m", "YUV4MPEG2 W4 H2\nFRAME\n", picture(0, 12));
+  const twin = { ...wish, format: "YM12", given: new Set(["format"]) };
+  openRecording(planar, twin)[Symbol.dispose]();
+});
+
+test.each([4, 5])("4:2:2 pictures of width %d are sent as YUYV with the same samples", (width) => {
+  const chroma = Math.ceil(width / 2);
+  const planes = picture(1, 2 * (width + 2 * chroma));
+  const path = file("422.y4m", `YUV4MPEG2 W${width} H2 F25:1 C422\nFRAME\n`, planes);
+  using source = openRecording(path, wish);
+  expect(described(source.picture)).toBe(`${width}x2 YUYV ${8 * chroma}`);
+  const [sent = new Uint8Array()] = play(source, 1);
+  for (let y = 0; y < 2; y++)
+    for (let x = 0; x < width; x++) {
+      const at = y * 4 * chroma + 2 * x;
+      expect(sent[at]).toBe(planes[y * width + x] ?? -1);
+      const u = 2 * width + y * chroma + (x >> 1);
+      expect(sent[at + 1]).toBe(planes[x % 2 === 0 ? u : u + 2 * chroma] ?? -1);
+    }
 });
 
 test("a raw file of a format with separate memory planes is sent as its contiguous twin", () => {
@@ -78,7 +157,7 @@ test.each([
   const left = await leftBehind("memfd", () => {
     expect(() => openRecording(path, wish)).toThrow(UnavailableError);
     expect(() => openRecording(path, wish)).toThrow(
-      /: \d+ bytes, one picture of 4x2 YUYV has 16; check --width, --height, --format$/,
+      /: \d+ bytes are no whole number of 16-byte pictures \(4x2 YUYV\); give -W -H -f, or a .y4m$/,
     );
   });
   expect(left).toEqual(nothing);
@@ -149,7 +228,7 @@ test.each(["", " C420", " C420jpeg", " C420mpeg2", " C420paldv"])(
 
 test("what the receiver writes as YUV4MPEG2 is what the sender reads", () => {
   const written = { width: 5, height: 3, pixelformat: fourcc("YU12"), sizeimage: 27 };
-  const header = y4mHeader(written, "420jpeg", 12.5);
+  const header = y4mHeader(written, "420jpeg", fileRate(12.5, 0));
   const path = file("own.y4m", header, y4mFrameMark, picture(0, 27), y4mFrameMark, picture(1, 27));
   using source = openRecording(path, { ...wish, fps: undefined });
   expect(source.picture).toEqual(written);
@@ -213,15 +292,15 @@ test.each([
   ["YUV4MPEG2 W2.5 H2\nFRAME\n......", /with a size of 1 to 16384/],
   ["YUV4MPEG2 W0x2 H2\nFRAME\n......", /with a size of 1 to 16384/],
   ["YUV4MPEG2 W99999999999999999999 H2\nFRAME\n......", /with a size of 1 to 16384/],
-  ["YUV4MPEG2 W2 H2 C422\nFRAME\n......", /colour space C422, only/],
+  ["YUV4MPEG2 W2 H2 C444\nFRAME\n......", /colour space C444, only/],
   ["YUV4MPEG2 W2 H2 C420p10\nFRAME\n......", /colour space C420p10, only/],
   ["YUV4MPEG2 W2 H2 C\nFRAME\n......", /colour space C, only/],
-  [start, /no picture in it/],
-  [`${start}FRAME\n.....`, /no picture in it/],
+  [start, /no whole picture in it/],
+  [`${start}FRAME\n.....`, /no whole picture in it/],
   [`${start}FRAMES\n......`, /no FRAME at byte 22/],
   [`${start}FRAME\n......junk\n`, /no FRAME at byte 34/],
-  [`${start}FRAME ${"X".repeat(5000)}\n......`, /no line at byte 22/],
-  ["YUV4MPEG2 W16384 H16384\nFRAME\n......", /no picture in it/],
+  [`${start}FRAME ${"X".repeat(5000)}\n......`, /no FRAME at byte 22/],
+  ["YUV4MPEG2 W16384 H16384\nFRAME\n......", /no whole picture in it/],
 ])("%j is refused", async (text, reason) => {
   const path = file("bad.y4m", text);
   const left = await leftBehind("memfd", () => {

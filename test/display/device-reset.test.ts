@@ -80,7 +80,7 @@ test("after a device reset all textures are made again, the one being received i
   delete process.env.SDL_VIDEODRIVER;
 });
 
-/** Shows frames through a loader that fails as told: once for each entry of `faults`. */
+/** Shows frames through a loader that fails once for each entry of `faults`. */
 function showWith(faults: ("texture" | "picture")[], frames: number) {
   using loop = new Loop();
   using _video = new SdlVideo();

@@ -5,6 +5,7 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   writeFileSync,
 } from "node:fs";
@@ -23,7 +24,6 @@ test("a device that is missing, or no camera, is one line with what to do and ex
     { device: temp.file("none"), says: "ENOENT (no such file or directory); connect the camera" },
     { device: "/dev/null", says: "VIDIOC_QUERYCAP /dev/null: ENOTTY" },
     { device: temp.path, says: "EISDIR" },
-    { device: temp.file("pipe"), says: "not a character device" },
     { device: temp.file("two\nlines\x1b[2J"), says: "two\\x0alines\\x1b[2J: ENOENT" },
   ];
   for (const { device, says } of cases) {
@@ -34,14 +34,43 @@ test("a device that is missing, or no camera, is one line with what to do and ex
   }
 });
 
+test("a file name that is no device asks for a recording", async () => {
+  using temp = new TempDir();
+  for (const name of ["nosuch.y4m", "nosuch.yuv"]) {
+    const { status, lines } = await run("sender", ["-d", name, ...nowhere], { cwd: temp.path });
+    expect({ name, status, lines: lines.length }).toEqual({ name, status: 3, lines: 1 });
+    expect(lines[0]).toMatch(
+      /^sender: open nosuch\.\w+: ENOENT .*; name a recording that can be read$/,
+    );
+  }
+});
+
+test("a file name that is not UTF-8 is refused, and none of another name is made", async () => {
+  using temp = new TempDir();
+  for (const tool of ["sender -a unix:s -d", "receiver -l unix:s -o"]) {
+    const [name = "", ...words] = tool.split(" ");
+    const under = ["sh", "-c", `exec "$0" "$@" "$(printf 'f\\377')"`];
+    const { status, lines } = await run(name, words, { under, cwd: temp.path });
+    expect({ name, status }).toEqual({ name, status: 2 });
+    expect(lines).toEqual([
+      `${name}: error: "f\\xff" is not UTF-8; rename the file, or name it by a link; see ${name} --help`,
+    ]);
+  }
+  expect(readdirSync(temp.path)).toEqual([]);
+});
+
 test("a recording that is empty, damaged or too short is one line and exit status 3", async () => {
   using temp = new TempDir();
   const cases = [
-    { name: "empty", bytes: "", says: "0 bytes, one picture of 640x480 YUYV has 614400" },
+    {
+      name: "empty",
+      bytes: "",
+      says: "0 bytes are no whole number of 614,400-byte pictures (640x480 YUYV)",
+    },
     { name: "empty.y4m", bytes: "", says: "not a YUV4MPEG2 file" },
     { name: "text.y4m", bytes: "hello\nworld\n", says: "not a YUV4MPEG2 file" },
     { name: "odd.y4m", bytes: "YUV4MPEG2 W2 H2 F30:1 C444\n", says: "colour space C444" },
-    { name: "none.y4m", bytes: "YUV4MPEG2 W2 H2 F30:1\n", says: "no picture in it" },
+    { name: "none.y4m", bytes: "YUV4MPEG2 W2 H2 F30:1\n", says: "no whole picture in it" },
     { name: "bad.y4m", bytes: "YUV4MPEG2 W2 H2 F30:1\nFRAMEabcdef\nxx\n", says: "" },
   ];
   for (const { name, bytes, says } of cases) {

@@ -28,6 +28,30 @@ const rows: readonly Row[] = [
     says: ["open video0: ENOENT", "devices are in /dev: --device /dev/video0"],
   },
   {
+    when: "a recording does not exist",
+    tool: "sender",
+    words: "-d nosuch.y4m -a 127.0.0.1 -p PORT",
+    status: 3,
+    says: ["open nosuch.y4m: ENOENT", "name a recording that can be read"],
+  },
+  {
+    when: "a camera is to be played once",
+    tool: "sender",
+    words: "-d testsrc --once -a 127.0.0.1 -p PORT",
+    status: 2,
+    says: ["--once is for recordings, not for --device testsrc"],
+  },
+  {
+    when: "an output's name promises a container",
+    tool: "receiver",
+    words: "-l unix:TEMP/s -o film.MP4",
+    status: 2,
+    says: [
+      "--output film.MP4: frames are written raw or as .y4m, not as .mp4",
+      "-o - | ffmpeg -f rawvideo -pixel_format yuyv422 -video_size 640x480 -framerate 30 -i - film.MP4",
+    ],
+  },
+  {
     when: "share is called alone",
     tool: "framepass",
     words: "share",

@@ -36,6 +36,8 @@ function moment(tool: Tool, ...others: Disposable[]): { tool: Tool } & AsyncDisp
   };
 }
 
+/** Bytes of a 64x48 YUYV picture with padded rows: more than a pipe holds. */
+const LARGE = 170 * 64 * 48 * 2;
 const large = ["-W", "1920", "-H", "1080"]; // more than the sockets' buffers hold
 
 test("a receiver that waits for a sender", async () => {
@@ -59,8 +61,8 @@ test("a receiver whose pipe is full", async () => {
     const reader = Fd.open(temp.file("pipe"), O_RDWR | O_NONBLOCK); // holds it open, reads nothing
     const tool = await listening(["-o", temp.file("pipe")]);
     const sender = await RawSender.to({ host: "127.0.0.1", port: Number(tool.port) });
-    await sender.send(helloBytes({ sizeimage: 1 << 20 }));
-    const frame = Buffer.concat([frameBytes(0, 1 << 20), new Uint8Array(1 << 20)]);
+    await sender.send(helloBytes({ sizeimage: LARGE }));
+    const frame = Buffer.concat([frameBytes(0, LARGE), new Uint8Array(LARGE)]);
     await sender.send(new Uint8Array(frame));
     await tool.says("sends 64x48");
     return moment(tool, sender, reader, temp);
@@ -74,8 +76,8 @@ test("a receiver whose stdout is a socket that is full", async () => {
     const tool = await listening(["-o", "-"], { stdout: theirs.number });
     theirs[Symbol.dispose]();
     const sender = await RawSender.to({ host: "127.0.0.1", port: Number(tool.port) });
-    await sender.send(helloBytes({ sizeimage: 1 << 20 }));
-    const frame = Buffer.concat([frameBytes(0, 1 << 20), new Uint8Array(1 << 20)]);
+    await sender.send(helloBytes({ sizeimage: LARGE }));
+    const frame = Buffer.concat([frameBytes(0, LARGE), new Uint8Array(LARGE)]);
     await sender.send(new Uint8Array(frame));
     await tool.says("sends 64x48");
     return moment(tool, sender, ours);

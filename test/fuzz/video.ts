@@ -175,6 +175,8 @@ const decoders: readonly FakeOptions[] = [
   { userPointers: true },
   { userPointers: true, multiplanar: true, forgetsStart: true },
   { userPointers: true, refusesPointers: true },
+  { userPointers: true, late: "finishes" },
+  { userPointers: true, multiplanar: true, forgetsStart: true, late: "finishes" },
   { multiplanar: true, raw: ["NM12"], forgetsStart: true },
 ];
 
@@ -219,7 +221,10 @@ export const decoderSequences = defineTarget<Step>({
         const kind = kinds[chosen?.n ?? 0];
         if (kind === undefined) throw new Error("no such decoder");
         const { fake, driver } = kind;
-        play(driver, clips, script, () => fake.settle());
+        play(driver, clips, script, () => {
+          fake.settle();
+          while (fake.finishLate()) fake.settle();
+        });
         if (fake.contexts.filter(({ closed }) => !closed).length !== 1)
           throw new Error("a decoder was left open");
         fake.contexts.length = 1;
@@ -228,6 +233,14 @@ export const decoderSequences = defineTarget<Step>({
     };
   },
 });
+
+/** Throws when guest memory changes while the rings stand still. */
+function unwritten(driver: LocalDriver, settle: () => void): void {
+  const before = driver.memory.bytes(BASE, MEMORY).slice();
+  settle();
+  if (Buffer.compare(before, driver.memory.bytes(BASE, MEMORY)) !== 0)
+    throw new Error("guest memory was written while the rings stood still");
+}
 
 function play(
   driver: LocalDriver,
@@ -322,6 +335,7 @@ function play(
       case "pause":
         if (!paused) device.pause();
         paused = true;
+        unwritten(driver, settle);
         break;
       case "resume":
         if (paused) device.resume();

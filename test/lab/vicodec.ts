@@ -18,6 +18,8 @@ export interface Clip {
 export interface StreamWish extends Omit<ClipOptions, "clip" | "out"> {
   readonly clip: string;
   readonly out?: string;
+  /** How often the machine is paused while this stream decodes; for the first of several streams. */
+  readonly pauses?: number;
 }
 
 /** The player's result of a stream. */

@@ -4,8 +4,8 @@ import { errno, SysError } from "../../ffi/errno.ts";
 import { addressOf } from "../../ffi/libc.ts";
 import { OutputLost, ProtocolError } from "../../src/errors.ts";
 import { fourcc } from "../../src/format/formats.ts";
-import type { FrameOutput, FrameWriter } from "../../src/output/frame-output.ts";
 import { Outputs } from "../../src/output/outputs.ts";
+import type { StreamOutput, StreamWriter, WriterCalls } from "../../src/output/stream-output.ts";
 import { quiet } from "../support/camera-options.ts";
 
 quiet();
@@ -14,7 +14,7 @@ const picture = { width: 4, height: 2, pixelformat: fourcc("YUYV"), sizeimage: 1
 const bytes = new Uint8Array(new ArrayBuffer(16));
 const memory = { bytes, length: 16, address: addressOf(bytes) };
 
-class FakeFile implements FrameOutput {
+class FakeFile implements StreamOutput {
   frames = 0;
   begins = 0;
   ends = 0;
@@ -25,6 +25,7 @@ class FakeFile implements FrameOutput {
   slow = false;
   ready: () => void = () => undefined;
   failed: (error: unknown) => void = () => undefined;
+  changed: () => void = () => undefined;
   readonly name: string;
   constructor(name: string) {
     this.name = name;
@@ -33,25 +34,27 @@ class FakeFile implements FrameOutput {
     const error = this.fails.get(call);
     if (error !== undefined) throw error;
   }
-  begin(): void {
+  begin(_picture: unknown, calls: WriterCalls): StreamWriter {
     this.#check("begin");
     this.begins += 1;
-  }
-  writerFor(): FrameWriter {
-    return (_bytes, ready, failed) => {
-      this.#check("write");
-      this.ready = () => {
-        this.frames += 1;
-        ready();
-      };
-      this.failed = failed;
-      if (this.slow) return false;
+    this.ready = () => {
       this.frames += 1;
-      return true;
+      calls.ready();
     };
-  }
-  end(): void {
-    this.ends += 1;
+    this.failed = calls.failed;
+    this.changed = calls.changed;
+    return {
+      add: () => undefined,
+      write: () => {
+        this.#check("write");
+        if (this.slow) return false;
+        this.frames += 1;
+        return true;
+      },
+      [Symbol.dispose]: () => {
+        this.ends += 1;
+      },
+    };
   }
   [Symbol.dispose](): void {
     this.disposed += 1;
@@ -62,30 +65,33 @@ function pair() {
   const outputs = new Outputs();
   const [a, b] = [outputs.add(new FakeFile("a")), outputs.add(new FakeFile("b"))];
   const events: string[] = [];
-  const write = (writer: FrameWriter) =>
-    writer(
-      16,
-      () => events.push("ready"),
-      (error) => events.push(`failed ${error}`),
-    );
-  return { outputs, a, b, events, write };
+  const begin = () => {
+    const writer = outputs.begin(picture, {
+      ready: () => events.push("ready"),
+      failed: (error) => events.push(`failed ${error}`),
+      changed: () => events.push("changed"),
+    });
+    writer.add(0, memory);
+    return writer;
+  };
+  return { outputs, a, b, events, begin };
 }
+const facts = { bytesused: 16, flags: 0, sequence: 0, ts_sec: 0, ts_usec: 0 };
+const write = (writer: StreamWriter) => writer.write(0, facts);
 const full = () => new SysError("write", "a", errno.ENOSPC);
 
 test("a frame goes to every output", () => {
-  const { outputs, a, b, write } = pair();
-  outputs.begin(picture);
-  const writer = outputs.writerFor(memory);
+  const { a, b, begin } = pair();
+  const writer = begin();
   expect([write(writer), write(writer)]).toEqual([true, true]);
-  expect([a.frames, b.frames, outputs.frames]).toEqual([2, 2, 2]);
-  outputs.end();
+  expect([a.frames, b.frames]).toEqual([2, 2]);
+  writer[Symbol.dispose]();
   expect([a.ends, b.ends]).toEqual([1, 1]);
 });
 
 test("the frame stays until the slowest output has it", () => {
-  const { outputs, a, b, events, write } = pair();
-  outputs.begin(picture);
-  const writer = outputs.writerFor(memory);
+  const { a, b, events, begin } = pair();
+  const writer = begin();
   a.slow = true;
   b.slow = true;
   expect(write(writer)).toBe(false);
@@ -93,13 +99,12 @@ test("the frame stays until the slowest output has it", () => {
   expect(events).toEqual([]);
   a.ready();
   expect(events).toEqual(["ready"]);
-  expect([a.frames, b.frames, outputs.frames]).toEqual([1, 1, 1]);
+  expect([a.frames, b.frames]).toEqual([1, 1]);
 });
 
 test("an output that fails is given up, and the other goes on; its error ends the tool later", () => {
-  const { outputs, a, b, write } = pair();
-  outputs.begin(picture);
-  const writer = outputs.writerFor(memory);
+  const { outputs, a, b, begin } = pair();
+  const writer = begin();
   a.fails.set("write", full());
   expect([write(writer), write(writer)]).toEqual([true, true]);
   expect([a.frames, a.disposed, b.frames]).toEqual([0, 1, 2]);
@@ -107,9 +112,8 @@ test("an output that fails is given up, and the other goes on; its error ends th
 });
 
 test("an output that fails while a frame waits for it", () => {
-  const { outputs, a, b, events, write } = pair();
-  outputs.begin(picture);
-  const writer = outputs.writerFor(memory);
+  const { outputs, a, b, events, begin } = pair();
+  const writer = begin();
   a.slow = true;
   expect(write(writer)).toBe(false);
   a.failed(full());
@@ -118,9 +122,8 @@ test("an output that fails while a frame waits for it", () => {
 });
 
 test("the last output's failure ends the stream", () => {
-  const { outputs, a, b, events, write } = pair();
-  outputs.begin(picture);
-  const writer = outputs.writerFor(memory);
+  const { a, b, events, begin } = pair();
+  const writer = begin();
   a.fails.set("write", full());
   b.slow = true;
   expect(write(writer)).toBe(false);
@@ -131,19 +134,29 @@ test("the last output's failure ends the stream", () => {
 });
 
 test("a stream that one output refuses begins in none, and a device that is lost does not refuse it", () => {
-  const { outputs, a, b } = pair();
+  const { a, b, begin } = pair();
   b.fails.set("begin", new ProtocolError("no"));
-  expect(() => outputs.begin(picture)).toThrow("no");
+  expect(begin).toThrow("no");
   expect([a.begins, a.ends]).toEqual([1, 1]);
   b.fails.set("begin", new OutputLost("gone"));
-  outputs.begin(picture);
+  begin();
   expect([a.begins, b.disposed]).toEqual([2, 1]);
 });
 
 test("a defect of ours is not hidden behind the other outputs", () => {
-  const { outputs, a, write } = pair();
-  outputs.begin(picture);
-  const writer = outputs.writerFor(memory);
+  const { a, begin } = pair();
+  const writer = begin();
   a.fails.set("write", new TypeError("defect"));
   expect(() => write(writer)).toThrow("defect");
+});
+
+test("a frame that was overwritten in two outputs counts once", () => {
+  const { a, b, events, begin } = pair();
+  const writer = begin();
+  write(writer);
+  a.changed();
+  b.changed();
+  write(writer);
+  b.changed();
+  expect(events).toEqual(["changed", "changed"]);
 });

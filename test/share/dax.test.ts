@@ -11,15 +11,18 @@ import { openCamera } from "../../src/capture/camera.ts";
 import { openTestSource } from "../../src/capture/testsrc.ts";
 import { ProtocolError, UnavailableError } from "../../src/errors.ts";
 import { fourcc } from "../../src/format/formats.ts";
+import { StampChecker } from "../../src/format/stamp.ts";
 import { type Allocator, memfdAllocator } from "../../src/frame/memory.ts";
 import { CopyingSource } from "../../src/share/copying.ts";
-import { importRegion } from "../../src/share/dax.ts";
+import { importRegion, RegionAllocator } from "../../src/share/dax.ts";
 import { openImporters, openShared, type SendOptions } from "../../src/share/index.ts";
 import { createShareFile, infoBlock, qemuOptions } from "../../src/share/nvdimm.ts";
 import { checkHeader, regionHeader, writeHeader } from "../../src/share/region.ts";
+import { borrowFrames } from "../../src/stream/zero-copy/borrow.ts";
+import { openConsumer } from "../../src/stream/zero-copy/view-target.ts";
 import { FakeVirtioMedia, Hypervisor } from "../support/fake-virtio-media.ts";
 import { leftBehind, nothing } from "../support/resources.ts";
-import { borrow, lend, onLoop } from "../support/streams.ts";
+import { borrow, lend, never, onLoop } from "../support/streams.ts";
 
 const work = mkdtempSync(join(tmpdir(), "framepass-dax-"));
 afterAll(() => rmSync(work, { recursive: true, force: true }));
@@ -103,6 +106,61 @@ test("a region of another sender, or without a header, is refused", () =>
     near.close();
     far.close();
     await loop.sleep(0, new AbortController().signal);
+  }));
+
+test("a buffer says that it has changed from the moment on at which another sender takes the region", () => {
+  using memory = region();
+  using first = openShared("dax", painted(pathOf(memory)));
+  const [handle] = first.exporter.handles;
+  if (handle === undefined) throw new Error("no handle");
+  using importer = importRegion(pathOf(memory));
+  const stream = { ...first.source.picture, bufferCount: wish.buffers };
+  using buffer = importer.import(handle, stream, undefined);
+  expect(buffer.changed?.()).toBe(false);
+  first.source.start();
+  first.source.next()?.[Symbol.dispose]();
+  expect(buffer.changed?.()).toBe(false);
+  const opened: boolean[] = [];
+  using _second = openShared("dax", {
+    ...painted(pathOf(memory)),
+    open: (_, allocator) => {
+      opened.push(buffer.changed?.() === true); // before a byte of a buffer is written
+      return openTestSource("testsrc", { ...wish, allocator });
+    },
+  });
+  expect(opened).toEqual([true]);
+  expect(buffer.changed?.()).toBe(true);
+});
+
+test("a frame that the next sender overwrites while it is read is not counted as right, and is no error", () =>
+  onLoop(async (loop, near, far) => {
+    using memory = region();
+    using shared = openShared("dax", painted(pathOf(memory)));
+    using importer = importRegion(pathOf(memory));
+    const checker = new StampChecker();
+    let changes = 0;
+    let taken = 0;
+    const openViewer = () => ({
+      // The next sender comes while frame 3 is shown, and before frame 4 is checked.
+      show: () => {
+        if (checker.verified === 3) new RegionAllocator(pathOf(memory))[Symbol.dispose]();
+      },
+      [Symbol.dispose]: () => undefined,
+    });
+    const reading = borrowFrames({
+      loop,
+      socket: far,
+      signal: never,
+      maxFrame: 1 << 26,
+      stallMs: 2000,
+      importers: [importer],
+      openView: openConsumer({ checker, openViewer, changed: () => (changes += 1) }),
+      started: () => undefined,
+      taken: () => ++taken < 10,
+    }).finally(() => far.close());
+    await lend(loop, near, shared, { frames: 10 }).catch(() => undefined);
+    await reading;
+    expect({ verified: checker.verified, changes }).toEqual({ verified: 2, changes: 8 });
   }));
 
 test("a header with changed bytes is refused, in 20,000 cases", () => {

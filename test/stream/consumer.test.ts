@@ -44,9 +44,11 @@ test("a stream that the output refuses leaves no viewer open", async () => {
   using temp = new TempDir();
   await onLoop(async (loop) => {
     using output = openOutput(loop, temp.file("frames"));
-    output.begin(stream(16));
     const { open, openViewer } = counted();
-    expect(() => new Consumer(stream(32), { openViewer, output }, waiting)).toThrow("holds 16x16");
+    const short = { ...stream(32), sizeimage: 100 };
+    expect(() => new Consumer(short, { openViewer, output }, waiting)).toThrow(
+      "hello: 100 bytes are no 32x16 GREY picture: it has 512,",
+    );
     expect(open.count).toBe(0);
   });
 });

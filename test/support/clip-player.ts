@@ -24,6 +24,10 @@ export interface ClipOptions {
   readonly mode: "plain" | "drain" | "resume" | "seek";
   /** Bitstream and picture buffers beyond the minimum. */
   readonly inputs?: number;
+  /** Picture buffers are made and queued before the first bitstream, as GStreamer does, not after the event. */
+  readonly early?: boolean;
+  /** With `early`: the first event is answered by QUEUE_CLEAR and new picture buffers, or only by GET_PARAMS. */
+  readonly reacts?: boolean;
   readonly spare?: number;
 }
 
@@ -163,6 +167,10 @@ export class ClipPlayer {
     this.#inputs = made.buffers;
     yield made.sent;
     checkMade(made.sent);
+    if (this.#options.early === true) {
+      yield* this.#readSizes();
+      yield* this.#makeOutputs();
+    }
     this.firstMs = performance.now();
   }
 
@@ -204,13 +212,28 @@ export class ClipPlayer {
   }
 
   *#readParams(): Generator<readonly Sent[], void> {
+    yield* this.#readSizes();
+    const { early = false, reacts = false } = this.#options;
+    if (this.changes !== 1 || (early && !reacts)) return;
+    if (early) yield* this.#takeBack();
+    yield* this.#makeOutputs();
+  }
+
+  *#readSizes(): Generator<readonly Sent[], void> {
     const input = this.#driver.getParams(this.stream, s.INPUT);
     const output = this.#driver.getParams(this.stream, s.OUTPUT);
     yield [input, output];
     const params = paramsOf(output);
     this.#planeSize = params["plane_formats[0].plane_size"];
     this.#minOutputs = params.min_buffers;
-    if (this.changes === 1) yield* this.#makeOutputs();
+  }
+
+  /** Takes the picture buffers back and destroys them. */
+  *#takeBack(): Generator<readonly Sent[], void> {
+    yield [
+      this.#driver.clear(this.stream, s.OUTPUT),
+      this.#driver.destroyAll(this.stream, s.OUTPUT),
+    ];
   }
 
   *#makeOutputs(): Generator<readonly Sent[], void> {
@@ -306,10 +329,7 @@ export class ClipPlayer {
   /** All old pictures of a stream that changed have arrived. */
   *#change(): Generator<readonly Sent[], void> {
     this.#changing = false;
-    yield [
-      this.#driver.clear(this.stream, s.OUTPUT),
-      this.#driver.destroyAll(this.stream, s.OUTPUT),
-    ];
+    yield* this.#takeBack();
     yield* this.#makeOutputs();
   }
 
@@ -327,6 +347,11 @@ export class ClipPlayer {
     }
     this.#next = 0;
     for (const output of this.#outputs) if (output.sent === undefined) this.#queue(output);
+  }
+
+  /** Takes the picture buffers back, as a program does that reacts late to an event, and makes new ones. */
+  renewOutputs(): void {
+    this.#busy = this.#change();
   }
 
   /** Ends a stream from which no more pictures arrive. */

@@ -120,6 +120,12 @@ export class FakeCamera implements VideoDevice {
     return this;
   }
 
+  /** Adds an ioctl that the driver has not. */
+  answer<F extends Fields>(of: Ioctl<F>, handle: (argument: Struct<F>) => number): this {
+    this.#handlers.set(of.code, (bytes) => handle(of.argument.over(bytes)));
+    return this;
+  }
+
   /** Changes the driver's answer before the caller sees it. */
   amend<F extends Fields>(of: Ioctl<F>, change: (argument: Struct<F>) => void): this {
     this.#amendments.set(of.code, (bytes) => change(of.argument.over(bytes)));

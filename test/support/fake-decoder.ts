@@ -1,5 +1,5 @@
 // A stateful decoder without a kernel: the V4L2 memory-to-memory API as vicodec serves it, over memfds. It "decodes"
-// FWHT frames to pictures that can be told apart: byte i is the frame's first body byte plus i.
+// FWHT frames to pictures that differ from each other: byte i is the frame's first body byte plus i.
 import { EPOLLERR, EPOLLIN, EPOLLOUT, EPOLLPRI } from "../../ffi/epoll.ts";
 import { errno } from "../../ffi/errno.ts";
 import { Fd } from "../../ffi/fd.ts";
@@ -10,7 +10,7 @@ import { Mapping } from "../../ffi/mapping.ts";
 import type { Fields, Struct } from "../../ffi/struct.ts";
 import { fourcc } from "../../src/format/formats.ts";
 import type { Loop } from "../../src/loop.ts";
-import type { VideoDevice } from "../../src/v4l2/device.ts";
+import type { AwaitedDevice } from "../../src/v4l2/device.ts";
 import { BUFFER_AREA, FakeBitstream, type FakeBuffer, FakeQueue } from "./fake-decoder-queue.ts";
 
 export interface FakeOptions {
@@ -18,6 +18,11 @@ export interface FakeOptions {
   readonly userPointers?: boolean;
   /** QBUF refuses user pointers that REQBUFS took. */
   readonly refusesPointers?: boolean;
+  /**
+   * A picture is finished later than the call that began it, as in drivers of hardware: when its caller waits ("finishes"), or
+   * not even then ("hangs"). STREAMOFF waits for the picture that is in work (v4l2-mem2mem.c, v4l2_m2m_cancel_job).
+   */
+  readonly late?: "finishes" | "hangs";
   /** START does not end EPIPE, as in vicodec. */
   readonly forgetsStart?: boolean;
   /** A call fails with its errno while it is in this map. */
@@ -56,6 +61,12 @@ export class FakeDecoder {
       if (!woke) return;
     }
   }
+  /** Time passes: a late decoder finishes the picture it is working on. True when there was one. */
+  finishLate(): boolean {
+    let worked = false;
+    for (const context of this.contexts) worked = context.finishLate() || worked;
+    return worked;
+  }
   /** What the session watches with. */
   readonly watcher: Pick<Loop, "watch"> = {
     watch: (fd, events, handler) => {
@@ -75,7 +86,7 @@ export class FakeDecoder {
   };
 }
 
-export class FakeContext implements VideoDevice {
+export class FakeContext implements AwaitedDevice {
   readonly path = "/dev/fake";
   watch: { events: number; handler: (events: number) => void } | undefined;
   closed = false;
@@ -91,6 +102,8 @@ export class FakeContext implements VideoDevice {
   #draining = false;
   #lastDequeued = false;
   #stopped = false;
+  /** A late decoder has begun a picture. */
+  #working = false;
 
   constructor(owner: FakeDecoder) {
     this.#owner = owner;
@@ -107,6 +120,17 @@ export class FakeContext implements VideoDevice {
 
   get fd(): number {
     return this.#fd.number;
+  }
+  wait(timeoutMs: number): void {
+    const { late } = this.#owner.options;
+    if (late !== "finishes" || !this.finishLate()) Bun.sleepSync(timeoutMs);
+  }
+  /** Finishes the picture in work; true when there was one. */
+  finishLate(): boolean {
+    if (!this.#working) return false;
+    this.#working = false;
+    this.#work(true);
+    return true;
   }
   map(length: number, offset: number): Mapping {
     return new Mapping(this.#fd.number, length, this.path, undefined, offset);
@@ -209,6 +233,8 @@ export class FakeContext implements VideoDevice {
     },
     VIDIOC_STREAMOFF: (q: { value: number }) => {
       const queue = this.#queue(q.value);
+      this.finishLate();
+      this.#working = false;
       queue.stop();
       if (queue === this.#in) {
         this.#bitstream.reset();
@@ -296,9 +322,10 @@ export class FakeContext implements VideoDevice {
     return 0;
   }
 
-  #work(): void {
-    if (!this.#in.streaming) return;
-    while (!this.#changed) {
+  /** Decodes what it can. `begun`: the next picture was begun earlier, and is finished now. */
+  #work(begun = false): void {
+    if (!this.#in.streaming || this.#working) return;
+    for (let finishes = begun; !this.#changed; finishes = false) {
       const frame = this.#bitstream.frame();
       if (!this.#out.streaming && this.#announceFirst()) return;
       if (!this.#out.streaming || this.#stopped) return;
@@ -312,6 +339,10 @@ export class FakeContext implements VideoDevice {
         this.#announce(frame.width, frame.height);
         this.#changed = true;
         this.#finish(target, 0, v.V4L2_BUF_FLAG_LAST);
+        return;
+      }
+      if (this.#owner.options.late !== undefined && !finishes) {
+        this.#working = true;
         return;
       }
       const source = this.#bitstream.consume(frame.size);

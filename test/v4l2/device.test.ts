@@ -39,6 +39,15 @@ test.each([
   ["mmap", errno.EACCES, /group video/, /group video/],
   ["open", errno.ENXIO, /load it or name another with --device$/, /with --v4l2-device$/],
   ["open", errno.EINVAL, /^$/, /^$/],
+  ["VIDIOC_STREAMON", errno.ENOSPC, /USB bus has no bandwidth left: .*--format MJPG/, /^$/],
+  ["VIDIOC_STREAMON", errno.ENOLINK, /no signal, or a link .* media-ctl -p/, /^$/],
+  ["VIDIOC_STREAMON", errno.EPIPE, /formats along its media pipeline differ/, /^$/],
+  ["VIDIOC_STREAMON", errno.EIO, /did not answer: connect it again/, /^$/],
+  ["VIDIOC_STREAMON", errno.EINVAL, /try another --format/, /^$/],
+  ["VIDIOC_STREAMON", errno.ENOMEM, /smaller size or fewer --buffers/, /^$/],
+  ["VIDIOC_STREAMON", errno.ENODATA, /no signal at its input/, /^$/],
+  ["VIDIOC_STREAMON", errno.EPROTO, /another cable or port/, /^$/],
+  ["VIDIOC_STREAMON", errno.EBUSY, /^close the program/, /^close the program/],
 ])("%s failing with errno %d: advice for a camera and for a decoder", (call, code, ...texts) => {
   const error = new SysError(call, "/dev/video9", code);
   expect(deviceAdvice(error, "camera")).toMatch(texts[0]);

@@ -2,14 +2,13 @@
 // stand-by picture, so that programs that read the camera never see an error.
 import { copyMemory } from "../../../ffi/copy.ts";
 import { addressOf } from "../../../ffi/libc.ts";
-import type { Memory } from "../../../ffi/mapping.ts";
 import { log } from "../../cli/log.ts";
 import { OutputLost, UnavailableError } from "../../errors.ts";
 import type { Picture } from "../../format/picture-layout.ts";
 import type { Loop } from "../../loop.ts";
 import type { OutputNode } from "../../v4l2/output-device.ts";
 import type { NodeFormat, PictureFormat } from "../../v4l2/output-format.ts";
-import type { FrameOutput, FrameWriter } from "../frame-output.ts";
+import type { StreamOutput, StreamWriter, WriterCalls } from "../stream-output.ts";
 import {
   type CameraFormatOptions,
   firstFormat,
@@ -19,9 +18,8 @@ import {
 } from "./camera-formats.ts";
 import { CameraNode } from "./camera-node.ts";
 import { CameraState, sameFormat } from "./camera-state.ts";
+import { CameraWriter, type FrameTaker } from "./camera-writer.ts";
 import { CameraCard } from "./card.ts";
-import { NodePicture } from "./node-picture.ts";
-import { PictureMaker } from "./picture-maker.ts";
 import { RateMeter } from "./rate-meter.ts";
 
 /** How often silence and readers are looked at. */
@@ -40,7 +38,7 @@ export interface CameraOptions extends CameraFormatOptions {
   readonly readers?: (count: number) => void;
 }
 
-export class CameraOutput implements FrameOutput {
+export class CameraOutput implements StreamOutput, FrameTaker {
   /** Frames of senders that were written. */
   frames = 0;
   /** Frames that were left out: the driver had all buffers, or the frame was damaged. */
@@ -53,10 +51,7 @@ export class CameraOutput implements FrameOutput {
   readonly #owned = new DisposableStack();
   readonly #said = new Set<string>();
   #format: NodeFormat | undefined;
-  #stream: Picture | undefined;
-  /** Converts the stream's frames; undefined when they go into the node as they are. */
-  #maker: PictureMaker | undefined;
-  #made: NodePicture | undefined;
+  #writer: CameraWriter | undefined;
   #card: CameraCard | undefined;
   /** A copy of the last frame, for --standby last. */
   #last: Uint8Array<ArrayBuffer> | undefined;
@@ -85,43 +80,29 @@ export class CameraOutput implements FrameOutput {
     return this.#node.countsReaders;
   }
 
-  begin(stream: Picture): void {
-    this.#stream = stream;
+  begin(stream: Picture, calls: WriterCalls): StreamWriter {
+    const writer = new CameraWriter(this, stream, calls);
     this.#rate.restart();
-    try {
-      this.#fitNode(stream);
-    } catch (error) {
-      this.#stream = undefined; // the camera stands by
-      throw error;
-    }
+    this.#fitNode(writer); // when it fails, the camera stands by
+    this.#writer = writer;
+    return writer;
   }
 
-  writerFor({ address }: Memory): FrameWriter {
-    return (bytes) => {
-      this.#write(address, bytes);
-      return true;
-    };
-  }
-
-  end(): void {
-    this.#stream = undefined;
-    this.#dropMaker();
+  ended(writer: CameraWriter): void {
+    if (this.#writer !== writer) return;
+    this.#writer = undefined;
     if (this.#state.phase === "live") this.#state.standBy(performance.now());
   }
 
-  /** Makes the node and the stream fit: gives the node another format, or converts the frames. */
-  #fitNode(stream: Picture): void {
+  /** Makes the node and the stream fit: gives the node another format, or has the frames converted. */
+  #fitNode(writer: CameraWriter): void {
+    const { stream } = writer;
     const wanted = wantedFormat(stream, this.#options);
-    const plan = this.#state.plan(wanted);
-    this.#dropMaker();
-    if (plan === "change") this.#setFormat({ ...wanted, sizeimage: stream.sizeimage });
+    if (this.#state.plan(wanted) === "change")
+      this.#setFormat({ ...wanted, sizeimage: stream.sizeimage });
     const format = this.#format;
     if (format === undefined) throw new Error("a camera without a format");
-    if (sameFormat(format, stream) && format.tight) return;
-    this.#made = new NodePicture(format);
-    this.#maker = new PictureMaker(stream, this.#made);
-    const why = sameFormat(format, wanted) ? "" : `, which ${this.#holder()} holds`;
-    log.info(`${this.name}: ${formatText(stream)} is converted to ${formatText(format)}${why}`);
+    writer.fit(format, sameFormat(format, wanted) ? undefined : this.#holder());
   }
 
   #holder(): string {
@@ -155,33 +136,9 @@ export class CameraOutput implements FrameOutput {
     }
   }
 
-  #dropMaker(): void {
-    this.#maker?.[Symbol.dispose]();
-    this.#maker = undefined;
-    this.#made?.[Symbol.dispose]();
-    this.#made = undefined;
-  }
-
-  #write(address: number, bytes: number): void {
-    const made = this.#made;
-    if (this.#maker === undefined || made === undefined) this.#putFrame(address, bytes);
-    else {
-      const wrong = this.#maker.make(address, bytes);
-      if (wrong === undefined) this.#putFrame(made.address, made.length);
-      else this.#leaveOut("damaged", `a frame is left out: ${wrong}`);
-    }
-  }
-
-  #putFrame(address: number, bytes: number): void {
-    const { planes = [], bytes: most = 0 } = this.#format ?? {};
-    const raw = planes.length > 0;
-    if (raw ? bytes < most : bytes > most || bytes === 0) {
-      this.#leaveOut("size", `a frame of ${bytes} bytes is left out, the camera takes ${most}`);
-      return;
-    }
-    const length = raw ? most : bytes;
+  putFrame(address: number, length: number): void {
     if (!this.#node.put(address, length)) {
-      this.#leaveOut("full", "the driver has all buffers, a frame is left out");
+      this.leaveOut("full", "the driver has all buffers, a frame is left out");
       return;
     }
     if (this.#last !== undefined) {
@@ -193,7 +150,7 @@ export class CameraOutput implements FrameOutput {
     this.#state.frame(performance.now());
   }
 
-  #leaveOut(kind: string, text: string): void {
+  leaveOut(kind: string, text: string): void {
     this.leftOut += 1;
     if (this.#said.has(kind)) return;
     this.#said.add(kind);
@@ -210,11 +167,12 @@ export class CameraOutput implements FrameOutput {
 
   #tick(): void {
     this.#takeReaders();
+    const writer = this.#writer;
     if (
-      this.#stream !== undefined &&
-      this.#state.plan(wantedFormat(this.#stream, this.#options)) === "change"
+      writer !== undefined &&
+      this.#state.plan(wantedFormat(writer.stream, this.#options)) === "change"
     )
-      this.#fitNode(this.#stream);
+      this.#fitNode(writer);
     const fps = this.#rate.news();
     if (fps !== undefined) this.#node.setRate(fps);
     if (this.#state.due(performance.now())) this.#showStandby();
@@ -249,7 +207,6 @@ export class CameraOutput implements FrameOutput {
   }
 
   [Symbol.dispose](): void {
-    this.#dropMaker();
     this.#card?.[Symbol.dispose]();
     this.#card = undefined;
     this.#owned.dispose();

@@ -5,7 +5,8 @@ import { Scaler, SWSCALE_PACKAGES } from "../../../ffi/swscale.ts";
 import { JpegDecoder } from "../../../ffi/turbojpeg.ts";
 import { needLibrary, ProtocolError } from "../../errors.ts";
 import { type PixelFormat, pixelFormat, pixelFormatNamed } from "../../format/formats.ts";
-import { layoutOf, type Picture, pictureBytes } from "../../format/picture-layout.ts";
+import type { Picture, PlaneLayout } from "../../format/picture-layout.ts";
+import { type PlaneRows, RowFinder, unfitText } from "../../format/rows.ts";
 import { formatText, isConvertible } from "./camera-formats.ts";
 import { drawn, type NodePicture, type Part, PictureMemory } from "./node-picture.ts";
 
@@ -48,7 +49,8 @@ export class PictureMaker implements Disposable {
     using owned = new DisposableStack();
     const same = format === memory.format && sameSize(from, memory);
     if (format === undefined) this.#fill = decodeAndScale(from, memory, owned);
-    else this.#fill = same ? copyRows(memory) : copyAndScale(from, format, memory, owned);
+    else if (same) this.#fill = copyInto(from, format, memory);
+    else this.#fill = copyAndScale(from, format, memory, owned);
     this.#owned = owned.move();
   }
 
@@ -66,7 +68,9 @@ export class PictureMaker implements Disposable {
 
 const sameSize = (a: Size, b: Size) => a.width === b.width && a.height === b.height;
 
-const short = (bytes: number, least: number) => `it has ${bytes} bytes, a picture has ${least}`;
+/** Whether the rows of a frame have no padding. */
+export const isTight = (rows: readonly PlaneRows[]) =>
+  rows.every(({ rowBytes, stride }) => rowBytes === stride);
 
 function scalerFor(from: PictureMemory, to: PictureMemory, owned: DisposableStack): Scaler {
   const { width, height } = from;
@@ -75,17 +79,21 @@ function scalerFor(from: PictureMemory, to: PictureMemory, owned: DisposableStac
   return owned.use(needLibrary(() => new Scaler(source, target), SWSCALE_PACKAGES));
 }
 
-/** Only the padding of the rows differs. (libswscale leaves out the chroma of NV12 then.) */
-function copyRows({ format, width, height, planes, address: to }: PictureMemory): Make {
-  const tight = layoutOf(format, width, height);
-  const least = pictureBytes(format, width, height);
+/** Copies the picture of a frame, whatever padding the rows of either side have. */
+function copyInto(from: Picture, format: PixelFormat, to: PictureMemory): Make {
+  const finder = new RowFinder(format, from);
+  const { address: start, planes } = to;
   return (address, bytes) => {
-    if (bytes < least) return short(bytes, least);
-    for (let i = 0; i < tight.length; i++) {
-      const { offset = 0, rowBytes = 0, rows = 0 } = tight[i] ?? {};
-      const { offset: start = 0, rowBytes: stride = 0 } = planes[i] ?? {};
-      for (let y = 0; y < rows; y++)
-        copyMemory(to + start + y * stride, address + offset + y * rowBytes, rowBytes);
+    const rows = finder.find(bytes);
+    if (rows === undefined || rows === "short") return unfitText(format, from, bytes);
+    for (let i = 0; i < rows.length; i++) {
+      const { offset, rowBytes, rows: count, stride } = rows[i] as PlaneRows;
+      const { offset: at, rowBytes: pitch } = planes[i] as PlaneLayout;
+      if (stride === pitch)
+        copyMemory(start + at, address + offset, stride * (count - 1) + rowBytes);
+      else
+        for (let y = 0; y < count; y++)
+          copyMemory(start + at + y * pitch, address + offset + y * stride, rowBytes);
     }
     return undefined;
   };
@@ -93,22 +101,22 @@ function copyRows({ format, width, height, planes, address: to }: PictureMemory)
 
 /** The frame is copied first: libswscale may read some bytes after a picture, which may be the end of the mapping. */
 function copyAndScale(
-  { width, height }: Size,
+  from: Picture,
   format: PixelFormat,
   to: PictureMemory,
   owned: DisposableStack,
 ): Make {
-  const least = pictureBytes(format, width, height);
+  const { width, height } = from;
   // Grey with neutral chroma: libswscale takes grey alone for full range where it makes RGB of it.
   const isGrey = format.model === "grey";
   const source = new PictureMemory(isGrey ? withChroma : format, width, height);
   if (isGrey) source.bytes.fill(128);
   const scaler = scalerFor(source, to, owned);
+  const copy = copyInto(from, format, source);
   return (address, bytes) => {
-    if (bytes < least) return short(bytes, least);
-    copyMemory(source.address, address, least);
-    scaler.run();
-    return undefined;
+    const wrong = copy(address, bytes);
+    if (wrong === undefined) scaler.run();
+    return wrong;
   };
 }
 

@@ -10,42 +10,40 @@ export interface MemoryTargetOptions extends ConsumerOptions {
   readonly allocator: Allocator;
 }
 
-/** Has `buffer_count` buffers of `sizeimage` bytes, like the sender. A buffer is allocated when a frame first needs it. */
+/**
+ * Has one buffer of `sizeimage` bytes, allocated for the first frame: the next frame is received when this one was taken.
+ */
 export class MemoryTarget implements Target {
   readonly #stream: StreamInfo;
   readonly #allocator: Allocator;
   readonly #consumer: Consumer;
-  readonly #buffers: (FrameBuffer | undefined)[];
-  readonly #owned = new DisposableStack();
+  #buffer: FrameBuffer | undefined;
 
   constructor(stream: StreamInfo, options: MemoryTargetOptions, waiting: Waiting) {
     this.#stream = stream;
     this.#allocator = options.allocator;
-    this.#consumer = this.#owned.use(new Consumer(stream, options, waiting));
-    this.#buffers = new Array(stream.bufferCount).fill(undefined);
+    this.#consumer = new Consumer(stream, options, waiting);
   }
 
-  begin(header: FrameHeader): number {
-    const index = header.index % this.#stream.bufferCount;
-    const buffer = this.#buffers[index] ?? this.#allocate(index);
-    buffer.begin(WRITE);
-    return buffer.mapping.address;
+  begin(_header: FrameHeader): number {
+    this.#buffer ??= this.#allocate();
+    this.#buffer.begin(WRITE);
+    return this.#buffer.mapping.address;
   }
 
-  #allocate(index: number): FrameBuffer {
-    const buffer = this.#owned.use(this.#allocator.allocate(this.#stream.sizeimage));
-    this.#consumer.add(index, buffer);
-    this.#buffers[index] = buffer;
+  #allocate(): FrameBuffer {
+    const buffer = this.#allocator.allocate(this.#stream.sizeimage);
+    this.#consumer.add(0, buffer);
     return buffer;
   }
 
   complete(header: FrameHeader): boolean {
-    const index = header.index % this.#stream.bufferCount;
-    this.#buffers[index]?.end(WRITE);
-    return this.#consumer.take(index, header);
+    this.#buffer?.end(WRITE);
+    return this.#consumer.take(0, header);
   }
 
   [Symbol.dispose](): void {
-    this.#owned.dispose();
+    this.#consumer[Symbol.dispose](); // first: it may still read the buffer
+    this.#buffer?.[Symbol.dispose]();
   }
 }

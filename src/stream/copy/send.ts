@@ -7,6 +7,7 @@ import { Gather } from "../../../ffi/gather.ts";
 import { addressOf } from "../../../ffi/libc.ts";
 import { finishSending, receive } from "../../../ffi/socket.ts";
 import { PeerGone, ProtocolError, SourceEnded } from "../../errors.ts";
+import { wholeBytes } from "../../format/picture-layout.ts";
 import type { Frame } from "../../frame/frame.ts";
 import { newest, type Source } from "../../frame/source.ts";
 import type { Watch } from "../../loop.ts";
@@ -53,6 +54,8 @@ class CopySender implements Disposable {
   readonly #slots: readonly Slot[];
   readonly #hello: Gather;
   readonly #helloMessage;
+  /** A frame with fewer bytes is short. */
+  readonly #whole: number;
   readonly connection: Connection<SendEnd>;
   readonly #socketWatch: Watch;
   readonly #sourceWatch: Watch;
@@ -70,6 +73,7 @@ class CopySender implements Disposable {
     this.#source = source;
     this.#options = options;
     this.#live = options.latest && !source.onDemand;
+    this.#whole = wholeBytes(source.picture);
     this.connection = new Connection(loop);
     this.#slots = source.frames.map((frame) => {
       const header = frameHeader.alloc();
@@ -133,9 +137,13 @@ class CopySender implements Disposable {
       if (this.#frame !== undefined) this.#sent(this.#frame);
       if (this.connection.over) return;
       const next = this.#take();
-      if (next === undefined) break;
+      if (next === undefined) {
+        if (this.#source.exhausted === true) this.#finish("done");
+        break;
+      }
       this.#begin(next);
     } while (performance.now() < untilMs);
+    if (this.connection.over) return;
     if (this.#frame === undefined) this.#waitFor(0, SOURCE_EVENTS);
     else this.#waitFor(EPOLLOUT, EPOLLPRI);
   }
@@ -175,7 +183,7 @@ class CopySender implements Disposable {
     this.#frame = undefined;
     const { stats } = this.#options;
     stats.frame(frame.bytesused);
-    if (frame.bytesused < this.#source.picture.sizeimage) stats.short += 1;
+    if (frame.bytesused < this.#whole) stats.short += 1;
     frame[Symbol.dispose]();
     if (stats.frames >= this.#options.frames) this.#finish("done");
     else if (this.#stopping) this.#finish("stopped");

@@ -6,6 +6,7 @@ import { finishSending } from "../../../ffi/socket.ts";
 import { log } from "../../cli/log.ts";
 import { addLatency, stampedUs } from "../../cli/stats.ts";
 import { PeerGone, SourceEnded } from "../../errors.ts";
+import { wholeBytes } from "../../format/picture-layout.ts";
 import type { Frame } from "../../frame/frame.ts";
 import type { SharedSource } from "../../frame/sharing.ts";
 import type { Source } from "../../frame/source.ts";
@@ -61,6 +62,8 @@ class ZeroCopySender implements Disposable {
   readonly #socket: Fd;
   readonly #source: Source;
   readonly #options: LendOptions;
+  /** A frame with fewer bytes is short. */
+  readonly #whole: number;
   readonly connection: Connection<SendEnd>;
   readonly #socketWatch: Watch;
   readonly #sourceWatch: Watch;
@@ -87,6 +90,7 @@ class ZeroCopySender implements Disposable {
     this.#source = source;
     sendAtOnce(socket);
     this.#options = options;
+    this.#whole = wholeBytes(source.picture);
     this.connection = new Connection(loop);
     const { length } = source.frames;
     const ids = exporter.handles.map(({ id }) => id);
@@ -152,7 +156,10 @@ class ZeroCopySender implements Disposable {
     this.#greeted = true;
     for (let more = hasFrame; more && this.#mayLend(); more = this.#source.onDemand === true) {
       const frame = this.#source.next();
-      if (frame === undefined) break;
+      if (frame === undefined) {
+        if (this.#source.exhausted === true) this.#leave("done");
+        break;
+      }
       this.#lend(frame);
     }
     const flushed = this.#outbox.flush(this.#socket);
@@ -182,7 +189,7 @@ class ZeroCopySender implements Disposable {
     this.#sent += 1;
     const { stats, frames } = this.#options;
     stats.frame(frame.bytesused);
-    if (frame.bytesused < this.#source.picture.sizeimage) stats.short += 1;
+    if (frame.bytesused < this.#whole) stats.short += 1;
     if (stats.frames >= frames) this.#leave("done");
   }
 

@@ -67,7 +67,7 @@ export interface StreamClient {
   readonly outputsWaiting: number;
   /** Takes the next picture buffer with room for `bytes`: the session has it until `outputDone`. Smaller ones are returned. */
   takeOutput(bytes: number): Resource | undefined;
-  /** Returns a picture buffer unused. It is the next one to be taken. */
+  /** Returns a picture buffer unused. It waits again in its old place. */
   returnOutput(resource: Resource): void;
   /** All resources of a queue. */
   resources(queue: QueueType): readonly Resource[];
@@ -77,8 +77,11 @@ export interface StreamClient {
   outputDone(resource: Resource, timestamp: bigint, size: number, failed: boolean): void;
   /** The drain is complete: all pictures were returned. */
   drained(): void;
-  /** The parameters of the OUTPUT queue have changed. `midStream`: pictures with the old ones were decoded. */
-  resolutionChanged(midStream: boolean): void;
+  /**
+   * A header was read: the parameters of the OUTPUT queue were `before` and are now as `params` answers. The stream decides
+   * whether the driver gets an event. `midStream`: pictures with the old parameters were decoded.
+   */
+  headerRead(before: QueueParams, midStream: boolean): void;
   /** The decoder cannot continue this stream. */
   failed(reason: string): void;
 }
@@ -103,8 +106,11 @@ export interface CodecSession extends Disposable {
   zeroCopy(queue: QueueType): boolean;
   /** The memory table changed and no resource of that queue moved. Other host addresses may now mean other memory. */
   forgetPlaces(queue: QueueType): void;
-  /** Until `resume` it must not call the stream or write pictures. */
-  pause(): void;
+  /**
+   * From its return until `resume` neither codec nor hardware writes to a resource, and it does not call the stream. It may
+   * return what the hardware has finished until `lateMs` (of performance.now).
+   */
+  pause(lateMs: number): void;
   resume(): void;
 }
 

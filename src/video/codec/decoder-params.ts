@@ -104,11 +104,6 @@ export class DecoderParams {
     this.#output = this.#outputParams();
   }
 
-  /** Whether the parameters of the picture queue are still those of `before`. */
-  sameAs(before: QueueParams): boolean {
-    return Bun.deepEquals(this.#output, before);
-  }
-
   /** S_FMT of the coded format; the queue must have no buffers. Keeps the present format where the device refuses. */
   setBitstream(wish: ParamsWish): void {
     const fourcc = videoFormat(wish.format)?.fourcc ?? this.bitstream.fourcc;

@@ -6,7 +6,7 @@ import * as v from "../../../ffi/linux/videodev2.ts";
 import { log } from "../../cli/log.ts";
 import type { Watch } from "../../loop.ts";
 import type { DecoderDevice } from "../../v4l2/decoder-device.ts";
-import type { VideoDevice } from "../../v4l2/device.ts";
+import type { AwaitedDevice } from "../../v4l2/device.ts";
 import type { DeviceLoop } from "../../virtio/virtio-device.ts";
 import { INPUT, OUTPUT, type QueueType } from "../structs.ts";
 import { BitstreamQueue } from "./bitstream-queue.ts";
@@ -17,7 +17,7 @@ import { PictureQueue } from "./picture-queue.ts";
 
 export interface SessionOptions {
   readonly loop: DeviceLoop;
-  readonly device: VideoDevice;
+  readonly device: AwaitedDevice;
   readonly decoder: DecoderDevice;
   /** The coded format of the stream, and the raw format until the guest names one: virtio-video numbers. */
   readonly format: number;
@@ -25,11 +25,14 @@ export interface SessionOptions {
   readonly client: StreamClient;
 }
 
+/** Longest single wait for a picture: some drivers do not report that there is nothing to wait for. */
+const WAIT_MS = 20;
+
 /** The state of a drain: DECODER_CMD STOP was not given, it was given, or the last picture has come out. */
 type Drain = "none" | "stopping" | "stopped";
 
 export class DecoderSession implements CodecSession {
-  readonly #device: VideoDevice;
+  readonly #device: AwaitedDevice;
   readonly #client: StreamClient;
   readonly #format: number;
   readonly #params: DecoderParams;
@@ -146,8 +149,7 @@ export class DecoderSession implements CodecSession {
     if (this.#drain === "stopping") this.#drain = "none"; // STREAMOFF ended it: STOP is sent again
     const before = this.#params.of(OUTPUT);
     this.#params.refresh();
-    if (this.#params.sameAs(before)) return;
-    this.#client.resolutionChanged(true);
+    this.#client.headerRead(before, true);
   }
 
   #proceedDrain(): void {
@@ -203,7 +205,7 @@ export class DecoderSession implements CodecSession {
     this.#known = true;
     this.#pictures.release(); // or the device refuses the format that `refresh` sets again
     this.#params.refresh();
-    if (first || !this.#params.sameAs(before)) this.#client.resolutionChanged(!first);
+    this.#client.headerRead(before, !first);
     return true;
   }
 
@@ -252,9 +254,50 @@ export class DecoderSession implements CodecSession {
     this.#side(queue).release();
   }
 
-  pause(): void {
+  pause(lateMs: number): void {
+    const again = this.#paused;
     this.#paused = true;
-    if (!this.#disposed) this.#watch.setEvents(0);
+    if (this.#disposed || again) return;
+    this.#watch.setEvents(0);
+    this.#settle();
+    if (this.#pictures.writesToGuest) this.#stopWriting(lateMs);
+  }
+
+  /** Returns what the decoder has finished. Pictures in its own buffers stay there. Throws SysError. */
+  #settle(): void {
+    this.#bitstream.collect();
+    if (this.#pictures.buffers.onGuestMemory) this.#pictures.settle(this.#bitstream);
+  }
+
+  /**
+   * Stops the picture queue, whose buffers are guest memory. STREAMOFF drops the pictures that the decoder is working on, so it
+   * finishes them first: as in a drain, which keeps the decoder's state (dev-decoder.rst, "Drain"). Throws SysError.
+   */
+  #stopWriting(lateMs: number): void {
+    const pictures = this.#pictures;
+    const drains = this.#drain === "stopping";
+    if (this.#drain === "none" && !this.#changing && this.#bitstream.buffers.queue.streaming)
+      this.#sendCommand(v.V4L2_DEC_CMD_STOP);
+    for (;;) {
+      this.#settle();
+      if (pictures.sawLast || !pictures.writesToGuest) break;
+      const leftMs = Math.floor(lateMs - performance.now());
+      if (leftMs <= 0) {
+        log.withTag("video").debug(`${this.#device.path}: stopped before it had finished`);
+        break;
+      }
+      this.#takeEvents(); // or there would be nothing to wait for
+      this.#device.wait(Math.min(leftMs, WAIT_MS));
+    }
+    const ended = pictures.sawLast;
+    const changes = this.#changing || (ended && this.#takeEvents());
+    pictures.stop();
+    if (this.#drain === "stopping") this.#drain = "none"; // STREAMOFF ended it: STOP is sent again
+    if (changes) this.#announceChange();
+    else if (ended && drains && this.#client.draining) {
+      this.#drain = "stopped";
+      this.#client.drained();
+    }
   }
 
   resume(): void {

@@ -205,10 +205,11 @@ class NullSession implements CodecSession {
   #seen(width: number, height: number): void {
     const midStream = this.#started;
     const same = clamp(width, WIDTHS) === this.#width && clamp(height, HEIGHTS) === this.#height;
-    this.#started = true;
     if (midStream && same) return;
+    this.#started = true;
+    const before = this.params(OUTPUT);
     this.#setSize(width, height);
-    this.#client.resolutionChanged(midStream);
+    this.#client.headerRead(before, midStream);
   }
 
   clear(queue: QueueType): void {

@@ -58,6 +58,10 @@ export class PictureQueue implements Disposable {
   get busy(): boolean {
     return this.#queue.streaming;
   }
+  /** The decoder may write to guest memory. */
+  get writesToGuest(): boolean {
+    return this.buffers.onGuestMemory && this.#queue.queuedCount > 0;
+  }
   /** Pictures that wait for a resource. */
   get waiting(): number {
     return this.#ready.length;
@@ -173,6 +177,12 @@ export class PictureQueue implements Disposable {
     } while (this.#handOver(bitstream) > 0);
   }
 
+  /** Returns pictures that were finished in guest memory, and queues nothing new. Throws SysError. */
+  settle(bitstream: BitstreamQueue): void {
+    this.collect();
+    this.#deliverShared(bitstream);
+  }
+
   /** Queues the free buffers. Throws SysError. */
   #refill(): void {
     if (this.buffers.onGuestMemory) this.#share();
@@ -260,12 +270,11 @@ export class PictureQueue implements Disposable {
     this.start();
   }
 
-  /** For a seek: drops decoded pictures. */
+  /** For a seek, and when nothing may be written any more: drops decoded pictures. */
   stop(): void {
     this.#queue.stop();
     this.#ready.length = 0;
-    for (const owner of this.#owners.reverse())
-      if (owner !== undefined) this.#client.returnOutput(owner);
+    for (const owner of this.#owners) if (owner !== undefined) this.#client.returnOutput(owner);
     this.#owners.length = 0;
     this.sawLast = false;
   }

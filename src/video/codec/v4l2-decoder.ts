@@ -1,7 +1,12 @@
 // The codec that decodes with a V4L2 stateful decoder. Each stream opens the node once more: a context of its own.
 import { log } from "../../cli/log.ts";
 import { examineDecoder } from "../../v4l2/decoder-device.ts";
-import { openNode, openVideoDevice, type VideoDevice } from "../../v4l2/device.ts";
+import {
+  type AwaitedDevice,
+  openNode,
+  openVideoDevice,
+  type VideoDevice,
+} from "../../v4l2/device.ts";
 import type { CodecBackend } from "./codec.ts";
 import { capabilitiesOf } from "./decoder-capabilities.ts";
 import { controlMenu } from "./decoder-controls.ts";
@@ -16,7 +21,7 @@ export function openV4l2Decoder(path: string): CodecBackend {
  * The codec of an open node, which it takes over for queries; `open` opens the node again for each stream. Throws
  * UnavailableError.
  */
-export function decoderOn(node: VideoDevice, open: () => VideoDevice): CodecBackend {
+export function decoderOn(node: VideoDevice, open: () => AwaitedDevice): CodecBackend {
   using owned = new DisposableStack();
   owned.use(node);
   const decoder = examineDecoder(node);

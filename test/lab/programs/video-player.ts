@@ -10,7 +10,7 @@ import { Loop } from "../../../src/loop.ts";
 import { Connection } from "../../../src/vhost/connection.ts";
 import { openV4l2Decoder } from "../../../src/video/codec/v4l2-decoder.ts";
 import { createVideoDevice } from "../../../src/video/video-device.ts";
-import { type ClipOptions, ClipPlayer } from "../../support/clip-player.ts";
+import { type ClipOptions, ClipPlayer, SETTLED } from "../../support/clip-player.ts";
 import { RemoteDevice } from "../../support/vhost/remote-device.ts";
 import { Driver } from "../../support/video-driver.ts";
 import type { Played, StreamWish } from "../vicodec.ts";
@@ -21,6 +21,9 @@ const QUIET_MS = 300;
 const LIMIT_MS = 10_000;
 const EVENT_BUFFERS = 32;
 const POLL_MS = 20;
+/** A pause, and the pictures between two. */
+const PAUSE_MS = 50;
+const PAUSE_EVERY = 17;
 
 const [where = "", base = ""] = process.argv.slice(2);
 using loop = new Loop();
@@ -67,7 +70,7 @@ async function run(): Promise<void> {
       const whole: ClipOptions = { ...options, clip: readFileSync(clip), out: file };
       return new ClipPlayer(driver, i + 1, whole);
     });
-    await play(device, players);
+    await play(device, players, wishes[0]?.pauses ?? 0);
     for (const out of outs) closeSync(out);
     const heap = here ? heapBytes() : 0;
     console.log(JSON.stringify(players.map((player) => ({ ...result(player), heap }))));
@@ -85,11 +88,31 @@ async function wanted(path: string): Promise<readonly StreamWish[]> {
   return JSON.parse(readFileSync(path, "utf8")) as StreamWish[];
 }
 
-async function play(device: RemoteDevice, players: readonly ClipPlayer[]): Promise<void> {
+async function play(
+  device: RemoteDevice,
+  players: readonly ClipPlayer[],
+  pauses: number,
+): Promise<void> {
+  let paused = false;
+  let left = pauses;
+  let nextPause = SETTLED;
+  const pause = async () => {
+    paused = true;
+    left -= 1;
+    nextPause = (players[0]?.frames ?? 0) + PAUSE_EVERY;
+    await device.pause(PAUSE_MS);
+    paused = false;
+    turn();
+  };
   const busyAt = players.map(() => performance.now());
   const { promise, resolve, reject } = loop.promise<void>();
   const turn = () => {
+    if (paused) return;
     try {
+      if (left > 0 && (players[0]?.frames ?? 0) >= nextPause) {
+        pause().catch(reject);
+        return;
+      }
       for (const [i, player] of players.entries()) {
         while (player.step()) busyAt[i] = performance.now();
         if (player.done) continue;

@@ -9,6 +9,7 @@ import { fourcc, type PixelFormat, pixelFormatNamed } from "../../../src/format/
 import { type Picture, pictureBytes } from "../../../src/format/picture-layout.ts";
 import type { Loop } from "../../../src/loop.ts";
 import { type CameraOptions, CameraOutput } from "../../../src/output/camera/camera-output.ts";
+import type { StreamWriter } from "../../../src/output/stream-output.ts";
 import type { OutputNode } from "../../../src/v4l2/output-device.ts";
 import { quiet } from "../../support/camera-options.ts";
 import { FakeLoopback } from "../../support/fake-loopback.ts";
@@ -50,26 +51,52 @@ const options: CameraOptions = {
   lost: unasked,
 };
 
+/** A camera and the stream that it has. */
+class Rig {
+  readonly #camera: CameraOutput;
+  #writer: StreamWriter | undefined;
+  changes = 0;
+  constructor(camera: CameraOutput) {
+    this.#camera = camera;
+  }
+  get frames(): number {
+    return this.#camera.frames;
+  }
+  get leftOut(): number {
+    return this.#camera.leftOut;
+  }
+  begin(picture: Picture): void {
+    this.#writer = this.#camera.begin(picture, {
+      ready: () => undefined,
+      failed: unasked,
+      changed: () => {
+        this.changes += 1;
+      },
+    });
+  }
+  write(frame: Memory, bytesused: number, changed?: () => boolean): boolean {
+    this.#writer?.add(0, frame, changed);
+    const facts = { bytesused, flags: 0, sequence: 0, ts_sec: 0, ts_usec: 0 };
+    return this.#writer?.write(0, facts) ?? false;
+  }
+  end(): void {
+    this.#writer?.[Symbol.dispose]();
+  }
+}
+
 /** Opens a camera on a loop of its own. */
 function withCamera(
   open: () => OutputNode,
   given: Partial<CameraOptions>,
-  task: (camera: CameraOutput, loop: Loop, sleep: (ms: number) => Promise<void>) => Promise<void>,
+  task: (camera: Rig, loop: Loop, sleep: (ms: number) => Promise<void>) => Promise<void>,
 ): Promise<void> {
   return onLoop(async (loop, signal) => {
     using camera = new CameraOutput(loop, open, { ...options, ...given });
-    await task(camera, loop, (ms) => loop.sleep(ms, signal));
+    await task(new Rig(camera), loop, (ms) => loop.sleep(ms, signal));
   });
 }
 
-const write = (camera: CameraOutput, frame: Memory, bytes = frame.length) =>
-  camera.writerFor(frame)(
-    bytes,
-    () => undefined,
-    (error) => {
-      throw error;
-    },
-  );
+const write = (camera: Rig, frame: Memory, bytes = frame.length) => camera.write(frame, bytes);
 
 test("frames in a format that programs take go into the node untouched", async () => {
   const device = new FakeLoopback();
@@ -87,16 +114,44 @@ test("frames in a format that programs take go into the node untouched", async (
   expect(device.files.size).toBe(0);
 });
 
-test("a raw frame that is too short is left out, a longer one is cut: the node never gets a short picture", async () => {
+test("a raw frame that is too short is left out, and one that no rows explain ends the stream", async () => {
   const device = new FakeLoopback();
   await withCamera(device.open, {}, async (camera) => {
-    camera.begin({ ...stream(), sizeimage: 8192 });
-    write(camera, memory(8192), 6143);
-    write(camera, memory(8192), 8192);
+    camera.begin({ ...stream(), sizeimage: 7000 });
+    write(camera, memory(7000), 6143);
+    write(camera, memory(7000), 6144);
+    expect(() => write(camera, memory(7000), 6145)).toThrow("6145 bytes are no 64x48 YUYV picture");
     expect(device.pictures.map(({ length }) => length)).toEqual([6144]);
     expect([camera.frames, camera.leftOut]).toEqual([1, 1]);
   });
 });
+
+test("rows that are padded on the wire come into the node without padding", async () => {
+  const device = new FakeLoopback();
+  await withCamera(device.open, {}, async (camera) => {
+    const stride = 160;
+    camera.begin({ ...stream(), sizeimage: stride * 48 });
+    const frame = memory(stride * 48, 0);
+    for (let y = 0; y < 48; y++) frame.bytes.fill(y + 1, y * stride, y * stride + 128);
+    write(camera, frame);
+    const rows = Uint8Array.from({ length: 6144 }, (_, i) => Math.floor(i / 128) + 1);
+    expect(device.last).toEqual(rows);
+  });
+});
+
+test.each([64, 32])(
+  "a frame that another stream overwrites while it is read is not shown, %d pixels wide",
+  async (width) => {
+    const device = new FakeLoopback();
+    await withCamera(device.open, { size: { width, height: 48 } }, async (camera) => {
+      camera.begin(stream());
+      const frame = memory(6144, 1);
+      expect(camera.write(frame, 6144, () => false)).toBe(true);
+      expect(camera.write(frame, 6144, () => true)).toBe(true);
+      expect([device.pictures.length, camera.frames, camera.changes]).toEqual([1, 1, 1]);
+    });
+  },
+);
 
 test("JPEG goes through with the length it has; an empty frame and one that is too large do not", async () => {
   const device = new FakeLoopback();

@@ -144,7 +144,9 @@ test("a frame that is shorter than a picture is not converted", () => {
   const { bytes, picture } = squares(pixelFormatNamed("GREY") as PixelFormat, 64, 48);
   using made = new NodePicture(node("YUYV", 64, 48));
   using maker = new PictureMaker(picture, made);
-  expect(maker.make(addressOf(bytes), 3071)).toBe("it has 3071 bytes, a picture has 3072");
+  expect(maker.make(addressOf(bytes), 3071)).toBe(
+    "3071 bytes are no 64x48 GREY picture: it has 3072, or more with rows of one length",
+  );
 });
 
 test("JPEG is decoded, and made where the node has it", () => {

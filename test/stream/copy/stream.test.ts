@@ -376,3 +376,42 @@ test("20,000 random byte streams end their connection and do nothing else", asyn
   });
   expect(left).toEqual(nothing);
 }, 60_000);
+
+test("a sender that announces 64 buffers costs one: the next frame comes when this one was taken", async () => {
+  const left = await leftBehind("framepass", () =>
+    onLoop(async (loop) => {
+      const [a, b] = socketPair();
+      using from = a;
+      using to = b;
+      const announced = { ...picture, sizeimage: 64 << 20 };
+      const allocated: number[] = [];
+      const allocator = {
+        ...memfdAllocator,
+        allocate: (length: number) => {
+          allocated.push(length);
+          return memfdAllocator.allocate(length);
+        },
+      };
+      const frames = Array.from({ length: 64 }, (_, index) => {
+        const header = frameHeader.alloc();
+        Object.assign(header, { magic: FRAME_MAGIC, index, bytesused: 100, sequence: index });
+        return [header.$bytes, new Uint8Array(new ArrayBuffer(100))];
+      });
+      const receiving = receiveFrames({
+        loop,
+        socket: to,
+        signal: never,
+        maxFrame: 64 << 20,
+        stallMs: 2000,
+        openTarget: (stream, waiting) => new MemoryTarget(stream, { allocator }, waiting),
+        started: () => undefined,
+        taken: () => true,
+      });
+      const parts = [makeHello(announced, 64).$bytes, ...frames.flat()];
+      const [end] = await Promise.all([receiving, feed(loop, from, parts)]);
+      expect(end).toBe("closed");
+      expect(allocated).toEqual([64 << 20]);
+    }),
+  );
+  expect(left).toEqual(nothing);
+});

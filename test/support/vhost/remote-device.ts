@@ -106,13 +106,18 @@ export class RemoteDevice implements DriverDevice {
   readonly #owned: DisposableStack;
   readonly #lanes: readonly Lane[];
   readonly #ram: GuestRam;
+  readonly #loop: Loop;
+  readonly #hypervisor: Hypervisor;
 
   private constructor(owned: DisposableStack, ram: GuestRam, frontEnd: FrontEnd, loop: Loop) {
     this.#owned = owned;
     this.#ram = ram;
     this.frontEnd = frontEnd;
     const answered = () => this.onAnswers();
+    this.#loop = loop;
     this.#lanes = [0, 1].map(() => owned.use(new Lane(loop, ram, answered)));
+    const queues = this.#lanes.map(({ queue }) => queue);
+    this.#hypervisor = new Hypervisor(monitor("QEMU"), frontEnd, { ram, queues });
     this.memory = {
       allocate: (bytes) => BigInt(ram.allocate(bytes, 4096)),
       bytes: (address, length) => ram.bytes(Number(address), length),
@@ -126,11 +131,18 @@ export class RemoteDevice implements DriverDevice {
     const frontEnd = owned.use(new FrontEnd(loop, socket));
     const ram = owned.use(new GuestRam([{ guest: 0, size: memoryBytes }]));
     const device = new RemoteDevice(owned.move(), ram, frontEnd, loop);
-    const queues = device.#lanes.map(({ queue }) => queue);
-    const hypervisor = new Hypervisor(monitor("QEMU"), frontEnd, { ram, queues });
-    await hypervisor.realize();
-    await hypervisor.activate();
+    await device.#hypervisor.realize();
+    await device.#hypervisor.activate();
     return device;
+  }
+
+  /** Stops the machine for `ms` and lets it go on, as QEMU does. No request may be made meanwhile. */
+  async pause(ms: number): Promise<void> {
+    const bases = await this.#hypervisor.stop();
+    const { promise, resolve } = this.#loop.promise<void>();
+    using _timer = this.#loop.after(ms, resolve);
+    await promise;
+    await this.#hypervisor.activate({ memory: false, bases });
   }
 
   /** Whether the bytes around guest memory are unchanged. */

@@ -51,13 +51,34 @@ describe.each(variants)("%s", (_, options) => {
     expect([11, 12, 13].flatMap((id) => shown(r, id))).toEqual([10, 20, 30]);
   });
 
-  test("the first buffers are parked until the parameters were read", () => {
+  test("buffers that wait for pictures of the size that comes are used at once, without an event", () => {
     using r = rig(options);
     const early = [want(r, 11), want(r, 12)];
     feed(r, 1, frame(5), 1n);
-    expect(early.every(({ held }) => held)).toBe(true);
-    readParams(r);
+    expect(r.driver.eventList).toEqual([]);
     expect([early[0]?.timestamp, early[1]?.held, shown(r, 11)]).toEqual([1n, true, [5]]);
+  });
+
+  test("buffers that wait for pictures of another size stay parked until QUEUE_CLEAR, also after GET_PARAMS", () => {
+    using r = rig(options);
+    const [w2, h2] = [32, 32]; // they would fit
+    const early = [want(r, 11), want(r, 12)];
+    feed(r, 1, Buffer.concat([frame(5, w2, h2), frame(6, w2, h2)]), 1n);
+    expect(r.driver.eventList).toEqual([[s.EVENT_RESOLUTION_CHANGED, 1]]);
+    early.push(want(r, 13)); // the event is on its way
+    readParams(r);
+    early.push(want(r, 14));
+    expect(early.map(({ held }) => held)).toEqual([true, true, true, true]);
+    r.driver.clear(1, s.OUTPUT);
+    expect(early.map(({ flags }) => flags)).toEqual(early.map(() => s.BUFFER_ERR));
+    const fresh = [want(r, 11), want(r, 12)];
+    const bytes = (w2 * h2 * 3) / 2;
+    expect(fresh.map(({ size, flags }) => [size, flags])).toEqual([
+      [bytes, 0],
+      [bytes, 0],
+    ]);
+    const at = (i: number) => r.driver.memory.bytes(r.outputs[i] ?? 0n, 1)[0];
+    expect([at(0), at(1), r.driver.eventList.length]).toEqual([5, 6, 1]);
   });
 
   test("drain: all pictures, an empty EOS buffer, the answer; new bitstream resumes decoding, each time", () => {
