@@ -11,6 +11,7 @@ import { readSenderOptions, senderOptions } from "../src/stream/sender-options.t
 import { addressOptions } from "../src/stream/stream-options.ts";
 import { type LendCounts, lendFrames } from "../src/stream/zero-copy/lend.ts";
 import { shareOptions } from "../src/stream/zero-copy/share-options.ts";
+import { listFormats } from "./list-formats.ts";
 import { toolRow } from "./tool-rows.ts";
 
 export const senderZc = defineTool({
@@ -42,7 +43,8 @@ export const senderZc = defineTool({
     ...shareOptions(shareNames),
     ...senderOptions,
   },
-  run(values, { loop, signal }) {
+  async run(values, { loop, signal }) {
+    if (values["list-formats"]) return await listFormats(values.device);
     const sending = readSenderOptions(values);
     const counts: LendCounts = { returned: 0, refused: 0, overdue: 0, late: 0 };
     const openShare = () =>
@@ -59,7 +61,7 @@ export const senderZc = defineTool({
         region: values.region,
         local: sending.address.kind === "unix",
       });
-    return feedReceiver(
+    return await feedReceiver(
       loop,
       {
         ...sending,

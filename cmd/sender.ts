@@ -8,6 +8,7 @@ import { sendFrames } from "../src/stream/copy/send.ts";
 import { feedReceiver } from "../src/stream/feed.ts";
 import { readSenderOptions, senderOptions } from "../src/stream/sender-options.ts";
 import { addressOptions, STALL_MS } from "../src/stream/stream-options.ts";
+import { listFormats } from "./list-formats.ts";
 import { toolRow } from "./tool-rows.ts";
 
 export const sender = defineTool({
@@ -32,9 +33,10 @@ export const sender = defineTool({
     latest: { type: "flag", help: "if several frames wait, send only the newest" },
     ...senderOptions,
   },
-  run(values, { loop, signal }) {
+  async run(values, { loop, signal }) {
+    if (values["list-formats"]) return await listFormats(values.device);
     const { latest } = values;
-    return feedReceiver(
+    return await feedReceiver(
       loop,
       {
         ...readSenderOptions(values),
