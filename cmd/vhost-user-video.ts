@@ -92,6 +92,7 @@ export const vhostUserVideo = defineTool({
     const listener = owned.use(await listen(loop, values["socket-path"], inherited, signal));
     if (listener === undefined) return "done";
     const stats = owned.use(new RingStats(loop, values));
+    stats.listening(listener.name);
     await serveFrontEnds(
       loop,
       {
@@ -103,6 +104,7 @@ export const vhostUserVideo = defineTool({
         ],
         once: values.once,
         onFrontEnd: (counts) => stats.follow(counts),
+        onFailure: (fields) => stats.failure(fields),
       },
       signal,
     );

@@ -47,9 +47,10 @@ export class Fd implements Disposable {
     }
   }
 
-  /** Duplicates a descriptor. Throws SysError. */
-  static duplicate(fd: number, name: string): Fd {
-    return new Fd(must(result(libc.fcntl(fd, F_DUPFD_CLOEXEC, 3)), "fcntl(F_DUPFD)", name), name);
+  /** Duplicates a descriptor; the number of the duplicate is `least` or more. Throws SysError. */
+  static duplicate(fd: number, name: string, least = 3): Fd {
+    const r = result(libc.fcntl(fd, F_DUPFD_CLOEXEC, least));
+    return new Fd(must(r, "fcntl(F_DUPFD)", name), name);
   }
 
   /**

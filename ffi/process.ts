@@ -1,15 +1,13 @@
 // How this process ends with its parent and by signals: prctl(2), signal(2).
 import { constants } from "node:os";
-import { must, result } from "./errno.ts";
 import { libc } from "./libc.ts";
 
 const PR_SET_PDEATHSIG = 1;
 const SIG_DFL = 0;
 
-/** From now on the kernel kills this process when its parent ends. Throws SysError. */
+/** From now on the kernel kills this process when its parent ends. A sandbox may refuse that. */
 export function dieWithParent(): void {
-  const { SIGKILL } = constants.signals;
-  must(result(libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)), "prctl", "PR_SET_PDEATHSIG");
+  libc.prctl(PR_SET_PDEATHSIG, constants.signals.SIGKILL, 0, 0, 0);
 }
 
 /**

@@ -128,6 +128,21 @@ export function text(offset: number, length: number): Field<string> {
   };
 }
 
+/** Like `text`, and it can be set. At most `length` - 1 bytes are written: whole characters, then NULs. */
+export function writableText(offset: number, length: number): Field<string> {
+  const readable = text(offset, length);
+  return {
+    ...readable,
+    access: (little) => ({
+      ...readable.access(little),
+      set: (view, value) => {
+        const field = new Uint8Array(view.buffer, view.byteOffset + offset, length).fill(0);
+        new TextEncoder().encodeInto(value, field.subarray(0, length - 1));
+      },
+    }),
+  };
+}
+
 /** `count` unsigned 32-bit words, in the struct's byte order: `get(i)`, `set(i, value)`. */
 export interface Words {
   readonly length: number;

@@ -6,10 +6,17 @@ export const V4L2_BUF_TYPE_VIDEO_CAPTURE = 1;
 export const V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE = 9;
 export const V4L2_CAP_VIDEO_CAPTURE = 0x00000001;
 export const V4L2_CAP_VIDEO_CAPTURE_MPLANE = 0x00001000;
+export const V4L2_CAP_VIDEO_OUTPUT = 0x00000002;
+export const V4L2_CAP_VIDEO_OUTPUT_MPLANE = 0x00002000;
+export const V4L2_CAP_READWRITE = 0x01000000;
 export const V4L2_CAP_STREAMING = 0x04000000;
 export const V4L2_CAP_DEVICE_CAPS = 0x80000000;
 export const V4L2_CAP_TIMEPERFRAME = 0x1000;
 export const V4L2_FIELD_NONE = 1;
+export const V4L2_COLORSPACE_SMPTE170M = 1;
+export const V4L2_COLORSPACE_REC709 = 3;
+export const V4L2_COLORSPACE_JPEG = 7;
+export const V4L2_COLORSPACE_SRGB = 8;
 export const V4L2_MEMORY_MMAP = 1;
 export const V4L2_MEMORY_USERPTR = 2;
 export const V4L2_MEMORY_DMABUF = 4;
@@ -18,6 +25,7 @@ export const V4L2_BUF_FLAG_TIMESTAMP_MASK = 0x0000e000;
 export const V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC = 0x00002000;
 export const V4L2_EVENT_SOURCE_CHANGE = 5;
 export const V4L2_EVENT_SRC_CH_RESOLUTION = 1;
+export const V4L2_EVENT_SUB_FL_SEND_INITIAL = 1;
 export const VIDEO_MAX_PLANES = 8;
 
 export const v4l2Capability = struct("struct v4l2_capability", 104, {
@@ -97,6 +105,8 @@ export const v4l2Streamparm = struct("struct v4l2_streamparm", 204, {
   "parm.capture.capability": u32(4),
   "parm.capture.timeperframe.numerator": u32(12),
   "parm.capture.timeperframe.denominator": u32(16),
+  "parm.output.timeperframe.numerator": u32(12),
+  "parm.output.timeperframe.denominator": u32(16),
 });
 
 export const v4l2EventSubscription = struct("struct v4l2_event_subscription", 32, {
@@ -199,10 +209,7 @@ export const VIDIOC_G_SELECTION = iowr("VIDIOC_G_SELECTION", "V", 94, v4l2Select
 export const VIDIOC_DECODER_CMD = iowr("VIDIOC_DECODER_CMD", "V", 96, v4l2DecoderCmd);
 
 // What a device is and has, for people: lists of rates and controls.
-export const V4L2_CAP_VIDEO_OUTPUT = 0x00000002;
-export const V4L2_CAP_VIDEO_OUTPUT_MPLANE = 0x00002000;
 export const V4L2_CAP_META_CAPTURE = 0x00800000;
-export const V4L2_CAP_READWRITE = 0x01000000;
 export const V4L2_CAP_META_OUTPUT = 0x08000000;
 export const V4L2_FMT_FLAG_EMULATED = 2;
 export const V4L2_FRMIVAL_TYPE_DISCRETE = 1;

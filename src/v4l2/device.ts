@@ -16,7 +16,7 @@ export interface VideoDevice extends IoctlDevice, Disposable {
 }
 
 /** What a node is opened as. Error texts differ in the option that names another one. */
-export type Role = "camera" | "decoder";
+export type Role = "camera" | "decoder" | "output";
 
 interface RoleTexts {
   /** The option that names the node. */
@@ -35,6 +35,11 @@ export const roles: Readonly<Record<Role, RoleTexts>> = {
       "connect the camera or name another with --device (framepass devices lists them; testsrc needs none)",
   },
   decoder: { option: "--v4l2-device", wrong: nameDecoder, missing: nameDecoder },
+  output: {
+    option: "--output",
+    wrong: "name a file, a pipe or a video output device with --output",
+    missing: "make the device first (docs/camera.md), or let --camera NAME make one",
+  },
 };
 
 type Advice = (role: RoleTexts) => string;
@@ -101,8 +106,8 @@ export const printable = (text: string) => text.replace(/[^\x20-\x7e]/g, "?").tr
 
 /** QUERYCAP: the device's names and the V4L2_CAP_ flags, of this node where the driver gives them. Throws SysError. */
 export function queryCapability(device: VideoDevice): {
-  readonly card: string;
   readonly driver: string;
+  readonly card: string;
   readonly bus: string;
   readonly flags: number;
 } {

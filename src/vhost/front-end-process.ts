@@ -1,10 +1,11 @@
 // Serves each front-end in a process of its own: the front-end can take away memory that is mapped there (SIGBUS), and no check
 // prevents that. This process holds a duplicate of the connection, waits for its end, and never reads from it.
 import { EPOLLRDHUP } from "../../ffi/epoll.ts";
-import type { Fd } from "../../ffi/fd.ts";
+import { Fd } from "../../ffi/fd.ts";
 import { finishSending, socketPair } from "../../ffi/socket.ts";
 import { log } from "../cli/log.ts";
 import type { OwnProgram } from "../cli/own-program.ts";
+import { failureFields } from "../errors.ts";
 import type { Loop } from "../loop.ts";
 import { type QueueCounts, SharedCounts } from "./counts.ts";
 import { inherited, LISTENER } from "./front-end-child.ts";
@@ -28,6 +29,8 @@ export interface FrontEndsOptions {
   readonly once: boolean;
   /** Called for each front-end, with the counters that its process updates. */
   readonly onFrontEnd: (counts: Readonly<QueueCounts>) => void;
+  /** Called with the fields of a failure record when a process did not end by itself, or could not be started. */
+  readonly onFailure: (fields: Readonly<Record<string, unknown>>) => void;
 }
 
 /** Serves front-ends one after the other until `signal` aborts or there are no more. */
@@ -50,7 +53,7 @@ type Killed = "overdue" | "stopped";
 async function serveInProcess(
   loop: Loop,
   socket: Fd,
-  { program, options, onFrontEnd }: FrontEndsOptions,
+  { program, options, onFrontEnd, onFailure }: FrontEndsOptions,
   signal: AbortSignal,
 ): Promise<void> {
   using owned = new DisposableStack();
@@ -65,6 +68,7 @@ async function serveInProcess(
     child = start(program, options, [socket.number, theirs.number, shared.fd]);
   } catch (error) {
     out.error(`the front-end cannot be served: starting its process: ${(error as Error).message}`);
+    onFailure(failureFields(error));
     return;
   }
   theirs[Symbol.dispose]();
@@ -101,23 +105,27 @@ async function serveInProcess(
   await ended;
   signal.removeEventListener("abort", abort);
   const end = ending(child, killed);
-  if (end !== undefined) {
-    out.warn(
-      `the process of the front-end (${child.pid}) ${end} after ${shared.counts.requests} requests`,
-    );
-  }
+  if (end === undefined) return;
+  const { pid, signalCode: by } = child;
+  const message = `the process of the front-end (${pid}) ${end} after ${shared.counts.requests} requests`;
+  out.warn(message);
+  onFailure({ class: "ProcessEnded", message, object: `process ${pid}`, signal: by });
 }
 
-/** The child's descriptors from 3 on are `fds`, in order. */
+/** Starts the child. Its descriptors from 3 on are `fds`, in order. Throws what the runtime or a system call throws. */
 function start(
   { file, name, words }: OwnProgram,
   options: readonly string[],
   fds: readonly [number, number, number],
 ) {
+  // Above the child's numbers, because one is copied after the other there.
+  using owned = new DisposableStack();
+  const above = inherited.counts + 1;
+  const high = fds.map((fd) => owned.use(Fd.duplicate(fd, "descriptor of a child", above)).number);
   return Bun.spawn([file, ...words, "--fd", String(inherited.connection), ...options], {
     argv0: name,
     env: { ...process.env, [LISTENER]: String(process.pid) },
-    stdio: ["ignore", "ignore", "inherit", ...fds],
+    stdio: ["ignore", "ignore", "inherit", ...high],
   });
 }
 

@@ -1,5 +1,6 @@
 // Statistics of a back-end: requests, answers and interrupts, per interval and at the end.
 import { log } from "../cli/log.ts";
+import type { RecordKind } from "../cli/stats.ts";
 import { Records } from "../cli/stdout.ts";
 import type { Loop } from "../loop.ts";
 import { countsOf, noCounts, type QueueCounts } from "./counts.ts";
@@ -29,6 +30,16 @@ export class RingStats implements Disposable {
     this.#record("started", {});
   }
 
+  /** Records that front-ends can connect now. */
+  listening(address: string): void {
+    this.#record("listening", { address });
+  }
+
+  /** Records a failure after which the tool goes on. */
+  failure(fields: Readonly<Record<string, unknown>>): void {
+    this.#record("failure", fields);
+  }
+
   /** Counts a new front-end; `counts` is read until the next one comes. */
   follow(counts: Readonly<QueueCounts>): void {
     this.#before = this.#totals();
@@ -48,7 +59,7 @@ export class RingStats implements Disposable {
     if (!this.#options.json) log.info(`${rate.toFixed(1)} requests/s, ${text(totals)}`);
   }
 
-  #record(kind: "started" | "stats" | "stopped", fields: Record<string, unknown>): void {
+  #record(kind: RecordKind, fields: Record<string, unknown>): void {
     if (this.#records === undefined) return;
     const seconds = Math.round(performance.now() - this.#startedMs) / 1000;
     const record = { record: kind, seconds, front_ends: this.#frontEnds, ...this.#totals() };

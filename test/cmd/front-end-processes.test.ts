@@ -172,6 +172,7 @@ test("a process that ignores the end of its connection is killed after five seco
 
 test.each([
   { signal: "SIGTERM", stuck: false },
+  { signal: "SIGHUP", stuck: false },
   { signal: "SIGTERM", stuck: true },
   { signal: "SIGINT", stuck: true },
 ] as const)(
@@ -308,4 +309,24 @@ test("JSON records count all front-ends, also one whose process was killed, and 
     expect(records.filter(({ record }) => record === "started").length).toBe(1);
     expect(records.filter(({ record }) => record === "stopped").length).toBe(1);
     expect(records.at(-1)).toMatchObject({ record: "stopped", front_ends: 4 });
+    const listens = records.find(({ record }) => record === "listening");
+    expect(listens).toMatchObject({ address: `unix:${socket}`, front_ends: 0 });
+    const failures = records.filter(({ record }) => record === "failure");
+    expect(failures.length).toBe(1);
+    expect(failures[0]).toMatchObject({ class: "ProcessEnded", signal: "SIGKILL", front_ends: 2 });
+  }));
+
+test("JSON records of which the reader leaves: the daemon ends with one line and removes its socket", () =>
+  withPlace(async ({ loop, socket, start }) => {
+    const daemon = await start("--json", "--stats", "0.05");
+    const { frontEnd, child } = await served(loop, socket, daemon);
+    using _frontEnd = frontEnd;
+    await daemon.stdout.cancel();
+    expect(await daemon.exited).toBe(0);
+    const lines = await linesOf(daemon);
+    const said = lines.filter((line) => !line.includes("vhost: ") && !line.includes("listening"));
+    expect(said.length).toBe(1);
+    expect(said[0]).toStartWith("vhost-user-video: stdout: the program that read it has ended");
+    await until(() => !isRunning(child), 2000);
+    expect(existsSync(socket)).toBe(false);
   }));

@@ -161,6 +161,22 @@ test("a ring of 32768 entries is filled and emptied", () =>
     },
   ));
 
+test("a guest that fills its ring does not keep the front-end's requests waiting until it is empty", () =>
+  running(
+    { sizes: [32_768, 64], places: [{ guest: 0, size: 16 * MIB }] },
+    async ({ ram, commands, frontEnd }) => {
+      const at = ram.place(echo(8));
+      const parts: Part[] = [{ at, length: 8, writable: false }];
+      for (let i = 0; i < 32_768; i++) commands.add(parts, { publish: false });
+      commands.publish();
+      commands.notify();
+      await frontEnd.settled();
+      const done = commands.usedIndex;
+      expect(done).toBeLessThan(16_384);
+      await commands.used(32_768, 8000);
+    },
+  ));
+
 test("EVENT_IDX: the driver is interrupted at the index it set, and a kick is asked for at the next buffer", () =>
   running({}, async ({ ram, commands, loop }) => {
     commands.call.clear(); // written when the descriptor was replaced
