@@ -28,7 +28,8 @@ export async function compareWithV4l2Ctl(guest: Guest, device: ListedDevice): Pr
     ["capture", "--list-formats-ext"],
     ["output", "--list-formats-out-ext"],
   ] as const) {
-    const theirs = (await ctl(list)).split("\n").map((line) => line.trim());
+    const printed = (await ctl(list)).replace(/(, csc-[a-z-]+)+/g, ""); // what a caller may ask to convert
+    const theirs = printed.split("\n").map((line) => line.trim());
     const wish = theirs.filter((line) => /^(\[|Size:|Interval:)/.test(line));
     const ours = linesOf(device, queue);
     for (const [i, line] of wish.entries()) wanted(`${node}: line ${i} of ${list}`, ours[i], line);
@@ -43,12 +44,20 @@ function linesOf({ formats }: DeviceReport, queue: "capture" | "output"): string
   return formats
     .filter((format) => format.queue === queue)
     .flatMap(({ format, description, compressed, sizes }, i) => [
-      `[${i}]: '${format.padEnd(4)}' (${description}${compressed ? ", compressed" : ""})`,
+      `[${i}]: '${printedName(format)}' (${description}${compressed ? ", compressed" : ""})`,
       ...sizes.flatMap(({ width, height, fps }) => [
         sizeLine(width, height),
         ...("min" in fps ? [] : fps.map(rateLine)),
       ]),
     ]);
+}
+
+/** v4l2-ctl prints bit 31 of a fourcc as "-BE"; ours is the number then, which has a character of 8 bits. */
+function printedName(format: string): string {
+  if (!format.startsWith("0x")) return format.padEnd(4);
+  const code = Number(format) & 0x7fff_ffff;
+  const bytes = [0, 8, 16, 24].map((shift) => (code >>> shift) & 0xff);
+  return `${String.fromCharCode(...bytes)}-BE`;
 }
 
 function sizeLine(width: Pixels, height: Pixels): string {

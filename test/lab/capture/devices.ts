@@ -70,7 +70,7 @@ async function checkSettings(guest: Guest): Promise<void> {
   const names = "brightness,boolean,menu,string,bitmask,integer_64_bits,integer_menu";
   const read = (await guest.ok(`v4l2-ctl -d0 --get-ctrl ${names}`)).trim().split("\n");
   const wish = [
-    ...["brightness: 77", "boolean: 0", "menu: 4", "string: 'abc'", "bitmask: 0x00002000"],
+    ...["brightness: 77", "boolean: 0", "menu: 4", "string: 'abc'", "bitmask: 8192"],
     ...["integer_64_bits: -5", "integer_menu: 2"],
   ];
   for (const [i, line] of wish.entries()) {
