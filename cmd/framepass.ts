@@ -4,7 +4,7 @@ import { printOut } from "../src/cli/stdout.ts";
 import { flushStderr, writeStderr } from "../src/cli/terminal.ts";
 import { runMain } from "../src/cli/tool.ts";
 import { versionLine } from "../src/cli/version.ts";
-import { exitCodes } from "../src/errors.ts";
+import { exitCodes, exitStatus } from "../src/errors.ts";
 import { findTool, tools } from "./tools.ts";
 
 const called = findTool(basename(process.argv0));
@@ -26,9 +26,15 @@ const usage = [
   "framepass TOOL --help lists the options of a tool; framepass --version prints the version.",
 ].join("\n");
 
-if (word === "--version") await printOut(versionLine());
-else if (word === "--help") await printOut(usage);
-else {
+if (word === "--version" || word === "--help") {
+  const failure = await printOut(word === "--help" ? usage : versionLine()).catch(
+    (error: Error) => error,
+  );
+  if (failure !== undefined) {
+    writeStderr(`framepass: error: ${failure.message}\n`);
+    process.exitCode = exitStatus(failure);
+  }
+} else {
   const wrong = word === "" ? "no tool was named" : `there is no tool "${word}"`;
   const names = tools.map(({ name }) => name).join(", ");
   writeStderr(`framepass: error: ${wrong}; choose one of ${names}, or --help\n`);

@@ -34,7 +34,7 @@ export const receiverZc = defineTool({
   options: { ...receiverOptions, ...borrowOptions, ...shareOptions(shareNames) },
   async run(values, { loop, signal }) {
     using owned = new DisposableStack();
-    const { address, serving, consumer } = readReceiverOptions(values, loop, owned);
+    const { address, serving, consumer, checkOutputs } = readReceiverOptions(values, loop, owned);
     const importers = importersFor(values, address, owned);
     const end = await serveSenders(
       loop,
@@ -51,6 +51,7 @@ export const receiverZc = defineTool({
       },
       signal,
     );
+    checkOutputs();
     return end === "stopped" ? "stopped" : "done";
   },
 });

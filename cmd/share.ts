@@ -9,6 +9,7 @@ import { toolRow } from "./tool-rows.ts";
 
 export const share = defineTool({
   ...toolRow("share"),
+  example: "framepass share create /dev/shm/frames --size 128M",
   operands: {
     action: {
       type: "choice",

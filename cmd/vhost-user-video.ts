@@ -3,7 +3,7 @@ import { SysError } from "../ffi/errno.ts";
 import type { Fd } from "../ffi/fd.ts";
 import { dieOfMemoryFaults } from "../ffi/process.ts";
 import { type InheritedSocket, inheritedSocket } from "../ffi/socket.ts";
-import { log, logLevel } from "../src/cli/log.ts";
+import { log } from "../src/cli/log.ts";
 import { ownProgram } from "../src/cli/own-program.ts";
 import { printOut } from "../src/cli/stdout.ts";
 import { type Context, defineTool, runMain } from "../src/cli/tool.ts";
@@ -52,7 +52,7 @@ export const vhostUserVideo = defineTool({
       type: "integer",
       min: 1,
       max: 1024,
-      default: 16,
+      default: 64,
       help: "most streams a guest may have at the same time",
     },
     once: { type: "flag", help: "end when the first front-end disconnects" },
@@ -100,7 +100,7 @@ export const vhostUserVideo = defineTool({
         program: ownProgram("vhost-user-video"),
         options: [
           ...["--backend", backend, "--v4l2-device", values["v4l2-device"]],
-          ...["--max-streams", String(values["max-streams"]), "--log-level", logLevel()],
+          ...["--max-streams", String(values["max-streams"])],
         ],
         once: values.once,
         onFrontEnd: (counts) => stats.follow(counts),

@@ -70,9 +70,9 @@ export function ioctl<F extends Fields>(
 }
 
 /** Calls an ioctl whose argument is a number, not an address. Answers the result or a negative errno. */
-export function ioctlWith<F extends Fields>(
+export function ioctlWith(
   fd: number,
-  request: Ioctl<F>,
+  request: Pick<Ioctl<never>, "code">,
   argument: number,
 ): number {
   for (;;) {

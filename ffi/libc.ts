@@ -82,10 +82,29 @@ type Bound<S extends Signatures> = {
 // By the paths that are mapped: by name, a `libc.so.6` in the current directory would be used on a system that has none.
 const files = cLibraryIn(readFileSync("/proc/self/maps", "utf8"));
 
+/** Binds functions, or ends the process with one line: no program of ours can do anything without them. */
+function bind<S extends Parameters<typeof dlopen>[1]>(path: string, table: S) {
+  try {
+    return dlopen(path, table).symbols;
+  } catch (error) {
+    const { message } = error as Error;
+    if (!message.includes("requires the JIT")) throw error;
+    // JavaScriptCore reserves memory for its compiler, and goes without when the reservation fails.
+    const limits = readFileSync("/proc/self/limits", "utf8");
+    const [, bytes = "unlimited"] = /^Max address space +(\d+)/m.exec(limits) ?? [];
+    const limit =
+      bytes === "unlimited" ? "" : ` and this process has ${Math.floor(Number(bytes) / 1e6)} MB`;
+    process.stderr.write(
+      `framepass: 3 GB of address space are needed${limit}; raise the limit (ulimit -v, RLIMIT_AS, LimitAS=)\n`,
+    );
+    process.exit(3); // not available on this host
+  }
+}
+
 /** The bound functions. They report failure as in C (-1 and errno): wrap calls in `result()` of errno.ts. */
 export const libc = {
-  ...dlopen(files.libc, signatures).symbols,
-  ...dlopen(files.dl, dlSignatures).symbols,
+  ...bind(files.libc, signatures),
+  ...bind(files.dl, dlSignatures),
 } as unknown as Bound<typeof signatures & typeof dlSignatures>;
 
 /** Address of the first byte of `memory`. The caller keeps `memory` alive while the address is in use. */

@@ -9,26 +9,39 @@ const wish = { width: 640, height: 480, format: "YUYV", fps: 30, frames: 300 };
 /** The zero-copy part runs at a higher rate, so that the demonstration takes less time. */
 const LENT_FPS = 100;
 const dist = join(projectDir, "dist");
-const raw = join(dist, "demo.raw");
+/** Holds the received pictures, 184 MB, while the demonstration runs. */
+const work = mkdtempSync(join(tmpdir(), "framepass-demo-"));
+const raw = join(work, "pictures");
 const png = join(dist, "demo.png");
 
 type Stopped = Readonly<Record<string, unknown>>;
 
+const running = new Set<Bun.Subprocess>();
+// However the demonstration ends, also by ctrl-C.
+process.on("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+  rmSync(work, { recursive: true, force: true });
+});
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+  process.on(signal, () => process.exit(130));
+
 /** Starts a tool with --json; `summary` is its last record. */
 function start(tool: string, words: readonly string[]) {
-  console.log(`$ ${tool} ${words.join(" ").replace(`${projectDir}/`, "")}`);
+  console.log(`$ ${tool} ${words.join(" ").replaceAll(`${work}/`, "")}`);
   const child = Bun.spawn([join(dist, tool), ...words, "--json"], {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
     timeout: 60_000,
   });
+  running.add(child);
   return async (): Promise<Stopped> => {
     const [out, err] = await Promise.all([
       new Response(child.stdout).text(),
       new Response(child.stderr).text(),
     ]);
     const status = await child.exited;
+    running.delete(child);
     const reason = err.trim().split("\n").at(-1);
     if (status !== 0)
       throw new Error(`${tool} ended with ${child.signalCode ?? status}: ${reason}`);
@@ -43,29 +56,10 @@ function freePort(): number {
   return listener.port;
 }
 
-/** Paints the same pictures again and compares them with the file, byte by byte. Throws at the first difference. */
-async function compare(): Promise<void> {
-  const { openTestSource } = await import("../src/capture/testsrc.ts");
-  const { Canvas } = await import("../src/format/canvas.ts");
-  const { pixelFormatNamed } = await import("../src/format/formats.ts");
-  const { encodePng } = await import("../src/format/png.ts");
-  using source = openTestSource("testsrc", { ...wish, fps: 0, buffers: 1 });
-  const { sizeimage } = source.picture;
-  const painted = source.buffers[0]?.mapping.bytes;
-  const format = pixelFormatNamed(wish.format);
-  const file = Bun.file(raw);
-  if (painted === undefined || format === undefined)
-    throw new Error("the built-in source has no picture");
-  if (file.size !== wish.frames * sizeimage)
-    throw new Error(`${file.size} bytes arrived, ${wish.frames * sizeimage} were sent`);
-  source.start();
-  for (let n = 0; n < wish.frames; n++) {
-    using _frame = source.next();
-    const arrived = await file.slice(n * sizeimage, (n + 1) * sizeimage).bytes();
-    if (Buffer.compare(arrived, painted) !== 0)
-      throw new Error(`picture ${n} differs from what was painted`);
-  }
-  await Bun.write(png, encodePng(new Canvas(painted, format, wish.width, wish.height)));
+/** Compares what has arrived, and saves the last picture. Throws at the first difference. */
+async function compare(frames: number): Promise<void> {
+  const { comparePictures } = await import("./compare-pictures.ts");
+  await Bun.write(png, await comparePictures(raw, frames, wish));
 }
 
 /** Runs the demonstration. Throws when a picture, a count or an exit status is wrong. */
@@ -86,7 +80,7 @@ export async function runDemo(): Promise<void> {
     ...["-a", "127.0.0.1", "-p", port, ...count],
   ]);
   const [receiver, sender] = await Promise.all([received(), sent()]);
-  await compare();
+  await compare(Number(receiver.frames));
   console.log(
     `sent      ${sender.frames} frames of ${width}x${height} ${format}, ${sender.bytes} bytes`,
   );
@@ -96,28 +90,18 @@ export async function runDemo(): Promise<void> {
   console.log(`dropped   ${sender.drops} by the sender, ${receiver.drops} on the way`);
   console.log(`picture   ${png.replace(`${projectDir}/`, "")}, the last one received`);
   await lend([...picture, "-r", String(LENT_FPS), ...count]);
-  rmSync(raw);
 }
 
 /** The zero-copy flow: the receiver reads the pictures where they were painted. */
 async function lend(words: readonly string[]): Promise<void> {
-  const work = mkdtempSync(join(tmpdir(), "framepass-demo-"));
-  try {
-    const address = `unix:${join(work, "socket")}`;
-    const borrowed = start("receiver_zc", ["-l", address, "--verify", "-o", raw]);
-    const lent = start("sender_zc", ["-d", "testsrc", ...words, "-a", address]);
-    const [receiver, sender] = await Promise.all([borrowed(), lent()]);
-    await compare();
-    console.log(
-      `lent      ${sender.frames} frames, ${sender.returned} came back, no byte was sent`,
-    );
-    console.log(
-      `read      ${receiver.frames} frames in place, every byte equal to what was painted`,
-    );
-    console.log(`latency   ${percentiles(receiver)} from capture to read`);
-  } finally {
-    rmSync(work, { recursive: true });
-  }
+  const address = `unix:${join(work, "socket")}`;
+  const borrowed = start("receiver_zc", ["-l", address, "--verify", "-o", raw]);
+  const lent = start("sender_zc", ["-d", "testsrc", ...words, "-a", address]);
+  const [receiver, sender] = await Promise.all([borrowed(), lent()]);
+  await compare(Number(receiver.frames));
+  console.log(`lent      ${sender.frames} frames, ${sender.returned} came back, no byte was sent`);
+  console.log(`read      ${receiver.frames} frames in place, every byte equal to what was painted`);
+  console.log(`latency   ${percentiles(receiver)} from capture to read`);
 }
 
 const digits = (record: Stopped, field: string) => Number(record[field]).toFixed(2);

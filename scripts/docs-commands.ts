@@ -35,8 +35,8 @@ const words: Readonly<Record<string, Words>> = {
   RESOURCE_CREATE: {
     does: "Creates a buffer: looks up 1 to 65,530 ranges of guest memory (what a request of 1 MiB holds). One buffer (layout 0 or 1) or one per plane (2). A known id is replaced.",
     refused:
-      "counts, layout, memory outside the guest's 0x304; queued 0x303; more than 64 in a queue 0x301",
-    tests: "commands",
+      "counts, layout, memory outside the guest's 0x304; queued 0x303; more than 64 in a queue, more than 1,048,576 ranges of all streams 0x301",
+    tests: "commands, ranges",
   },
   RESOURCE_QUEUE: {
     does: "Held until the bitstream was read or the picture is there, in any order. Time stamps have 64 bits and come out as they went in.",

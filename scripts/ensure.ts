@@ -36,12 +36,9 @@ export function ensureNpm(): void {
   const stamp = join(modules, ".framepass-installed");
   const lock = statSync(join(projectDir, "bun.lock"));
   if (existsSync(stamp) && statSync(stamp).mtimeMs >= lock.mtimeMs) return;
-  const done = Bun.spawnSync([process.execPath, "install", "--frozen-lockfile"], {
-    cwd: projectDir,
-    stdin: "ignore",
-    timeout: 300_000,
-  });
-  if (done.exitCode !== 0) unavailable(`bun install failed: ${lastLine(done.stderr)}`);
+  const install = join(projectDir, "scripts", "install.ts");
+  const done = Bun.spawnSync([process.execPath, install], { stdin: "ignore" });
+  if (done.exitCode !== 0) unavailable(lastLine(done.stderr));
   Bun.spawnSync(["touch", stamp]);
 }
 

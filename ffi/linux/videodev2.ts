@@ -13,10 +13,20 @@ export const V4L2_CAP_STREAMING = 0x04000000;
 export const V4L2_CAP_DEVICE_CAPS = 0x80000000;
 export const V4L2_CAP_TIMEPERFRAME = 0x1000;
 export const V4L2_FIELD_NONE = 1;
-export const V4L2_COLORSPACE_SMPTE170M = 1;
+export const V4L2_PIX_FMT_PRIV_MAGIC = 0xfeedcafe;
+export const V4L2_COLORSPACE_SMPTE240M = 2;
 export const V4L2_COLORSPACE_REC709 = 3;
 export const V4L2_COLORSPACE_JPEG = 7;
 export const V4L2_COLORSPACE_SRGB = 8;
+export const V4L2_COLORSPACE_BT2020 = 10;
+export const V4L2_COLORSPACE_DCI_P3 = 12;
+export const V4L2_YCBCR_ENC_601 = 1;
+export const V4L2_YCBCR_ENC_709 = 2;
+export const V4L2_YCBCR_ENC_XV709 = 4;
+export const V4L2_YCBCR_ENC_BT2020 = 6;
+export const V4L2_YCBCR_ENC_BT2020_CONST_LUM = 7;
+export const V4L2_YCBCR_ENC_SMPTE240M = 8;
+export const V4L2_QUANTIZATION_FULL_RANGE = 1;
 export const V4L2_MEMORY_MMAP = 1;
 export const V4L2_MEMORY_USERPTR = 2;
 export const V4L2_MEMORY_DMABUF = 4;
@@ -47,6 +57,9 @@ export const v4l2Format = struct("struct v4l2_format", 208, {
   "fmt.pix.bytesperline": u32(24),
   "fmt.pix.sizeimage": u32(28),
   "fmt.pix.colorspace": u32(32),
+  "fmt.pix.priv": u32(36),
+  "fmt.pix.ycbcr_enc": u32(44),
+  "fmt.pix.quantization": u32(48),
   "fmt.pix_mp.width": u32(8),
   "fmt.pix_mp.height": u32(12),
   "fmt.pix_mp.pixelformat": u32(16),
@@ -54,6 +67,8 @@ export const v4l2Format = struct("struct v4l2_format", 208, {
   "fmt.pix_mp.colorspace": u32(24),
   "fmt.pix_mp.plane_fmt": u32(28), // the first of eight v4l2_plane_pix_format
   "fmt.pix_mp.num_planes": u8(188),
+  "fmt.pix_mp.ycbcr_enc": u8(190),
+  "fmt.pix_mp.quantization": u8(191),
 });
 export const v4l2PlanePixFormat = struct("struct v4l2_plane_pix_format", 20, {
   sizeimage: u32(0),

@@ -9,8 +9,10 @@ import { Frame } from "../frame/frame.ts";
 import type { Source } from "../frame/source.ts";
 import type { Buffers, PlaneSizes } from "../v4l2/buffers.ts";
 import { deviceAdvice, type VideoDevice } from "../v4l2/device.ts";
+import { bufferType, getColours } from "../v4l2/format.ts";
 import { type BufferOptions, makeBuffers, queueAll } from "../v4l2/make-buffers.ts";
 import { type MemoryType, NOT_QUEUED, Queue } from "../v4l2/queue.ts";
+import { colourNote } from "./colour-note.ts";
 import { type CaptureWish, type Negotiated, negotiate } from "./negotiate.ts";
 import { type Cut, cutPicture, piecesOf } from "./pieces.ts";
 
@@ -35,6 +37,7 @@ export function openCamera(device: VideoDevice, options: CameraOptions): Source 
   }
   const agreed = negotiate(device, options);
   for (const change of agreed.changes) log.warn(`${device.path}: ${change}`);
+  sayColours(device, agreed);
   const cut = cutPicture(device.path, agreed);
   subscribe(device);
   const queue = new Queue(device, "capture", agreed.multiplanar);
@@ -74,6 +77,12 @@ function offer(
   if (options.queueAtStart !== true) queueAll(queue, buffers);
   owned.move();
   return buffers;
+}
+
+function sayColours(device: VideoDevice, { fourcc, multiplanar }: Negotiated): void {
+  const colours = getColours(device, bufferType("capture", multiplanar));
+  const note = colours && colourNote(fourcc, colours);
+  if (note !== undefined) log.info(`${device.path}: ${note}`);
 }
 
 /** Subscribes to changes of the signal. Most cameras have no such event, so a refusal is ignored. */

@@ -1,7 +1,7 @@
 // The logger: consola's core with our own reporter. Consola's reporter writes `info` to stdout, which is for data, and
 // takes 20 ms to start. The levels are consola's: error, warn, info, debug.
 import { createConsola, LogLevels } from "consola/core";
-import { writeStderr } from "./terminal.ts";
+import { nameStderr, writeStderr } from "./terminal.ts";
 
 const levels = {
   error: LogLevels.error,
@@ -27,6 +27,9 @@ export const log = createConsola({
   ],
 });
 
+/** Whether `log.debug` shows anything. Ask before text is made for every request. */
+export const logsDebug = (): boolean => log.level >= levels.debug;
+
 let toolName = "framepass";
 
 /** The name of the level that is set. */
@@ -44,5 +47,6 @@ export function logDefect(error: unknown): void {
 /** Sets the name that every line starts with, and the level. */
 export function setUpLog(name: string, level: keyof typeof levels): void {
   toolName = name;
+  nameStderr(name);
   log.level = levels[level];
 }

@@ -12,9 +12,15 @@ export const onTerminal = isatty(STDERR) && hasEscapes;
 /** Clears the status line, also what a narrowed terminal has wrapped into the rows below. */
 const CLEAR = "\r\x1b[J";
 
-const out = new LineWriter(STDERR, (hidden) => `${hidden} lines were not shown\n`);
+let name = "framepass";
+const out = new LineWriter(STDERR, (hidden) => `${name}: ${hidden} lines were not shown\n`);
 let parts: readonly string[] = [];
 let following = false;
+
+/** Sets the name that lines about lines start with. */
+export function nameStderr(tool: string): void {
+  name = tool;
+}
 
 /** As many of the parts as fit in the width, joined; none is cut. */
 export function fitted(parts: readonly string[], width: number): string {

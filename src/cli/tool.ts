@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { stripVTControlCharacters } from "node:util";
 import type { ArgsDef } from "citty";
+import { SysError } from "../../ffi/errno.ts";
 import {
   exitCodes,
   exitStatus,
@@ -42,6 +43,10 @@ export interface Tool<O extends Options = Options, P extends Operands = Operands
   /** As users call it: "receiver_sdl". */
   readonly name: string;
   readonly summary: string;
+  /** A subcommand without a link: users type "framepass NAME". */
+  readonly unlinked?: true;
+  /** A command line that a wrong one is answered with, where the options alone do not show it. */
+  readonly example?: string;
   readonly options: O;
   /** Words without a dash, in order. Without these rows such words are refused. */
   readonly operands?: P;
@@ -76,7 +81,7 @@ export async function runMain<O extends Options, P extends Operands>(
   tool: Tool<O, P>,
   argv: readonly string[] = process.argv.slice(2),
 ): Promise<never> {
-  setUpLog(tool.name, "info");
+  setUpLog(calledAs(tool), "info");
   const status = await runTool(tool, argv);
   endStatus();
   flushStderr();
@@ -97,7 +102,7 @@ async function runTool<O extends Options, P extends Operands>(
     }
     const options = { ...tool.options, ...common };
     const values = parseOptions(options, argv, tool.operands);
-    setUpLog(tool.name, values["log-level"]);
+    setUpLog(calledAs(tool), values["log-level"]);
     json = wantsRecords(values);
     const outcome = await runStoppable(tool, values as unknown as Values<O & P>);
     return exitCodes[outcome].status;
@@ -105,18 +110,42 @@ async function runTool<O extends Options, P extends Operands>(
     endStatus();
     if (json) writeFailure(error);
     if (error instanceof ReaderLeft) log.info(error.message);
-    else if (error instanceof UsageError) log.error(`${error.message}; see ${tool.name} --help`);
+    else if (error instanceof UsageError) log.error(usageText(error, tool));
     else if (error instanceof UnavailableError)
       log.fatal(error.message); // without "error: "
-    else if (isExpected(error)) log.error(error.message);
+    else if (isExpected(error) || (error instanceof Error && isOutOfMemory(error)))
+      log.error(expectedText(error));
     else logDefect(error);
     return exitStatus(error);
   }
 }
 
+/** What users type to call the tool. */
+const calledAs = ({ name, unlinked }: Pick<Tool, "name" | "unlinked">) =>
+  unlinked === true ? `framepass ${name}` : name;
+
+function usageText({ message }: UsageError, tool: Pick<Tool, "name" | "unlinked" | "example">) {
+  const example = tool.example === undefined ? "" : `for example: ${tool.example}; `;
+  return `${message}; ${example}see ${calledAs(tool)} --help`;
+}
+
+/** The runtime's error for memory that it does not get. */
+const isOutOfMemory = (error: unknown): boolean =>
+  error instanceof RangeError && /out of memory|allocation failed/i.test(error.message);
+
+function expectedText(error: Error): string {
+  const noMemory = error instanceof SysError && error.code === "ENOMEM";
+  const short = noMemory || isOutOfMemory(error);
+  return short
+    ? `${error.message}; use smaller or fewer buffers, free memory, or raise a limit (ulimit -v)`
+    : error.message;
+}
+
 /** Whether the tool writes JSON records to stdout. A command line that wants frames there as well is refused. */
-const wantsRecords = (values: object) =>
-  "json" in values && values.json === true && !("output" in values && values.output === "-");
+const wantsRecords = (values: object) => {
+  const output = "output" in values ? [values.output].flat() : [];
+  return "json" in values && values.json === true && !output.includes("-");
+};
 
 /** Writes the error that ends the tool as a JSON record, if stdout still takes one. */
 function writeFailure(error: unknown): void {

@@ -3,7 +3,6 @@ import { statSync } from "node:fs";
 import * as sdl from "../../ffi/sdl2.ts";
 import type { Options, Values } from "../cli/options.ts";
 import { UsageError } from "../errors.ts";
-import { matrixNameFor } from "../format/colour.ts";
 import { scaleModes } from "./placement.ts";
 
 /** Conversions from YCbCr to RGB by option value. SDL 2 has no full range BT.709. */
@@ -26,7 +25,7 @@ export const displayOptions = {
     type: "choice",
     choices: ["auto", ...Object.keys(conversions)],
     default: "auto",
-    help: "matrix and range of YCbCr; auto is limited range, BT.601 up to 576 lines, BT.709 above",
+    help: "matrix and range of YCbCr; auto is bt601, V4L2's default; the sender says if its camera differs",
   },
   "no-vsync": { type: "flag", help: "do not wait for the screen's refresh" },
   hud: { type: "flag", help: "show frame rate, drops and latency in the picture" },
@@ -46,8 +45,7 @@ export function checkSnapshotDir(dir: string | undefined): void {
   throw new UsageError(`--snapshot must be an existing folder, got "${dir}"`);
 }
 
-/** The SDL_YUV_CONVERSION_* of --colour for pictures of this height. */
-export function conversionFor(option: string, height: number): number {
-  const name = option === "auto" ? matrixNameFor(height) : option;
-  return conversions[name as keyof typeof conversions];
+/** The SDL_YUV_CONVERSION_* of --colour. JPEG has its own: full range, converted by its decoder. */
+export function conversionFor(option: DisplayOptions["colour"]): number {
+  return conversions[option === "auto" ? "bt601" : (option as keyof typeof conversions)];
 }

@@ -104,7 +104,7 @@ export class Display implements Disposable {
   show(picture: Picture, maxFrame: number, captureTime: CaptureTime): Showing {
     const loader = loaderFor(picture, maxFrame);
     const window = this.#open(picture);
-    this.#video.setYuvConversion(conversionFor(this.#options.colour, picture.height));
+    this.#video.setYuvConversion(conversionFor(this.#options.colour));
     const showing = new Showing(this.#loop, {
       window,
       picture,
@@ -187,7 +187,11 @@ export class Display implements Disposable {
     let redraw = false;
     for (let event = this.#video.poll(); event !== undefined; event = this.#video.poll()) {
       if (event.type === sdl.SDL_QUIT) this.#closed.abort();
-      else if (event.type === sdl.SDL_KEYDOWN && event["key.repeat"] === 0)
+      else if (event.type === sdl.SDL_RENDER_TARGETS_RESET) redraw = true;
+      else if (event.type === sdl.SDL_RENDER_DEVICE_RESET) {
+        this.#renewTextures();
+        redraw = true;
+      } else if (event.type === sdl.SDL_KEYDOWN && event["key.repeat"] === 0)
         this.#keys[event["key.keysym.sym"]]?.();
       else if (event.type === sdl.SDL_WINDOWEVENT) {
         if (event["window.event"] === sdl.SDL_WINDOWEVENT_CLOSE) this.#closed.abort();
@@ -195,6 +199,15 @@ export class Display implements Disposable {
       }
     }
     if (redraw) this.#redraw();
+  }
+
+  /** The renderer has lost its device: all textures have to be made again. Throws CallError. */
+  #renewTextures(): void {
+    log.warn("display: the graphics device was reset; its textures are made again");
+    this.#showing?.renewTextures();
+    if (this.#window === undefined) return;
+    this.#card?.renew(this.#window);
+    this.#figures?.renew(this.#window);
   }
 
   /** Draws the picture or the card, and presents. Throws CallError. */

@@ -1,24 +1,15 @@
 // Starts SDL and reports what is missing on this host.
-import { CallError, LibraryError } from "../../ffi/library.ts";
+import { CallError } from "../../ffi/library.ts";
 import { SdlVideo } from "../../ffi/sdl2-window.ts";
-import { UnavailableError } from "../errors.ts";
+import { needLibrary, UnavailableError } from "../errors.ts";
+
+type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Drivers that show nothing. SDL falls back to them without an error. */
 const invisible: readonly string[] = ["offscreen", "dummy", "evdev"];
 
-/** Runs `action`. A library that is missing or too old becomes an UnavailableError that names the Debian package. */
-export function needLibrary<T>(action: () => T, debianPackage: string): T {
-  try {
-    return action();
-  } catch (error) {
-    if (!(error instanceof LibraryError)) throw error;
-    const install = error.missing ? "install" : "install a newer";
-    throw new UnavailableError(`${error.message}; ${install} ${debianPackage}`, { cause: error });
-  }
-}
-
 /** Starts SDL's video subsystem. Throws UnavailableError if SDL or a display is missing. */
-export function startVideo(env: Readonly<Record<string, string | undefined>>): SdlVideo {
+export function startVideo(env: Environment): SdlVideo {
   return needLibrary(() => {
     const asked = env.SDL_VIDEODRIVER ?? "";
     let video: SdlVideo;
@@ -27,7 +18,7 @@ export function startVideo(env: Readonly<Record<string, string | undefined>>): S
     } catch (error) {
       if (!(error instanceof CallError)) throw error;
       const tried = asked === "" ? visibleDrivers() : asked;
-      throw new UnavailableError(`${error.message} (tried ${tried}); ${advice(asked)}`, {
+      throw new UnavailableError(`${error.message} (tried ${tried}); ${advice(asked, env)}`, {
         cause: error,
       });
     }
@@ -35,7 +26,7 @@ export function startVideo(env: Readonly<Record<string, string | undefined>>): S
     const { driver } = video;
     video[Symbol.dispose]();
     throw new UnavailableError(
-      `no display: SDL tried ${visibleDrivers()} and fell back to "${driver}", which shows nothing; ${advice(asked)}`,
+      `no display: SDL tried ${visibleDrivers()} and fell back to "${driver}", which shows nothing; ${advice(asked, env)}`,
     );
   }, "libsdl2-2.0-0");
 }
@@ -45,7 +36,18 @@ const visibleDrivers = () =>
     .filter((name) => !invisible.includes(name))
     .join(", ");
 
-const advice = (asked: string) =>
-  asked === ""
+/** What to do: about the server that was named and does not answer, about SDL_VIDEODRIVER, or about a missing name. */
+function advice(asked: string, env: Environment): string {
+  const { DISPLAY: x = "", WAYLAND_DISPLAY: wayland = "" } = env;
+  const unreachable = [
+    ...(x === "" ? [] : [`DISPLAY=${x}`]),
+    ...(wayland === "" ? [] : [`WAYLAND_DISPLAY=${wayland}`]),
+  ].join(" and ");
+  if (unreachable !== "") {
+    const mayUse = "check that the server runs and that this user may use it (xhost, XAUTHORITY)";
+    return `${unreachable} cannot be reached: ${mayUse}`;
+  }
+  return asked === ""
     ? "set DISPLAY or WAYLAND_DISPLAY, or SDL_VIDEODRIVER=kmsdrm on a console"
     : "choose another SDL_VIDEODRIVER or leave it out";
+}

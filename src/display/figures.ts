@@ -54,6 +54,11 @@ export class Figures implements Disposable {
     this.#block.draw(window, this.#rect);
   }
 
+  /** Makes the texture again, after the renderer has lost its device. */
+  renew(window: SdlWindow): void {
+    this.#block.renew(window);
+  }
+
   [Symbol.dispose](): void {
     this.#block[Symbol.dispose]();
   }

@@ -3,10 +3,9 @@ import { addressOf } from "../../ffi/libc.ts";
 import { SDL_PIXELFORMAT_RGB888, type Size } from "../../ffi/sdl2.ts";
 import type { SdlTexture } from "../../ffi/sdl2-texture.ts";
 import { JpegDecoder } from "../../ffi/turbojpeg.ts";
-import { ProtocolError } from "../errors.ts";
+import { needLibrary, ProtocolError } from "../errors.ts";
 import { formats, fourccName, type PixelFormat, pixelFormat } from "../format/formats.ts";
 import { layoutOf, type Picture, type PlaneLayout } from "../format/picture-layout.ts";
-import { needLibrary } from "./driver.ts";
 
 export interface Loader extends Disposable {
   /** SDL_PixelFormatEnum of the textures. */
@@ -15,8 +14,8 @@ export interface Loader extends Disposable {
   readonly exact: { readonly bytes: number; readonly rowBytes: number } | undefined;
   /** Whether a picture can have this many bytes. One that is cut short is not shown. */
   accepts(bytes: number): boolean;
-  /** Loads a picture into a texture. False if the picture is damaged. Throws CallError. */
-  load(texture: SdlTexture, address: number, bytes: number): boolean;
+  /** Loads a picture into a texture. Answers why a damaged picture cannot be shown. Throws CallError. */
+  load(texture: SdlTexture, address: number, bytes: number): string | undefined;
   /** A faster loader for renderers without a GPU, if there is one. */
   onCpu?(): Loader | undefined;
 }
@@ -96,7 +95,7 @@ class RawLoader implements Loader {
     return bytes >= this.#tight;
   }
 
-  load(texture: SdlTexture, address: number, bytes: number): boolean {
+  load(texture: SdlTexture, address: number, bytes: number): undefined {
     const stretch = stretchOf(this.#layout, this.#tight, bytes);
     let at = address;
     for (let i = 0; i < this.#planes.length; i++) {
@@ -108,7 +107,6 @@ class RawLoader implements Loader {
       at += plane.pitch * layout.rows;
     }
     texture.update(this.#ordered);
-    return true;
   }
 
   onCpu(): Loader | undefined {
@@ -140,11 +138,10 @@ class ConvertingLoader implements Loader {
     return bytes >= this.#tight;
   }
 
-  load(texture: SdlTexture, address: number, bytes: number): boolean {
+  load(texture: SdlTexture, address: number, bytes: number): undefined {
     const rowBytes = this.#layout[0]?.rowBytes ?? 0;
     const pitch = rowBytes * stretchOf(this.#layout, this.#tight, bytes);
     texture.convert(this.#from, address, pitch);
-    return true;
   }
 
   [Symbol.dispose](): void {}
@@ -170,7 +167,7 @@ function jpegLoader(): Loader {
       to.height = texture.height;
       const wrong = decoder.decode(address, bytes, to);
       if (wrong === undefined) texture.unlock();
-      return wrong === undefined;
+      return wrong;
     },
     [Symbol.dispose]: () => decoder[Symbol.dispose](),
   };

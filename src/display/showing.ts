@@ -1,11 +1,14 @@
 // One stream in the window. Of its three textures one is on the screen, one waits to be shown, one is being received into.
 // The newest complete frame is shown at the end of a loop turn; frames it replaces unseen are counted.
 
+import { CallError } from "../../ffi/library.ts";
 import type { Memory } from "../../ffi/mapping.ts";
 import { SdlTexture } from "../../ffi/sdl2-texture.ts";
 import type { SdlWindow } from "../../ffi/sdl2-window.ts";
 import type { Histogram } from "../cli/histogram.ts";
+import { log } from "../cli/log.ts";
 import { addLatency } from "../cli/stats.ts";
+import { fourccName } from "../format/formats.ts";
 import type { Picture } from "../format/picture-layout.ts";
 import type { CaptureTime, FrameFacts } from "../frame/frame.ts";
 import { type FrameBuffer, memfdAllocator } from "../frame/memory.ts";
@@ -13,7 +16,9 @@ import type { Deferred, Loop } from "../loop.ts";
 import type { Loader } from "./loader.ts";
 
 interface Slot {
-  readonly texture: SdlTexture;
+  texture: SdlTexture;
+  /** Whether the texture cannot be used any more: a new one is made before the next frame. */
+  stale: boolean;
   /** Memory for a frame whose layout differs from a locked texture. */
   staging: FrameBuffer | undefined;
   /** Where the frame is now. */
@@ -64,6 +69,8 @@ export class Showing implements Disposable {
   #receiving: Slot | undefined;
   #pendingSinceMs = 0;
   #lastSequence = -1;
+  /** Whether a warning has said why a picture is not shown. */
+  #warned = false;
 
   /** Takes ownership of the loader. */
   constructor(loop: Loop, options: ShowingOptions) {
@@ -100,7 +107,13 @@ export class Showing implements Disposable {
     slot.bytes = bytes;
     if (bytes === this.#exact) {
       slot.where = "locked";
-      return slot.texture.lock();
+      try {
+        return slot.texture.lock();
+      } catch (error) {
+        if (!(error instanceof CallError)) throw error;
+        this.#renew(slot);
+        return slot.texture.lock();
+      }
     }
     slot.where = "staging";
     const size = Math.max(bytes, this.picture.sizeimage);
@@ -118,21 +131,23 @@ export class Showing implements Disposable {
     this.#receiving = undefined;
     this.#number(frame.sequence);
     slot.captureUs = this.#options.captureTime(frame);
-    if (this.#options.loader.accepts(slot.bytes)) this.#queue(slot);
-    else this.#options.counts.damaged += 1;
+    if (slot.stale) this.#options.counts.passed += 1;
+    else if (this.#options.loader.accepts(slot.bytes)) this.#queue(slot);
+    else this.#leaveOut(`it has ${slot.bytes} bytes, fewer than a picture`);
     return true;
   }
 
   /** Shows a frame that is in memory of the caller. The memory is not read after the call. Throws CallError. */
   show({ address }: Pick<Memory, "address">, frame: FrameFacts): void {
-    const { loader, counts, captureTime } = this.#options;
+    const { loader, captureTime } = this.#options;
     const bytes = frame.bytesused;
     const slot = this.#free();
     this.#number(frame.sequence);
-    if (!loader.accepts(bytes) || !loader.load(slot.texture, address, bytes)) {
-      counts.damaged += 1;
+    if (!loader.accepts(bytes)) {
+      this.#leaveOut(`it has ${bytes} bytes, fewer than a picture`);
       return;
     }
+    if (!this.#load(slot, address, bytes)) return;
     slot.where = "texture";
     slot.captureUs = captureTime(frame);
     this.#queue(slot);
@@ -146,20 +161,72 @@ export class Showing implements Disposable {
 
   /** A slot that is neither shown nor waiting. */
   #free(): Slot {
-    for (const slot of this.#slots) if (slot !== this.#shown && slot !== this.#pending) return slot;
+    for (const slot of this.#slots) {
+      if (slot === this.#shown || slot === this.#pending) continue;
+      if (slot.stale) this.#renew(slot);
+      return slot;
+    }
     if (this.#slots.length === SLOTS) throw new Error("all textures are taken");
-    const { window, loader, picture, smooth } = this.#options;
-    const texture = this.#owned.use(new SdlTexture(window, loader.texture, picture)).smooth(smooth);
     const slot: Slot = {
-      texture,
+      texture: this.#makeTexture(),
+      stale: false,
       staging: undefined,
       where: "texture",
       bytes: 0,
       captureUs: undefined,
     };
-    this.#owned.defer(() => slot.staging?.[Symbol.dispose]());
+    this.#owned.defer(() => {
+      slot.texture[Symbol.dispose]();
+      slot.staging?.[Symbol.dispose]();
+    });
     this.#slots.push(slot);
     return slot;
+  }
+
+  #makeTexture(): SdlTexture {
+    const { window, loader, picture, smooth } = this.#options;
+    return new SdlTexture(window, loader.texture, picture).smooth(smooth);
+  }
+
+  /** Replaces a texture that is lost, or whose last call failed. Throws CallError. */
+  #renew(slot: Slot): void {
+    slot.texture[Symbol.dispose]();
+    slot.texture = this.#makeTexture();
+    slot.stale = false;
+  }
+
+  /** The renderer has lost its device, and with it all textures. Each is replaced before its next frame. */
+  renewTextures(): void {
+    if (this.#pending !== undefined) this.#options.counts.passed += 1;
+    this.#shown = undefined;
+    this.#pending = undefined;
+    for (const slot of this.#slots) slot.stale = true;
+  }
+
+  /** Loads a picture into the slot's texture. Answers false if it cannot be shown. Throws CallError if a new texture fails, too. */
+  #load(slot: Slot, address: number, bytes: number): boolean {
+    const { loader } = this.#options;
+    let wrong: string | undefined;
+    try {
+      wrong = loader.load(slot.texture, address, bytes);
+    } catch (error) {
+      if (!(error instanceof CallError)) throw error;
+      this.#renew(slot);
+      wrong = loader.load(slot.texture, address, bytes);
+    }
+    if (wrong !== undefined) this.#leaveOut(wrong);
+    return wrong === undefined;
+  }
+
+  #leaveOut(why: string): void {
+    this.#options.counts.damaged += 1;
+    if (this.#warned) return;
+    this.#warned = true;
+    const { width, height, pixelformat } = this.picture;
+    const what = `${width}x${height} ${fourccName(pixelformat)}`;
+    log.warn(
+      `display: a picture of this ${what} stream cannot be shown: ${why}; later ones are left out without a warning`,
+    );
   }
 
   #queue(slot: Slot): void {
@@ -175,16 +242,13 @@ export class Showing implements Disposable {
   /** Shows the waiting frame, if there is one and the window is visible. Throws CallError. */
   presentPending(): void {
     const slot = this.#pending;
-    const { window, loader, counts, latency, redraw } = this.#options;
+    const { window, counts, latency, redraw } = this.#options;
     if (slot === undefined || !window.visible) return;
     this.#pending = undefined;
     if (slot.where === "locked") slot.texture.unlock();
     else if (slot.where === "staging") {
       const { address } = slot.staging?.mapping ?? { address: 0 };
-      if (!loader.load(slot.texture, address, slot.bytes)) {
-        counts.damaged += 1;
-        return;
-      }
+      if (!this.#load(slot, address, slot.bytes)) return;
     }
     slot.where = "texture";
     this.#shown = slot;

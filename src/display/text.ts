@@ -4,7 +4,7 @@ import { addressOf } from "../../ffi/libc.ts";
 import { type Rect, SDL_PIXELFORMAT_ARGB8888, type Size } from "../../ffi/sdl2.ts";
 import { SdlTexture } from "../../ffi/sdl2-texture.ts";
 import type { SdlWindow } from "../../ffi/sdl2-window.ts";
-import { GLYPH_HEIGHT, GLYPH_WIDTH, glyphOf } from "./font.ts";
+import { GLYPH_HEIGHT, GLYPH_WIDTH, glyphOf } from "../format/font.ts";
 
 const MARGIN = 3;
 const ADVANCE = GLYPH_WIDTH + 1;
@@ -13,7 +13,7 @@ const LINE = GLYPH_HEIGHT + 3;
 /** `columns` x `lines` characters, white on a background colour (0xAARRGGBB). */
 export class TextBlock implements Disposable {
   readonly size: Size;
-  readonly #texture: SdlTexture;
+  #texture: SdlTexture;
   readonly #pixels: Uint32Array<ArrayBuffer>;
   readonly #planes: readonly { readonly address: number; readonly pitch: number }[];
   readonly #ground: number;
@@ -40,6 +40,13 @@ export class TextBlock implements Disposable {
       for (const [column, character] of [...words].entries())
         this.#print(character, MARGIN + column * ADVANCE, MARGIN + line * LINE);
     }
+    this.#texture.update(this.#planes);
+  }
+
+  /** Makes the texture again, after the renderer has lost its device. */
+  renew(window: SdlWindow): void {
+    this.#texture[Symbol.dispose]();
+    this.#texture = new SdlTexture(window, SDL_PIXELFORMAT_ARGB8888, this.size).overlay();
     this.#texture.update(this.#planes);
   }
 

@@ -1,5 +1,5 @@
 // Draws into pictures and reads their colours, in any format of the table.
-import { matrixFor, type Rgb, toRgb, toYuv } from "./colour.ts";
+import { defaultMatrix, type Rgb, toRgb, toYuv } from "./colour.ts";
 import type { PixelFormat } from "./formats.ts";
 import { layoutOf, type PlaneLayout } from "./picture-layout.ts";
 
@@ -10,10 +10,20 @@ export class Canvas {
   readonly height: number;
   readonly #planes: readonly PlaneLayout[];
 
-  /** `bytes` hold a picture without padding. Throws RangeError when they are too few. */
-  constructor(bytes: Uint8Array, format: PixelFormat, width: number, height: number) {
-    this.#planes = layoutOf(format, width, height);
-    const needs = this.#planes.reduce((sum, plane) => sum + plane.rowBytes * plane.rows, 0);
+  /**
+   * `bytes` hold a picture, without padding unless `planes` say where its rows are. Throws RangeError when they are too
+   * few.
+   */
+  constructor(
+    bytes: Uint8Array,
+    format: PixelFormat,
+    width: number,
+    height: number,
+    planes: readonly PlaneLayout[] = layoutOf(format, width, height),
+  ) {
+    this.#planes = planes;
+    const ends = planes.map(({ offset, rowBytes, rows }) => offset + rowBytes * rows);
+    const needs = Math.max(0, ...ends);
     if (bytes.length < needs)
       throw new RangeError(`${bytes.length} bytes for a picture of ${needs}`);
     this.bytes = bytes;
@@ -25,7 +35,7 @@ export class Canvas {
   /** The component values of a colour in this format. */
   encode(colour: Rgb): Rgb {
     if (this.format.model === "rgb") return colour;
-    const yuv = toYuv(colour, matrixFor(this.height));
+    const yuv = toYuv(colour, defaultMatrix);
     return this.format.model === "grey" ? [yuv[0], 0, 0] : yuv;
   }
 
@@ -88,7 +98,7 @@ export class Canvas {
       a,
       this.format.model === "grey" ? 128 : b,
       this.format.model === "grey" ? 128 : c,
-      matrixFor(this.height),
+      defaultMatrix,
     );
   }
 

@@ -1,5 +1,5 @@
-// Converts colours between RGB and YCbCr, 8 bits, limited range: BT.601 up to 576 lines, BT.709 above, as V4L2's
-// defaults for SD and HD video.
+// Converts colours between RGB and YCbCr, 8 bits, limited range. The default is BT.601 for every size: V4L2's default mapping
+// for a source that does not say otherwise, HD webcams included (videodev2.h, V4L2_MAP_YCBCR_ENC_DEFAULT).
 
 /** Red, green and blue, 0 to 255. */
 export type Rgb = readonly [number, number, number];
@@ -8,17 +8,13 @@ interface Matrix {
   readonly kr: number;
   readonly kb: number;
 }
-const matrices = {
+export const matrices = {
   bt601: { kr: 0.299, kb: 0.114 },
   bt709: { kr: 0.2126, kb: 0.0722 },
 } as const satisfies Record<string, Matrix>;
 
-/** The name of the matrix for pictures of this height. */
-export const matrixNameFor = (height: number): keyof typeof matrices =>
-  height <= 576 ? "bt601" : "bt709";
-
-/** The matrix for pictures of this height. */
-export const matrixFor = (height: number): Matrix => matrices[matrixNameFor(height)];
+/** What pictures have whose source does not say otherwise. */
+export const defaultMatrix: Matrix = matrices.bt601;
 
 const clamp = (value: number) => Math.max(0, Math.min(255, Math.round(value)));
 

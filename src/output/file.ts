@@ -5,12 +5,14 @@ import { errno, SysError } from "../../ffi/errno.ts";
 import { Fd, O_CREAT, O_NONBLOCK, O_TRUNC, O_WRONLY, pwriteAt, truncate } from "../../ffi/fd.ts";
 import { Gather, type Piece, type Sent } from "../../ffi/gather.ts";
 import { addressOf } from "../../ffi/libc.ts";
+import type { Memory } from "../../ffi/mapping.ts";
 import { log } from "../cli/log.ts";
 import { canStall, ownStdout, writeError } from "../cli/stdout.ts";
 import { advised, needed, ProtocolError } from "../errors.ts";
 import { fourccName, pixelFormat } from "../format/formats.ts";
 import { type Picture, pictureBytes } from "../format/picture-layout.ts";
 import type { Loop } from "../loop.ts";
+import type { FrameOutput, FrameWriter } from "./frame-output.ts";
 import { y4mFrameMark, y4mHeader } from "./y4m.ts";
 
 const NO_READER = "ENXIO";
@@ -46,7 +48,7 @@ export function openOutput(loop: Loop, path: string): Output {
   return new Output(loop, fd, path, { y4m: path.endsWith(".y4m"), own: true });
 }
 
-export class Output implements Disposable {
+export class Output implements FrameOutput {
   readonly name: string;
   readonly #loop: Loop;
   readonly #fd: Fd;
@@ -121,6 +123,13 @@ export class Output implements Disposable {
     this.#kept = this.#header.length;
     this.#frameBytes = pictureBytes(format, picture.width, picture.height);
   }
+
+  writerFor({ address, length }: Memory): FrameWriter {
+    const gather = this.gatherFor({ address, length });
+    return (bytes, ready, failed) => this.write(gather, bytes, ready, failed);
+  }
+
+  end(): void {}
 
   /** The list that writes a frame from `memory`. Made once per buffer, after `begin`. */
   gatherFor(memory: Piece): Gather {

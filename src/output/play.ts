@@ -1,4 +1,5 @@
 // The command line that plays a written file.
+import { shellWord } from "../cli/shell.ts";
 import { pixelFormat } from "../format/formats.ts";
 import type { Picture } from "../format/picture-layout.ts";
 
@@ -6,7 +7,7 @@ import type { Picture } from "../format/picture-layout.ts";
 export function playCommand(name: string, picture: Picture, fps: number): string {
   // ffplay takes "-x" for an option and "pipe:0" for a protocol; with "./" in front they are files.
   const path = /^-|^[a-zA-Z0-9+.-]+:/.test(name) ? `./${name}` : name;
-  const quoted = /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
+  const quoted = shellWord(path);
   const file = name === "stdout" ? "-" : quoted;
   const format = pixelFormat(picture.pixelformat);
   if (name.endsWith(".y4m") && format?.y4m !== undefined) return `play it: ffplay ${quoted}`;

@@ -1,16 +1,15 @@
 // What a receiver does with a complete frame, in both flows: check its stamp, show it, write it. With zero copy it is the
 // stream's ViewTarget.
-import type { Gather } from "../../ffi/gather.ts";
 import type { Memory } from "../../ffi/mapping.ts";
 import { ProtocolError } from "../errors.ts";
 import { STAMP_BYTES, type StampChecker, StampedBuffer } from "../format/stamp.ts";
 import type { FrameFacts, StreamInfo } from "../frame/frame.ts";
 import { type FrameBuffer, READ } from "../frame/memory.ts";
-import type { Output } from "../output/file.ts";
+import type { FrameOutput, FrameWriter } from "../output/frame-output.ts";
 import type { Waiting } from "./connection.ts";
 
 export interface ConsumerOptions {
-  readonly output?: Output | undefined;
+  readonly output?: FrameOutput | undefined;
   readonly checker?: StampChecker | undefined;
   /** Opens what shows the stream's frames, for as long as the stream lasts. Throws ProtocolError to refuse the stream. */
   readonly openViewer?: ((stream: StreamInfo) => Viewer) | undefined;
@@ -25,7 +24,7 @@ export interface Viewer extends Disposable {
 /** A buffer, with all that reading it needs. Made once per buffer. */
 interface Slot {
   readonly buffer: FrameBuffer;
-  readonly gather: Gather | undefined;
+  readonly write: FrameWriter | undefined;
   readonly stamp: StampedBuffer | undefined;
 }
 
@@ -34,6 +33,7 @@ export class Consumer implements Disposable {
   readonly reads: boolean;
   readonly #options: ConsumerOptions;
   readonly #viewer: Viewer | undefined;
+  #begun: FrameOutput | undefined;
   readonly #slots: Slot[] = [];
   readonly #written: () => void;
   readonly #failed: (error: unknown) => void;
@@ -54,17 +54,18 @@ export class Consumer implements Disposable {
     output?.begin(stream);
     checker?.restart();
     this.reads = output !== undefined || checker !== undefined || this.#viewer !== undefined;
+    this.#begun = output;
     opened.move();
   }
 
   /** Adds a buffer, which the caller keeps alive. Frames name it by `index`. */
   add(index: number, buffer: FrameBuffer): void {
     const { output, checker } = this.#options;
-    const { address, length, bytes } = buffer.mapping;
+    const { length, bytes } = buffer.mapping;
     const stamped = checker !== undefined && length > STAMP_BYTES;
     this.#slots[index] = {
       buffer,
-      gather: output?.gatherFor({ address, length }),
+      write: output?.writerFor(buffer.mapping),
       stamp: stamped ? new StampedBuffer(bytes) : undefined,
     };
   }
@@ -86,10 +87,8 @@ export class Consumer implements Disposable {
     return taken;
   }
 
-  #write({ gather }: Slot, bytes: number): boolean {
-    const { output } = this.#options;
-    if (output === undefined || gather === undefined) return true;
-    return output.write(gather, bytes, this.#written, this.#failed);
+  #write({ write }: Slot, bytes: number): boolean {
+    return write === undefined || write(bytes, this.#written, this.#failed);
   }
 
   #end(): void {
@@ -112,6 +111,8 @@ export class Consumer implements Disposable {
 
   [Symbol.dispose](): void {
     this.#current = undefined;
+    this.#begun?.end();
+    this.#begun = undefined;
     this.#viewer?.[Symbol.dispose]();
   }
 }

@@ -5,7 +5,9 @@ import type { StreamStats, Summary } from "../cli/stats.ts";
 import { UsageError } from "../errors.ts";
 import { StampChecker } from "../format/stamp.ts";
 import type { Loop } from "../loop.ts";
-import { type Output, openOutputWhenRead } from "../output/file.ts";
+import { cameraOptions, readCameraOptions } from "../output/camera/camera-options.ts";
+import { type OpenedOutputs, openOutputs } from "../output/open-outputs.ts";
+import { Outputs } from "../output/outputs.ts";
 import { playCommand } from "../output/play.ts";
 import type { ConsumerOptions } from "./consumer.ts";
 import type { ServeOptions } from "./serve.ts";
@@ -17,10 +19,11 @@ export const receiverOptions = {
   ...addressOptions.listen,
   output: {
     short: "o",
-    type: "text",
+    type: "list",
     value: "FILE",
-    help: "write frames to FILE; - for stdout, YUV4MPEG2 if its name ends in .y4m",
+    help: "write frames to FILE; - for stdout, YUV4MPEG2 if its name ends in .y4m, a camera if it is a video output device; may be repeated",
   },
+  ...cameraOptions,
   frames: {
     short: "n",
     type: "integer",
@@ -43,8 +46,10 @@ export const receiverOptions = {
 /** The meaning of `receiverOptions`. */
 export interface ReceiverSetup {
   readonly address: Address;
-  /** What to do with a frame's bytes. Its output is undefined until `serving.prepare` was called. */
+  /** What to do with a frame's bytes. Its outputs are opened by `serving.prepare`. */
   readonly consumer: ConsumerOptions;
+  /** Call when serving has ended. Throws what an output failed with while others went on. */
+  readonly checkOutputs: () => void;
   readonly serving: Omit<ServeOptions, "receive"> &
     Required<Pick<ServeOptions, "prepare" | "summary">>;
 }
@@ -55,34 +60,54 @@ export function readReceiverOptions(
   loop: Loop,
   owned: DisposableStack,
 ): ReceiverSetup {
-  const { keep, frames, stats, json } = values;
-  if (json && values.output === "-") throw new UsageError("--json and --output - both want stdout");
+  const { keep, frames, stats, json, output: paths, camera: cameras } = values;
+  if (json && paths.includes("-")) throw new UsageError("--json and --output - both want stdout");
+  const twice = paths.find((path, i) => paths.indexOf(path) !== i);
+  if (twice !== undefined) throw new UsageError(`--output ${twice} is given twice`);
   const address = parseAddress("--listen", values.listen, values.port);
   if (values.allow.length > 0 && (address.kind === "unix" || address.kind === "vsock"))
     throw new UsageError(`--allow is for IP addresses, not for --listen ${values.listen}`);
   const allowed = allowList(values.allow);
   const checker = values.verify ? new StampChecker() : undefined;
-  let output: Output | undefined;
+  const camera = {
+    ...readCameraOptions(values),
+    fromStart: keep,
+    where: () => address.text,
+  };
+  const nodes = owned.use(new DisposableStack());
+  const outputs = owned.use(new Outputs());
+  let opened: OpenedOutputs = { files: [], cameras: [] };
   const prepare = async (signal: AbortSignal) => {
-    if (values.output === undefined) return;
-    output = await openOutputWhenRead(loop, values.output, signal);
-    owned.use(output);
+    opened = await openOutputs(loop, { paths, cameras, camera }, outputs, nodes, signal);
   };
   const summary = ({ fps }: StreamStats): Summary => {
-    output?.finish(fps);
     const lines: string[] = [];
     if (checker !== undefined) lines.push(`verified ${checker.verified} frames`);
-    if (output?.picture !== undefined && output.frames > 0)
-      lines.push(playCommand(output.name, output.picture, fps));
-    return { lines, fields: checker === undefined ? {} : { verified: checker.verified } };
+    for (const file of opened.files) {
+      file.finish(fps);
+      if (file.picture !== undefined && file.frames > 0)
+        lines.push(playCommand(file.name, file.picture, fps));
+    }
+    for (const { name, frames: shown, leftOut } of opened.cameras)
+      lines.push(`${name}: ${shown} frames shown, ${leftOut} left out`);
+    const shown = opened.cameras.map(({ name, frames: count, leftOut }) => ({
+      path: name,
+      frames: count,
+      left_out: leftOut,
+    }));
+    return {
+      lines,
+      fields: {
+        ...(checker !== undefined && { verified: checker.verified }),
+        ...(shown.length > 0 && { cameras: shown }),
+      },
+    };
   };
   return {
     address,
-    consumer: {
-      checker,
-      get output() {
-        return output;
-      },
+    consumer: { checker, output: paths.length + cameras.length > 0 ? outputs : undefined },
+    checkOutputs: () => {
+      if (outputs.failure !== undefined) throw outputs.failure;
     },
     serving: { address, allowed, keep, frames, stats, json, prepare, summary },
   };

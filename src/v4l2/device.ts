@@ -61,7 +61,9 @@ const whatToDo: Readonly<Record<string, Readonly<Record<string, Advice>>>> = {
 };
 
 /** What a person can do about a failed call on a device; empty where there is no advice. */
-export function deviceAdvice({ call, code }: SysError, role: Role = "camera"): string {
+export function deviceAdvice({ call, code, object }: SysError, role: Role = "camera"): string {
+  const node = /^(video|v4l)\d+$/.test(object);
+  if (node && code === "ENOENT") return `devices are in /dev: ${roles[role].option} /dev/${object}`;
   const advice = whatToDo[call]?.[code] ?? whatToDo.any?.[code];
   return advice?.(roles[role]) ?? "";
 }

@@ -105,6 +105,29 @@ export function getFormat(device: VideoDevice, type: number): QueueFormat | unde
   return device.ioctl(v.VIDIOC_G_FMT, format) < 0 ? undefined : read(format);
 }
 
+/** What a driver says of colours: V4L2_COLORSPACE_*, V4L2_YCBCR_ENC_*, V4L2_QUANTIZATION_*; 0 is "the default". */
+export interface ColourFacts {
+  readonly colorspace: number;
+  readonly ycbcrEnc: number;
+  readonly quantization: number;
+}
+
+/** G_FMT: the colours of a queue. Undefined when the call fails. */
+export function getColours(device: VideoDevice, type: number): ColourFacts | undefined {
+  const format = v.v4l2Format.alloc();
+  format.type = type;
+  if (device.ioctl(v.VIDIOC_G_FMT, format) < 0) return undefined;
+  if (isMultiplanar(type)) {
+    const { "fmt.pix_mp.colorspace": colorspace, "fmt.pix_mp.ycbcr_enc": ycbcrEnc } = format;
+    return { colorspace, ycbcrEnc, quantization: format["fmt.pix_mp.quantization"] };
+  }
+  const { "fmt.pix.colorspace": colorspace, "fmt.pix.priv": priv } = format;
+  // Without this mark the later members are not valid.
+  if (priv !== v.V4L2_PIX_FMT_PRIV_MAGIC) return { colorspace, ycbcrEnc: 0, quantization: 0 };
+  const { "fmt.pix.ycbcr_enc": ycbcrEnc, "fmt.pix.quantization": quantization } = format;
+  return { colorspace, ycbcrEnc, quantization };
+}
+
 /** S_FMT. What the driver chose, or a negative errno. */
 export function setFormat(
   device: VideoDevice,

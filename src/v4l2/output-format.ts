@@ -2,7 +2,6 @@
 import { SysError } from "../../ffi/errno.ts";
 import * as v from "../../ffi/linux/videodev2.ts";
 import { UnavailableError } from "../errors.ts";
-import { matrixNameFor } from "../format/colour.ts";
 import { fourccName, pixelFormat } from "../format/formats.ts";
 import { layoutOf, type PlaneLayout } from "../format/picture-layout.ts";
 import { deviceAdvice, type VideoDevice } from "./device.ts";
@@ -28,14 +27,6 @@ export interface NodeFormat extends PictureFormat {
   readonly tight: boolean;
 }
 
-/** Which matrix and range a reader has to use: those of format/colour.ts. */
-function colorspaceOf({ pixelformat, height }: PictureFormat): number {
-  const format = pixelFormat(pixelformat);
-  if (format === undefined) return v.V4L2_COLORSPACE_JPEG;
-  if (format.model === "rgb") return v.V4L2_COLORSPACE_SRGB;
-  return matrixNameFor(height) === "bt601" ? v.V4L2_COLORSPACE_SMPTE170M : v.V4L2_COLORSPACE_REC709;
-}
-
 /**
  * Sets the format. The answer is what the driver has, which may be another one although the call succeeded: v4l2loopback
  * keeps its format while a program reads, an HDMI output has the size of its timings. Throws UnavailableError.
@@ -52,7 +43,8 @@ export function agreeOnNodeFormat(
     width,
     height,
     planes: [{ sizeimage: compressed ? sizeimage : 0, bytesperline: 0 }],
-    colorspace: colorspaceOf(wish),
+    // As webcams say it: BT.601 and limited range (V4L2_MAP_YCBCR_ENC_DEFAULT), what format/colour.ts draws with.
+    colorspace: compressed ? v.V4L2_COLORSPACE_JPEG : v.V4L2_COLORSPACE_SRGB,
   });
   if (typeof answer === "number") {
     const error = new SysError("VIDIOC_S_FMT", node.path, -answer);

@@ -4,7 +4,7 @@ import { Fd } from "../../ffi/fd.ts";
 import { Mapping } from "../../ffi/mapping.ts";
 
 /** Every counter. A new one needs this row and the place that counts. */
-export const counterNames = ["requests", "answers", "interrupts", "malformed"] as const;
+export const counterNames = ["requests", "answers", "interrupts", "malformed", "refused"] as const;
 
 export type QueueCounts = Record<(typeof counterNames)[number], number>;
 

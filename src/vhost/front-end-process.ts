@@ -3,10 +3,11 @@
 import { EPOLLRDHUP } from "../../ffi/epoll.ts";
 import { Fd } from "../../ffi/fd.ts";
 import { finishSending, socketPair } from "../../ffi/socket.ts";
-import { log } from "../cli/log.ts";
+import { log, logLevel } from "../cli/log.ts";
 import type { OwnProgram } from "../cli/own-program.ts";
 import { failureFields } from "../errors.ts";
 import type { Loop } from "../loop.ts";
+import { Allowance } from "./allowance.ts";
 import { type QueueCounts, SharedCounts } from "./counts.ts";
 import { inherited, LISTENER } from "./front-end-child.ts";
 
@@ -14,15 +15,19 @@ import { inherited, LISTENER } from "./front-end-child.ts";
 const LEFT_LIMIT_MS = 5000;
 /** The same after this process was asked to end. */
 const STOP_LIMIT_MS = 100;
-/** A killed child that does not end, because a device call never returns, is not waited for any longer. */
-const KILLED_LIMIT_MS = 1000;
+/** How long a killed child is waited for. It does not end while a device call does not return. */
+const KILLED_LIMIT_MS = 50;
 /** How often the runtime runs while a child ends, to collect its status. */
 const COLLECT_MS = 2;
+
+/** Front-ends that are logged when they come without a pause, and how often one more is. */
+const LOGGED_AT_ONCE = 20;
+const LOGGED_EVERY_MS = 1000;
 
 export interface FrontEndsOptions {
   /** The socket of the next front-end; undefined when no more will come. */
   readonly next: (signal: AbortSignal) => Promise<Fd | undefined>;
-  /** Serves the connection on the descriptor that `--fd` names, with `options` as its other words. */
+  /** Serves the connection on the descriptor that `--fd` names; `options` are its other words. */
   readonly program: OwnProgram;
   readonly options: readonly string[];
   /** Ends after the first front-end. */
@@ -39,40 +44,50 @@ export async function serveFrontEnds(
   options: FrontEndsOptions,
   signal: AbortSignal,
 ): Promise<void> {
+  const allowance = new Allowance(LOGGED_AT_ONCE, LOGGED_EVERY_MS);
   for (;;) {
     const socket = await options.next(signal);
     if (socket === undefined) return;
-    await serveInProcess(loop, socket, options, signal);
+    const { quiet, hidden } = allowance.take();
+    if (hidden > 0) out().warn(`${hidden} front-ends were not logged: they came too fast`);
+    await serveInProcess(
+      loop,
+      socket,
+      { ...options, quiet: quiet && logLevel() !== "debug" },
+      signal,
+    );
     if (signal.aborted || options.once) return;
   }
 }
 
+const out = () => log.withTag("vhost");
+
 /** Why a child was killed by us. */
 type Killed = "overdue" | "stopped";
+
+interface ServedOptions extends FrontEndsOptions {
+  /** Nothing of this front-end is logged but errors. */
+  readonly quiet: boolean;
+}
 
 async function serveInProcess(
   loop: Loop,
   socket: Fd,
-  { program, options, onFrontEnd, onFailure }: FrontEndsOptions,
+  options: ServedOptions,
   signal: AbortSignal,
 ): Promise<void> {
   using owned = new DisposableStack();
   owned.use(socket);
-  const [lifeline, theirs] = socketPair();
-  owned.use(lifeline);
-  owned.use(theirs);
-  const shared = owned.use(SharedCounts.create());
-  const out = log.withTag("vhost");
-  let child: Bun.Subprocess;
+  let started: Started;
   try {
-    child = start(program, options, [socket.number, theirs.number, shared.fd]);
+    started = owned.use(start(socket, options));
   } catch (error) {
-    out.error(`the front-end cannot be served: starting its process: ${(error as Error).message}`);
-    onFailure(failureFields(error));
+    out().error(`a front-end cannot be served: starting its process: ${(error as Error).message}`);
+    options.onFailure(failureFields(error));
     return;
   }
-  theirs[Symbol.dispose]();
-  onFrontEnd(shared.counts);
+  const { child, lifeline, shared } = started;
+  options.onFrontEnd(shared.counts);
   const { promise: ended, resolve } = loop.promise<void>();
   child.exited.then(() => resolve());
   let killed: Killed | undefined;
@@ -104,29 +119,49 @@ async function serveInProcess(
   if (signal.aborted) abort();
   await ended;
   signal.removeEventListener("abort", abort);
+  const { pid, signalCode, exitCode } = child;
   const end = ending(child, killed);
-  if (end === undefined) return;
-  const { pid, signalCode: by } = child;
-  const message = `the process of the front-end (${pid}) ${end} after ${shared.counts.requests} requests`;
-  out.warn(message);
-  onFailure({ class: "ProcessEnded", message, object: `process ${pid}`, signal: by });
+  if (end === undefined && (exitCode ?? 0) === 0) return;
+  const how = end ?? `ended with status ${exitCode}`;
+  const message = `the process of the front-end (${pid}) ${how} after ${shared.counts.requests} requests`;
+  if (end !== undefined && !options.quiet) out().warn(message); // otherwise it has logged why
+  options.onFailure({
+    class: "ProcessEnded",
+    message,
+    object: `process ${pid}`,
+    signal: signalCode,
+  });
 }
 
-/** Starts the child. Its descriptors from 3 on are `fds`, in order. Throws what the runtime or a system call throws. */
-function start(
-  { file, name, words }: OwnProgram,
-  options: readonly string[],
-  fds: readonly [number, number, number],
-) {
-  // Above the child's numbers, because one is copied after the other there.
+/** A child, and what its listener shares with it. */
+interface Started extends Disposable {
+  readonly child: Bun.Subprocess;
+  readonly lifeline: Fd;
+  readonly shared: SharedCounts;
+}
+
+/** Starts a child for the front-end on `socket`. Throws what the runtime or a system call throws. */
+function start(socket: Fd, { program, options, quiet }: ServedOptions): Started {
   using owned = new DisposableStack();
+  const [lifeline, theirs] = socketPair();
+  owned.use(lifeline);
+  using _theirs = theirs;
+  const shared = owned.use(SharedCounts.create());
+  using copies = new DisposableStack();
+  // Above the child's numbers, because one is copied after the other there.
   const above = inherited.counts + 1;
-  const high = fds.map((fd) => owned.use(Fd.duplicate(fd, "descriptor of a child", above)).number);
-  return Bun.spawn([file, ...words, "--fd", String(inherited.connection), ...options], {
-    argv0: name,
+  const fds = [socket.number, theirs.number, shared.fd].map(
+    (fd) => copies.use(Fd.duplicate(fd, "descriptor of a child", above)).number,
+  );
+  const level = ["--log-level", quiet ? "error" : logLevel()];
+  const words = [...program.words, "--fd", String(inherited.connection), ...options, ...level];
+  const child = Bun.spawn([program.file, ...words], {
+    argv0: program.name,
     env: { ...process.env, [LISTENER]: String(process.pid) },
-    stdio: ["ignore", "ignore", "inherit", ...high],
+    stdio: ["ignore", "ignore", "inherit", ...fds],
   });
+  const ties = owned.move();
+  return { child, lifeline, shared, [Symbol.dispose]: () => ties.dispose() };
 }
 
 /** What happened to memory or to the host when a child ends by these signals. */

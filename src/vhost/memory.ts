@@ -128,6 +128,14 @@ export class MemoryTable implements GuestMemory, GuestAccess, Disposable {
     return whole ? spans : undefined;
   }
 
+  place(address: number, length: number): number {
+    for (const { at, memory } of this.#regions) {
+      const offset = address - at;
+      if (offset >= 0 && offset + length <= memory.length) return memory.address + offset;
+    }
+    return -1;
+  }
+
   contains(address: number, length: number): boolean {
     return this.#each(address, length, nothing);
   }

@@ -129,6 +129,10 @@ export class Queues implements RingHost, Disposable {
         loop: this.#deviceLoop,
         memory: this.memory,
         ackedFeatures: this.features,
+        complain: (text) => this.complain(text),
+        refused: () => {
+          this.counts.refused += 1;
+        },
       });
     } else if (on && this.state === "paused") {
       this.state = "running";

@@ -79,5 +79,5 @@ export class RingStats implements Disposable {
   }
 }
 
-const text = ({ requests, answers, interrupts, malformed }: QueueCounts) =>
-  `${requests} requests, ${answers} answers, ${interrupts} interrupts, ${malformed} malformed`;
+const text = ({ requests, answers, interrupts, malformed, refused }: QueueCounts) =>
+  `${requests} requests, ${answers} answers, ${interrupts} interrupts, ${malformed} malformed, ${refused} refused`;

@@ -3,6 +3,7 @@ import type { Fields, Struct, StructType } from "../../ffi/struct.ts";
 import type { DeviceLoop, GuestMemory, Request } from "../virtio/virtio-device.ts";
 import type { CodecBackend } from "./codec/codec.ts";
 import type { Events } from "./events.ts";
+import type { GuestFaults } from "./guest-faults.ts";
 import type { Stream } from "./stream.ts";
 import type * as s from "./structs.ts";
 
@@ -12,6 +13,7 @@ export interface CommandDevice {
   readonly maxStreams: number;
   readonly streams: Map<number, Stream>;
   readonly events: Events;
+  readonly faults: GuestFaults;
   /** The answers to QUERY_CAPABILITY. */
   readonly capability: Readonly<Record<s.QueueType, Uint8Array<ArrayBuffer>>>;
   /** Whether a plane may consist of several entries. */

@@ -1,7 +1,6 @@
 // The commands of the command queue, one row each: number, name, request, what it does. Draft v3, "Device operation";
 // the EXT pair is from the AOSP header.
 import { SysError } from "../../ffi/errno.ts";
-import { log } from "../cli/log.ts";
 import { type Command, command } from "./command.ts";
 import { controlCommands } from "./control-commands.ts";
 import { paramsCommands } from "./params-commands.ts";
@@ -31,9 +30,17 @@ const streamCommands: readonly Command[] = [
       const outMemoryType = s.memoryType(q.out_mem_type);
       const format = q.coded_format;
       const { backend, loop } = device;
-      s.check(backend.capabilities.input.some((row) => row.format === format));
-      if (device.streams.has(id)) throw new s.VideoError("ERR_INVALID_STREAM_ID");
-      if (device.streams.size >= device.maxStreams) throw new s.VideoError("ERR_OUT_OF_MEMORY");
+      s.check(
+        backend.capabilities.input.some((row) => row.format === format),
+        "the decoder does not have this format",
+      );
+      if (device.streams.has(id))
+        throw new s.VideoError("ERR_INVALID_STREAM_ID", "there is a stream of that number");
+      if (device.streams.size >= device.maxStreams)
+        throw new s.VideoError(
+          "ERR_OUT_OF_MEMORY",
+          `the guest has ${device.streams.size} streams, as many as --max-streams allows`,
+        );
       try {
         const stream = new Stream({
           id,
@@ -41,12 +48,12 @@ const streamCommands: readonly Command[] = [
           outMemoryType,
           events: device.events,
           open: (client) => backend.open(loop, format, client),
+          ended: (reason) => device.faults.streamEnded(id, reason),
         });
         device.streams.set(id, stream);
       } catch (error) {
         if (!(error instanceof SysError)) throw error;
-        log.withTag("video").warn(`stream ${id}: ${error.message}; it was refused`);
-        throw new s.VideoError("ERR_OUT_OF_MEMORY");
+        throw new s.VideoError("ERR_OUT_OF_MEMORY", error.message);
       }
       answerOk(request, id);
     },

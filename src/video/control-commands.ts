@@ -2,7 +2,7 @@
 import type { Request } from "../virtio/virtio-device.ts";
 import { type Command, command } from "./command.ts";
 import { videoFormat } from "./formats.ts";
-import { answerCode, answerOk } from "./replies.ts";
+import { answerOk } from "./replies.ts";
 import * as s from "./structs.ts";
 
 const value = s.controlResponse.alloc();
@@ -25,6 +25,9 @@ function answerValues(request: Request, values: readonly number[]): void {
   request.answer(bytes);
 }
 
+const unsupported = (control: number, more = "") =>
+  new s.VideoError("ERR_UNSUPPORTED_CONTROL", `the decoder has no control ${control}${more}`);
+
 /** The rows. */
 export const controlCommands: readonly Command[] = [
   command({
@@ -37,9 +40,9 @@ export const controlCommands: readonly Command[] = [
       const long = request.bytes.length >= size;
       const view = new DataView(request.bytes.buffer, request.bytes.byteOffset);
       const format = long ? view.getUint32(fields.format.offset, true) : 0;
-      s.check(format === 0 || videoFormat(format) !== undefined);
+      s.check(format === 0 || videoFormat(format) !== undefined, "no such format");
       const values = device.backend.controlValues(q.control, format);
-      if (values === undefined) throw new s.VideoError("ERR_UNSUPPORTED_CONTROL");
+      if (values === undefined) throw unsupported(q.control);
       answerValues(request, values);
     },
   }),
@@ -49,8 +52,8 @@ export const controlCommands: readonly Command[] = [
     request: s.controlCommand,
     run(device, q, request) {
       const value = device.stream(q.stream_id).control(q.control);
-      if (value === undefined) answerCode(request, q.stream_id, s.response.ERR_UNSUPPORTED_CONTROL);
-      else answerControl(request, q.stream_id, value);
+      if (value === undefined) throw unsupported(q.control);
+      answerControl(request, q.stream_id, value);
     },
   }),
   command({
@@ -61,11 +64,11 @@ export const controlCommands: readonly Command[] = [
       const stream = device.stream(q.stream_id);
       const { size, fields } = s.setControl;
       // The only control without a value; only encoders have it.
-      if (q.control === s.control.FORCE_KEYFRAME) throw new s.VideoError("ERR_UNSUPPORTED_CONTROL");
-      s.check(request.bytes.length >= size);
+      if (q.control === s.control.FORCE_KEYFRAME) throw unsupported(q.control);
+      s.check(request.bytes.length >= size, "the request is too short for a value");
       const view = new DataView(request.bytes.buffer, request.bytes.byteOffset);
       const value = view.getUint32(fields.value.offset, true);
-      if (!stream.setControl(q.control, value)) throw new s.VideoError("ERR_UNSUPPORTED_CONTROL");
+      if (!stream.setControl(q.control, value)) throw unsupported(q.control, ` or not ${value}`);
       answerOk(request, stream.id);
     },
   }),

@@ -73,13 +73,16 @@ function setParams<F extends (typeof s.plainParams)["fields"]>(
     run(device, body, request) {
       const q = body as unknown as Struct<(typeof s.plainParams)["fields"]>;
       const queue = s.queueType(q.queue_type);
-      s.check(q.num_planes <= s.MAX_PLANES);
+      s.check(q.num_planes <= s.MAX_PLANES, "more than 8 planes");
       const kind = memoryTypeOf(body);
       if (kind !== undefined) s.memoryType(kind);
       const { input, output } = device.backend.capabilities;
       // Format 0 keeps the format: some programs set only a size.
       const known = queue === s.INPUT ? input : output;
-      s.check(q.format === 0 || known.some(({ format }) => format === q.format));
+      s.check(
+        q.format === 0 || known.some(({ format }) => format === q.format),
+        "the decoder does not have this format",
+      );
       const stream = device.stream(q.stream_id);
       if (kind !== undefined) stream.queue(queue).memoryType = kind;
       stream.configure(queue, {

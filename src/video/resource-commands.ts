@@ -1,49 +1,53 @@
 // The commands about resources: RESOURCE_CREATE with its entries, RESOURCE_QUEUE, RESOURCE_DESTROY_ALL, QUEUE_CLEAR.
 import type { Struct } from "../../ffi/struct.ts";
-import type { GuestMemory } from "../virtio/virtio-device.ts";
-import { type Command, command } from "./command.ts";
+import { type Command, type CommandDevice, command } from "./command.ts";
+import { GuestRanges, MAX_PLANE_BYTES, MAX_RANGES, measure } from "./guest-ranges.ts";
 import { answerOk, refuseQueued } from "./replies.ts";
-import { type Entry, MAX_ENTRIES, MAX_PLANE_BYTES, type Plane, Resource } from "./resource.ts";
+import { MAX_ENTRIES, type Plane, Resource } from "./resource.ts";
+import type { Stream } from "./stream.ts";
 import * as s from "./structs.ts";
 
-/** Makes a resource from a RESOURCE_CREATE; `bytes` is the whole request. Throws VideoError. */
+/** Makes a resource from a RESOURCE_CREATE; `bytes` is the whole request, `free` the ranges it may have. Throws VideoError. */
 function createResource(
   q: Struct<typeof s.resourceCreate.fields>,
   bytes: Uint8Array<ArrayBuffer>,
-  memory: GuestMemory,
-  nonContiguous: boolean,
+  { memory, nonContiguous }: CommandDevice,
+  free: number,
 ): Resource {
-  const layout = q.planes_layout === 0 ? s.SINGLE_BUFFER : q.planes_layout; // some drivers leave it 0
-  s.check(layout === s.SINGLE_BUFFER || layout === s.PER_PLANE);
-  s.check(q.num_planes >= 1 && q.num_planes <= s.MAX_PLANES);
+  const layout = q.planes_layout === 0 ? s.SINGLE_BUFFER : q.planes_layout; // the Linux driver leaves it 0
+  s.check(layout === s.SINGLE_BUFFER || layout === s.PER_PLANE, "no such layout of planes");
+  s.check(q.num_planes >= 1 && q.num_planes <= s.MAX_PLANES, "not 1 to 8 planes");
   const counts: number[] = [];
   let total = 0;
   for (let i = 0; i < q.num_planes; i++) {
     const count = q.num_entries.get(i);
     // With a single buffer the first count is for all planes.
-    s.check(count >= 1 || (layout === s.SINGLE_BUFFER && i > 0));
-    s.check(count <= MAX_ENTRIES && (nonContiguous || count <= 1));
+    s.check(count >= 1 || (layout === s.SINGLE_BUFFER && i > 0), "a plane has no ranges");
+    s.check(nonContiguous || count <= 1, "more than one range a plane needs RESOURCE_NON_CONTIG");
+    s.check(count <= MAX_ENTRIES, "a plane has more ranges than a request can hold");
     counts.push(count);
     total += count;
   }
-  s.check(total <= MAX_ENTRIES && bytes.length >= s.resourceCreate.size + total * s.memEntry.size);
+  const needed = s.resourceCreate.size + total * s.memEntry.size;
+  s.check(bytes.length >= needed, "the request is too short for its ranges");
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const entries: Entry[] = [];
-  const lengths: number[] = [];
-  for (const count of counts) {
-    let length = 0;
-    for (let i = 0; i < count; i++) {
-      const at = s.resourceCreate.size + entries.length * s.memEntry.size;
-      const bytesOfEntry = view.getUint32(at + s.memEntry.fields.length.offset, true);
-      s.check(bytesOfEntry > 0);
-      length += bytesOfEntry;
-      s.check(length <= MAX_PLANE_BYTES);
-      entries.push({ address: view.getBigUint64(at, true), length: bytesOfEntry });
-    }
-    lengths.push(length);
-  }
+  const measured = measure(view, s.resourceCreate.size, counts);
+  const { lengths, ranges } = measured;
   const planes = layout === s.PER_PLANE ? perPlane(lengths) : singleBuffer(q, lengths);
-  return new Resource(q.resource_id, entries, planes, memory);
+  if (ranges > free)
+    throw new s.VideoError(
+      "ERR_OUT_OF_MEMORY",
+      `${ranges} ranges, and ${free} of ${MAX_RANGES} are left for this guest`,
+    );
+  const read = new GuestRanges(view, s.resourceCreate.size, total, measured);
+  return new Resource(q.resource_id, read, planes, memory);
+}
+
+/** Ranges that the resources of all streams have. */
+function usedRanges(streams: Iterable<Stream>): number {
+  let sum = 0;
+  for (const stream of streams) sum += stream.queue(s.INPUT).ranges + stream.queue(s.OUTPUT).ranges;
+  return sum;
 }
 
 function perPlane(lengths: readonly number[]): readonly Plane[] {
@@ -60,10 +64,10 @@ function singleBuffer(
   lengths: readonly number[],
 ): readonly Plane[] {
   const total = lengths.reduce((sum, length) => sum + length, 0);
-  s.check(total <= MAX_PLANE_BYTES);
+  s.check(total <= MAX_PLANE_BYTES, "the buffer is longer than 256 MiB");
   return lengths.map((_, i) => {
     const offset = q.plane_offsets.get(i);
-    s.check(offset < total);
+    s.check(offset < total, "a plane begins behind the end of the buffer");
     const next = i + 1 < lengths.length ? q.plane_offsets.get(i + 1) : total;
     return { offset, length: (next > offset ? next : total) - offset };
   });
@@ -74,7 +78,7 @@ function setDataSizes(resource: Resource, q: Struct<typeof s.resourceQueue.field
   const count = q.num_data_sizes;
   for (let i = 0; i < s.MAX_PLANES; i++) {
     const size = i < count ? q.data_sizes.get(i) : 0;
-    s.check(size <= (resource.planes[i]?.length ?? 0));
+    s.check(size <= (resource.planes[i]?.length ?? 0), "more bytes than the resource has room for");
     resource.sizes[i] = size;
   }
 }
@@ -88,10 +92,11 @@ export const resourceCommands: readonly Command[] = [
     run(device, q, request) {
       const queue = s.queueType(q.queue_type);
       const stream = device.stream(q.stream_id);
-      stream.queue(queue).checkNew(q.resource_id);
-      s.check(stream.queue(queue).memoryType === s.GUEST_PAGES);
-      const { memory, nonContiguous } = device;
-      stream.queue(queue).add(createResource(q, request.bytes, memory, nonContiguous));
+      const to = stream.queue(queue);
+      const replaced = to.checkNew(q.resource_id);
+      s.check(to.memoryType === s.GUEST_PAGES, "the queue has virtio objects, not guest pages");
+      const free = MAX_RANGES - usedRanges(device.streams.values()) + (replaced?.ranges ?? 0);
+      to.add(createResource(q, request.bytes, device, free));
       answerOk(request, stream.id);
     },
   }),
@@ -102,7 +107,7 @@ export const resourceCommands: readonly Command[] = [
     refuse: refuseQueued,
     run(device, q, request) {
       const queue = s.queueType(q.queue_type);
-      s.check(q.num_data_sizes <= s.MAX_PLANES);
+      s.check(q.num_data_sizes <= s.MAX_PLANES, "more than 8 sizes");
       const stream = device.stream(q.stream_id);
       const resource = stream.queueable(queue, q.resource_id);
       if (queue === s.INPUT) setDataSizes(resource, q);

@@ -1,24 +1,12 @@
 // A resource: guest memory that the driver describes once and queues many times. Its host memory is looked up when it is
 // created and when the memory table changes, not per frame.
 import { copyMemory } from "../../ffi/copy.ts";
-import {
-  type GuestMemory,
-  MAX_REQUEST_BYTES,
-  type Request,
-  type Span,
-} from "../virtio/virtio-device.ts";
+import { type GuestMemory, MAX_REQUEST_BYTES, type Request } from "../virtio/virtio-device.ts";
+import type { GuestRanges } from "./guest-ranges.ts";
 import { MAX_PLANES, memEntry, resourceCreate, VideoError } from "./structs.ts";
 
 /** Entries of one resource: as many as a request can hold. */
 export const MAX_ENTRIES = Math.floor((MAX_REQUEST_BYTES - resourceCreate.size) / memEntry.size);
-/** Bytes of one plane. */
-export const MAX_PLANE_BYTES = 256 * 1024 * 1024;
-
-/** A range of guest physical memory. */
-export interface Entry {
-  readonly address: bigint;
-  readonly length: number;
-}
 
 /** Position of a plane in the resource. */
 export interface Plane {
@@ -36,50 +24,38 @@ export class Resource {
   timestamp = 0n;
   /** Valid bytes of each plane of a queued bitstream. */
   readonly sizes = new Array<number>(MAX_PLANES).fill(0);
-  readonly #entries: readonly Entry[];
-  #spans: readonly Span[] = [];
-  /** Byte of the resource at which each span begins. */
-  #starts: readonly number[] = [];
+  readonly #ranges: GuestRanges;
+  #memory: GuestMemory;
+  /** The generation of the memory table in which the ranges were looked up. */
+  #generation = -1;
   #placed: { readonly colour: readonly Plane[]; readonly at: readonly number[] } | undefined;
 
-  /** Throws VideoError when an entry is outside guest memory. */
-  constructor(
-    id: number,
-    entries: readonly Entry[],
-    planes: readonly Plane[],
-    memory: GuestMemory,
-  ) {
+  /** Throws VideoError when a range is outside guest memory. */
+  constructor(id: number, ranges: GuestRanges, planes: readonly Plane[], memory: GuestMemory) {
     this.id = id;
-    this.#entries = entries;
+    this.#ranges = ranges;
+    this.#memory = memory;
     this.planes = planes;
-    this.length = entries.reduce((sum, { length }) => sum + length, 0);
-    if (!this.resolve(memory)) throw new VideoError("ERR_INVALID_PARAMETER");
+    this.length = ranges.length;
+    if (!this.resolve(memory))
+      throw new VideoError("ERR_INVALID_PARAMETER", "a range is not in the guest's memory");
+  }
+
+  /** Ranges it has, for the limit of the connection. */
+  get ranges(): number {
+    return this.#ranges.count;
   }
 
   /** Looks its memory up in a new table. False when it is not there any more; then the resource has no memory. */
   resolve(memory: GuestMemory): boolean {
-    const spans: Span[] = [];
-    for (const { address, length } of this.#entries) {
-      const found = memory.resolve(address, BigInt(length));
-      if (found === undefined) {
-        this.#spans = [];
-        this.#starts = [];
-        return false;
-      }
-      spans.push(...found);
-    }
-    let at = 0;
-    this.#starts = spans.map(({ length }) => {
-      at += length;
-      return at - length;
-    });
-    this.#spans = spans;
-    return true;
+    this.#memory = memory;
+    this.#generation = memory.generation;
+    return this.#ranges.resolve(memory);
   }
 
   /** Whether its memory is no longer in the memory table. */
   get gone(): boolean {
-    return this.#spans.length === 0;
+    return this.#ranges.pieces === 0;
   }
 
   /** The largest picture it can take, in bytes. */
@@ -118,16 +94,8 @@ export class Resource {
    * undefined.
    */
   get contiguous(): number | undefined {
-    const first = this.#spans[0];
-    if (first === undefined || first.bytes.byteLength === 0 || this.planes.length !== 1)
-      return undefined;
-    if (this.planes[0]?.offset !== 0) return undefined;
-    let end = first.address;
-    for (const span of this.#spans) {
-      if (span.address !== end) return undefined;
-      end += span.length;
-    }
-    return first.address;
+    const oneStretch = this.#ranges.pieces === 1 && this.planes.length === 1;
+    return oneStretch && this.planes[0]?.offset === 0 ? this.#ranges.address(0) : undefined;
   }
 
   /** Copies `length` bytes from host memory to byte `at` of the resource. False when they do not fit or its memory is gone. */
@@ -142,32 +110,18 @@ export class Resource {
 
   #copy(host: number, length: number, at: number, into: boolean): boolean {
     if (length === 0) return true;
-    if (at + length > this.length) return false;
-    let rest = length;
-    for (let i = this.#find(at); rest > 0; i++) {
-      const span = this.#spans[i];
-      // A detached view: the memory was unmapped.
-      if (span === undefined || span.bytes.byteLength !== span.length) return false;
-      const within = at + (length - rest) - (this.#starts[i] ?? 0);
-      const n = Math.min(rest, span.length - within);
-      const done = length - rest;
-      if (into) copyMemory(span.address + within, host + done, n);
-      else copyMemory(host + done, span.address + within, n);
-      rest -= n;
+    if (at + length > this.length || this.gone) return false;
+    // Another table is in force: the memory may be unmapped.
+    if (this.#memory.generation !== this.#generation) return false;
+    const ranges = this.#ranges;
+    let done = 0;
+    for (let i = at === 0 ? 0 : ranges.find(at); done < length; i++) {
+      const within = at + done - ranges.start(i);
+      const n = Math.min(length - done, ranges.start(i + 1) - ranges.start(i) - within);
+      if (into) copyMemory(ranges.address(i) + within, host + done, n);
+      else copyMemory(host + done, ranges.address(i) + within, n);
+      done += n;
     }
     return true;
-  }
-
-  /** The span that holds byte `at`. */
-  #find(at: number): number {
-    if (at === 0) return 0;
-    let low = 0;
-    let high = this.#starts.length - 1;
-    while (low < high) {
-      const middle = Math.ceil((low + high) / 2);
-      if ((this.#starts[middle] ?? 0) <= at) low = middle;
-      else high = middle - 1;
-    }
-    return low;
   }
 }

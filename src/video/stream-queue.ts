@@ -14,28 +14,48 @@ export class StreamQueue {
   /** Queued by the driver and not with the codec, oldest first. */
   readonly waiting: Resource[] = [];
   readonly #stream: number;
+  #ranges = 0;
 
   constructor(stream: number, memoryType: number) {
     this.#stream = stream;
     this.memoryType = memoryType;
   }
 
-  /** Throws VideoError unless a resource of that number may be created, or replaced. */
-  checkNew(id: number): void {
+  /** Ranges of memory that its resources have. */
+  get ranges(): number {
+    return this.#ranges;
+  }
+
+  /** The resource that a new one of that number replaces. Throws VideoError unless it may be created, or replaced. */
+  checkNew(id: number): Resource | undefined {
     const { resources } = this;
-    if (resources.get(id)?.queued) throw new VideoError("ERR_INVALID_RESOURCE_ID");
-    if (!resources.has(id) && resources.size >= MAX_RESOURCES)
-      throw new VideoError("ERR_OUT_OF_MEMORY");
+    const known = resources.get(id);
+    if (known?.queued)
+      throw new VideoError("ERR_INVALID_RESOURCE_ID", "the resource of that number is queued");
+    if (known === undefined && resources.size >= MAX_RESOURCES)
+      throw new VideoError(
+        "ERR_OUT_OF_MEMORY",
+        `the queue has ${MAX_RESOURCES} resources, as many as are possible`,
+      );
+    return known;
   }
 
   add(resource: Resource): void {
+    this.#ranges += resource.ranges - (this.resources.get(resource.id)?.ranges ?? 0);
     this.resources.set(resource.id, resource);
+  }
+
+  /** Forgets all resources. */
+  forget(): void {
+    this.resources.clear();
+    this.#ranges = 0;
   }
 
   /** The resource of that number. Throws VideoError. */
   resource(id: number): Resource {
     const resource = this.resources.get(id);
-    if (resource === undefined) throw new VideoError("ERR_INVALID_RESOURCE_ID");
+    if (resource === undefined)
+      throw new VideoError("ERR_INVALID_RESOURCE_ID", "there is no resource of that number");
     return resource;
   }
 

@@ -1,7 +1,6 @@
 // A stream: its queues, the commands it holds until the decoder is done, and the order of their answers. Draft v3, "Device
 // operation"; what real drivers need beyond it is in docs/virtio-video.md.
 import { SysError } from "../../ffi/errno.ts";
-import { log } from "../cli/log.ts";
 import type { GuestMemory, Request } from "../virtio/virtio-device.ts";
 import type { CodecSession, ParamsWish, QueueParams, StreamClient } from "./codec/codec.ts";
 import type { Events } from "./events.ts";
@@ -29,6 +28,8 @@ export interface StreamOptions {
   readonly outMemoryType: number;
   readonly events: Events;
   readonly open: (client: StreamClient) => CodecSession;
+  /** Called when the codec cannot continue the stream. */
+  readonly ended: (reason: string) => void;
 }
 
 export class Stream implements StreamClient, Disposable {
@@ -37,6 +38,7 @@ export class Stream implements StreamClient, Disposable {
   readonly #output: StreamQueue;
   readonly #events: Events;
   readonly #session: CodecSession;
+  readonly #ended: (reason: string) => void;
   /** The STREAM_DRAIN that has not been answered. */
   #drain: Request | undefined;
   /** The codec has returned all pictures; only the EOS buffer is missing. */
@@ -51,6 +53,7 @@ export class Stream implements StreamClient, Disposable {
     this.#input = new StreamQueue(options.id, options.inMemoryType);
     this.#output = new StreamQueue(options.id, options.outMemoryType);
     this.#events = options.events;
+    this.#ended = options.ended;
     this.#session = options.open(this);
   }
 
@@ -103,8 +106,10 @@ export class Stream implements StreamClient, Disposable {
   /** The resource of a RESOURCE_QUEUE. Throws VideoError unless it may be queued now. */
   queueable(queue: QueueType, id: number): Resource {
     const resource = this.queue(queue).resource(id);
-    if (resource.queued || (queue === INPUT && this.#drain !== undefined))
-      throw new VideoError("ERR_INVALID_OPERATION");
+    if (resource.queued)
+      throw new VideoError("ERR_INVALID_OPERATION", "the resource is queued already");
+    if (queue === INPUT && this.#drain !== undefined)
+      throw new VideoError("ERR_INVALID_OPERATION", "the stream is being drained");
     return resource;
   }
 
@@ -126,7 +131,9 @@ export class Stream implements StreamClient, Disposable {
   }
 
   drain(request: Request): void {
-    if (this.#drain !== undefined || this.#failed) throw new VideoError("ERR_INVALID_OPERATION");
+    if (this.#failed) throw new VideoError("ERR_INVALID_OPERATION", "the stream has failed");
+    if (this.#drain !== undefined)
+      throw new VideoError("ERR_INVALID_OPERATION", "the stream is being drained");
     this.#drain = request;
     this.#pump();
   }
@@ -143,7 +150,7 @@ export class Stream implements StreamClient, Disposable {
   destroyResources(queue: QueueType): void {
     this.#step(() => this.#session.clear(queue));
     this.queue(queue).giveAllBack();
-    this.queue(queue).resources.clear();
+    this.queue(queue).forget();
     this.#step(() => this.#session.release(queue));
     if (queue === OUTPUT) this.#change.oldBuffersGone();
     this.#pump();
@@ -250,7 +257,7 @@ export class Stream implements StreamClient, Disposable {
   failed(reason: string): void {
     if (this.#failed) return;
     this.#failed = true;
-    log.withTag("video").warn(`stream ${this.id}: ${reason}; the stream has ended`);
+    this.#ended(reason);
     this.#session[Symbol.dispose]();
     for (const queue of [this.#input, this.#output]) queue.giveAllBack();
     this.#cancelDrain();

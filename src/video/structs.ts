@@ -35,30 +35,32 @@ export const response = {
   ERR_UNSUPPORTED_CONTROL: 0x305,
 } as const;
 
-/** A command that is refused; `code` is the response type that tells the driver why. */
+/** A command that is refused; `code` is the response type that tells the driver why, the message says it in words. */
 export class VideoError extends Error {
   override readonly name = "VideoError";
   readonly code: number;
-  constructor(code: keyof typeof response) {
-    super(code);
+  readonly codeName: keyof typeof response;
+  constructor(code: keyof typeof response, reason: string) {
+    super(reason);
     this.code = response[code];
+    this.codeName = code;
   }
 }
 
 /** Throws VideoError unless `holds`. */
-export function check(holds: boolean): asserts holds {
-  if (!holds) throw new VideoError("ERR_INVALID_PARAMETER");
+export function check(holds: boolean, reason: string): asserts holds {
+  if (!holds) throw new VideoError("ERR_INVALID_PARAMETER", reason);
 }
 
 /** The queue type in a command. Throws VideoError. */
 export function queueType(value: number): QueueType {
-  check(value === INPUT || value === OUTPUT);
+  check(value === INPUT || value === OUTPUT, "the queue is neither INPUT nor OUTPUT");
   return value;
 }
 
 /** The memory type in a command. Throws VideoError. */
 export function memoryType(value: number): number {
-  check(value === GUEST_PAGES || value === VIRTIO_OBJECT);
+  check(value === GUEST_PAGES || value === VIRTIO_OBJECT, "no such memory type");
   return value;
 }
 

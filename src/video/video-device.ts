@@ -1,11 +1,14 @@
 // The virtio-video decoder, draft v3: dispatches requests to rows of commands.ts and owns the streams.
+import { logsDebug } from "../cli/log.ts";
 import type { DeviceHost, GuestMemory, Request, VirtioDevice } from "../virtio/virtio-device.ts";
 import { encodeCapability, MAX_CAPS_LENGTH } from "./capability.ts";
 import type { CodecBackend } from "./codec/codec.ts";
-import type { CommandDevice } from "./command.ts";
+import type { Command, CommandDevice } from "./command.ts";
 import { commands } from "./commands.ts";
 import { Events } from "./events.ts";
+import { GuestFaults } from "./guest-faults.ts";
 import { answerCode } from "./replies.ts";
+import { RequestTrace } from "./request-trace.ts";
 import type { Stream } from "./stream.ts";
 import {
   config,
@@ -14,7 +17,6 @@ import {
   INPUT,
   OUTPUT,
   type QueueType,
-  response,
   VIRTIO_ID_VIDEO_DECODER,
   VideoError,
 } from "./structs.ts";
@@ -47,6 +49,7 @@ class VideoDevice implements VirtioDevice, CommandDevice {
   readonly maxStreams: number;
   readonly streams = new Map<number, Stream>();
   readonly events = new Events();
+  readonly faults = new GuestFaults();
   /** The answers to QUERY_CAPABILITY. */
   readonly capability: Readonly<Record<QueueType, Uint8Array<ArrayBuffer>>>;
   readonly #config: Uint8Array<ArrayBuffer>;
@@ -55,6 +58,7 @@ class VideoDevice implements VirtioDevice, CommandDevice {
   readonly #bodies = new Map(
     [...commands.values()].map((row) => [row.type, row.request.over(this.#scratch)]),
   );
+  readonly #trace = new RequestTrace();
   #host: DeviceHost | undefined;
   #memory: GuestMemory | undefined;
 
@@ -81,19 +85,22 @@ class VideoDevice implements VirtioDevice, CommandDevice {
   }
 
   get memory(): GuestMemory {
-    if (this.#memory === undefined) throw new VideoError("ERR_INVALID_OPERATION");
+    if (this.#memory === undefined)
+      throw new VideoError("ERR_INVALID_OPERATION", "the device has no memory table");
     return this.#memory;
   }
 
   get loop(): DeviceHost["loop"] {
-    if (this.#host === undefined) throw new VideoError("ERR_INVALID_OPERATION");
+    if (this.#host === undefined)
+      throw new VideoError("ERR_INVALID_OPERATION", "the device was not started");
     return this.#host.loop;
   }
 
   /** The stream of that number. Throws VideoError. */
   stream(id: number): Stream {
     const stream = this.streams.get(id);
-    if (stream === undefined) throw new VideoError("ERR_INVALID_STREAM_ID");
+    if (stream === undefined)
+      throw new VideoError("ERR_INVALID_STREAM_ID", "there is no stream of that number");
     return stream;
   }
 
@@ -101,6 +108,7 @@ class VideoDevice implements VirtioDevice, CommandDevice {
     this.reset();
     this.#host = host;
     this.#memory = host.memory;
+    this.faults.reportTo(host);
   }
 
   request(queue: number, request: Request): void {
@@ -112,6 +120,7 @@ class VideoDevice implements VirtioDevice, CommandDevice {
   #command(request: Request): void {
     const { bytes } = request;
     if (bytes.length < HEADER_BYTES) {
+      this.faults.headless(bytes.length);
       request.answer(nothing);
       return;
     }
@@ -120,18 +129,33 @@ class VideoDevice implements VirtioDevice, CommandDevice {
     const length = Math.min(bytes.length, SCRATCH_BYTES);
     for (let i = 0; i < length; i++) scratch[i] = bytes[i] ?? 0;
     scratch.fill(0, length);
+    const type = this.#header.getUint32(0, true);
     const stream = this.#header.getUint32(4, true);
-    const row = commands.get(this.#header.getUint32(0, true));
-    if (row === undefined) {
-      answerCode(request, stream, response.ERR_INVALID_OPERATION);
+    const row = commands.get(type);
+    if (!logsDebug()) {
+      this.#run(row, type, stream, request);
       return;
     }
+    const body = row === undefined ? undefined : this.#bodies.get(row.type);
+    const traced = this.#trace.follow(request, { type, stream, row }, body);
+    this.#run(row, type, stream, traced);
+    traced.ran();
+  }
+
+  #run(row: Command | undefined, type: number, stream: number, request: Request): void {
     try {
-      if (bytes.length < row.request.size) throw new VideoError("ERR_INVALID_PARAMETER");
+      if (row === undefined)
+        throw new VideoError("ERR_INVALID_OPERATION", `there is no command 0x${type.toString(16)}`);
+      if (request.bytes.length < row.request.size)
+        throw new VideoError(
+          "ERR_INVALID_PARAMETER",
+          `the request has ${request.bytes.length} bytes and needs ${row.request.size}`,
+        );
       row.run(this, this.#bodies.get(row.type), request);
     } catch (error) {
       if (!(error instanceof VideoError)) throw error;
-      (row.refuse ?? answerCode)(request, stream, error.code);
+      this.faults.refused(stream, row?.name ?? "a command", error);
+      (row?.refuse ?? answerCode)(request, stream, error.code);
     }
   }
 
@@ -147,6 +171,7 @@ class VideoDevice implements VirtioDevice, CommandDevice {
     const streams = [...this.streams.values()];
     this.streams.clear();
     this.events.reset();
+    this.#trace.reset();
     for (const stream of streams) stream[Symbol.dispose]();
   }
 

@@ -21,6 +21,8 @@ export interface GuestMemory {
    * and at most 1 GiB long. Undefined when a byte of it is outside guest memory, and for an empty range.
    */
   resolve(address: bigint, length: bigint): readonly Span[] | undefined;
+  /** The host address of a guest physical range that is in one region; -1 when it is not, also for NaN. Allocates nothing. */
+  place(address: number, length: number): number;
   /** Increases when the table changes; spans of an older generation must not be used. */
   readonly generation: number;
 }
@@ -77,4 +79,8 @@ export interface DeviceHost {
   readonly loop: DeviceLoop;
   readonly memory: GuestMemory;
   readonly ackedFeatures: bigint;
+  /** Logs a fault of the guest, within the limit of the connection. */
+  complain(text: string): void;
+  /** Counts a request that was refused. */
+  refused(): void;
 }

@@ -4,7 +4,7 @@ import { EPOLLIN } from "../../ffi/epoll.ts";
 import { barColours, openTestSource, patternNames } from "../../src/capture/testsrc.ts";
 import { UsageError } from "../../src/errors.ts";
 import { Canvas } from "../../src/format/canvas.ts";
-import { matrixFor, type Rgb, toRgb, toYuv } from "../../src/format/colour.ts";
+import { defaultMatrix, type Rgb, toRgb, toYuv } from "../../src/format/colour.ts";
 import { formats, fourcc } from "../../src/format/formats.ts";
 import { pictureBytes } from "../../src/format/picture-layout.ts";
 import { StampChecker, StampedBuffer } from "../../src/format/stamp.ts";
@@ -86,9 +86,8 @@ test.each(painted)("$name: the bars have the colours of SMPTE EG 1, the square m
   source.start();
   take(source)[Symbol.dispose]();
   for (const [i, colour] of barColours.entries()) {
-    const grey = toYuv(colour, matrixFor(height))[0];
-    const expected: Rgb =
-      format.model === "grey" ? toRgb(grey, 128, 128, matrixFor(height)) : colour;
+    const grey = toYuv(colour, defaultMatrix)[0];
+    const expected: Rgb = format.model === "grey" ? toRgb(grey, 128, 128, defaultMatrix) : colour;
     for (const x of [i * 50 + 4, i * 50 + 25, i * 50 + 45]) {
       for (const y of [5, 80, 155]) {
         for (const [c, value] of canvas.colourAt(x, y).entries()) {

@@ -330,3 +330,23 @@ test("JSON records of which the reader leaves: the daemon ends with one line and
     await until(() => !isRunning(child), 2000);
     expect(existsSync(socket)).toBe(false);
   }));
+
+test("front-ends that come without a pause are not all logged, but all are counted", () =>
+  withPlace(async ({ loop, socket, start }) => {
+    const daemon = await start("--json");
+    const fromMs = performance.now();
+    for (let i = 0; i < 30; i++) {
+      const { frontEnd } = await served(loop, socket, daemon);
+      frontEnd[Symbol.dispose]();
+    }
+    const last = await served(loop, socket, daemon);
+    const mostLogged = 21 + (performance.now() - fromMs) / 1000;
+    last.frontEnd[Symbol.dispose]();
+    daemon.kill("SIGTERM");
+    expect(await daemon.exited).toBe(0);
+    const connected = (await linesOf(daemon)).filter((line) => line.endsWith("has connected"));
+    expect(connected.length).toBeGreaterThanOrEqual(20);
+    expect(connected.length).toBeLessThanOrEqual(mostLogged);
+    const records = (await new Response(daemon.stdout).text()).trim().split("\n");
+    expect(JSON.parse(records.at(-1) ?? "")).toMatchObject({ record: "stopped", front_ends: 31 });
+  }));

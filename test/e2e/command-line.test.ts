@@ -110,6 +110,9 @@ test("help and version that cannot be printed are one line and exit status 1", a
     const { status, lines } = await run("sender", [word], { under: shell });
     expect(status).toBe(1);
     expect(lines).toEqual(["sender: error: write stdout: ENOSPC (no space left on device)"]);
+    const all = await run("framepass", [word], { under: shell });
+    expect(all.status).toBe(1);
+    expect(all.lines).toEqual(["framepass: error: write stdout: ENOSPC (no space left on device)"]);
   }
 });
 

@@ -1,4 +1,5 @@
 // All fuzz targets.
+import { videoLimits } from "./limits.ts";
 import { rings } from "./rings.ts";
 import { socket } from "./socket.ts";
 import type { Target } from "./target.ts";
@@ -11,4 +12,5 @@ export const targets: readonly Target[] = [
   rings,
   socket,
   videoBodies,
+  videoLimits,
 ];

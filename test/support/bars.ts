@@ -1,6 +1,6 @@
 // Finds the colour bars of testsrc in a picture of the screen.
 import { barColours } from "../../src/capture/testsrc.ts";
-import { matrixFor, type Rgb, toYuv } from "../../src/format/colour.ts";
+import { defaultMatrix, type Rgb, toYuv } from "../../src/format/colour.ts";
 
 /** SDL's integer arithmetic, limited range rounding and JPEG stay within this distance of the colour, per channel. */
 export const TOLERANCE = 6;
@@ -26,7 +26,7 @@ export interface Area {
 export function wrongBars(pixels: Pixels, grey: boolean, area?: Area): string | undefined {
   const { x, y, width, height } = area ?? { x: 0, y: 0, ...sizeOf(pixels) };
   for (const [i, colour] of barColours.entries()) {
-    const expected: Rgb = grey ? greyOf(colour, height) : colour;
+    const expected: Rgb = grey ? greyOf(colour) : colour;
     for (const across of [0.2, 0.5, 0.8]) {
       for (const down of [0.02, 0.2, 0.4, 0.55, 0.65]) {
         const px = Math.floor(x + ((i + across) * width) / barColours.length);
@@ -52,8 +52,8 @@ export function wrongBars(pixels: Pixels, grey: boolean, area?: Area): string | 
 
 const sizeOf = ({ width, height }: Pixels) => ({ width, height });
 
-function greyOf(colour: Rgb, height: number): Rgb {
-  const [luma] = toYuv(colour, matrixFor(height));
+function greyOf(colour: Rgb): Rgb {
+  const [luma] = toYuv(colour, defaultMatrix);
   const level = Math.round(((luma - 16) * 255) / 219);
   return [level, level, level];
 }

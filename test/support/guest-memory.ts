@@ -35,7 +35,8 @@ export class TestMemory implements GuestMemory, Disposable {
 
   /** A new table; regions that were in an old one have their old bytes, in a new mapping. */
   replace(regions: readonly Region[]): void {
-    for (const { mapping } of this.#regions) mapping[Symbol.dispose]();
+    const old = this.#regions;
+    // As a front-end's table does: the old mappings go last, so that no new one is at the address of an old one.
     this.#regions = regions.map((region) => {
       let known = this.#fds.find((f) => f.region.address === region.address);
       if (known === undefined) {
@@ -50,6 +51,7 @@ export class TestMemory implements GuestMemory, Disposable {
       return { region, fd: known.fd, mapping };
     });
     this.generation++;
+    for (const { mapping } of old) mapping[Symbol.dispose]();
   }
 
   resolve(address: bigint, length: bigint): readonly Span[] | undefined {
@@ -74,6 +76,14 @@ export class TestMemory implements GuestMemory, Disposable {
       at += BigInt(n);
     }
     return spans;
+  }
+
+  place(address: number, length: number): number {
+    for (const { region, mapping } of this.#regions) {
+      const offset = address - Number(region.address);
+      if (offset >= 0 && offset + length <= region.length) return mapping.address + GUARD + offset;
+    }
+    return -1;
   }
 
   /** The bytes behind a guest address; the range must be in one region. */

@@ -273,10 +273,32 @@ export class Driver<D extends DriverDevice = DriverDevice, M extends DriverMemor
   }
 }
 
+/** The bytes of a RESOURCE_CREATE for INPUT of stream 1, of `entries` ranges of `length` bytes that begin `step` bytes apart. */
+export function manyRanges(entries: number, step: number, length: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(new ArrayBuffer(88 + 16 * entries));
+  const q = s.resourceCreate.over(bytes);
+  q.type = 0x104;
+  q.stream_id = 1;
+  q.queue_type = s.INPUT;
+  q.planes_layout = 1;
+  q.num_planes = 1;
+  q.num_entries.set(0, entries);
+  const view = new DataView(bytes.buffer);
+  for (let i = 0; i < entries; i++) {
+    view.setBigUint64(88 + 16 * i, BASE + BigInt(i * step), true);
+    view.setUint32(96 + 16 * i, length, true);
+  }
+  return bytes;
+}
+
 /** A driver that calls a device in this process, without rings: an answer arrives when the device gives it. */
 export type LocalDriver = Driver<VirtioDevice, TestMemory> & {
   /** Called when the driver starts, also after a reset. */
   start(features?: bigint): void;
+  /** Lines about faults of the guest. */
+  readonly complaints: string[];
+  /** Requests that were refused. */
+  refusals: number;
 };
 
 export function localDriver(
@@ -294,8 +316,21 @@ export function localDriver(
   const memory = new TestMemory([{ address: BASE, length: memoryBytes }]);
   const device = createVideoDevice({ backend, maxStreams, configSize });
   const start = (ackedFeatures = features) =>
-    device.start({ loop: (watcher ?? loop) as Loop, memory, ackedFeatures });
-  const driver = Object.assign(new Driver({ device, memory, loop }), { start });
+    device.start({
+      loop: (watcher ?? loop) as Loop,
+      memory,
+      ackedFeatures,
+      complain: (text) => complaints.push(text),
+      refused: () => {
+        driver.refusals += 1;
+      },
+    });
+  const complaints: string[] = [];
+  const driver = Object.assign(new Driver({ device, memory, loop }), {
+    start,
+    complaints,
+    refusals: 0,
+  });
   start();
   for (let i = 0; i < eventBuffers; i++) driver.postEvent();
   return driver;

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { MAX_RANGES } from "../../src/video/guest-ranges.ts";
 import { MAX_ENTRIES } from "../../src/video/resource.ts";
 import { MAX_RESOURCES } from "../../src/video/stream-queue.ts";
 
@@ -10,4 +11,5 @@ test("the limits in docs/virtio-video.md are those of the code", () => {
   const row = page.split("\n").find((line) => line.includes("| RESOURCE_CREATE"));
   expect(row).toContain(`looks up 1 to ${MAX_ENTRIES.toLocaleString("en")} ranges`);
   expect(row).toContain(`more than ${MAX_RESOURCES} in a queue`);
+  expect(row).toContain(`more than ${MAX_RANGES.toLocaleString("en")} ranges of all streams`);
 });

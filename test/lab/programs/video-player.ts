@@ -94,7 +94,8 @@ async function play(device: RemoteDevice, players: readonly ClipPlayer[]): Promi
         while (player.step()) busyAt[i] = performance.now();
         if (player.done) continue;
         const quietMs = performance.now() - (busyAt[i] ?? 0);
-        if (quietMs > QUIET_MS && player.endsByItself) player.finish();
+        const paused = quietMs > QUIET_MS && player.frames > 0; // the first picture takes as long as it takes
+        if (paused && player.endsByItself) player.finish();
         if (quietMs > LIMIT_MS) throw new Error(`stream ${player.stream}: stuck, ${player}`);
       }
       if (players.every(({ done }) => done)) resolve();
