@@ -17,6 +17,7 @@ export function toolLine(
   if (kinds.includes("camera")) return senderLine(node, formats);
   if (kinds.includes("decoder"))
     return `vhost-user-video -s /run/video.sock -b v4l2-decoder -d ${node}`;
+  if (kinds.includes("output")) return `receiver -p 5000 -o ${node}`;
   return undefined;
 }
 

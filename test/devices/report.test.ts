@@ -99,6 +99,10 @@ test("JSON can hold a report with controls of 64 bits, and nothing of it is lost
   expect(of).toMatchObject({ api: ["single-planar"], streaming: true, cut: false });
 });
 
+test("an output's line receives frames into it", () => {
+  expect(report(sink()).use).toBe("receiver -p 5000 -o /dev/video0");
+});
+
 test("lines fit into 80 columns where words allow it", () => {
   for (const options of [webcam(), vivid(), sink(), codec("encoder")])
     for (const line of text(report(options, true)).split("\n"))
