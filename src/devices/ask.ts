@@ -1,16 +1,17 @@
 // Asks nodes in processes of their own: a driver that does not answer costs its own report only. A call that waits in the
 // kernel cannot be ended from outside, so a process that stays is left behind.
 import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { basename } from "node:path";
 import { oneLine } from "../cli/log.ts";
 import type { OwnProgram } from "../cli/own-program.ts";
 import type { Loop } from "../loop.ts";
 import { type DeviceReport, unknownDevice } from "./report.ts";
 
-/** A real camera answers in a fraction of a second; a broken one on USB needs 5 s per control to fail. */
-export const ANSWER_LIMIT_MS = 10_000;
+/** A camera answers in a fraction of a second; a broken one on USB needs 5 s per control to fail. Longer than offers.ts takes. */
+export const ANSWER_LIMIT_MS = 30_000;
 /** How many nodes are asked at the same time. */
-const AT_ONCE = 4;
+const AT_ONCE = Math.min(4, availableParallelism());
 /** How often the runtime runs to collect output and ends of processes. */
 const COLLECT_MS = 5;
 

@@ -82,8 +82,8 @@ export function listFrameRates(
   { width, height }: { readonly width: number; readonly height: number },
 ): FrameRates {
   const found: number[] = [];
+  const entry = v.v4l2Frmivalenum.alloc();
   for (let index = 0; index < MAX_ENTRIES; index++) {
-    const entry = v.v4l2Frmivalenum.alloc();
     entry.index = index;
     entry.pixel_format = fourcc;
     entry.width = width;

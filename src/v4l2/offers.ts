@@ -27,23 +27,30 @@ export interface Offers {
 
 /** Sizes that are asked for their rates, per node. A camera with 60 formats of 30 sizes has 1800. */
 const MOST_SIZES = 2048;
-/** No list of rates is read after this time, milliseconds: each entry is a call to the driver. */
-const MOST_MS = 2000;
+/** The lists end after this time, milliseconds: each entry is a call to the driver. vivid's 7000 take 50 ms, emulated 10 s. */
+const MOST_MS = 20_000;
+/** Rates that are read per node; vivid has 6000. */
+const MOST_RATES = 16_384;
 
 /** The formats of a node's queues, each once, with their sizes and rates. */
 export function listOffers(device: VideoDevice, queues: readonly NodeQueue[]): Offers {
   const untilMs = performance.now() + MOST_MS;
   let left = MOST_SIZES;
+  let ratesLeft = MOST_RATES;
+  const over = () => left <= 0 || ratesLeft <= 0 || performance.now() > untilMs;
   let cut = false;
   const formats: FormatOffer[] = [];
   for (const { direction, formats: entries } of queues) {
     for (const entry of new Map(entries.map((each) => [each.fourcc, each])).values()) {
       const sizes: SizeOffer[] = [];
-      cut ||= left <= 0 || performance.now() > untilMs;
+      cut ||= over();
       for (const size of cut ? [] : possible(listFrameSizes(device, entry.fourcc))) {
-        cut ||= left-- <= 0 || performance.now() > untilMs;
+        cut ||= over();
         if (cut) break;
-        sizes.push({ ...size, rates: ratesOf(device, entry.fourcc, size) });
+        left -= 1;
+        const rates = ratesOf(device, entry.fourcc, size);
+        if (!("min" in rates)) ratesLeft -= rates.length;
+        sizes.push({ ...size, rates });
       }
       formats.push({ ...entry, direction, sizes });
     }

@@ -6,7 +6,9 @@ import { wanted } from "./wanted.ts";
 
 /** What our tool says about all nodes, or those that `words` ask for. */
 export async function listedDevices(guest: Guest, words = ""): Promise<readonly ListedDevice[]> {
-  const stdout = await guest.ok(`framepass devices --json --controls ${words}`);
+  const stdout = await guest.ok(`framepass devices --json --controls ${words}`, {
+    timeoutMs: 100_000, // vivid lists 7000 rates, and calls are slow under emulation
+  });
   return stdout
     .trim()
     .split("\n")
@@ -18,6 +20,7 @@ export async function compareWithV4l2Ctl(guest: Guest, device: ListedDevice): Pr
   const { node } = device;
   const ctl = (words: string) => guest.ok(`v4l2-ctl -d ${node} ${words}`);
   wanted(`${node}: problem`, device.problem, undefined);
+  wanted(`${node}: cut`, device.cut, false);
   const info = await ctl("--info");
   const field = (name: string) => new RegExp(`${name}\\s*: (.*)`).exec(info)?.[1]?.trim();
   wanted(`${node}: driver`, device.driver, field("Driver name"));

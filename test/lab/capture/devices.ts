@@ -79,5 +79,5 @@ async function checkSettings(guest: Guest): Promise<void> {
   await refused("-c brightnes=1", "it has brightness, contrast");
   await refused("-c brightness=256", 'brightness must be 0 to 255, got "256"');
   await refused("-c menu=2", "Menu Item 1");
-  await refused("-c read_only_integer=1", "is read-only");
+  await refused("-c read_only_integer_32_bits=1", "is read-only");
 }
