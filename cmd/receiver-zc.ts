@@ -11,6 +11,7 @@ import { borrowFrames } from "../src/stream/zero-copy/borrow.ts";
 import { borrowOptions, shareOptions } from "../src/stream/zero-copy/share-options.ts";
 import { openConsumer } from "../src/stream/zero-copy/view-target.ts";
 import { openVideoDevice } from "../src/v4l2/device.ts";
+import { findNode } from "../src/v4l2/find-node.ts";
 import { toolRow } from "./tool-rows.ts";
 
 /** Opens the importers of the sender's handles; `owned` owns them. Throws UnavailableError or UsageError. */
@@ -20,7 +21,7 @@ export function importersFor(
   owned: DisposableStack,
 ): readonly Importer[] {
   const importers = openImporters(share, {
-    openDevice: () => openVideoDevice(device),
+    openDevice: () => openVideoDevice(findNode(device, ["camera"])),
     region,
     local: address.kind === "unix",
   });

@@ -12,6 +12,7 @@ import { readSenderOptions, senderOptions } from "../src/stream/sender-options.t
 import { addressOptions } from "../src/stream/stream-options.ts";
 import { type LendCounts, lendFrames } from "../src/stream/zero-copy/lend.ts";
 import { shareOptions } from "../src/stream/zero-copy/share-options.ts";
+import { listFormats } from "./list-formats.ts";
 import { toolRow } from "./tool-rows.ts";
 
 export const senderZc = defineTool({
@@ -44,6 +45,7 @@ export const senderZc = defineTool({
     ...senderOptions,
   },
   async run(values, { loop, signal }) {
+    if (values["list-formats"]) return await listFormats(values.device);
     const sending = readSenderOptions(values);
     using pipe = await openPipeInput(loop, values.device, signal);
     if (signal.aborted) return "stopped";

@@ -9,6 +9,7 @@ import { sendFrames } from "../src/stream/copy/send.ts";
 import { feedReceiver } from "../src/stream/feed.ts";
 import { readSenderOptions, senderOptions } from "../src/stream/sender-options.ts";
 import { addressOptions, STALL_MS } from "../src/stream/stream-options.ts";
+import { listFormats } from "./list-formats.ts";
 import { toolRow } from "./tool-rows.ts";
 
 export const sender = defineTool({
@@ -34,6 +35,7 @@ export const sender = defineTool({
     ...senderOptions,
   },
   async run(values, { loop, signal }) {
+    if (values["list-formats"]) return await listFormats(values.device);
     const { latest } = values;
     const sending = readSenderOptions(values);
     using pipe = await openPipeInput(loop, values.device, signal);

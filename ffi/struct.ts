@@ -76,6 +76,12 @@ export const u64 = scalar<bigint>(
   (v, at, le) => v.getBigUint64(at, le),
   (v, at, x, le) => v.setBigUint64(at, x, le),
 );
+/** 64 signed bits as a bigint. */
+export const i64 = scalar<bigint>(
+  8,
+  (v, at, le) => v.getBigInt64(at, le),
+  (v, at, x, le) => v.setBigInt64(at, x, le),
+);
 /**
  * 64 unsigned bits as a number, for values read per frame. Exact up to 2^53, rounded above, which every range check still
  * refuses. Writing takes whole numbers from 0 to 2^53.

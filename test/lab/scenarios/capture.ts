@@ -1,5 +1,6 @@
 // A real capture driver and our sender: every memory type, layout and format, then every fault.
 
+import { checkDevices } from "../capture/devices.ts";
 import { checkFaults } from "../capture/faults.ts";
 import { checkLatest } from "../capture/latest.ts";
 import { checkPictures } from "../capture/pictures.ts";
@@ -19,6 +20,7 @@ export const scenario: Scenario = {
       ],
     });
     await guest.ok("for d in 0 1 2; do v4l2-ctl -d$d --set-ctrl=osd_text_mode=2; done");
+    await checkDevices(lab, guest);
     await checkPictures(lab, guest);
     await checkFaults(lab, guest);
     await checkLatest(lab, guest);
