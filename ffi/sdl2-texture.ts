@@ -1,5 +1,6 @@
 // SDL's textures. A picture is written into a locked texture, copied, or converted.
 import * as k from "./sdl2.ts";
+import { isServerLost } from "./x11-loss.ts";
 
 const accesses = {
   streaming: k.SDL_TEXTUREACCESS_STREAMING,
@@ -103,6 +104,7 @@ export class SdlTexture implements Disposable, k.Size {
   [Symbol.dispose](): void {
     if (!this.#open) return;
     this.#open = false;
+    if (isServerLost()) return;
     k.sdl().SDL_DestroyTexture(this.#handle);
   }
 }

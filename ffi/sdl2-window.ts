@@ -1,10 +1,11 @@
 // SDL's video subsystem, and a window with its renderer.
 
 import { addressOf, cString } from "./libc.ts";
-import { textAt } from "./library.ts";
+import { CallError, textAt } from "./library.ts";
 import * as k from "./sdl2.ts";
 import { SdlTexture } from "./sdl2-texture.ts";
 import type { Struct } from "./struct.ts";
+import { isServerLost, surviveServer } from "./x11-loss.ts";
 
 /** The video subsystem. There may be only one at a time. */
 export class SdlVideo implements Disposable {
@@ -32,8 +33,9 @@ export class SdlVideo implements Disposable {
     return Array.from({ length: count }, (_, i) => textAt(sdl.SDL_GetVideoDriver(i)));
   }
 
-  /** The next event, or undefined. The next call overwrites the struct. */
+  /** The next event, or undefined. The next call overwrites the struct. Throws CallError when the X server has gone. */
   poll(): Struct<typeof k.sdlEvent.fields> | undefined {
+    if (isServerLost()) throw new CallError("SDL_PollEvent", "x11", "the X server has gone");
     return k.sdl().SDL_PollEvent(this.#eventAt) === 1 ? this.#event : undefined;
   }
 
@@ -58,6 +60,7 @@ export class SdlVideo implements Disposable {
   [Symbol.dispose](): void {
     if (!this.#open) return;
     this.#open = false;
+    if (isServerLost()) return; // SDL's own second connection to it would end the process
     k.sdl().SDL_QuitSubSystem(k.SDL_INIT_VIDEO);
   }
 }
@@ -93,6 +96,10 @@ export class SdlWindow implements Disposable {
     const { width, height } = size;
     const window = sdl.SDL_CreateWindow(addressOf(text), centre, centre, width, height, flags);
     this.#window = k.sdlMade(window, "SDL_CreateWindow", `${width}x${height}`);
+    const system = k.sdlSysWMinfo.alloc();
+    system["version.major"] = 2;
+    const known = sdl.SDL_GetWindowWMInfo(this.#window, system.$address) === 1;
+    if (known && system.subsystem === k.SDL_SYSWM_X11) surviveServer(system.display);
     try {
       let renderer = createAccelerated(this.#window, want.vsync);
       this.gl = renderer === 0 ? "" : k.glRenderer();
@@ -213,6 +220,7 @@ export class SdlWindow implements Disposable {
   [Symbol.dispose](): void {
     if (!this.#open) return;
     this.#open = false;
+    if (isServerLost()) return; // OpenGL waits for its answer
     k.sdl().SDL_DestroyRenderer(this.#renderer);
     k.sdl().SDL_DestroyWindow(this.#window);
   }

@@ -30,6 +30,7 @@ const signatures = {
   SDL_GetRendererOutputSize: { args: [at, at, at], returns: int },
   SDL_GetVideoDriver: { args: [int], returns: address },
   SDL_GetWindowDisplayIndex: { args: [at], returns: int },
+  SDL_GetWindowWMInfo: { args: [at, at], returns: int },
   SDL_GetWindowFlags: { args: [at], returns: u },
   SDL_InitSubSystem: { args: [u], returns: int },
   SDL_LockTexture: { args: [at, at, at, at], returns: int },
@@ -114,6 +115,15 @@ export const sdlRendererInfo = struct("SDL_RendererInfo", 88, {
   max_texture_width: i32(80),
   max_texture_height: i32(84),
 });
+/** The version that a program was made for is filled in before the call. With X11 `display` is a Display *. */
+export const sdlSysWMinfo = struct("SDL_SysWMinfo", 72, {
+  "version.major": u8(0),
+  "version.minor": u8(1),
+  "version.patch": u8(2),
+  subsystem: u32(4),
+  display: n64(8),
+});
+export const SDL_SYSWM_X11 = 2;
 export const sdlDisplayMode = struct("SDL_DisplayMode", 24, {
   w: i32(4),
   h: i32(8),

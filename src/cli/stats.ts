@@ -54,6 +54,7 @@ export class StreamStats implements Disposable {
   #lastSeconds = 0;
   #lastFrames = 0;
   #lastBytes = 0;
+  #finished = false;
 
   constructor(loop: Loop, options: StatsOptions, counters: Counters) {
     this.#options = options;
@@ -77,6 +78,14 @@ export class StreamStats implements Disposable {
     this.#time.frame();
     this.frames += 1;
     this.bytes += bytes;
+  }
+
+  /** Takes back frames that were counted and did not reach their receiver. */
+  takeBack(frames: number, bytes: number): void {
+    this.frames -= frames;
+    this.bytes -= bytes;
+    this.#lastFrames = Math.min(this.#lastFrames, this.frames);
+    this.#lastBytes = Math.min(this.#lastBytes, this.bytes);
   }
 
   /** Average frames per second while there was a stream, first frame to last. */
@@ -141,13 +150,15 @@ export class StreamStats implements Disposable {
 
   /**
    * Logs the summary and then the `extra` lines. With --json writes the `stopped` record instead, and logs only if that
-   * cannot be written. Throws what the write throws.
+   * cannot be written. Throws what the write throws. Does nothing when it is called again, for that error.
    */
   finish(
     reason: string,
     extra: readonly string[] = [],
     fields: Record<string, unknown> = {},
   ): void {
+    if (this.#finished) return;
+    this.#finished = true;
     endStatus();
     const { seconds } = this.#time;
     const { drops, errors } = this.#counters();

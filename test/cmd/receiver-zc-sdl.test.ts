@@ -1,6 +1,7 @@
 // receiver_zc_sdl as its users see it, over descriptors, under a screen in memory: what is painted in the sender's
 // buffers is to be seen. What this cannot show is a screen's refresh: Xvfb has none.
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
 import { wrongBars } from "../support/bars.ts";
 import { mappedFrames, openDescriptors } from "../support/resources.ts";
 import { records, TempDir, Tool } from "../support/tool.ts";
@@ -41,14 +42,14 @@ const send = (format: string, width: number, height: number, ...more: string[]) 
 };
 
 /** Waits until a window of that size shows the bars. */
-async function showsBars(width: number, height: number, grey = false): Promise<void> {
+async function showsBars(width: number, height: number, grey = false, on = screen): Promise<void> {
   let last: string | undefined = "no window";
   await until(`bars in ${width}x${height}`, 10_000, async () => {
-    const windows = await screen.x.windows();
+    const windows = await on.x.windows();
     const window = windows.find((one) => one.width === width && one.height === height);
     if (window === undefined) return undefined;
     try {
-      last = wrongBars(await screen.x.shot(window.id), grey);
+      last = wrongBars(await on.x.shot(window.id), grey);
     } catch (error) {
       last = (error as Error).message; // its size changes just now
     }
@@ -117,6 +118,34 @@ test("closing the window ends the receiver with status 0, and the sender with st
   expect(status).toBe(1);
   expect(lines.at(-1)).toMatch(/the receiver closed the connection|EPIPE|ECONNRESET/);
 }, 30_000);
+
+test.each([
+  { by: "the renderer that SDL chooses", renderer: undefined },
+  { by: "OpenGL", renderer: "opengl" },
+])("an X server that ends costs no clean-up, with $by", async ({ renderer }) => {
+  const server = await Xvfb.start();
+  const env = {
+    DISPLAY: server.display,
+    WAYLAND_DISPLAY: undefined,
+    SDL_VIDEODRIVER: undefined,
+    SDL_RENDER_DRIVER: renderer,
+  };
+  const words = ["-l", address, "--json", "--stats", "0.1"];
+  await using receiver = await Tool.start("receiver_zc_sdl", words, { env });
+  await receiver.says("listening on");
+  await using sender = await send("YUYV", 64, 48);
+  await until("a window", 10_000, async () => (await server.x.windows()).length > 0 || undefined);
+  await server[Symbol.asyncDispose]();
+  const { status, lines, stdout } = await receiver.ended();
+  expect(status).toBe(1);
+  expect(lines.filter((line) => /error|X conn/.test(line))).toEqual([
+    "receiver_zc_sdl: error: SDL_PollEvent x11: the X server has gone",
+  ]);
+  const last = records(stdout).slice(-2);
+  expect(last).toMatchObject([{ record: "stopped", reason: "failed" }, { record: "failure" }]);
+  expect(existsSync(work.file("socket"))).toBe(false);
+  await sender.ended();
+});
 
 test("without a screen: one line, status 3", async () => {
   const env = { DISPLAY: undefined, WAYLAND_DISPLAY: undefined, SDL_VIDEODRIVER: undefined };

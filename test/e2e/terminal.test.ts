@@ -69,6 +69,20 @@ test("records whose reader leaves, as head does, end the receiver cleanly: socke
   expect(readFileSync(file, "latin1").slice(0, 80)).not.toContain("F00030000:1000");
 });
 
+test("a receiver that is stopped when its records have no reader any more says one summary", async () => {
+  using temp = new TempDir();
+  const words = ["-l", `unix:${temp.file("s")}`, "--json"];
+  const script = `exec 3> >(head -1 >/dev/null; touch ${temp.file("left")})
+    "$0" "$@" >&3 & pid=$!
+    exec 3>&-
+    until [ -e ${temp.file("left")} ]; do sleep 0.05; done
+    kill -TERM $pid
+    wait $pid`;
+  const { stderr } = await run("receiver", words, { under: ["bash", "-c", script] });
+  expect(stderr.match(/ 0 frames, /g)).toHaveLength(1);
+  expect(stderr).toContain("receiver: stopped: 0 frames, ");
+});
+
 test("a sender whose records lose their reader ends, also with --reconnect", async () => {
   await using receiver = await listening(["--keep"]);
   const under = ["bash", "-o", "pipefail", "-c", '"$0" "$@" | head -1'];

@@ -1,15 +1,26 @@
 // Listens on one address and accepts one sender at a time, if it is allowed.
 import { lstatSync, unlinkSync } from "node:fs";
 import { EPOLLIN } from "../../../ffi/epoll.ts";
-import type { SysError } from "../../../ffi/errno.ts";
+import { SysError } from "../../../ffi/errno.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { AF_INET, AF_INET6 } from "../../../ffi/linux/socket.ts";
 import type { Sockaddr } from "../../../ffi/sockaddr.ts";
-import { accept, isServed, keepAlive, listenOn, localAddress } from "../../../ffi/socket.ts";
+import { accept, isServed, listenOn, localAddress } from "../../../ffi/socket.ts";
+import { FoldedLog } from "../../cli/folded.ts";
 import { log } from "../../cli/log.ts";
-import { needed, UnavailableError } from "../../errors.ts";
+import { needed, PeerGone, UnavailableError } from "../../errors.ts";
 import type { Loop } from "../../loop.ts";
+import { refuse } from "../refusal.ts";
 import { type Address, resolveUnless } from "./address.ts";
+import { noticeLoss } from "./liveness.ts";
+
+/** Refused senders that are told why at the same time; more are closed at once. */
+const MOST_LEAVING = 8;
+
+/** What the process or the host may lack for a while: open files or memory. accept(2), "Errors". */
+const SHORTAGES: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
+/** How long an accept that failed for a shortage waits for the next try. */
+const SHORTAGE_MS = 500;
 
 /** An accepted sender. */
 export interface Peer {
@@ -24,6 +35,11 @@ export class Listener implements Disposable {
   readonly #loop: Loop;
   readonly #allowed: (peer: string) => boolean;
   readonly #path: { readonly path: string; readonly inode: number } | undefined;
+
+  readonly #folded = new FoldedLog();
+  readonly #closing = new AbortController();
+  /** Refused senders whose connections are not closed yet. */
+  #leaving = 0;
 
   private constructor(loop: Loop, socket: Fd, allowed: (peer: string) => boolean, path?: string) {
     this.#loop = loop;
@@ -48,7 +64,7 @@ export class Listener implements Disposable {
     if (at === undefined) throw new UnavailableError(`${address.text}: the name has no address`);
     if (address.path !== undefined) removeStale(address.path, at);
     const socket = needed(() => listenOn(at), listenAdvice);
-    return new Listener(loop, socket, allowed, address.path);
+    return needed(() => new Listener(loop, socket, allowed, address.path), listenAdvice);
   }
 
   /** Accepts from `socket`, which another program has bound and whose path it removes. Owns `socket`. */
@@ -67,20 +83,57 @@ export class Listener implements Disposable {
         open = false;
         resolve(peer);
       } catch (error) {
-        reject(error);
+        if (!(error instanceof SysError) || !SHORTAGES.has(error.code)) return reject(error);
+        this.#folded.say("warn", `${error.message}; trying again`, error.code);
+        watch.setEvents(0); // they wait in the backlog
+        owned.use(this.#loop.after(SHORTAGE_MS, () => watch.setEvents(EPOLLIN)));
       }
     };
+    using owned = new DisposableStack();
     const abort = () => resolve(undefined);
     signal.addEventListener("abort", abort, { once: true });
     if (signal.aborted) abort();
-    using _watch = this.#loop.watch(this.#socket.number, EPOLLIN, () => {
-      if (open) tryAccept();
-    });
+    const watch = owned.use(
+      this.#loop.watch(this.#socket.number, EPOLLIN, () => {
+        if (open) tryAccept();
+      }),
+    );
     try {
       return await promise;
     } finally {
       signal.removeEventListener("abort", abort);
     }
+  }
+
+  /** Until it is disposed, accepts senders and refuses them with `reason`. */
+  refuseOthers(reason: string): Disposable {
+    const watch = this.#loop.watch(this.#socket.number, EPOLLIN, () => {
+      try {
+        const peer = this.#accept();
+        if (peer === undefined) return;
+        this.#folded.say("warn", `${peer.address.name} refused: ${reason}`, reason);
+        this.#turnAway(peer.socket, reason);
+      } catch (error) {
+        watch.setEvents(0); // out of descriptors: they wait in the backlog
+        log.warn((error as Error).message);
+      }
+    });
+    return watch;
+  }
+
+  /** Tells a sender why it is refused, and closes its connection. */
+  #turnAway(socket: Fd, reason: string): void {
+    if (this.#leaving >= MOST_LEAVING) {
+      socket[Symbol.dispose]();
+      return;
+    }
+    this.#leaving += 1;
+    refuse(this.#loop, socket, reason, this.#closing.signal)
+      .catch(() => undefined) // it has gone
+      .finally(() => {
+        this.#leaving -= 1;
+        socket[Symbol.dispose]();
+      });
   }
 
   #accept(): Peer | undefined {
@@ -91,17 +144,25 @@ export class Listener implements Disposable {
       const { socket, peer: address } = peer;
       const inet = address.family === AF_INET || address.family === AF_INET6;
       if (inet && !this.#allowed(address.name)) {
-        log.warn(`${address.name} is not in --allow, refused`);
-        socket[Symbol.dispose]();
+        this.#folded.say("warn", `${address.name} is not in --allow, refused`, "--allow");
+        this.#turnAway(socket, `${address.name} is not in its --allow`);
         continue;
       }
-      if (inet) keepAlive(socket);
+      try {
+        noticeLoss(socket);
+      } catch (error) {
+        if (!(error instanceof PeerGone)) throw error;
+        socket[Symbol.dispose](); // it has gone already
+        continue;
+      }
       return { socket, address };
     }
   }
 
   [Symbol.dispose](): void {
     if (this.#socket.closed) return;
+    this.#folded.flush();
+    this.#closing.abort();
     // Before the socket is closed: until then no other file gets its inode number.
     this.#removePath();
     this.#socket[Symbol.dispose]();
@@ -118,6 +179,8 @@ export class Listener implements Disposable {
 const listenAdvice = ({ code }: SysError): string => {
   if (code === "EADDRINUSE") return "another program listens there: choose another --port";
   if (code === "ENOENT") return "make the folder first, or choose another path";
+  if (code === "ENOTDIR" || code === "ELOOP")
+    return "choose another path: a part of this one is no folder";
   if (code === "ENODEV" || code === "EAFNOSUPPORT")
     return "this host lacks that kind of address: use another --listen";
   if (code === "EADDRNOTAVAIL") return "this host has no such address: choose another --listen";
@@ -128,7 +191,7 @@ const listenAdvice = ({ code }: SysError): string => {
 
 /** Removes a stale socket at `path`. Throws UnavailableError when a program listens there, or when it is no socket. */
 function removeStale(path: string, at: Sockaddr): void {
-  const there = lstatSync(path, { throwIfNoEntry: false });
+  const there = needed(() => lstatSync(path, { throwIfNoEntry: false }), listenAdvice);
   if (there === undefined) return;
   if (!there.isSocket()) {
     throw new UnavailableError(
@@ -136,7 +199,7 @@ function removeStale(path: string, at: Sockaddr): void {
     );
   }
   if (!needed(() => isServed(at), listenAdvice)) {
-    unlinkSync(path);
+    needed(() => unlinkSync(path), listenAdvice);
     return;
   }
   throw new UnavailableError(
