@@ -6,7 +6,7 @@ import { openPipeInput } from "../src/capture/pipe-input.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { DEFAULT_HEAP } from "../src/frame/memory.ts";
 import { sendFrames } from "../src/stream/copy/send.ts";
-import { feedReceiver } from "../src/stream/feed.ts";
+import { feedReceivers } from "../src/stream/feed.ts";
 import { readSenderOptions, senderOptions } from "../src/stream/sender-options.ts";
 import { addressOptions } from "../src/stream/stream-options.ts";
 import { listFormats } from "./list-formats.ts";
@@ -40,7 +40,7 @@ export const sender = defineTool({
     const sending = readSenderOptions(values);
     using pipe = await openPipeInput(loop, values.device, signal);
     if (signal.aborted) return "stopped";
-    return await feedReceiver(
+    return await feedReceivers(
       loop,
       {
         ...sending,

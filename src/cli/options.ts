@@ -41,7 +41,7 @@ export type Option = Common &
         /** The tool only does this and ends: options that are required otherwise may be missing. */
         readonly alone?: true;
       }
-    | { readonly type: "list" }
+    | { readonly type: "list"; readonly required?: true }
   );
 
 export type Options = Readonly<Record<string, Option>>;
