@@ -9,7 +9,6 @@ import { MemoryTarget } from "../src/stream/copy/memory-target.ts";
 import { receiveFrames } from "../src/stream/copy/receive.ts";
 import { readReceiverOptions } from "../src/stream/receiver-options.ts";
 import { serveSenders } from "../src/stream/serve.ts";
-import { STALL_MS } from "../src/stream/stream-options.ts";
 import { receiver } from "./receiver.ts";
 import { toolRow } from "./tool-rows.ts";
 
@@ -37,7 +36,6 @@ export const receiverSdl = defineTool({
           receiveFrames({
             ...run,
             maxFrame,
-            stallMs: STALL_MS,
             openTarget: (stream, waiting) => {
               const openViewer = () => display.show(stream, maxFrame, run.captureTime);
               if (allocator === undefined) return openViewer();

@@ -6,7 +6,6 @@ import { Display } from "../src/display/display.ts";
 import { displayOptions } from "../src/display/display-options.ts";
 import { readReceiverOptions } from "../src/stream/receiver-options.ts";
 import { serveSenders } from "../src/stream/serve.ts";
-import { STALL_MS } from "../src/stream/stream-options.ts";
 import { borrowFrames } from "../src/stream/zero-copy/borrow.ts";
 import { openConsumer } from "../src/stream/zero-copy/view-target.ts";
 import { importersFor, receiverZc } from "./receiver-zc.ts";
@@ -30,7 +29,6 @@ export const receiverZcSdl = defineTool({
           borrowFrames({
             ...run,
             maxFrame,
-            stallMs: STALL_MS,
             importers,
             openView: openConsumer({
               ...consumer,

@@ -2,14 +2,15 @@
 
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import type { Importer } from "../src/frame/sharing.ts";
+import { importDescriptors } from "../src/share/fd.ts";
 import { openImporters, type ShareName, shareNames } from "../src/share/index.ts";
 import { readReceiverOptions, receiverOptions } from "../src/stream/receiver-options.ts";
 import { serveSenders } from "../src/stream/serve.ts";
 import type { Address } from "../src/stream/socket/address.ts";
-import { STALL_MS } from "../src/stream/stream-options.ts";
 import { borrowFrames } from "../src/stream/zero-copy/borrow.ts";
 import { borrowOptions, shareOptions } from "../src/stream/zero-copy/share-options.ts";
 import { openConsumer } from "../src/stream/zero-copy/view-target.ts";
+import { warmUp } from "../src/stream/zero-copy/warm-up.ts";
 import { openVideoDevice } from "../src/v4l2/device.ts";
 import { findNode } from "../src/v4l2/find-node.ts";
 import { toolRow } from "./tool-rows.ts";
@@ -40,11 +41,14 @@ export const receiverZc = defineTool({
       loop,
       {
         ...serving,
+        prepare: async (stop) => {
+          await warmUp(loop, importDescriptors(), values.verify, stop);
+          await serving.prepare(stop);
+        },
         receive: (run) =>
           borrowFrames({
             ...run,
             maxFrame: values["max-frame"],
-            stallMs: STALL_MS,
             importers,
             openView: openConsumer(consumer),
           }),

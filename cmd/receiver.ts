@@ -5,7 +5,6 @@ import { MemoryTarget } from "../src/stream/copy/memory-target.ts";
 import { receiveFrames } from "../src/stream/copy/receive.ts";
 import { readReceiverOptions, receiverOptions } from "../src/stream/receiver-options.ts";
 import { serveSenders } from "../src/stream/serve.ts";
-import { STALL_MS } from "../src/stream/stream-options.ts";
 import { toolRow } from "./tool-rows.ts";
 
 export const receiver = defineTool({
@@ -36,7 +35,6 @@ export const receiver = defineTool({
           receiveFrames({
             ...run,
             maxFrame: values["max-frame"],
-            stallMs: STALL_MS,
             openTarget: (stream, waiting) => {
               if (allocator === undefined) throw new Error("a stream before prepare was called");
               return new MemoryTarget(stream, { ...consumer, allocator }, waiting);

@@ -23,11 +23,11 @@ export const senderZc = defineTool({
     "ack-timeout": {
       short: "k",
       type: "integer",
-      min: 1,
+      min: 0,
       max: 3_600_000,
       default: 200,
       value: "MS",
-      help: "milliseconds after which a frame that was not returned is reported",
+      help: "milliseconds after which a frame that was not returned is reported; 0 waits for ever",
     },
     "requeue-on-timeout": {
       type: "flag",
@@ -77,7 +77,9 @@ export const senderZc = defineTool({
         },
         summary: () => ({
           lines: [
-            `${counts.returned} frames were returned, ${counts.overdue} took longer than ${values["ack-timeout"]} ms`,
+            values["ack-timeout"] === 0
+              ? `${counts.returned} frames were returned`
+              : `${counts.returned} frames were returned, ${counts.overdue} took longer than ${values["ack-timeout"]} ms`,
           ],
           fields: { ...counts },
         }),

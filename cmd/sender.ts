@@ -8,7 +8,7 @@ import { DEFAULT_HEAP } from "../src/frame/memory.ts";
 import { sendFrames } from "../src/stream/copy/send.ts";
 import { feedReceiver } from "../src/stream/feed.ts";
 import { readSenderOptions, senderOptions } from "../src/stream/sender-options.ts";
-import { addressOptions, STALL_MS } from "../src/stream/stream-options.ts";
+import { addressOptions } from "../src/stream/stream-options.ts";
 import { listFormats } from "./list-formats.ts";
 import { toolRow } from "./tool-rows.ts";
 
@@ -45,7 +45,7 @@ export const sender = defineTool({
       {
         ...sending,
         open: (owned) => ({ source: owned.use(openSource(values.device, { ...values, pipe })) }),
-        send: ({ source }, run) => sendFrames({ ...run, source, latest, stallMs: STALL_MS }),
+        send: ({ source }, run) => sendFrames({ ...run, source, latest }),
       },
       signal,
     );

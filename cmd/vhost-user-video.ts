@@ -1,4 +1,5 @@
 // vhost-user-video: serves a virtio-video decoder to a virtual machine monitor.
+import { resolve } from "node:path";
 import { SysError } from "../ffi/errno.ts";
 import type { Fd } from "../ffi/fd.ts";
 import { dieOfMemoryFaults } from "../ffi/process.ts";
@@ -99,7 +100,7 @@ export const vhostUserVideo = defineTool({
         next: async (signal) => (await listener.next(signal))?.socket,
         program: ownProgram("vhost-user-video"),
         options: [
-          ...["--backend", backend, "--v4l2-device", values["v4l2-device"]],
+          ...["--backend", backend, "--v4l2-device", resolve(values["v4l2-device"])],
           ...["--max-streams", String(values["max-streams"])],
         ],
         once: values.once,

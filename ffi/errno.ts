@@ -35,12 +35,22 @@ export class SysError extends Error {
   constructor(call: string, object: string, number: number) {
     const code = errnoName(number);
     const reason = getSystemErrorMap().get(-number)?.[1];
-    super(`${call} ${object}: ${code}${reason === undefined ? "" : ` (${reason})`}`);
+    const where = object === "" ? call : `${call} ${object}`;
+    super(`${where}: ${code}${reason === undefined ? "" : ` (${reason})`}`);
     this.call = call;
     this.object = object;
     this.code = code;
     this.errno = number;
   }
+}
+
+/** The SysError that `error` is, or is made into when it comes from a call of the runtime (node:fs, Bun.spawn). */
+export function asSysError(error: unknown): SysError | undefined {
+  if (error instanceof SysError) return error;
+  if (!(error instanceof Error)) return undefined;
+  const { errno: number, syscall, path } = error as NodeJS.ErrnoException;
+  if (typeof number !== "number" || typeof syscall !== "string") return undefined;
+  return new SysError(syscall, path ?? "", Math.abs(number));
 }
 
 /** `r` if it is not negative. Otherwise throws the SysError for it. */

@@ -20,10 +20,11 @@ export const pageSize = libc.getpagesize();
 
 /** A shared mapping of a descriptor. Throws SysError, or RangeError for a length that no view can have. */
 export class Mapping implements Memory, Disposable {
-  /** The memory. Reads as empty once the mapping is disposed. */
-  readonly bytes: Uint8Array<ArrayBuffer>;
   readonly length: number;
   readonly #address: number;
+  /** Made when it is first used: the runtime counts its bytes as its own, and four views of 4 MB start a garbage collection. */
+  #bytes: Uint8Array<ArrayBuffer> | undefined;
+  #gone = false;
 
   constructor(
     fd: number,
@@ -39,17 +40,19 @@ export class Mapping implements Memory, Disposable {
     const at = must(result(libc.mmap(0, length, protection, MAP_SHARED, fd, offset)), "mmap", name);
     this.#address = at;
     this.length = length;
-    try {
-      this.bytes = viewOf(at, length);
-    } catch (error) {
-      libc.munmap(at, length);
-      throw error;
-    }
+  }
+
+  /** The memory. Reads as empty once the mapping is disposed. */
+  get bytes(): Uint8Array<ArrayBuffer> {
+    this.#bytes ??= this.#gone
+      ? new Uint8Array(new ArrayBuffer(0))
+      : viewOf(this.#address, this.length);
+    return this.#bytes;
   }
 
   /** Address of the first byte. Throws once disposed. */
   get address(): number {
-    if (this.bytes.byteLength === 0) throw new Error("the mapping is gone");
+    if (this.#gone) throw new Error("the mapping is gone");
     return this.#address;
   }
 
@@ -60,8 +63,12 @@ export class Mapping implements Memory, Disposable {
       throw new RangeError(`${offset} + ${length} is outside a mapping of ${this.length} bytes`);
     }
     const whole = this;
+    let part: Uint8Array<ArrayBuffer> | undefined;
     return {
-      bytes: this.bytes.subarray(offset, offset + length),
+      get bytes() {
+        part ??= whole.bytes.subarray(offset, offset + length);
+        return part;
+      },
       length,
       get address() {
         return whole.address + offset;
@@ -70,8 +77,9 @@ export class Mapping implements Memory, Disposable {
   }
 
   [Symbol.dispose](): void {
-    if (this.bytes.byteLength === 0) return;
-    this.bytes.buffer.transfer(0); // before munmap: a stale view reads as empty instead of faulting
+    if (this.#gone) return;
+    this.#gone = true;
+    this.#bytes?.buffer.transfer(0); // before munmap: a stale view reads as empty instead of faulting
     libc.munmap(this.#address, this.length);
   }
 }

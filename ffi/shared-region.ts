@@ -15,6 +15,8 @@ const MAP_NORESERVE = 0x4000;
 /** Leaves the memory out of core files. <sys/mman.h> */
 const MADV_DONTDUMP = 16;
 const PAGE = process.arch === "x64" ? 4096 : 65_536; // arm64 kernels have 4, 16 or 64 KiB; 64 KiB suits all
+/** Devices of this major number are /dev/zero, /dev/mem and the like: no guest memory, or this program's own. <linux/major.h> */
+const MEM_MAJOR = 1;
 /** Collected views are removed from the list after this many new ones. */
 const SWEEP_AFTER = 256;
 
@@ -128,13 +130,16 @@ function checkFile(fd: number, offset: number, length: number): number {
     throw new UnfitFile(`${length} bytes from ${offset} cannot be mapped`);
   }
   const file = fstatSync(fd);
-  if (!file.isFile() && !file.isCharacterDevice()) throw new UnfitFile("it is no memory");
+  const isDevice = file.isCharacterDevice() && major(file.rdev) !== MEM_MAJOR;
+  if (!file.isFile() && !isDevice) throw new UnfitFile("it is no memory");
   if (file.isFile() && file.size < offset + length) {
     throw new UnfitFile(`${length} bytes from ${offset} are asked for, the file has ${file.size}`);
   }
   // The block size of a hugetlbfs file is its page size.
   return file.isFile() && file.blksize > 0x10_0000 ? file.blksize : PAGE;
 }
+
+const major = (device: number): number => (device >> 8) & 0xfff;
 
 function reserve(length: number, name: string): { at: number; length: number } {
   const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;

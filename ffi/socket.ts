@@ -4,8 +4,9 @@ import { Fd } from "./fd.ts";
 import { int } from "./ioctl.ts";
 import { addressOf, libc } from "./libc.ts";
 import * as k from "./linux/socket.ts";
+import { TCP_INFO, TCP_USER_TIMEOUT, tcpInfo } from "./linux/tcp.ts";
 import { readSockaddr, type Sockaddr } from "./sockaddr.ts";
-import { struct, u32 } from "./struct.ts";
+import { type Struct, struct, u32 } from "./struct.ts";
 
 const lengthCell = struct("socklen_t", 4, { value: u32(0) });
 
@@ -137,12 +138,32 @@ export function getOption(socket: Fd, level: number, option: number): number {
   return cell.value;
 }
 
-/** Detects within about 5 s that the host of the peer is down: it sends no FIN. Throws SysError. */
-export function keepAlive(socket: Fd): void {
+/**
+ * Lets the kernel end a TCP connection within `limitMs` and 2 s when the peer's host is gone: it sends no FIN. Keepalive
+ * finds that out while nothing is in flight, TCP_USER_TIMEOUT while bytes are unacknowledged. The kernel also ends a
+ * connection whose peer keeps its window closed for `limitMs`, although it answers (tcp_timer.c, tcp_probe_timer): see
+ * setUserTimeout. Throws SysError.
+ */
+export function detectLoss(socket: Fd, limitMs: number): void {
   setOption(socket, k.SOL_SOCKET, k.SO_KEEPALIVE, 1);
   setOption(socket, k.IPPROTO_TCP, k.TCP_KEEPIDLE, 2);
   setOption(socket, k.IPPROTO_TCP, k.TCP_KEEPINTVL, 1);
   setOption(socket, k.IPPROTO_TCP, k.TCP_KEEPCNT, 3);
+  setUserTimeout(socket, limitMs);
+}
+
+/** Sets TCP_USER_TIMEOUT. The kernel sends its next window probe before this time has passed. Throws SysError. */
+export function setUserTimeout(socket: Fd, ms: number): void {
+  setOption(socket, k.IPPROTO_TCP, TCP_USER_TIMEOUT, ms);
+}
+
+/** Fills in the kernel's figures of a TCP connection. Returns 0 or a negative errno. */
+export function readTcpInfo(socket: Fd, info: Struct<typeof tcpInfo.fields>): number {
+  const length = lengthCell.alloc();
+  length.value = tcpInfo.size;
+  return result(
+    libc.getsockopt(socket.number, k.IPPROTO_TCP, TCP_INFO, info.$address, length.$address),
+  );
 }
 
 /** Receives up to `length` bytes to the address `at`. Answers the count (0: the peer closed) or a negative errno. */

@@ -6,19 +6,14 @@ import { regionHeader } from "../src/share/region.ts";
 import { frameHeader } from "../src/stream/copy/messages.ts";
 import {
   FRAME_MAGIC,
+  HANDLE_MAGIC,
   HELLO_MAGIC,
   hello,
   MAX_BUFFERS,
   MAX_SIDE,
   VERSION,
 } from "../src/stream/hello.ts";
-import {
-  HANDLE_MAGIC,
-  handleMessage,
-  MAX_REFERENCES,
-  zcAck,
-  zcFrame,
-} from "../src/stream/zero-copy/messages.ts";
+import { handleMessage, MAX_REFERENCES, zcAck, zcFrame } from "../src/stream/zero-copy/messages.ts";
 import type { Parts } from "./docs.ts";
 import { hexadecimal, table } from "./docs-table.ts";
 

@@ -1,5 +1,5 @@
 // Error classes and exit codes. A failure's text is one line: the call, the object, the reason, what to do.
-import { SysError } from "../ffi/errno.ts";
+import { asSysError, SysError } from "../ffi/errno.ts";
 import { CallError, LibraryError } from "../ffi/library.ts";
 
 /** Every exit status and its meaning. Help texts, man pages and tests read it from here. */
@@ -94,13 +94,14 @@ export class OutputLost extends Error {
 }
 
 /**
- * Runs `action`. A SysError in it becomes an UnavailableError, with what to do according to `advice`, which may be "".
+ * Runs `action`. A failed system call in it becomes an UnavailableError, with what to do according to `advice`, which may be "".
  */
 export function needed<T>(action: () => T, advice: (error: SysError) => string): T {
   try {
     return action();
-  } catch (error) {
-    if (!(error instanceof SysError)) throw error;
+  } catch (caught) {
+    const error = asSysError(caught);
+    if (error === undefined) throw caught;
     const todo = advice(error);
     throw new UnavailableError(todo === "" ? error.message : `${error.message}; ${todo}`, {
       cause: error,

@@ -35,9 +35,9 @@ export const captureOptions = {
   frames: {
     short: "n",
     type: "integer",
-    min: 1,
+    min: -1,
     max: Number.MAX_SAFE_INTEGER,
-    help: "end after that many frames",
+    help: "end after that many frames; -1: unlimited, 0: after the hello",
   },
   once: { type: "flag", help: "play a recording once, not in a loop" },
   fps: {

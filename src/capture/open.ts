@@ -47,12 +47,11 @@ export function openSource(device: string, options: SourceOptions): Source {
   return openCamera(camera, options);
 }
 
-/** A regular file, or a path that does not exist and has a file's ending. */
+/** A regular file, or a path that has a file's ending and that cannot be looked at: opening it says why. */
 function isRecording(path: string): boolean {
   try {
     return statSync(path).isFile();
-  } catch (error) {
-    const missing = (error as { code?: string }).code === "ENOENT";
-    return missing && /\.[a-z0-9]{1,5}$/i.test(path);
+  } catch {
+    return /\.[a-z0-9]{1,5}$/i.test(path);
   }
 }

@@ -1,6 +1,6 @@
 // A recording that comes through a pipe: stdin or a named pipe. Its header is read before the connection is made, because
 // the hello has the size and format of the pictures.
-import { statSync } from "node:fs";
+import { type Stats, statSync } from "node:fs";
 import { EPOLLIN } from "../../ffi/epoll.ts";
 import { errno, SysError } from "../../ffi/errno.ts";
 import { Fd, O_NONBLOCK, O_RDONLY, readAt } from "../../ffi/fd.ts";
@@ -29,6 +29,15 @@ export interface PipeInput extends Disposable {
 export const isStdin = (device: string): boolean =>
   ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"].includes(device);
 
+/** Undefined when there is nothing, or nothing that may be seen: opening it says why. */
+function statusOf(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * Opens `device` if it is a pipe, and waits for its first bytes. Undefined when it is something else, or when `signal`
  * aborts first. Throws UnavailableError.
@@ -39,7 +48,7 @@ export async function openPipeInput(
   signal: AbortSignal,
 ): Promise<PipeInput | undefined> {
   const path = isStdin(device) ? `/proc/self/fd/${STDIN}` : device;
-  const stat = statSync(path, { throwIfNoEntry: false });
+  const stat = statusOf(path);
   const isPipe = stat?.isFIFO() === true || (isStdin(device) && stat?.isSocket() === true);
   if (!isPipe) {
     if (!isStdin(device) || stat?.isFile() === true) return undefined;

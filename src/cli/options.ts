@@ -191,7 +191,7 @@ function convert(name: string, option: Option, given: Raw[string] | undefined): 
     throw new UsageError(`--${name} must be ${option.choices.join(", ")}, got "${text}"`);
   }
   if (option.type === "size") return convertSize(name, option, text);
-  const pattern = option.type === "integer" ? /^\d+$/ : /^\d+(\.\d+)?$/;
+  const pattern = option.type === "integer" ? /^-?\d+$/ : /^\d+(\.\d+)?$/;
   const number = Number(text);
   if (pattern.test(text) && number >= option.min && number <= option.max) return number;
   throw new UsageError(`--${name} must be ${option.min} to ${option.max}, got "${text}"`);

@@ -79,6 +79,14 @@ export class StreamStats implements Disposable {
     this.bytes += bytes;
   }
 
+  /** Takes back frames that were counted and did not reach their receiver. */
+  takeBack(frames: number, bytes: number): void {
+    this.frames -= frames;
+    this.bytes -= bytes;
+    this.#lastFrames = Math.min(this.#lastFrames, this.frames);
+    this.#lastBytes = Math.min(this.#lastBytes, this.bytes);
+  }
+
   /** Average frames per second while there was a stream, first frame to last. */
   get fps(): number {
     return this.#time.fps(this.frames);

@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { stripVTControlCharacters } from "node:util";
 import type { ArgsDef } from "citty";
-import { SysError } from "../../ffi/errno.ts";
+import { asSysError, SysError } from "../../ffi/errno.ts";
 import {
   exitCodes,
   exitStatus,
@@ -108,7 +108,8 @@ async function runTool<O extends Options, P extends Operands>(
     json = wantsRecords(values);
     const outcome = await runStoppable(tool, values as unknown as Values<O & P>);
     return exitCodes[outcome].status;
-  } catch (error) {
+  } catch (caught) {
+    const error = asSysError(caught) ?? caught;
     endStatus();
     if (json) writeFailure(error);
     if (error instanceof ReaderLeft) log.info(error.message);
@@ -135,12 +136,16 @@ function usageText({ message }: UsageError, tool: Pick<Tool, "name" | "unlinked"
 const isOutOfMemory = (error: unknown): boolean =>
   error instanceof RangeError && /out of memory|allocation failed/i.test(error.message);
 
+/** What to do when the process has reached one of its limits, whatever call noticed it. */
+const limitAdvice: Readonly<Record<string, string>> = {
+  ENOMEM: "use smaller or fewer buffers, free memory, or raise a limit (ulimit -v)",
+  EMFILE: "raise the limit of open files (ulimit -n, LimitNOFILE=)",
+};
+
 function expectedText(error: Error): string {
-  const noMemory = error instanceof SysError && error.code === "ENOMEM";
-  const short = noMemory || isOutOfMemory(error);
-  return short
-    ? `${error.message}; use smaller or fewer buffers, free memory, or raise a limit (ulimit -v)`
-    : error.message;
+  const code = error instanceof SysError ? error.code : isOutOfMemory(error) ? "ENOMEM" : "";
+  const advice = limitAdvice[code];
+  return advice === undefined ? error.message : `${error.message}; ${advice}`;
 }
 
 /** Whether the tool writes JSON records to stdout. A command line that wants frames there as well is refused. */

@@ -41,8 +41,16 @@ export type DisplayOptions = Omit<Values<typeof displayOptions>, "given">;
 /** Throws UsageError if the folder for snapshots does not exist. */
 export function checkSnapshotDir(dir: string | undefined): void {
   if (dir === undefined) return;
-  if (statSync(dir, { throwIfNoEntry: false })?.isDirectory()) return;
+  if (isFolder(dir)) return;
   throw new UsageError(`--snapshot must be an existing folder, got "${dir}"`);
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
 }
 
 /** The SDL_YUV_CONVERSION_* of --colour. JPEG has its own: full range, converted by its decoder. */

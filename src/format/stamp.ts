@@ -74,6 +74,8 @@ export class StampChecker {
   #last = -1;
   #seen = 0;
   #lastRight = false;
+  /** First stamp minus first sequence: a stream that was joined in the middle may count its frames from 0. */
+  #offset = 0;
 
   /** Number of right pictures. */
   get verified(): number {
@@ -91,13 +93,14 @@ export class StampChecker {
     this.#last = -1;
   }
 
-  /** Checks a picture against its stamp and the frame's sequence. Answers what is wrong, or undefined. */
+  /** Checks a picture against its stamp and the frame's sequence; the first one counts as the start. Answers what is wrong, or undefined. */
   check(buffer: StampedBuffer, length: number, sequence: number): string | undefined {
     this.#lastRight = false;
     const read = buffer.read(length);
     if (typeof read === "string") return read === "not stamped" ? "wrong: no stamp" : read;
     if (read === this.#last) return `frozen: stamped ${read} once more`;
-    if (read !== sequence) return `wrong: stamped ${read}`;
+    if (this.#last < 0) this.#offset = read - sequence;
+    if (read - sequence !== this.#offset) return `wrong: stamped ${read}`;
     if (read <= this.#last) return `frozen: stamped ${read} after ${this.#last}`;
     this.#last = read;
     this.#seen += 1;

@@ -21,6 +21,8 @@ export interface Grants {
   /** The domain that granted them. */
   readonly domain: number;
   readonly references: Uint32Array;
+  /** How many references its message has room for: the drivers of the two revisions differ. 4000 by default. */
+  readonly room?: 4000 | 512;
 }
 
 /** A descriptor that is sent with the handle over a Unix socket. */

@@ -52,7 +52,7 @@ export function openOutput(loop: Loop, path: string, options: OutputOptions = {}
   if (path === "-") return new Output(loop, "stdout", new Sink(ownStdout(), "stdout", false));
   const advice = ({ code }: SysError) =>
     code === NO_READER ? "no program reads this pipe" : ANOTHER;
-  const there = statSync(path, { throwIfNoEntry: false });
+  const there = needed(() => statSync(path, { throwIfNoEntry: false }), advice);
   if (there === undefined) {
     needed(() => checkFolder(path), advice);
     return new Output(loop, path, undefined, options);

@@ -1,4 +1,5 @@
 // The ways to share frame memory, a row each, and how --share auto chooses.
+import { SysError } from "../../ffi/errno.ts";
 import type { IoctlDevice } from "../../ffi/ioctl.ts";
 import { log } from "../cli/log.ts";
 import { MemoryRefused, UnavailableError, UsageError } from "../errors.ts";
@@ -8,7 +9,12 @@ import type { Source } from "../frame/source.ts";
 import { CopyingSource } from "./copying.ts";
 import { exportRegion, importRegion, RegionAllocator } from "./dax.ts";
 import { exportDescriptors, importDescriptors } from "./fd.ts";
-import { exportVirtioMedia, findRevision, importVirtioMedia } from "./virtio-media.ts";
+import {
+  exportsBuffers,
+  exportVirtioMedia,
+  importVirtioMedia,
+  mapsHandles,
+} from "./virtio-media.ts";
 
 /** Opens the source with buffers of one memory type; for "userptr" `allocator` provides the memory. */
 export type OpenWith = (memory: "auto" | "mmap" | "userptr", allocator?: Allocator) => Source;
@@ -42,7 +48,10 @@ interface Way {
 const ways: readonly Way[] = [
   {
     name: "virtio-media",
-    send: (options) => shareGrants(options.open("mmap"), options),
+    send({ open, domain }) {
+      const granted = needDomain(domain);
+      return shareSource(open("mmap"), (of) => exportVirtioMedia(of, granted));
+    },
     receive: ({ openDevice }) => importVirtioMedia(openDevice()),
   },
   {
@@ -83,12 +92,9 @@ function needLocal(local: boolean): void {
   throw new UsageError("--share fd needs a unix:/path address: descriptors do not cross a network");
 }
 
-function shareGrants(source: Source, { domain }: SendOptions): SharedSource {
-  if (domain === undefined) {
-    source[Symbol.dispose]();
-    throw new UsageError("--domid is required with --share virtio-media (the receiver's domain)");
-  }
-  return shareSource(source, (of) => exportVirtioMedia(of, domain));
+function needDomain(domain: number | undefined): number {
+  if (domain !== undefined) return domain;
+  throw new UsageError("--domid is required with --share virtio-media (the receiver's domain)");
 }
 
 /** A source with its buffers in `region`. The device writes there, or pictures are copied if it cannot. */
@@ -128,24 +134,35 @@ function openPassable(open: OpenWith): Source {
 }
 
 /**
- * Opens the source and exports its buffers according to `--share`. "auto" chooses virtio-media if the driver has its
- * ioctls. Throws UnavailableError or UsageError.
+ * Opens the source and exports its buffers according to `--share`. "auto" chooses virtio-media if there is a --domid and
+ * the driver exports a buffer. What the options lack is found before the source is opened. Throws UnavailableError or
+ * UsageError.
  */
 export function openShared(choice: ShareName, options: SendOptions): SharedSource {
   const chosen = ways.find(({ name }) => name === choice);
   if (chosen !== undefined) return chosen.send(options);
-  const source = options.open("mmap");
-  if (source.device !== undefined && findRevision(source.device) !== undefined) {
-    return shareGrants(source, options);
+  const { domain, region, local } = options;
+  const possible = { dax: region !== undefined, fd: local, "virtio-media": false };
+  const other = ways.find(({ name }) => possible[name]);
+  if (domain === undefined) {
+    if (other !== undefined) return other.send(options);
+    throw new UsageError(
+      "no way to share frames: give --domid (Xen), --region (a dax device of two guests) or an address unix:/path (one machine)",
+    );
   }
+  const source = options.open("mmap");
+  if (source.device !== undefined && exportsBuffers(source.device))
+    return shareSource(source, (of) => exportVirtioMedia(of, domain));
   source[Symbol.dispose]();
-  const possible = { dax: options.region !== undefined, fd: options.local, "virtio-media": false };
-  const way = ways.find(({ name }) => possible[name]);
-  if (way !== undefined) return way.send(options);
+  if (other !== undefined) return other.send(options);
   throw new UnavailableError(
     `${source.name}: no way to share its frames; its driver has no virtio-media ioctls, --region names no dax device, --address is no unix:/path`,
   );
 }
+
+/** Few who start a zero-copy receiver have the driver of its default. */
+const NO_CAMERA =
+  "without --share virtio-media a receiver needs no device: listen on unix:/path (one machine) or give --region (a dax device of two guests)";
 
 /**
  * Opens importers according to `--share`. "auto" opens all that this host and the options allow. Throws UnavailableError
@@ -159,9 +176,19 @@ export function openImporters(choice: ShareName, options: ReceiveOptions): reado
   if (options.region !== undefined) importers.push(owned.use(importRegion(options.region)));
   if (options.local) importers.push(importDescriptors());
   try {
-    importers.push(owned.use(importVirtioMedia(options.openDevice())));
+    using opened = new DisposableStack();
+    const device = opened.use(options.openDevice());
+    if (importers.length === 0 || mapsHandles(device)) {
+      opened.move();
+      importers.push(owned.use(importVirtioMedia(device)));
+    }
   } catch (error) {
-    if (!(error instanceof UnavailableError) || importers.length === 0) throw error;
+    if (!(error instanceof UnavailableError)) throw error;
+    if (importers.length === 0) {
+      // Without the error's own advice, which is for cameras.
+      const why = error.cause instanceof SysError ? error.cause.message : error.message;
+      throw new UnavailableError(`${why}; ${NO_CAMERA}`, { cause: error });
+    }
   }
   owned.move();
   return announce(importers);

@@ -23,15 +23,38 @@ const revisions = [
 ] as const;
 type Revision = (typeof revisions)[number];
 
-/** The driver's revision; undefined when it has no such ioctls. Sends a request that every driver refuses. */
-export function findRevision(device: IoctlDevice): Revision | undefined {
-  return revisions.find(({ request }) => {
-    const question = request.argument.alloc();
-    question.dmabuf_fd = -1;
-    const r = device.ioctl(request, question);
-    if (r >= 0) closeUnwanted(question.dmabuf_fd);
-    return r !== -errno.ENOTTY;
-  });
+/** What the driver answers to IMPORT of one revision. Sends a request that every driver refuses. */
+function probe(device: IoctlDevice, { request }: Revision): number {
+  const question = request.argument.alloc();
+  question.dmabuf_fd = -1;
+  const r = device.ioctl(request, question);
+  if (r >= 0) closeUnwanted(question.dmabuf_fd);
+  return r;
+}
+
+/** The revision of a driver that has the ioctls; undefined when it knows neither. */
+function findRevision(device: IoctlDevice): Revision | undefined {
+  return revisions.find((revision) => probe(device, revision) !== -errno.ENOTTY);
+}
+
+/**
+ * Whether a driver can map handles, for --share auto. A driver with the ioctls knows one revision only, so its two answers
+ * differ. Other drivers answer both alike: with ENOTTY, EINVAL or EOPNOTSUPP.
+ */
+export function mapsHandles(device: IoctlDevice): boolean {
+  const answers = new Set(revisions.map((revision) => probe(device, revision)));
+  return answers.size > 1;
+}
+
+/** Whether a driver can export its buffers, for --share auto: exports the first one and releases it. */
+export function exportsBuffers(device: IoctlDevice): boolean {
+  const request = k.virtioMediaExportBuffer.alloc();
+  request.queue_type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+  request.dmabuf_fd = -1;
+  if (device.ioctl(k.VIDIOC_VIRTIO_MEDIA_EXPORT_BUFFER, request) < 0) return false;
+  closeUnwanted(request.dmabuf_fd);
+  releaseHandle(device, request.handle_id);
+  return true;
 }
 
 function demandRevision(device: IoctlDevice): Revision {
@@ -166,7 +189,9 @@ function grantBuffer(
     );
   }
   const references = Uint32Array.from({ length: count }, (_, i) => grant.gref_ids.get(i));
-  return { kind: "grants", id, length: bytes, pageBytes, domain: grant.gref_domid, references };
+  const { references: room } = revision;
+  const shared = { id, length: bytes, pageBytes, domain: grant.gref_domid, references, room };
+  return { kind: "grants", ...shared };
 }
 
 /** Imports handles with grant references through `device`, which it then owns. Throws UnavailableError. */

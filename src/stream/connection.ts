@@ -1,11 +1,14 @@
 // One connection while it lasts. Its handlers work until one of them ends it, by calling `finish` or by throwing;
 // what it waits for on the loop is disposed with it.
 import type { Fd } from "../../ffi/fd.ts";
+import { log } from "../cli/log.ts";
 import { ProtocolError } from "../errors.ts";
 import type { Deferred, Loop, Watch } from "../loop.ts";
 
 /** How often `limitStalls` looks. */
 const STALL_CHECK_MS = 1000;
+/** A standstill of this length is logged. */
+const NOTICE_MS = 3000;
 
 /** How sending ended without error. */
 export type SendEnd = "done" | "stopped";
@@ -30,11 +33,19 @@ export interface Waiting {
 
 /** How long a peer may pause in the middle of a message, and how to find out. */
 export interface StallCheck {
+  /** 0: for ever. */
   readonly stallMs: number;
-  /** A number that changes as the message proceeds; undefined while the peer may be silent. */
-  readonly progress: () => number | undefined;
+  /** Whether the peer has to act now: it sent a part of a message, or has a part of ours to take. */
+  readonly waiting: () => boolean;
+  /**
+   * Bytes of the whole connection. What is left of the current message would not do: in the next message the same number
+   * may be left when the check looks again.
+   */
+  readonly bytes: () => number;
   /** The error's text. */
   readonly text: (seconds: number) => string;
+  /** A line for the user after NOTICE_MS, once in each standstill. */
+  readonly notice?: () => string;
 }
 
 export class Connection<End> implements Disposable {
@@ -111,19 +122,25 @@ export class Connection<End> implements Disposable {
     };
   }
 
-  /** Ends the connection with ProtocolError when the peer stops in the middle of a message. */
-  limitStalls({ stallMs, progress, text }: StallCheck): void {
-    let last: number | undefined;
+  /** Ends the connection with ProtocolError when the peer stops in the middle of a message for `stallMs`. */
+  limitStalls({ stallMs, waiting, bytes, text, notice }: StallCheck): void {
+    if (stallMs === 0 && notice === undefined) return;
+    let last = -1;
+    let noticed = false;
     let lastMs = performance.now();
     this.every(STALL_CHECK_MS, () => {
-      const now = progress();
+      const now = bytes();
       const nowMs = performance.now();
-      if (now === undefined || now !== last) {
+      if (!waiting() || now !== last) {
         last = now;
         lastMs = nowMs;
-      } else if (nowMs - lastMs >= stallMs) {
-        throw new ProtocolError(text(stallMs / 1000));
+        noticed = false;
+        return;
       }
+      if (stallMs > 0 && nowMs - lastMs >= stallMs) throw new ProtocolError(text(stallMs / 1000));
+      if (notice === undefined || noticed || nowMs - lastMs < NOTICE_MS) return;
+      noticed = true;
+      log.warn(notice());
     });
   }
 

@@ -61,12 +61,12 @@ export class Consumer implements Disposable {
   /** Adds a buffer, which the caller keeps alive. Frames name it by `index`. */
   add(index: number, buffer: FrameBuffer): void {
     const { checker } = this.#options;
-    const { length, bytes } = buffer.mapping;
+    const { length } = buffer.mapping;
     this.#writer?.add(index, buffer.mapping, buffer.changed);
     const stamped = checker !== undefined && length > STAMP_BYTES;
     this.#slots[index] = {
       buffer,
-      stamp: stamped ? new StampedBuffer(bytes) : undefined,
+      stamp: stamped ? new StampedBuffer(buffer.mapping.bytes) : undefined,
     };
   }
 

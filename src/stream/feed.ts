@@ -1,5 +1,6 @@
 // The sender around its connections, for both flows: opens the source, connects, and retries when either is lost.
 import { SysError } from "../../ffi/errno.ts";
+import { FoldedLog } from "../cli/folded.ts";
 import { log } from "../cli/log.ts";
 import { type StatsOptions, StreamStats, type Summary } from "../cli/stats.ts";
 import {
@@ -31,6 +32,8 @@ export interface FeedRun extends ConnectionRun {
   readonly stats: StreamStats;
   /** Counts frames that were passed over. */
   readonly passed: (frames: number) => void;
+  /** The connection ends when the receiver takes nothing for this long; 0: never. */
+  readonly stallMs: number;
 }
 
 export interface FeedOptions<O extends Opened> extends StatsOptions {
@@ -38,6 +41,7 @@ export interface FeedOptions<O extends Opened> extends StatsOptions {
   readonly open: (owned: DisposableStack) => O;
   readonly address: Address;
   readonly connectTimeoutMs: number;
+  readonly stallMs: number;
   readonly reconnect: boolean;
   /** Sends frames over one connection. The source has been started. */
   readonly send: (opened: O, run: FeedRun) => Promise<SendEnd>;
@@ -45,6 +49,8 @@ export interface FeedOptions<O extends Opened> extends StatsOptions {
   readonly summary?: () => Summary;
 }
 
+/** A connection that lived this long took frames; after it the next attempt is early again. */
+const ACCEPTED_MS = 2000;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 2000;
 
@@ -70,7 +76,9 @@ export async function feedReceiver<O extends Opened>(
     held = undefined;
   };
   using stats = new StreamStats(loop, options, counters);
+  using folded = new FoldedLog();
   const finish = (reason: string) => {
+    folded.flush();
     const { lines = [], fields = {} } = options.summary?.() ?? {};
     stats.finish(reason, lines, fields);
   };
@@ -78,9 +86,11 @@ export async function feedReceiver<O extends Opened>(
     held ??= openAndReport(options, stats);
     const { opened } = held;
     const { source } = opened;
-    using socket = await connect(loop, options.address, options.connectTimeoutMs, signal);
+    const { address, connectTimeoutMs, reconnect } = options;
+    using socket = await connect(loop, address, connectTimeoutMs, reconnect, signal);
     if (socket === undefined) return "stopped";
-    log.info(`connected to ${options.address.text}`);
+    connectedMs = performance.now();
+    folded.say("info", `connected to ${options.address.text}`);
     tuneSending(socket);
     source.start();
     stats.streaming = true;
@@ -88,8 +98,8 @@ export async function feedReceiver<O extends Opened>(
       const passed = (frames: number) => {
         drops += frames;
       };
-      const { frames = Number.POSITIVE_INFINITY } = options;
-      return await options.send(opened, { loop, socket, frames, stats, passed, signal });
+      const { frames = Number.POSITIVE_INFINITY, stallMs } = options;
+      return await options.send(opened, { loop, socket, frames, stats, passed, stallMs, signal });
     } catch (error) {
       // The text of a failed call does not mention the receiver; the others do.
       const failed = error instanceof PeerGone && error.code !== undefined;
@@ -101,10 +111,11 @@ export async function feedReceiver<O extends Opened>(
     }
   };
   let retryMs = FIRST_RETRY_MS;
+  let connectedMs = Number.POSITIVE_INFINITY;
   let worked = false;
   try {
     for (;;) {
-      const before = stats.frames;
+      connectedMs = Number.POSITIVE_INFINITY;
       try {
         const end = await attempt();
         finish(end);
@@ -113,9 +124,13 @@ export async function feedReceiver<O extends Opened>(
         worked ||= held !== undefined;
         if (error instanceof SourceEnded) release();
         if (!options.reconnect || loop.failed || !(worked && mayPass(error))) throw error;
-        if (stats.frames > before) retryMs = FIRST_RETRY_MS;
+        if (performance.now() - connectedMs >= ACCEPTED_MS) {
+          retryMs = FIRST_RETRY_MS;
+          folded.flush();
+        }
         stats.record("failure", failureFields(error));
-        log.warn(`${(error as Error).message}; trying again in ${retryMs} ms`);
+        const { message } = error as Error;
+        folded.say("warn", `${message}; trying again in ${retryMs} ms`, message);
       }
       await loop.sleep(retryMs, signal);
       if (signal.aborted) {

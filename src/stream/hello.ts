@@ -8,6 +8,7 @@ import type { StreamInfo } from "../frame/frame.ts";
 
 export const HELLO_MAGIC = 0x56344c42;
 export const FRAME_MAGIC = 0x5652464d;
+export const HANDLE_MAGIC = 0x56484e44;
 export const VERSION = 2;
 export const MAX_SIDE = 16_384;
 export const MAX_BUFFERS = 64;
@@ -81,7 +82,10 @@ export function checkFrame(
   sizeimage: number,
 ): void {
   if (frame.magic !== FRAME_MAGIC) {
-    throw new ProtocolError(`frame: magic is ${hex(frame.magic)}, must be ${hex(FRAME_MAGIC)}`);
+    const hint = frame.magic === HANDLE_MAGIC ? "; that is sender_zc: use receiver_zc" : "";
+    throw new ProtocolError(
+      `frame: magic is ${hex(frame.magic)}, must be ${hex(FRAME_MAGIC)}${hint}`,
+    );
   }
   if (frame.bytesused > sizeimage) {
     throw new ProtocolError(

@@ -15,6 +15,7 @@ export class Inbox {
   readonly #at: number;
   #taken = 0;
   #end = 0;
+  #received = 0;
   /** The last read emptied the socket's buffer. */
   #drained = false;
 
@@ -29,6 +30,22 @@ export class Inbox {
   /** Received bytes of an incomplete message; 0 when there is none. */
   get part(): number {
     return this.#end - this.#taken < this.#size ? this.#end - this.#taken : 0;
+  }
+
+  /** The first byte that was not taken; undefined when there is none. */
+  get first(): number | undefined {
+    return this.#taken < this.#end ? this.#bytes[this.#taken] : undefined;
+  }
+
+  /** Puts bytes that were received elsewhere before the first ones. Call before `fill`. */
+  begin(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#bytes.set(bytes, this.#end);
+    this.#end += bytes.length;
+  }
+
+  /** All bytes received so far. */
+  get received(): number {
+    return this.#received;
   }
 
   /** Whether a whole message was received and not yet taken. */
@@ -62,9 +79,12 @@ export class Inbox {
     const room = this.#bytes.length - this.#end;
     const r = receive(socket, this.#at + this.#end, room);
     if (r === -errno.EAGAIN || r === -errno.EINTR) return "nothing";
+    // A peer that closes with bytes unread resets the connection. Between two messages this is a close like any other.
+    if (r === -errno.ECONNRESET && this.#end === 0) return "closed";
     if (r < 0) throw new PeerGone("recv", socket.name, -r);
     if (r > 0) {
       this.#end += r;
+      this.#received += r;
       this.#drained = r < room;
       return "some";
     }

@@ -10,11 +10,17 @@ export class Outbox {
   readonly #at: number;
   #sent = 0;
   #end = 0;
+  #total = 0;
 
   /** Room for `count` messages of `size` bytes. */
   constructor(count: number, size: number) {
     this.#bytes = new Uint8Array(new ArrayBuffer(count * size));
     this.#at = addressOf(this.#bytes);
+  }
+
+  /** All bytes sent so far. */
+  get sent(): number {
+    return this.#total;
   }
 
   get empty(): boolean {
@@ -32,6 +38,12 @@ export class Outbox {
     this.#end += message.length;
   }
 
+  /** Forgets the waiting messages. */
+  clear(): void {
+    this.#sent = 0;
+    this.#end = 0;
+  }
+
   /** Sends the waiting messages. Returns whether all were sent. Throws PeerGone. */
   flush(socket: Fd): boolean {
     while (this.#sent < this.#end) {
@@ -45,9 +57,9 @@ export class Outbox {
       if (r === -errno.EINTR) continue;
       if (r < 0) throw new PeerGone("send", socket.name, -r);
       this.#sent += r;
+      this.#total += r;
     }
-    this.#sent = 0;
-    this.#end = 0;
+    this.clear();
     return true;
   }
 }

@@ -12,7 +12,7 @@ import { checkOutputName } from "../output/play.ts";
 import type { ConsumerOptions } from "./consumer.ts";
 import type { ServeOptions } from "./serve.ts";
 import { type Address, allowList, parseAddress } from "./socket/address.ts";
-import { addressOptions, statsOptions } from "./stream-options.ts";
+import { addressOptions, frameLimit, statsOptions } from "./stream-options.ts";
 
 /** Which senders to serve, what to do with their frames, what to report. */
 export const receiverOptions = {
@@ -28,9 +28,9 @@ export const receiverOptions = {
   frames: {
     short: "n",
     type: "integer",
-    min: 1,
+    min: -1,
     max: Number.MAX_SAFE_INTEGER,
-    help: "end after that many frames",
+    help: "end after that many frames; -1: unlimited, 0: after the hello",
   },
   verify: { type: "flag", help: "check the stamps of testsrc; fail at the first wrong frame" },
   "max-frame": {
@@ -61,7 +61,7 @@ export function readReceiverOptions(
   loop: Loop,
   owned: DisposableStack,
 ): ReceiverSetup {
-  const { keep, frames, stats, json, output: paths, camera: cameras } = values;
+  const { keep, stats, json, output: paths, camera: cameras } = values;
   if (json && paths.includes("-")) throw new UsageError("--json and --output - both want stdout");
   for (const path of paths) checkOutputName(path);
   const twice = paths.find((path, i) => paths.indexOf(path) !== i);
@@ -116,6 +116,16 @@ export function readReceiverOptions(
     checkOutputs: () => {
       if (outputs.failure !== undefined) throw outputs.failure;
     },
-    serving: { address, allowed, keep, frames, stats, json, prepare, summary },
+    serving: {
+      address,
+      allowed,
+      keep,
+      stallMs: values["stall-timeout"] * 1000,
+      frames: frameLimit(values.frames),
+      stats,
+      json,
+      prepare,
+      summary,
+    },
   };
 }

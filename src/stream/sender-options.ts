@@ -2,7 +2,7 @@
 import type { Options, Values } from "../cli/options.ts";
 import type { FeedOptions, Opened } from "./feed.ts";
 import { parseAddress } from "./socket/address.ts";
-import { addressOptions, statsOptions } from "./stream-options.ts";
+import { addressOptions, frameLimit, statsOptions } from "./stream-options.ts";
 
 /** The rows that follow those of capture and of the tool itself. */
 export const senderOptions = {
@@ -17,13 +17,14 @@ type SenderValues = Omit<Values<typeof rows>, "given"> & { readonly frames: numb
 export function readSenderOptions(
   values: SenderValues,
 ): Omit<FeedOptions<Opened>, "open" | "send" | "summary"> {
-  const { port, reconnect, frames, stats, json } = values;
+  const { port, reconnect, stats, json } = values;
   const address = parseAddress("--address", values.address, port);
   return {
     address,
     connectTimeoutMs: values["connect-timeout"],
+    stallMs: values["stall-timeout"] * 1000,
     reconnect,
-    frames,
+    frames: frameLimit(values.frames),
     stats,
     json,
   };

@@ -1,5 +1,6 @@
 // The receiver around its connections, for both flows: listens, serves one sender after the other, and with --keep goes on
 // after a sender that was wrong.
+import { FoldedLog } from "../cli/folded.ts";
 import { log } from "../cli/log.ts";
 import {
   addLatency,
@@ -8,20 +9,23 @@ import {
   type Summary,
   stampedUs,
 } from "../cli/stats.ts";
-import { failureFields, ProtocolError, ReaderLeft, UnavailableError } from "../errors.ts";
+import { failureFields, PeerGone, ProtocolError, ReaderLeft, UnavailableError } from "../errors.ts";
 import { fourccName } from "../format/formats.ts";
 import { wholeBytes } from "../format/picture-layout.ts";
 import type { CaptureTime, FrameFacts, StreamInfo } from "../frame/frame.ts";
 import type { Loop } from "../loop.ts";
 import type { ConnectionRun, ReceiveEnd } from "./connection.ts";
+import { refuse } from "./refusal.ts";
 import type { Address } from "./socket/address.ts";
 import { Listener, type Peer } from "./socket/listener.ts";
 import { isSameHost } from "./socket/same-host.ts";
 
 /** One connection, for the function that receives over it. */
 export interface ServeRun extends ConnectionRun {
-  /** Called when the stream is accepted. */
-  readonly started: (stream: StreamInfo) => void;
+  /** The connection ends when the sender is silent for this long in the middle of a message; 0: never. */
+  readonly stallMs: number;
+  /** Called when the stream is accepted. Returns false when no frame of it is wanted. */
+  readonly started: (stream: StreamInfo) => boolean | undefined;
   /** Called for each frame that was taken; returns whether more are wanted. */
   readonly taken: (frame: FrameFacts) => boolean;
   readonly captureTime: CaptureTime;
@@ -31,6 +35,7 @@ export interface ServeOptions extends StatsOptions {
   readonly address: Address;
   readonly allowed: (peer: string) => boolean;
   readonly keep: boolean;
+  readonly stallMs: number;
   /** Receives frames over one connection. */
   readonly receive: (run: ServeRun) => Promise<ReceiveEnd>;
   /**
@@ -43,6 +48,9 @@ export interface ServeOptions extends StatsOptions {
   /** Called at the end: lines and fields for the summary. */
   readonly summary?: (stats: StreamStats) => Summary;
 }
+
+/** What another sender is told while one is served. */
+const BUSY = "it is busy with another sender";
 
 /**
  * Serves until the sender has left (without --keep), there were enough frames, or `signal` aborts. Throws what ended it
@@ -62,7 +70,9 @@ export async function serveSenders(
     stats.record("listening", { address: listener.name });
     options.listening?.(listener.name);
   }
+  using folded = new FoldedLog();
   const finish = (reason: string) => {
+    folded.flush();
     const { lines = [], fields = {} } = options.summary?.(stats) ?? {};
     stats.finish(reason, lines, fields);
   };
@@ -74,6 +84,7 @@ export async function serveSenders(
         return "stopped";
       }
       try {
+        using _others = options.keep ? undefined : listener?.refuseOthers(BUSY);
         const end = await serve(loop, peer, options, stats, counts, signal);
         if (end === "closed") log.info(`${peer.address.name} has gone`);
         if (end !== "closed" || !options.keep) {
@@ -84,7 +95,9 @@ export async function serveSenders(
         if (!options.keep || !isPeersFault(error)) throw error;
         counts.errors += 1;
         stats.record("failure", failureFields(error));
-        log.warn(`${(error as Error).message}; waiting for the next sender`);
+        const { message } = error as Error;
+        const { name } = peer.address;
+        folded.say("warn", `${message}; waiting for the next sender`, message.replaceAll(name, ""));
       } finally {
         stats.streaming = false;
       }
@@ -133,6 +146,7 @@ async function serve(
       buffers: bufferCount,
     });
     stats.streaming = true;
+    return options.frames !== 0;
   };
   const taken = (header: FrameFacts) => {
     const gap = header.sequence - last - 1;
@@ -143,5 +157,14 @@ async function serve(
     stats.frame(header.bytesused);
     return options.frames === undefined || stats.frames < options.frames;
   };
-  return await options.receive({ loop, socket, started, taken, captureTime, signal });
+  const { stallMs } = options;
+  try {
+    return await options.receive({ loop, socket, stallMs, started, taken, captureTime, signal });
+  } catch (error) {
+    if (!(error instanceof PeerGone || loop.failed)) {
+      const reason = isPeersFault(error) ? (error as Error).message : "it has failed";
+      await refuse(loop, socket, reason, signal);
+    }
+    throw error;
+  }
 }

@@ -9,8 +9,12 @@ const port = {
   help: "TCP or vsock port",
 } as const;
 
-/** A connection ends when the peer makes no progress for this long in the middle of a message. */
-export const STALL_MS = 10_000;
+const stallTimeout = {
+  type: "number",
+  min: 0,
+  max: 86_400,
+  value: "SECONDS",
+} as const;
 
 /** Where to connect to, and where to listen. */
 export const addressOptions = {
@@ -20,7 +24,7 @@ export const addressOptions = {
       type: "text",
       required: true,
       value: "ADDRESS",
-      help: "receiver: IPv4, IPv6, host name, unix:/path or vsock:CID",
+      help: "receiver: IPv4, IPv6, host name or vsock:CID, with --port or as HOST:PORT; or unix:/path",
     },
     port,
     "connect-timeout": {
@@ -32,6 +36,11 @@ export const addressOptions = {
       value: "MS",
       help: "most milliseconds a connection attempt may take",
     },
+    "stall-timeout": {
+      ...stallTimeout,
+      default: 0,
+      help: "end the connection when the receiver takes nothing for that long; 0 waits for a paused receiver",
+    },
   },
   listen: {
     listen: {
@@ -39,7 +48,7 @@ export const addressOptions = {
       type: "text",
       default: "0.0.0.0",
       value: "ADDRESS",
-      help: "IPv4, IPv6, host name, unix:/path, vsock:CID or vsock:any",
+      help: "IPv4, IPv6, host name, vsock:CID or vsock:any, with --port or as HOST:PORT; or unix:/path",
     },
     port,
     allow: {
@@ -47,9 +56,18 @@ export const addressOptions = {
       value: "CIDR",
       help: "accept senders from these addresses only, 10.0.0.0/8 for example; may be repeated",
     },
+    "stall-timeout": {
+      ...stallTimeout,
+      default: 10,
+      help: "end the connection when no byte comes for that long in the middle of a message; 0 waits for ever",
+    },
     keep: { type: "flag", help: "serve the next sender when one has left" },
   },
 } as const satisfies Record<string, Options>;
+
+/** The meaning of -n, on both sides: a negative number is no limit, as in the C programs. */
+export const frameLimit = (frames: number | undefined): number | undefined =>
+  frames === undefined || frames < 0 ? undefined : frames;
 
 /** What to report about a running stream, and how. */
 export const statsOptions = {

@@ -1,6 +1,7 @@
 // Serves each front-end in a process of its own: the front-end can take away memory that is mapped there (SIGBUS), and no check
 // prevents that. This process holds a duplicate of the connection, waits for its end, and never reads from it.
 import { EPOLLRDHUP } from "../../ffi/epoll.ts";
+import { asSysError } from "../../ffi/errno.ts";
 import { Fd } from "../../ffi/fd.ts";
 import { finishSending, socketPair } from "../../ffi/socket.ts";
 import { log, logLevel } from "../cli/log.ts";
@@ -27,7 +28,7 @@ const LOGGED_EVERY_MS = 1000;
 export interface FrontEndsOptions {
   /** The socket of the next front-end; undefined when no more will come. */
   readonly next: (signal: AbortSignal) => Promise<Fd | undefined>;
-  /** Serves the connection on the descriptor that `--fd` names; `options` are its other words. */
+  /** Serves the connection on the descriptor that `--fd` names; `options` are its other words. Its folder is "/". */
   readonly program: OwnProgram;
   readonly options: readonly string[];
   /** Ends after the first front-end. */
@@ -66,7 +67,7 @@ const out = () => log.withTag("vhost");
 type Killed = "overdue" | "stopped";
 
 interface ServedOptions extends FrontEndsOptions {
-  /** Log only errors of this front-end. */
+  /** Log only errors that its process reports. */
   readonly quiet: boolean;
 }
 
@@ -82,8 +83,10 @@ async function serveInProcess(
   try {
     started = owned.use(start(socket, options));
   } catch (error) {
-    out().error(`a front-end cannot be served: starting its process: ${(error as Error).message}`);
-    options.onFailure(failureFields(error));
+    if (options.quiet) return; // a front-end that comes again and again is refused again and again
+    const reason = asSysError(error) ?? (error as Error);
+    out().error(`a front-end cannot be served: starting its process: ${reason.message}`);
+    options.onFailure(failureFields(reason));
     return;
   }
   const { child, lifeline, shared } = started;
@@ -157,6 +160,7 @@ function start(socket: Fd, { program, options, quiet }: ServedOptions): Started 
   const words = [...program.words, "--fd", String(inherited.connection), ...options, ...level];
   const child = Bun.spawn([program.file, ...words], {
     argv0: program.name,
+    cwd: "/", // the runtime does not start in a folder that was removed
     env: { ...process.env, [LISTENER]: String(process.pid) },
     stdio: ["ignore", "ignore", "inherit", ...fds],
   });

@@ -69,6 +69,7 @@ async function send(): Promise<void> {
       open: (owned) => owned.use(openSource()),
       address,
       connectTimeoutMs: 3000,
+      stallMs: 10_000,
       reconnect: true,
       frames,
       send: (shared, run) => lendFrames({ ...run, ...options, shared }),
@@ -87,11 +88,11 @@ async function receive(): Promise<void> {
       address,
       allowed: () => true,
       keep: false,
+      stallMs: 10_000,
       listening: () => process.stderr.write("listening\n"),
       receive: (hooks) =>
         borrowFrames({
           maxFrame: 2 ** 26,
-          stallMs: 10_000,
           importers: [importer],
           openView: openConsumer({}),
           ...hooks,

@@ -109,7 +109,7 @@ test("exit status and one line: no way to share, a wrong domain, a device that i
   ]);
   const shown = results.map(([status, said]) => [status, said.split("\n")[0]]);
   expect(shown).toEqual([
-    [3, expect.stringContaining("no way to share its frames")],
+    [2, expect.stringContaining("no way to share frames: give --domid")],
     [3, expect.stringContaining("no driver behind it")],
     [2, expect.stringContaining('--domid must be 0 to 32751, got "32752"')],
     [3, expect.stringContaining("VIDIOC_VIRTIO_MEDIA_IMPORT_BUFFER /dev/null: ENOTTY")],

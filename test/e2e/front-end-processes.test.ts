@@ -1,12 +1,20 @@
 // The executables start the process of a front-end however they were called, and when their file was replaced meanwhile.
 import { expect, test } from "bun:test";
-import { copyFileSync, readFileSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  rmdirSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { unixAddress } from "../../ffi/sockaddr.ts";
 import { startConnect } from "../../ffi/socket.ts";
 import { projectDir } from "../../scripts/ensure.ts";
 import { childrenOf } from "../support/processes.ts";
-import { built, dist, TempDir, Tool } from "../support/tool.ts";
+import { built, dist, records, TempDir, Tool } from "../support/tool.ts";
 import { FrontEnd } from "../support/vhost/front-end.ts";
 import { onLoop } from "../support/vhost/scene.ts";
 
@@ -92,4 +100,45 @@ test("a daemon whose executable was replaced meanwhile serves on with the old on
   const { status, lines } = await daemon.ended();
   expect(status).toBe(0);
   expect(lines.filter((line) => line.includes("error") || line.includes("warn"))).toEqual([]);
+});
+
+test("a daemon whose working directory was removed meanwhile serves on", async () => {
+  await built();
+  using temp = new TempDir();
+  const cwd = temp.file("folder");
+  mkdirSync(cwd);
+  const words = ["-b", "null", "-s", temp.file("s")];
+  await using daemon = await Tool.start("vhost-user-video", words, { cwd });
+  await daemon.says("listening");
+  rmdirSync(cwd);
+  await answered(daemon, temp.file("s"));
+  daemon.signal("SIGTERM");
+  const { status, lines } = await daemon.ended();
+  expect(status).toBe(0);
+  expect(lines.filter((line) => !line.startsWith("vhost-user-video: "))).toEqual([]);
+});
+
+test("front-ends whose processes cannot be started are not all logged, and get records as often", async () => {
+  await built();
+  using temp = new TempDir();
+  const words = ["-b", "null", "-s", temp.file("s"), "--json"];
+  const under = ["sh", "-c", 'ulimit -n 12; exec "$0" "$@"']; // enough to listen and accept
+  await using daemon = await Tool.start("vhost-user-video", words, { under });
+  await daemon.says("listening");
+  const fromMs = performance.now();
+  await onLoop(async (loop) => {
+    for (let i = 0; i < 100; i++) {
+      using frontEnd = new FrontEnd(loop, startConnect(unixAddress(temp.file("s"))));
+      expect(await frontEnd.receive(8000)).toBeUndefined(); // it was closed
+    }
+  });
+  const mostLogged = 21 + (performance.now() - fromMs) / 1000;
+  daemon.signal("SIGTERM");
+  const { status, lines, stdout } = await daemon.ended();
+  expect(status).toBe(0);
+  const refused = lines.filter((line) => line.includes("a front-end cannot be served"));
+  expect(refused.length).toBeGreaterThanOrEqual(20);
+  expect(refused.length).toBeLessThanOrEqual(mostLogged);
+  for (const line of refused) expect(line).toContain("EMFILE (too many open files)");
+  expect(records(stdout).filter(({ record }) => record === "failure").length).toBe(refused.length);
 });

@@ -131,6 +131,42 @@ const rows: readonly Row[] = [
     status: 2,
     says: ["--snapshot must be an existing folder, got"],
   },
+  {
+    when: "the folder for snapshots is below a file",
+    tool: "receiver_sdl",
+    words: "-l 127.0.0.1 -p PORT --snapshot /etc/passwd/folder",
+    env: noScreen,
+    status: 2,
+    says: ["--snapshot must be an existing folder, got"],
+  },
+  {
+    when: "the socket to listen on is below a file",
+    tool: "receiver",
+    words: "-l unix:/etc/passwd/s",
+    status: 3,
+    says: ["lstat /etc/passwd/s: ENOTDIR", "choose another path: a part of this one is no folder"],
+  },
+  {
+    when: "the socket of a front-end is below a file",
+    tool: "vhost-user-video",
+    words: "-b null -s /etc/passwd/s",
+    status: 3,
+    says: ["lstat /etc/passwd/s: ENOTDIR", "choose another path: a part of this one is no folder"],
+  },
+  {
+    when: "the output is below a file",
+    tool: "receiver_zc",
+    words: "-l unix:TEMP/s --log-level error -o /etc/passwd/film.y4m",
+    status: 3,
+    says: ["stat /etc/passwd/film.y4m: ENOTDIR", "choose another --output"],
+  },
+  {
+    when: "the recording is below a file",
+    tool: "sender",
+    words: "-d /etc/passwd/film.y4m -a unix:TEMP/s",
+    status: 3,
+    says: ["open /etc/passwd/film.y4m: ENOTDIR", "name a recording that can be read"],
+  },
 ];
 
 /** Runs a row's tool with its words. */
@@ -186,7 +222,8 @@ test("a failed call is a record with its call, object and errno, also when the t
     status: 3,
   });
   await using again = await Tool.start("sender", [...toLoopback(port), "--json", "--reconnect"]);
-  await again.says("trying again in 200 ms");
+  await again.says("trying again in 100 ms");
+  await Bun.sleep(1000); // the next tries are counted, not logged
   again.signal("SIGTERM");
   const kinds = records((await again.ended()).stdout).map(({ record, status }) => [record, status]);
   expect(kinds.filter(([kind]) => kind === "failure").length).toBeGreaterThanOrEqual(2);
@@ -238,6 +275,21 @@ test("too little address space for the runtime is one line with what is needed, 
         `framepass: 3 GB of address space are needed and this process has ${Math.floor((kilobytes * 1024) / 1e6)} MB; raise the limit (ulimit -v, RLIMIT_AS, LimitAS=)`,
       );
     }
+  }
+});
+
+test("too few open files are one line with what to do", async () => {
+  const under = ["sh", "-c", `ulimit -n 6; exec "$0" "$@"`];
+  using temp = new TempDir();
+  for (const [name, words] of [
+    ["receiver", ["-l", `unix:${temp.file("s")}`]],
+    ["sender", ["-d", "testsrc", "-a", `unix:${temp.file("s")}`]],
+  ] as const) {
+    const { status, lines } = await run(name, words, { under });
+    expect({ status, lines: lines.length }, lines.join("\n")).toEqual({ status: 1, lines: 1 });
+    expect(lines[0]).toMatch(
+      /error: \w+[^:]*: EMFILE \(too many open files\); raise the limit of open files \(ulimit -n, LimitNOFILE=\)$/,
+    );
   }
 });
 

@@ -125,7 +125,7 @@ test("a sender whose receiver takes nothing", async () => {
 test("a sender between two tries, and one whose connection gets no answer", async () => {
   await stopsAt("while it waits to try again", async () => {
     const tool = await Tool.start("sender", [...toLoopback(freePort()), "--reconnect"]);
-    await tool.says("trying again in 200 ms");
+    await tool.says("trying again in 100 ms");
     return moment(tool);
   });
   await stopsAt("while it connects", async () => {

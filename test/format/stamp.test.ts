@@ -118,8 +118,10 @@ test("the checker names what is wrong: wrong number, frozen, torn, all zero, no 
   const { bytes, stamped } = picture(500);
   const checker = new StampChecker();
   stamped.write(7);
-  expect(checker.check(stamped, 500, 8)).toBe("wrong: stamped 7");
   expect(checker.check(stamped, 500, 7)).toBeUndefined();
+  stamped.write(8);
+  expect(checker.check(stamped, 500, 9)).toBe("wrong: stamped 8");
+  stamped.write(7);
   expect(checker.check(stamped, 500, 7)).toBe("frozen: stamped 7 once more");
   stamped.write(6);
   expect(checker.check(stamped, 500, 6)).toBe("frozen: stamped 6 after 7");
@@ -135,4 +137,20 @@ test("the checker names what is wrong: wrong number, frozen, torn, all zero, no 
   stamped.write(0);
   expect(checker.check(stamped, 500, 0)).toBeUndefined();
   expect(checker.verified).toBe(2);
+});
+
+test("in a stream that is joined in the middle the first stamp counts as the start, and later ones must keep the distance", () => {
+  const { stamped } = picture(500);
+  const checker = new StampChecker();
+  for (const [stamp, sequence] of [
+    [40, 0],
+    [41, 1],
+    [45, 5],
+  ] as const) {
+    stamped.write(stamp);
+    expect(checker.check(stamped, 500, sequence)).toBeUndefined();
+  }
+  stamped.write(47);
+  expect(checker.check(stamped, 500, 6)).toBe("wrong: stamped 47");
+  expect(checker.verified).toBe(3);
 });

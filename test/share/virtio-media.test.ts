@@ -5,10 +5,12 @@ import { errno } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { pageSize } from "../../ffi/mapping.ts";
 import { openCamera } from "../../src/capture/camera.ts";
+import { openTestSource } from "../../src/capture/testsrc.ts";
 import { exitStatus, UnavailableError } from "../../src/errors.ts";
 import { type SharedSource, shareSource } from "../../src/frame/sharing.ts";
 import type { Loop } from "../../src/loop.ts";
-import { exportVirtioMedia, importVirtioMedia } from "../../src/share/virtio-media.ts";
+import { openShared } from "../../src/share/index.ts";
+import { exportVirtioMedia, importVirtioMedia, mapsHandles } from "../../src/share/virtio-media.ts";
 import { FRAME_MAGIC, hello, makeHello } from "../../src/stream/hello.ts";
 import { handleMessage, makeHandle, zcAck, zcFrame } from "../../src/stream/zero-copy/messages.ts";
 import { FakeVirtioMedia, Hypervisor } from "../support/fake-virtio-media.ts";
@@ -195,65 +197,166 @@ async function readExactly(loop: Loop, socket: Fd, size: number): Promise<Uint8A
   return all;
 }
 
-test("a receiver that takes one frame and acknowledges it, as the C program does, gets 50 frames", () =>
-  onLoop(async (loop, near, far) => {
-    const xen = new Hypervisor();
-    using shared = open(new FakeVirtioMedia(xen));
-    const lending = lend(loop, near, shared, { frames: 50 });
-    const greeting = hello.over(await readExactly(loop, far, hello.size));
-    expect(greeting.$bytes.toHex()).toBe(
-      "56344c42" + "00000002" + "00000040" + "00000020" + "56595559" + "00001000" + "00000004",
-    );
-    const ids: bigint[] = [];
-    for (let i = 0; i < greeting.buffer_count; i++) {
-      const handle = handleMessage.over(await readExactly(loop, far, handleMessage.size));
-      expect(handle.flags & 1).toBe(1);
-      expect([handle.gref_count, handle.gref_page_size, handle.gref_domid]).toEqual([1, 4096, 3]);
-      ids.push(handle.handle_id);
-    }
-    for (let n = 0; n < 50; n++) {
-      const frame = await readExactly(loop, far, zcFrame.size);
-      const view = new DataView(frame.buffer);
-      expect(view.getUint32(0)).toBe(FRAME_MAGIC);
-      expect(ids).toContain(view.getBigUint64(16));
-      expect(view.getBigUint64(24)).toBe(BigInt(n));
-      const ack = new DataView(new ArrayBuffer(24));
-      ack.setUint32(0, FRAME_MAGIC);
-      ack.setBigUint64(8, view.getBigUint64(16));
-      ack.setBigUint64(16, view.getBigUint64(24));
-      put(far, new Uint8Array(ack.buffer));
-    }
-    expect(await readExactly(loop, far, 1).catch(() => "end")).toBe("end");
-    far.close();
-    expect(await lending).toBe("done");
-  }));
+/** The bytes of a handle of each revision of the C programs. */
+const handleSizes = { 4000: handleMessage.size, 512: 2088 } as const;
+const revisions = [4000, 512] as const;
 
-test("a sender that waits for each acknowledgement, as the C program does, is served", () =>
-  onLoop(async (loop, near, far) => {
-    const xen = new Hypervisor();
-    using camera = openCamera(new FakeVirtioMedia(xen), wish);
-    using exporter = exportVirtioMedia(camera, 5);
-    using importer = importVirtioMedia(new FakeVirtioMedia(xen));
-    const reading = borrow(loop, far, [importer]);
-    put(near, makeHello(camera.picture, 4).$bytes);
-    for (const handle of exporter.handles) put(near, makeHandle(handle).$bytes);
-    camera.start();
-    for (let n = 0; n < 50; n++) {
-      using frame = camera.next();
-      if (frame === undefined) throw new Error("no frame");
-      const message = new DataView(new ArrayBuffer(48));
-      message.setUint32(0, FRAME_MAGIC);
-      message.setUint32(4, frame.index);
-      message.setUint32(8, frame.bytesused);
-      message.setUint32(12, frame.flags);
-      message.setBigUint64(16, exporter.handles[frame.index]?.id ?? 0n);
-      message.setBigUint64(24, BigInt(frame.sequence));
-      put(near, new Uint8Array(message.buffer));
-      const ack = zcAck.over(await readExactly(loop, near, zcAck.size));
-      expect([ack.magic, ack.status, ack.sequence]).toEqual([FRAME_MAGIC, 0, n]);
-      const id = new DataView(ack.$bytes.buffer, ack.$bytes.byteOffset).getBigUint64(8);
-      expect(id).toBe(exporter.handles[frame.index]?.id ?? 0n);
+test.each(revisions)(
+  "a receiver that takes one frame and acknowledges it, as the C program with %d references does, gets 50 frames",
+  (references) =>
+    onLoop(async (loop, near, far) => {
+      const xen = new Hypervisor(references);
+      using shared = open(new FakeVirtioMedia(xen));
+      const lending = lend(loop, near, shared, { frames: 50 });
+      const greeting = hello.over(await readExactly(loop, far, hello.size));
+      expect(greeting.$bytes.toHex()).toBe(
+        "56344c42" + "00000002" + "00000040" + "00000020" + "56595559" + "00001000" + "00000004",
+      );
+      const ids: bigint[] = [];
+      for (let i = 0; i < greeting.buffer_count; i++) {
+        const bytes = await readExactly(loop, far, handleSizes[references]);
+        const handle = handleMessage.alloc();
+        handle.$bytes.set(bytes);
+        expect(handle.magic).toBe(0x56484e44);
+        expect(handle.flags & 1).toBe(1);
+        expect([handle.gref_count, handle.gref_page_size, handle.gref_domid]).toEqual([1, 4096, 3]);
+        ids.push(handle.handle_id);
+      }
+      for (let n = 0; n < 50; n++) {
+        const frame = await readExactly(loop, far, zcFrame.size);
+        const view = new DataView(frame.buffer);
+        expect(view.getUint32(0)).toBe(FRAME_MAGIC);
+        expect(ids).toContain(view.getBigUint64(16));
+        expect(view.getBigUint64(24)).toBe(BigInt(n));
+        const ack = new DataView(new ArrayBuffer(24));
+        ack.setUint32(0, FRAME_MAGIC);
+        ack.setBigUint64(8, view.getBigUint64(16));
+        ack.setBigUint64(16, view.getBigUint64(24));
+        put(far, new Uint8Array(ack.buffer));
+      }
+      expect(await readExactly(loop, far, 1).catch(() => "end")).toBe("end");
+      far.close();
+      expect(await lending).toBe("done");
+    }),
+);
+
+test.each(
+  revisions.flatMap((references) => [1, 4].map((buffers) => [references, buffers] as const)),
+)(
+  "a sender that waits for each acknowledgement, as the C program with %d references and %d buffers does, is served",
+  (references, buffers) =>
+    onLoop(async (loop, near, far) => {
+      const xen = new Hypervisor(references);
+      using camera = openCamera(new FakeVirtioMedia(xen), { ...wish, buffers });
+      using exporter = exportVirtioMedia(camera, 5);
+      using importer = importVirtioMedia(new FakeVirtioMedia(xen));
+      const reading = borrow(loop, far, [importer]);
+      put(near, makeHello(camera.picture, buffers).$bytes);
+      for (const handle of exporter.handles) {
+        const { $bytes } = makeHandle(handle);
+        put(near, $bytes.slice(0, 1000)); // a message may come in parts
+        await loop.sleep(5, never);
+        put(near, $bytes.slice(1000, handleSizes[references]));
+        await loop.sleep(5, never);
+      }
+      camera.start();
+      for (let n = 0; n < 50; n++) {
+        using frame = camera.next();
+        if (frame === undefined) throw new Error("no frame");
+        const message = new DataView(new ArrayBuffer(48));
+        message.setUint32(0, FRAME_MAGIC);
+        message.setUint32(4, frame.index);
+        message.setUint32(8, frame.bytesused);
+        message.setUint32(12, frame.flags);
+        message.setBigUint64(16, exporter.handles[frame.index]?.id ?? 0n);
+        message.setBigUint64(24, BigInt(frame.sequence));
+        put(near, new Uint8Array(message.buffer));
+        const ack = zcAck.over(await readExactly(loop, near, zcAck.size));
+        expect([ack.magic, ack.status, ack.sequence]).toEqual([FRAME_MAGIC, 0, n]);
+        const id = new DataView(ack.$bytes.buffer, ack.$bytes.byteOffset).getBigUint64(8);
+        expect(id).toBe(exporter.handles[frame.index]?.id ?? 0n);
+      }
+      near.close();
+      expect(await reading).toEqual({ verified: 50, end: "closed" });
+    }),
+);
+
+test("a sender with handles of 512 references that closes before its first frame has left, and one that goes on in neither way is refused", async () => {
+  const greeted = (buffers: number, after: Uint8Array<ArrayBuffer>) =>
+    onLoop(async (loop, near, far) => {
+      const xen = new Hypervisor(512);
+      using camera = openCamera(new FakeVirtioMedia(xen), { ...wish, buffers });
+      using exporter = exportVirtioMedia(camera, 5);
+      using importer = importVirtioMedia(new FakeVirtioMedia(xen));
+      put(near, makeHello(camera.picture, buffers).$bytes);
+      const [first] = exporter.handles;
+      if (first === undefined) throw new Error("no handle");
+      put(near, makeHandle(first).$bytes.slice(0, 2088));
+      put(near, after);
+      near.close();
+      return await borrow(loop, far, [importer]).catch((error: Error) => error.message);
+    });
+  const none = new Uint8Array(new ArrayBuffer(0));
+  expect(await greeted(1, none)).toMatchObject({ end: "closed" });
+  expect(await greeted(2, none)).toContain("closed after 2088 of the 2092 bytes of a handle");
+  const frame = zcFrame.alloc();
+  frame.magic = FRAME_MAGIC;
+  expect(await greeted(2, frame.$bytes)).toContain("of the 16040 bytes of a handle");
+});
+
+const shares = (device: FakeVirtioMedia, domain: number | undefined, opened: string[]) => ({
+  open: (memory: string) => {
+    opened.push(memory);
+    if (memory === "mmap") return openCamera(device, wish);
+    return openTestSource("testsrc", { ...wish, fps: 0 });
+  },
+  domain,
+  region: undefined,
+  local: true,
+});
+
+test.each(["ENOTTY", "EINVAL", "EOPNOTSUPP", "EIO"] as const)(
+  "--share auto goes on to fd when EXPORT_BUFFER fails with %s, and without --domid asks no driver",
+  (code) => {
+    const device = new FakeVirtioMedia(new Hypervisor());
+    device.fail.set("VIDIOC_VIRTIO_MEDIA_EXPORT_BUFFER", errno[code]);
+    const opened: string[] = [];
+    {
+      using shared = openShared("auto", shares(device, 5, opened));
+      expect(shared.exporter.name).toBe("fd");
     }
-    near.close();
-    expect(await reading).toEqual({ verified: 50, end: "closed" });
-  }));
+    {
+      using shared = openShared("auto", shares(device, undefined, opened));
+      expect(shared.exporter.name).toBe("fd");
+    }
+    expect(opened).toEqual(["mmap", "auto", "auto"]);
+  },
+);
+
+test("--share auto takes a driver that exports a buffer, and leaves no handle behind", () => {
+  const xen = new Hypervisor(512);
+  {
+    using shared = openShared("auto", shares(new FakeVirtioMedia(xen), 5, []));
+    expect(shared.exporter.name).toBe("virtio-media (512 references)");
+    expect(xen.exported.size).toBe(4);
+  }
+  expect(xen.exported.size).toBe(0);
+});
+
+test("-D is missed before the camera is opened", () => {
+  const opened: string[] = [];
+  const device = new FakeVirtioMedia(new Hypervisor());
+  const options = { ...shares(device, undefined, opened), local: false };
+  expect(() => openShared("virtio-media", options)).toThrow("--domid is required");
+  expect(() => openShared("auto", options)).toThrow("give --domid");
+  expect(opened).toEqual([]);
+});
+
+test("a driver that answers all private ioctls alike has none of them", () => {
+  const device = new FakeVirtioMedia(new Hypervisor());
+  expect(mapsHandles(device)).toBe(true);
+  for (const code of ["ENOTTY", "EINVAL", "EOPNOTSUPP"] as const) {
+    device.fail.set("VIDIOC_VIRTIO_MEDIA_IMPORT_BUFFER", errno[code]);
+    expect(mapsHandles(device)).toBe(false);
+  }
+});

@@ -75,23 +75,29 @@ test("a stop that throws ends the connection", async () => {
   expect(message).toBe("thrown by a handler");
 });
 
-test("a message that makes no progress for stallMs ends the connection, a pause between messages does not", async () => {
-  const run = (progress: () => number | undefined) =>
+test("a message of which no byte comes for stallMs ends the connection; a pause between messages does not, nor does the same rest of another message", async () => {
+  const run = (bytes: () => number, waiting: () => boolean, stallMs = 500) =>
     onLoop(async (loop) => {
       using connection = new Connection<string>(loop);
       connection.limitStalls({
-        stallMs: 500,
-        progress,
+        stallMs,
+        waiting,
+        bytes,
         text: (seconds) => `stalled for ${seconds} s`,
       });
       connection.after(2500, () => connection.finish("still there"));
       return await connection.untilEnded(never, nothing).catch((error: Error) => error.message);
     });
   let bytes = 0;
-  const [stalled, silent, moving] = await Promise.all([
-    run(() => 7),
-    run(() => undefined),
-    run(() => ++bytes),
+  const always = () => true;
+  const ends = await Promise.all([
+    run(() => 7, always),
+    run(
+      () => 7,
+      () => false,
+    ),
+    run(() => ++bytes, always),
+    run(() => 7, always, 0), // 0: for ever
   ]);
-  expect([stalled, silent, moving]).toEqual(["stalled for 0.5 s", "still there", "still there"]);
+  expect(ends).toEqual(["stalled for 0.5 s", "still there", "still there", "still there"]);
 });

@@ -36,16 +36,23 @@ export async function lend(
   options: {
     frames: number;
     ackTimeoutMs?: number;
+    stallMs?: number;
     requeue?: boolean;
     counts?: LendCounts;
     signal?: AbortSignal;
   },
 ): Promise<"done" | "stopped"> {
   using stats = quietStats(loop);
-  const { ackTimeoutMs = 2000, requeue = false, counts = noCounts(), signal = never } = options;
+  const {
+    ackTimeoutMs = 2000,
+    stallMs = 0,
+    requeue = false,
+    counts = noCounts(),
+    signal = never,
+  } = options;
   shared.source.start();
   const { frames } = options;
-  const how = { frames, stats, ackTimeoutMs, requeue, counts, signal };
+  const how = { frames, stats, ackTimeoutMs, stallMs, requeue, counts, signal };
   return await lendFrames({ loop, socket, shared, ...how });
 }
 

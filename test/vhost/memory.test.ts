@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { result } from "../../ffi/errno.ts";
-import { F_SEAL_SHRINK, Fd, sealsOf } from "../../ffi/fd.ts";
+import { F_SEAL_SHRINK, Fd, O_RDWR, sealsOf } from "../../ffi/fd.ts";
 import { addressOf, cString, libc } from "../../ffi/libc.ts";
 import { SharedRegion } from "../../ffi/shared-region.ts";
 import { socketPair } from "../../ffi/socket.ts";
@@ -57,14 +57,15 @@ test.each(bad)("$what is refused and leaves nothing open", ({ rows }) => {
   expect(mappingsOf("guest-ram")).toBe(0);
 });
 
-test("descriptors that are no memory are refused: sockets, folders, descriptors opened for reading only", () => {
+test("descriptors that are no memory are refused: sockets, folders, /dev/zero, descriptors opened for reading only", () => {
   const [a, b] = socketPair();
   using _a = a;
   using _b = b;
   const folder = Fd.open("/tmp", 0);
   const readOnly = Fd.open(import.meta.path, 0);
   using table = new MemoryTable();
-  for (const fd of [Fd.duplicate(a.number, "socket"), folder, readOnly]) {
+  const zeros = Fd.open("/dev/zero", O_RDWR); // its pages would be ours, and the front-end chooses how many
+  for (const fd of [Fd.duplicate(a.number, "socket"), folder, zeros, readOnly]) {
     expect(() => table.replace([row(0n, 16n, 0n)], [fd], nothing)).toThrow("");
     expect(fd.closed).toBe(true);
   }

@@ -15,8 +15,6 @@ import type { Target } from "./target.ts";
 
 export interface CopyReceiveOptions extends Omit<ServeRun, "captureTime"> {
   readonly maxFrame: number;
-  /** The connection ends when the sender is silent for this long in the middle of a message. */
-  readonly stallMs: number;
   /** Called when the hello was accepted. Throws ProtocolError to refuse the stream. */
   readonly openTarget: (stream: StreamInfo, waiting: Waiting) => Target;
 }
@@ -52,6 +50,8 @@ class CopyReceiver implements Disposable {
   #at = this.#hello.$address;
   #left = hello.size;
   #size = hello.size;
+  /** Received bytes of the whole connection. */
+  #total = 0;
   #paused = false;
 
   constructor(options: CopyReceiveOptions) {
@@ -62,7 +62,8 @@ class CopyReceiver implements Disposable {
     this.#watch = this.connection.watch(socket.number, EPOLLIN, () => this.#onReadable());
     this.connection.limitStalls({
       stallMs: options.stallMs,
-      progress: () => (this.#between || this.#paused ? undefined : this.#left),
+      waiting: () => !this.#between && !this.#paused,
+      bytes: () => this.#total,
       text: (seconds) => `${socket.name}: silent for ${seconds} s after ${this.#received}`,
     });
   }
@@ -73,13 +74,16 @@ class CopyReceiver implements Disposable {
       const r = receive(this.#socket, this.#at, this.#left);
       if (r === -errno.EAGAIN) return;
       if (r === -errno.EINTR) continue;
-      if (r < 0) throw new PeerGone("recv", this.#socket.name, -r);
-      if (r === 0) {
+      // A sender that closes with bytes unread resets the connection.
+      const left = r === 0 || (r === -errno.ECONNRESET && this.#between);
+      if (r < 0 && !left) throw new PeerGone("recv", this.#socket.name, -r);
+      if (left) {
         this.#closed();
         return;
       }
       this.#at += r;
       this.#left -= r;
+      this.#total += r;
       // A payload of 0 bytes is complete now: the socket may never be readable again.
       while (this.#left === 0 && !this.#paused && !this.connection.over) this.#partDone();
       if (performance.now() >= untilMs) return;
@@ -108,8 +112,8 @@ class CopyReceiver implements Disposable {
         this.#stream = checkHello(this.#hello, this.#options.maxFrame);
         const waiting = this.connection.waiting(() => this.#resume());
         this.#target = this.#options.openTarget(this.#stream, waiting);
-        this.#options.started(this.#stream);
         this.#expectHeader();
+        if (this.#options.started(this.#stream) === false) this.connection.finish("enough");
         return;
       }
       case "frame": {

@@ -1,11 +1,9 @@
 // The copy flow's sender, for one connection: hello, then for each frame its header and bytes with one sendmsg, straight
 // from the source's buffer. The frame stays on loan until its last byte was sent.
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP } from "../../../ffi/epoll.ts";
-import { errno } from "../../../ffi/errno.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { Gather } from "../../../ffi/gather.ts";
-import { addressOf } from "../../../ffi/libc.ts";
-import { finishSending, receive } from "../../../ffi/socket.ts";
+import { finishSending } from "../../../ffi/socket.ts";
 import { PeerGone, ProtocolError, SourceEnded } from "../../errors.ts";
 import { wholeBytes } from "../../format/picture-layout.ts";
 import type { Frame } from "../../frame/frame.ts";
@@ -14,6 +12,9 @@ import type { Watch } from "../../loop.ts";
 import { Connection, type SendEnd } from "../connection.ts";
 import type { FeedRun } from "../feed.ts";
 import { FRAME_MAGIC, hello, makeHello } from "../hello.ts";
+import { Inbox } from "../inbox.ts";
+import { RefusalReader, Refused, refusal } from "../refusal.ts";
+import { watchHost } from "../socket/liveness.ts";
 import { type FrameHeader, frameHeader } from "./messages.ts";
 
 export interface CopySendOptions extends FeedRun {
@@ -21,10 +22,12 @@ export interface CopySendOptions extends FeedRun {
   readonly source: Source;
   /** Send only the newest frame when several wait. */
   readonly latest: boolean;
-  /** The connection ends when the receiver takes no byte of a message for this long. */
-  readonly stallMs: number;
 }
 
+/** A connection that lived this long was accepted by the receiver. */
+const ACCEPTED_MS = 2000;
+/** After the last frame, how long the receiver of a younger connection may take to say that it refuses the stream. */
+const LAST_WORD_MS = 1000;
 /** After a stop request, how long sending the current frame may take. */
 const LAST_FRAME_MS = 150;
 /** How long frames are sent in one turn of the loop before other handlers are called. */
@@ -42,8 +45,21 @@ interface Slot {
  */
 export async function sendFrames(options: CopySendOptions): Promise<SendEnd> {
   using sender = new CopySender(options);
-  return await sender.connection.untilEnded(options.signal, () => sender.stop());
+  try {
+    return await sender.connection.untilEnded(options.signal, () => sender.stop());
+  } catch (error) {
+    if (error instanceof Refused) sender.countAsLost();
+    throw error;
+  }
 }
+
+/** Of a refusal. */
+const FIRST_BYTE = FRAME_MAGIC >>> 24;
+
+const speaks = (name: string) =>
+  new ProtocolError(
+    `${name}: what is there sent something, a receiver sends nothing; check --address and --port`,
+  );
 
 class CopySender implements Disposable {
   readonly #socket: Fd;
@@ -64,14 +80,23 @@ class CopySender implements Disposable {
   /** With `latest`: the newest frame that was taken while another was being sent. */
   #waiting: Frame | undefined;
   #taken = 0;
+  /** Sent bytes of the whole connection. */
+  #total = 0;
   #stopping = false;
-  readonly #scratch = new Uint8Array(new ArrayBuffer(16));
+  /** Everything was sent; the receiver may still refuse it. */
+  #finishing = false;
+  readonly #startedMs = performance.now();
+  readonly #before: { readonly frames: number; readonly bytes: number };
+  readonly #inbox = new Inbox("refusal", 32, refusal.size);
+  readonly #answer = refusal.alloc();
+  readonly #refusal = new RefusalReader();
 
   constructor(options: CopySendOptions) {
     const { loop, socket, source } = options;
     this.#socket = socket;
     this.#source = source;
     this.#options = options;
+    this.#before = { frames: options.stats.frames, bytes: options.stats.bytes };
     this.#live = options.latest && !source.onDemand;
     this.#whole = wholeBytes(source.picture);
     this.connection = new Connection(loop);
@@ -90,24 +115,48 @@ class CopySender implements Disposable {
     this.#socketWatch = connection.watch(socket.number, EPOLLOUT | EPOLLIN | EPOLLRDHUP, (events) =>
       this.#onSocket(events),
     );
+    watchHost(connection, socket);
     connection.limitStalls({
       stallMs: options.stallMs,
-      progress: () => this.#sending.left || undefined,
+      waiting: () => this.#sending.left > 0,
+      bytes: () => this.#total,
       text: (seconds) =>
         `${socket.name}: the receiver took nothing for ${seconds} s, ${this.#sending.left} bytes of a message are left`,
+      notice: () =>
+        `${socket.name}: the receiver takes nothing: it is paused, or serves another sender; waiting (--stall-timeout sets a limit)`,
     });
   }
 
   /** Starts no more frames. The current one may be completed, so that the receiver sees a clean end. */
   stop(): void {
     this.#stopping = true;
-    if (this.#frame === undefined && this.#sending.left === 0) this.#finish("stopped");
+    if (this.#finishing) this.connection.finish("done");
+    else if (this.#frame === undefined && this.#sending.left === 0) this.#finish("stopped");
     else this.connection.after(LAST_FRAME_MS, () => this.#finish("stopped"));
   }
 
   #finish(how: SendEnd): void {
     finishSending(this.#socket);
-    this.connection.finish(how);
+    if (how === "stopped" || !this.#isYoung) {
+      this.connection.finish(how);
+      return;
+    }
+    this.#finishing = true;
+    this.#waitFor(0, 0);
+    this.connection.after(LAST_WORD_MS, () => this.connection.finish(how));
+  }
+
+  get #isYoung(): boolean {
+    return performance.now() - this.#startedMs < ACCEPTED_MS;
+  }
+
+  /** Counts the frames of a refused connection as dropped: the receiver took none of them. */
+  countAsLost(): void {
+    if (!this.#isYoung) return;
+    const { stats, passed } = this.#options;
+    const frames = stats.frames - this.#before.frames;
+    stats.takeBack(frames, stats.bytes - this.#before.bytes);
+    passed(frames);
   }
 
   #onSource(events: number): void {
@@ -121,21 +170,27 @@ class CopySender implements Disposable {
 
   #onSocket(events: number): void {
     if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) !== 0) this.#checkPeer();
-    if ((events & EPOLLOUT) !== 0) this.#pump();
+    if ((events & EPOLLOUT) !== 0 && !this.connection.over) this.#pump();
   }
 
   /** Sends the rest of the current message, then frames while the source has some and the socket takes them. */
   #pump(): void {
     const untilMs = performance.now() + BURST_MS;
     do {
+      const { left } = this.#sending;
       const sent = this.#sending.send(this.#socket);
+      this.#total += left - this.#sending.left;
       if (sent === "again") {
         this.#waitFor(EPOLLOUT, this.#live ? SOURCE_EVENTS : EPOLLPRI);
         return;
       }
-      if (typeof sent === "number") throw new PeerGone("send", this.#socket.name, -sent);
+      if (typeof sent === "number") {
+        this.#checkPeer(); // it may have said why
+        throw new PeerGone("send", this.#socket.name, -sent);
+      }
       if (this.#frame !== undefined) this.#sent(this.#frame);
-      if (this.connection.over) return;
+      else if (this.#options.stats.frames >= this.#options.frames) this.#finish("done"); // -n 0
+      if (this.connection.over || this.#finishing) return;
       const next = this.#take();
       if (next === undefined) {
         if (this.#source.exhausted === true) this.#finish("done");
@@ -194,13 +249,23 @@ class CopySender implements Disposable {
     this.#sourceWatch.setEvents(sourceEvents);
   }
 
-  /** The receiver sends nothing in this flow: what can be read is a close, or an error of the peer. */
+  /** Reads what the receiver sends, which can only be a refusal, and notices its close. Throws Refused or PeerGone. */
   #checkPeer(): void {
-    const r = receive(this.#socket, addressOf(this.#scratch), this.#scratch.length);
-    if (r === -errno.EAGAIN) return;
     const { name } = this.#socket;
-    if (r > 0) throw new ProtocolError(`${name}: the receiver sent ${r} bytes, must be none`);
-    throw new PeerGone("recv", name, r === 0 ? "the receiver closed the connection" : -r);
+    for (;;) {
+      while (this.#inbox.take(this.#answer.$bytes)) {
+        if (this.#refusal.begun) this.#refusal.add(this.#answer.$bytes, name);
+        else if (!this.#refusal.begin(this.#answer.$bytes, name)) throw speaks(name);
+      }
+      const { first } = this.#inbox;
+      if (first !== undefined && first !== FIRST_BYTE && !this.#refusal.begun) throw speaks(name);
+      const filled = this.#inbox.fill(this.#socket);
+      if (filled === "nothing") return;
+      if (filled === "some") continue;
+      if (!this.#finishing) throw new PeerGone("recv", name, "the receiver closed the connection");
+      this.connection.finish("done");
+      return;
+    }
   }
 
   [Symbol.dispose](): void {

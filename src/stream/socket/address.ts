@@ -15,8 +15,8 @@ export interface Address {
   resolve(): Promise<readonly Sockaddr[]>;
 }
 
-/** Parses `text`. `option` is for the error text. Throws UsageError. */
-export function parseAddress(option: string, text: string, port: number | undefined): Address {
+/** Parses `text`, with the port of --port or in the address. `option` is for the error text. Throws UsageError. */
+export function parseAddress(option: string, text: string, given: number | undefined): Address {
   const fixed = (kind: Address["kind"], make: () => Sockaddr, path?: string): Address => {
     try {
       const address = make();
@@ -29,19 +29,46 @@ export function parseAddress(option: string, text: string, port: number | undefi
     const path = text.slice("unix:".length);
     return fixed("unix", () => unixAddress(path), path);
   }
-  if (port === undefined) throw new UsageError("--port is required (1 to 65535)");
-  if (text.startsWith("vsock:")) {
-    const cid = vsockCid(option, text.slice("vsock:".length));
+  const { host, port } = splitPort(option, text, given);
+  if (host.startsWith("vsock:")) {
+    const cid = vsockCid(option, host.slice("vsock:".length));
     return fixed("vsock", () => vsockAddress(cid, port));
   }
-  const host = /^\[(.*)\]$/.exec(text)?.[1] ?? text;
-  if (isIP(host.split("%")[0] ?? "") !== 0) return fixed("inet", () => inetAddress(host, port));
+  if (isIP(host.split("%")[0] ?? "") !== 0) {
+    if (/^fe[89ab].:[^%]*$/i.test(host)) {
+      throw new UsageError(
+        `${option} ${text}: a link-local address needs its interface: ${host}%eth0 for example (ip link lists them)`,
+      );
+    }
+    return fixed("inet", () => inetAddress(host, port));
+  }
   if (!/^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?$/.test(host)) {
     throw new UsageError(
       `${option} must be an IP address, a host name, unix:/path or vsock:CID, got "${text}"`,
     );
   }
   return { text: `${host}:${port}`, kind: "name", resolve: () => lookUp(host, port) };
+}
+
+/** Splits "host:port", "[v6]:port" or "vsock:CID:port"; without a port in it, `given` is the port. Throws UsageError. */
+function splitPort(option: string, text: string, given: number | undefined) {
+  const bare = /^\[(.*)\]$/.exec(text)?.[1];
+  const parts = /^(?:\[(.*)\]|((?:vsock:)?[^:]+)):([^:]*)$/.exec(text);
+  const bound = parts !== null && !/^vsock:[^:]*$/.test(text) ? parts : undefined;
+  if (bound === undefined) {
+    if (given !== undefined) return { host: bare ?? text, port: given };
+    const example = text.includes(":") && !text.startsWith("vsock:") ? `[${bare ?? text}]` : text;
+    throw new UsageError(`--port is required (1 to 65535), or ${option} ${example}:5000`);
+  }
+  const [, v6, other, digits = ""] = bound;
+  const port = Number(digits);
+  if (!/^\d+$/.test(digits) || port < 1 || port > 65_535) {
+    throw new UsageError(`${option} ${text}: the port must be 1 to 65535, got "${digits}"`);
+  }
+  if (given !== undefined && given !== port) {
+    throw new UsageError(`${option} ${text} and --port ${given} name two ports; give one`);
+  }
+  return { host: v6 ?? other ?? "", port };
 }
 
 function vsockCid(option: string, text: string): number {

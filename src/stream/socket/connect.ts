@@ -8,22 +8,24 @@ import { connectResult, startConnect } from "../../../ffi/socket.ts";
 import { advised } from "../../errors.ts";
 import type { Loop } from "../../loop.ts";
 import { type Address, resolveUnless } from "./address.ts";
+import { noticeLoss } from "./liveness.ts";
 
 /**
- * Connects to `address`; tries every address of a host name. Undefined when `signal` aborts first.
+ * Connects to `address`; tries every address of a host name. `again`: the caller tries again after a failure. Undefined when `signal` aborts first.
  * Throws SysError (ETIMEDOUT after `timeoutMs`), or UnavailableError for an unknown name.
  */
 export async function connect(
   loop: Loop,
   address: Address,
   timeoutMs: number,
+  again: boolean,
   signal: AbortSignal,
 ): Promise<Fd | undefined> {
   let failure: unknown;
   for (const to of await resolveUnless(loop, address, signal)) {
     if (signal.aborted) break;
     try {
-      return await connectTo(loop, to, timeoutMs, signal);
+      return await connectTo(loop, to, timeoutMs, again, signal);
     } catch (error) {
       failure = error;
     }
@@ -32,12 +34,14 @@ export async function connect(
   throw failure ?? new SysError("connect", address.text, errno.EADDRNOTAVAIL);
 }
 
-/** What the user can do about an errno of connect(). */
-function connectAdvice({ code }: SysError, { family }: Sockaddr): string {
+/** What the user can do about an errno of connect(); `again`: it is tried again anyway. */
+function connectAdvice({ code }: SysError, { family }: Sockaddr, again: boolean): string {
   switch (code) {
     case "ECONNREFUSED":
     case "ENOENT":
-      return "start the receiver first, or wait for it with --reconnect";
+      return again
+        ? "start the receiver"
+        : "start the receiver first, or wait for it with --reconnect";
     case "ETIMEDOUT":
       return "check --address and firewalls, or allow more time with --connect-timeout";
     case "EHOSTUNREACH":
@@ -58,10 +62,11 @@ async function connectTo(
   loop: Loop,
   to: Sockaddr,
   timeoutMs: number,
+  again: boolean,
   signal: AbortSignal,
 ): Promise<Fd | undefined> {
   using owned = new DisposableStack();
-  const fail = (error: SysError) => advised(error, connectAdvice(error, to));
+  const fail = (error: SysError) => advised(error, connectAdvice(error, to, again));
   const socket = owned.use(begin(to, fail));
   const { promise, resolve } = loop.promise<number | undefined>();
   using _watch = loop.watch(socket.number, EPOLLOUT, () => resolve(connectResult(socket)));
@@ -72,6 +77,7 @@ async function connectTo(
   signal.removeEventListener("abort", abort);
   if (result === undefined) return undefined;
   if (result < 0) throw fail(new SysError("connect", to.name, -result));
+  noticeLoss(socket);
   owned.move();
   return socket;
 }

@@ -5,11 +5,17 @@ import type { SysError } from "../../../ffi/errno.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { AF_INET, AF_INET6 } from "../../../ffi/linux/socket.ts";
 import type { Sockaddr } from "../../../ffi/sockaddr.ts";
-import { accept, isServed, keepAlive, listenOn, localAddress } from "../../../ffi/socket.ts";
+import { accept, isServed, listenOn, localAddress } from "../../../ffi/socket.ts";
+import { FoldedLog } from "../../cli/folded.ts";
 import { log } from "../../cli/log.ts";
-import { needed, UnavailableError } from "../../errors.ts";
+import { needed, PeerGone, UnavailableError } from "../../errors.ts";
 import type { Loop } from "../../loop.ts";
+import { refuse } from "../refusal.ts";
 import { type Address, resolveUnless } from "./address.ts";
+import { noticeLoss } from "./liveness.ts";
+
+/** Refused senders that are told why at the same time; more are closed at once. */
+const MOST_LEAVING = 8;
 
 /** An accepted sender. */
 export interface Peer {
@@ -24,6 +30,11 @@ export class Listener implements Disposable {
   readonly #loop: Loop;
   readonly #allowed: (peer: string) => boolean;
   readonly #path: { readonly path: string; readonly inode: number } | undefined;
+
+  readonly #folded = new FoldedLog();
+  readonly #closing = new AbortController();
+  /** Refused senders whose connections are not closed yet. */
+  #leaving = 0;
 
   private constructor(loop: Loop, socket: Fd, allowed: (peer: string) => boolean, path?: string) {
     this.#loop = loop;
@@ -48,7 +59,7 @@ export class Listener implements Disposable {
     if (at === undefined) throw new UnavailableError(`${address.text}: the name has no address`);
     if (address.path !== undefined) removeStale(address.path, at);
     const socket = needed(() => listenOn(at), listenAdvice);
-    return new Listener(loop, socket, allowed, address.path);
+    return needed(() => new Listener(loop, socket, allowed, address.path), listenAdvice);
   }
 
   /** Accepts from `socket`, which another program has bound and whose path it removes. Owns `socket`. */
@@ -83,6 +94,37 @@ export class Listener implements Disposable {
     }
   }
 
+  /** Until it is disposed, accepts senders and refuses them with `reason`. */
+  refuseOthers(reason: string): Disposable {
+    const watch = this.#loop.watch(this.#socket.number, EPOLLIN, () => {
+      try {
+        const peer = this.#accept();
+        if (peer === undefined) return;
+        this.#folded.say("warn", `${peer.address.name} refused: ${reason}`, reason);
+        this.#turnAway(peer.socket, reason);
+      } catch (error) {
+        watch.setEvents(0); // out of descriptors: they wait in the backlog
+        log.warn((error as Error).message);
+      }
+    });
+    return watch;
+  }
+
+  /** Tells a sender why it is refused, and closes its connection. */
+  #turnAway(socket: Fd, reason: string): void {
+    if (this.#leaving >= MOST_LEAVING) {
+      socket[Symbol.dispose]();
+      return;
+    }
+    this.#leaving += 1;
+    refuse(this.#loop, socket, reason, this.#closing.signal)
+      .catch(() => undefined) // it has gone
+      .finally(() => {
+        this.#leaving -= 1;
+        socket[Symbol.dispose]();
+      });
+  }
+
   #accept(): Peer | undefined {
     for (;;) {
       if (this.#path === undefined) this.#socket.setNonBlocking(true); // another program may share it
@@ -91,17 +133,25 @@ export class Listener implements Disposable {
       const { socket, peer: address } = peer;
       const inet = address.family === AF_INET || address.family === AF_INET6;
       if (inet && !this.#allowed(address.name)) {
-        log.warn(`${address.name} is not in --allow, refused`);
-        socket[Symbol.dispose]();
+        this.#folded.say("warn", `${address.name} is not in --allow, refused`, "--allow");
+        this.#turnAway(socket, `${address.name} is not in its --allow`);
         continue;
       }
-      if (inet) keepAlive(socket);
+      try {
+        noticeLoss(socket);
+      } catch (error) {
+        if (!(error instanceof PeerGone)) throw error;
+        socket[Symbol.dispose](); // it has gone already
+        continue;
+      }
       return { socket, address };
     }
   }
 
   [Symbol.dispose](): void {
     if (this.#socket.closed) return;
+    this.#folded.flush();
+    this.#closing.abort();
     // Before the socket is closed: until then no other file gets its inode number.
     this.#removePath();
     this.#socket[Symbol.dispose]();
@@ -118,6 +168,8 @@ export class Listener implements Disposable {
 const listenAdvice = ({ code }: SysError): string => {
   if (code === "EADDRINUSE") return "another program listens there: choose another --port";
   if (code === "ENOENT") return "make the folder first, or choose another path";
+  if (code === "ENOTDIR" || code === "ELOOP")
+    return "choose another path: a part of this one is no folder";
   if (code === "ENODEV" || code === "EAFNOSUPPORT")
     return "this host lacks that kind of address: use another --listen";
   if (code === "EADDRNOTAVAIL") return "this host has no such address: choose another --listen";
@@ -128,7 +180,7 @@ const listenAdvice = ({ code }: SysError): string => {
 
 /** Removes a stale socket at `path`. Throws UnavailableError when a program listens there, or when it is no socket. */
 function removeStale(path: string, at: Sockaddr): void {
-  const there = lstatSync(path, { throwIfNoEntry: false });
+  const there = needed(() => lstatSync(path, { throwIfNoEntry: false }), listenAdvice);
   if (there === undefined) return;
   if (!there.isSocket()) {
     throw new UnavailableError(
@@ -136,7 +188,7 @@ function removeStale(path: string, at: Sockaddr): void {
     );
   }
   if (!needed(() => isServed(at), listenAdvice)) {
-    unlinkSync(path);
+    needed(() => unlinkSync(path), listenAdvice);
     return;
   }
   throw new UnavailableError(

@@ -2,8 +2,6 @@
 // not wait in TCP's buffer.
 import type { Fd } from "../../../ffi/fd.ts";
 import {
-  AF_INET,
-  AF_INET6,
   AF_UNIX,
   IPPROTO_TCP,
   SO_SNDBUF,
@@ -12,6 +10,7 @@ import {
 } from "../../../ffi/linux/socket.ts";
 import { localAddress, peerAddress, setOption } from "../../../ffi/socket.ts";
 import { onPeer } from "../../errors.ts";
+import { isTcp } from "./liveness.ts";
 
 /** Whether both ends of a connection are on this host. Throws PeerGone. */
 export function isSameHost(socket: Fd): boolean {
@@ -43,9 +42,4 @@ export function sendAtOnce(socket: Fd): void {
 
 function setSendBuffer(socket: Fd, bytes: number): void {
   onPeer(() => setOption(socket, SOL_SOCKET, SO_SNDBUF, bytes));
-}
-
-function isTcp(socket: Fd): boolean {
-  const { family } = localAddress(socket);
-  return family === AF_INET || family === AF_INET6;
 }

@@ -16,7 +16,9 @@ import { checkFrame, checkHello, FRAME_MAGIC, hello } from "../hello.ts";
 import { Inbox } from "../inbox.ts";
 import { Outbox } from "../outbox.ts";
 import type { ServeRun } from "../serve.ts";
+import { watchHost } from "../socket/liveness.ts";
 import { sendAtOnce } from "../socket/same-host.ts";
+import { HandleLength } from "./handle-length.ts";
 import {
   checkHandle,
   handleMessage,
@@ -31,8 +33,6 @@ import type { OpenView, ViewTarget } from "./view-target.ts";
 
 export interface BorrowOptions extends Omit<ServeRun, "captureTime"> {
   readonly maxFrame: number;
-  /** The connection ends when the sender is silent for this long in the middle of a message. */
-  readonly stallMs: number;
   /** Map the buffers, one importer per kind of handle. */
   readonly importers: readonly Importer[];
   /** Called when the hello was accepted and every buffer is mapped. */
@@ -77,7 +77,9 @@ class ZeroCopyReceiver implements Disposable {
   readonly #ids = new Set<bigint>();
   #stream: StreamInfo | undefined;
   #view: ViewTarget | undefined;
+  readonly #length = new HandleLength();
   #got = 0; // received bytes of the current hello or handle
+  #greeted = 0; // received bytes of the hello and all handles
   #paused = false;
 
   constructor(options: BorrowOptions) {
@@ -88,9 +90,11 @@ class ZeroCopyReceiver implements Disposable {
     this.connection = new Connection(loop);
     this.#ack.magic = FRAME_MAGIC;
     this.#watch = this.connection.watch(socket.number, EPOLLIN, () => this.#onSocket());
+    watchHost(this.connection, socket);
     this.connection.limitStalls({
       stallMs: options.stallMs,
-      progress: () => this.#progress(),
+      waiting: () => this.#insideMessage,
+      bytes: () => this.#greeted + this.#inbox.received,
       text: (seconds) => `${socket.name}: silent for ${seconds} s in the middle of a message`,
     });
   }
@@ -104,7 +108,7 @@ class ZeroCopyReceiver implements Disposable {
   #greet(): boolean {
     const part = this.#stream === undefined ? "hello" : "handle";
     const message = part === "hello" ? this.#hello : this.#handle;
-    const size = message.$bytes.length;
+    const size = part === "hello" ? hello.size : this.#length.wanted(this.#got);
     const at = message.$address + this.#got;
     const left = size - this.#got;
     const r =
@@ -114,18 +118,44 @@ class ZeroCopyReceiver implements Disposable {
     if (r === -errno.EAGAIN || r === -errno.EINTR) return false;
     if (r < 0) throw new PeerGone("recv", this.#socket.name, -r);
     if (r === 0) {
+      if (this.#betweenMessages) {
+        this.connection.finish("closed");
+        return false;
+      }
       const what = `${this.#got} of the ${size} bytes of a ${part}`;
       throw new PeerGone("recv", this.#socket.name, `closed after ${what}`);
     }
     this.#got += r;
+    this.#greeted += r;
     if (this.#passed.length > 1) {
       throw new ProtocolError(`handle: ${this.#passed.length} descriptors came with it, not one`);
     }
     if (this.#got < size) return true;
-    this.#got = 0;
-    if (this.#stream === undefined) this.#stream = checkHello(this.#hello, this.#options.maxFrame);
-    else this.#takeHandle(this.#stream);
+    if (this.#stream === undefined) {
+      this.#stream = checkHello(this.#hello, this.#options.maxFrame);
+      this.#got = 0;
+    } else this.#handlePart(this.#stream);
     return true;
+  }
+
+  /** As many bytes of a handle have come as were wanted: a whole one, or enough to see how long it is. */
+  #handlePart(stream: StreamInfo): void {
+    const last = this.#held.length + 1 === stream.bufferCount;
+    const next = this.#length.decide(this.#handle, this.#got, last);
+    if (next === undefined) return;
+    this.#got = 0;
+    this.#takeHandle(stream);
+    if (next.length === 0) return;
+    if (last) this.#inbox.begin(next);
+    else {
+      this.#handle.$bytes.set(next);
+      this.#got = next.length;
+    }
+  }
+
+  /** A handle of the older revision may be complete, and no other message has to follow before a frame is captured. */
+  get #betweenMessages(): boolean {
+    return this.#stream?.bufferCount === 1 && this.#length.undecidedAt(this.#got);
   }
 
   #takeHandle(stream: StreamInfo): void {
@@ -144,7 +174,7 @@ class ZeroCopyReceiver implements Disposable {
     if (this.#held.length < stream.bufferCount) return;
     const waiting = this.connection.waiting(() => this.#resume());
     this.#view = this.#buffers.use(this.#options.openView(stream, this.#borrowed, waiting));
-    this.#options.started(stream);
+    if (this.#options.started(stream) === false) this.connection.finish("enough");
   }
 
   #importer(handle: Handle, passed: Fd | undefined): Importer {
@@ -173,7 +203,7 @@ class ZeroCopyReceiver implements Disposable {
 
   /** Waits for frames, and to be writable while acknowledgements wait or whole frames were received and not read. */
   #watchSocket(): void {
-    const flushed = this.#outbox.flush(this.#socket);
+    const flushed = this.#flush();
     const reading = this.#paused || !this.#outbox.takes(zcAck.size) ? 0 : EPOLLIN;
     const wholeLeft = !this.#paused && this.#inbox.ready;
     this.#watch.setEvents(reading | (flushed && !wholeLeft ? 0 : EPOLLOUT));
@@ -209,8 +239,23 @@ class ZeroCopyReceiver implements Disposable {
     this.#ack.sequence_high = sequence_high;
     this.#ack.sequence_low = sequence_low;
     this.#outbox.push(this.#ack.$bytes);
-    this.#outbox.flush(this.#socket);
+    this.#flush();
     if (!this.#options.taken(this.#frame)) this.connection.finish("enough");
+  }
+
+  /**
+   * Sends the waiting acknowledgements. Returns whether all were sent. A sender that has left needs none: it may have
+   * closed without reading the last ones. Its frames that arrived are read up to the close.
+   */
+  #flush(): boolean {
+    try {
+      return this.#outbox.flush(this.#socket);
+    } catch (error) {
+      const left = error instanceof PeerGone && ["EPIPE", "ECONNRESET"].includes(error.code ?? "");
+      if (!left || this.#paused) throw error; // paused: a frame of the sender is still being read
+      this.#outbox.clear();
+      return true;
+    }
   }
 
   #resume(): void {
@@ -220,10 +265,10 @@ class ZeroCopyReceiver implements Disposable {
     if (!this.connection.over) this.#watchSocket();
   }
 
-  /** Received bytes of the current message; undefined while the sender may be silent. */
-  #progress(): number | undefined {
-    if (this.#paused) return undefined;
-    return this.#view === undefined ? this.#got : this.#inbox.part || undefined;
+  /** Whether the sender has to send more now. */
+  get #insideMessage(): boolean {
+    if (this.#paused || this.#betweenMessages) return false;
+    return this.#view === undefined || this.#inbox.part > 0;
   }
 
   /** Unmaps all buffers. The caller closes the socket after this, so the sender sees the close when nothing reads its buffers. */

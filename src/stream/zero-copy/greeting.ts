@@ -8,7 +8,7 @@ import { send } from "../../../ffi/socket.ts";
 import { PeerGone } from "../../errors.ts";
 import type { SharedSource } from "../../frame/sharing.ts";
 import { makeHello } from "../hello.ts";
-import { makeHandle } from "./messages.ts";
+import { handleBytes } from "./messages.ts";
 
 interface Part {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -19,11 +19,17 @@ export class Greeting {
   readonly #parts: readonly Part[];
   #part = 0;
   #sent = 0;
+  #total = 0;
+
+  /** All bytes sent so far. */
+  get sent(): number {
+    return this.#total;
+  }
 
   constructor({ source: { picture, frames }, exporter }: SharedSource) {
     const hello = { bytes: makeHello(picture, frames.length).$bytes, descriptor: undefined };
     const handles = exporter.handles.map((handle, i) => ({
-      bytes: makeHandle(handle).$bytes,
+      bytes: handleBytes(handle),
       descriptor: exporter.descriptor(i),
     }));
     this.#parts = [hello, ...handles];
@@ -39,6 +45,7 @@ export class Greeting {
       if (r === -errno.EINTR) continue;
       if (r < 0) throw new PeerGone("send", socket.name, -r);
       this.#sent += r;
+      this.#total += r;
       if (this.#sent < part.bytes.length) continue;
       this.#part += 1;
       this.#sent = 0;

@@ -16,6 +16,8 @@ import type { FeedRun } from "../feed.ts";
 import { FRAME_MAGIC } from "../hello.ts";
 import { Inbox } from "../inbox.ts";
 import { Outbox } from "../outbox.ts";
+import { RefusalReader } from "../refusal.ts";
+import { watchHost } from "../socket/liveness.ts";
 import { sendAtOnce } from "../socket/same-host.ts";
 import { Greeting } from "./greeting.ts";
 import { LentBuffers } from "./lent-buffers.ts";
@@ -36,6 +38,7 @@ export interface LendCounts {
 export interface LendOptions extends Omit<FeedRun, "passed"> {
   /** Its source has been started. */
   readonly shared: SharedSource;
+  /** 0: never. */
   readonly ackTimeoutMs: number;
   /** Give buffers back to the camera after the timeout, instead of leaving them lent. */
   readonly requeue: boolean;
@@ -55,7 +58,12 @@ const STOP_MS = 150;
  */
 export async function lendFrames(options: LendOptions): Promise<SendEnd> {
   using sender = new ZeroCopySender(options);
-  return await sender.connection.untilEnded(options.signal, () => sender.stop());
+  try {
+    return await sender.connection.untilEnded(options.signal, () => sender.stop());
+  } catch (error) {
+    sender.countAsLost();
+    throw error;
+  }
 }
 
 class ZeroCopySender implements Disposable {
@@ -75,6 +83,7 @@ class ZeroCopySender implements Disposable {
   readonly #inbox: Inbox;
   readonly #frame = zcFrame.alloc();
   readonly #ack = zcAck.alloc();
+  readonly #refusal = new RefusalReader();
   #sent = 0;
   #greeted = false;
   /** The loop watches the source for frames, so it is not polled at other times. */
@@ -109,6 +118,15 @@ class ZeroCopySender implements Disposable {
     this.#socketWatch = connection.watch(socket.number, EPOLLOUT | EPOLLIN | EPOLLRDHUP, (events) =>
       this.#onSocket(events),
     );
+    watchHost(connection, socket);
+    connection.limitStalls({
+      stallMs: options.stallMs,
+      waiting: () => this.#lent.count > 0 || !this.#greeted || !this.#outbox.empty,
+      bytes: () => this.#greeting.sent + this.#outbox.sent + this.#inbox.received,
+      text: (seconds) =>
+        `${socket.name}: the receiver took and returned nothing for ${seconds} s, ${this.#lent.count} frames are lent to it`,
+    });
+    if (options.ackTimeoutMs === 0) return;
     const periodMs = Math.min(1000, Math.max(10, options.ackTimeoutMs / 2));
     connection.every(periodMs, () => this.#checkOverdue());
   }
@@ -121,6 +139,7 @@ class ZeroCopySender implements Disposable {
 
   #leave(how: SendEnd): void {
     this.#leaving ??= how;
+    if (how === "done" && this.#options.ackTimeoutMs === 0) return; // waits for ever
     const patienceMs = how === "stopped" ? STOP_MS : Math.max(DONE_MS, this.#options.ackTimeoutMs);
     this.connection.after(patienceMs, () => this.#finish());
   }
@@ -149,10 +168,11 @@ class ZeroCopySender implements Disposable {
    * one frame per turn: asking again costs as much as the next turn of the loop.
    */
   #pump(hasFrame = !this.#watchingSource): void {
-    if (!this.#greeted && !this.#greeting.flush(this.#socket)) {
+    if (!this.#greeted && !this.#flush(this.#greeting)) {
       this.#waitFor(EPOLLOUT, false);
       return;
     }
+    if (!this.#greeted && this.#options.stats.frames >= this.#options.frames) this.#leave("done"); // -n 0
     this.#greeted = true;
     for (let more = hasFrame; more && this.#mayLend(); more = this.#source.onDemand === true) {
       const frame = this.#source.next();
@@ -162,9 +182,19 @@ class ZeroCopySender implements Disposable {
       }
       this.#lend(frame);
     }
-    const flushed = this.#outbox.flush(this.#socket);
+    const flushed = this.#flush(this.#outbox);
     if (this.#leaving !== undefined && flushed && this.#lent.count === 0) this.#closeOurSide();
     this.#waitFor(flushed ? 0 : EPOLLOUT, this.#mayLend());
+  }
+
+  /** Sends what waits. When the receiver is gone, it may have said why. */
+  #flush(box: Greeting | Outbox): boolean {
+    try {
+      return box.flush(this.#socket);
+    } catch (error) {
+      this.#readAcks();
+      throw error;
+    }
   }
 
   #mayLend(): boolean {
@@ -217,8 +247,19 @@ class ZeroCopySender implements Disposable {
     }
   }
 
+  /** Takes frames that were not returned out of the count of sent frames. */
+  countAsLost(): void {
+    for (const { bytesused } of this.#lent.frames) this.#options.stats.takeBack(1, bytesused);
+  }
+
   #settle(): void {
     const { counts, stats } = this.#options;
+    const { name } = this.#socket;
+    if (this.#refusal.begun) {
+      this.#refusal.add(this.#ack.$bytes, name);
+      return;
+    }
+    if (this.#ack.status !== 0 && this.#refusal.begin(this.#ack.$bytes, name)) return;
     const frame = this.#lent.settle(this.#ack);
     if (frame === undefined) {
       counts.late += 1;

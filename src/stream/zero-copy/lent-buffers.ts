@@ -36,6 +36,11 @@ export class LentBuffers {
     return this.#count;
   }
 
+  /** The frames that are lent. */
+  get frames(): readonly Frame[] {
+    return this.#slots.flatMap(({ frame }) => frame ?? []);
+  }
+
   /** Marks the buffer of `frame` as lent. */
   lend(frame: Frame, nowMs: number): void {
     const slot = this.#slots[frame.index];

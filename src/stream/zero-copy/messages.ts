@@ -3,9 +3,8 @@
 import { n64, type Struct, struct, u32, u64, words } from "../../../ffi/struct.ts";
 import { ProtocolError } from "../../errors.ts";
 import type { Handle } from "../../frame/sharing.ts";
-import { FRAME_MAGIC, hex } from "../hello.ts";
+import { FRAME_MAGIC, HANDLE_MAGIC, hex } from "../hello.ts";
 
-export const HANDLE_MAGIC = 0x56484e44;
 export const MAX_REFERENCES = 4000;
 
 /** Sent once per buffer, right after the hello. */
@@ -85,6 +84,25 @@ export const handleKinds = [
 /** The value of --share for a kind of handle. */
 export const shareOf = (kind: Handle["kind"]): string =>
   handleKinds.find((row) => row.kind === kind)?.share ?? kind;
+
+/** A handle of the older revision of the virtio-media driver: room for 512 references. */
+export const OLD_HANDLE_BYTES = 2088;
+const OLD_REFERENCES = 512;
+
+/** The bytes of a handle's message: with grants as many as its driver's revision has. */
+export function handleBytes(handle: Handle): Uint8Array<ArrayBuffer> {
+  const { $bytes } = makeHandle(handle);
+  const old = handle.kind === "grants" && handle.room === OLD_REFERENCES;
+  return old ? $bytes.subarray(0, OLD_HANDLE_BYTES) : $bytes;
+}
+
+/**
+ * Whether the first OLD_HANDLE_BYTES of a handle can be a whole one. If so, the next word decides: a message of the older
+ * revision is followed by another message, in one of the newer revision the references go on.
+ */
+export function mayBeOld({ flags, gref_count }: HandleMessage): boolean {
+  return (flags & 0xffff_ffff) === handleKinds[0].flag && gref_count <= OLD_REFERENCES;
+}
 
 /** Makes the message for a handle. */
 export function makeHandle(handle: Handle): HandleMessage {
