@@ -1,7 +1,7 @@
 // Opens what --output and --camera name: files and pipes, video output devices, and cameras made for the tool.
 import { statSync } from "node:fs";
 import { loadSwscale, SWSCALE_PACKAGES } from "../../ffi/swscale.ts";
-import { needLibrary, UnavailableError } from "../errors.ts";
+import { needLibrary, UnavailableError, UsageError } from "../errors.ts";
 import type { Loop } from "../loop.ts";
 import { openOutputNode } from "../v4l2/output-device.ts";
 import { type CameraOptions, CameraOutput } from "./camera/camera-output.ts";
@@ -46,6 +46,10 @@ export async function openOutputs(
     const lost = (error: unknown) => outputs.fail(camera, error);
     const camera = new CameraOutput(loop, () => openOutputNode(path), { ...wishes.camera, lost });
     cameras.push(outputs.add(camera));
+    if (wishes.camera.readers === undefined || camera.countsReaders) return;
+    throw new UnavailableError(
+      `--on-demand: the driver of ${path} does not say who reads it (v4l2loopback does since 0.13); omit --on-demand`,
+    );
   };
   for (const path of wishes.paths) {
     if (isVideoDevice(path)) openCamera(path);
@@ -58,6 +62,8 @@ export async function openOutputs(
     const node = await makeLoopback(loop, label, signal);
     if (node !== undefined) openCamera(owned.use(node).path);
   }
+  if (wishes.camera.readers !== undefined && cameras.length === 0)
+    throw new UsageError("--on-demand is for cameras: name one with --output or --camera");
   return { files, cameras };
 }
 

@@ -93,3 +93,31 @@ export async function checkChanges(lab: Lab, guest: Guest, name: string): Promis
     }),
   );
 }
+
+/** The sender's camera streams only while a program reads the receiver's. */
+export async function checkDemand(lab: Lab, guest: Guest, name: string): Promise<void> {
+  await lab.check(
+    `${name}: --on-demand: a sender is let in within 2.5 s of a reader's start, and let go after its end`,
+    () =>
+      withCamera(guest, "--on-demand --camera-size 160x120", async ({ receiver, node, send }) => {
+        const sender = send(`${small.source} -r 15 --reconnect`);
+        await sender.says("trying again");
+        await guest.ok("test ! -e /tmp/c");
+        await Bun.sleep(3000); // until the sender waits as long as it ever does between two attempts
+        for (const round of [1, 2]) {
+          const before = receiver.frames();
+          const reader = startReader(guest, node);
+          await guest.until("test -s read");
+          const fromMs = performance.now();
+          await receiver.moves(before, 10_000);
+          const ms = performance.now() - fromMs;
+          if (ms > 2500) throw new Error(`first picture after ${ms.toFixed(0)} ms, round ${round}`);
+          await endReader(reader);
+          await guest.until("test ! -e /tmp/c", 8000);
+          const sent = sender.frames();
+          await Bun.sleep(1000);
+          if (sender.frames() > sent + 1) throw new Error("the sender goes on without a reader");
+        }
+      }),
+  );
+}
