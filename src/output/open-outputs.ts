@@ -1,5 +1,5 @@
 // Opens what --output and --camera name: files and pipes, video output devices, and cameras made for the tool.
-import { statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { loadSwscale, SWSCALE_PACKAGES } from "../../ffi/swscale.ts";
 import { needLibrary, UnavailableError, UsageError } from "../errors.ts";
 import type { Loop } from "../loop.ts";
@@ -69,9 +69,10 @@ export async function openOutputs(
 
 /** Throws UnavailableError for the path of a video device that does not exist: a file must not be made there. */
 function isVideoDevice(path: string): boolean {
+  const looksLikeOne = /^\/dev\/(video\d|v4l\/)/.test(path);
+  if (!existsSync(path) && !looksLikeOne) return false; // also a path below a file
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat !== undefined) return stat.isCharacterDevice() && stat.rdev >>> 8 === VIDEO_MAJOR;
-  if (!/^\/dev\/(video\d|v4l\/)/.test(path)) return false;
   throw new UnavailableError(
     `open ${path}: ENOENT (no such device); make it first (docs/camera.md), or let --camera NAME make one`,
   );

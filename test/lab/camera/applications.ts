@@ -51,7 +51,7 @@ export async function checkApplications(lab: Lab, guest: Guest, name: string): P
       }),
   );
   await lab.check(`${name}: readers are told the sender's rate`, () =>
-    withCamera(guest, "", async ({ node, send }) => {
+    withCamera(guest, "--keep", async ({ node, send }) => {
       await send(`${small.source} -r ${fps}`).moves(3 * fps);
       const parm = await guest.ok(`v4l2-ctl -d ${node} --get-parm`);
       const told = Number(/Frames per second: ([\d.]+)/.exec(parm)?.[1]);
