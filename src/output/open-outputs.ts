@@ -1,7 +1,7 @@
 // Opens what --output and --camera name: files and pipes, video output devices, and cameras made for the tool.
-import { statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { loadSwscale, SWSCALE_PACKAGES } from "../../ffi/swscale.ts";
-import { needLibrary, UnavailableError } from "../errors.ts";
+import { needLibrary, UnavailableError, UsageError } from "../errors.ts";
 import type { Loop } from "../loop.ts";
 import { openOutputNode } from "../v4l2/output-device.ts";
 import { type CameraOptions, CameraOutput } from "./camera/camera-output.ts";
@@ -46,6 +46,10 @@ export async function openOutputs(
     const lost = (error: unknown) => outputs.fail(camera, error);
     const camera = new CameraOutput(loop, () => openOutputNode(path), { ...wishes.camera, lost });
     cameras.push(outputs.add(camera));
+    if (wishes.camera.readers === undefined || camera.countsReaders) return;
+    throw new UnavailableError(
+      `--on-demand: the driver of ${path} does not say who reads it (v4l2loopback does since 0.13); omit --on-demand`,
+    );
   };
   for (const path of wishes.paths) {
     if (isVideoDevice(path)) openCamera(path);
@@ -58,14 +62,17 @@ export async function openOutputs(
     const node = await makeLoopback(loop, label, signal);
     if (node !== undefined) openCamera(owned.use(node).path);
   }
+  if (wishes.camera.readers !== undefined && cameras.length === 0)
+    throw new UsageError("--on-demand is for cameras: name one with --output or --camera");
   return { files, cameras };
 }
 
 /** Throws UnavailableError for the path of a video device that does not exist: a file must not be made there. */
 function isVideoDevice(path: string): boolean {
+  const looksLikeOne = /^\/dev\/(video\d|v4l\/)/.test(path);
+  if (!existsSync(path) && !looksLikeOne) return false; // also a path below a file
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat !== undefined) return stat.isCharacterDevice() && stat.rdev >>> 8 === VIDEO_MAJOR;
-  if (!/^\/dev\/(video\d|v4l\/)/.test(path)) return false;
   throw new UnavailableError(
     `open ${path}: ENOENT (no such device); make it first (docs/camera.md), or let --camera NAME make one`,
   );

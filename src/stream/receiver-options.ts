@@ -10,6 +10,7 @@ import { type OpenedOutputs, openOutputs } from "../output/open-outputs.ts";
 import { Outputs } from "../output/outputs.ts";
 import { checkOutputName } from "../output/play.ts";
 import type { ConsumerOptions } from "./consumer.ts";
+import { Demand } from "./demand.ts";
 import type { ServeOptions } from "./serve.ts";
 import { type Address, allowList, parseAddress } from "./socket/address.ts";
 import { addressOptions, frameLimit, statsOptions } from "./stream-options.ts";
@@ -61,7 +62,9 @@ export function readReceiverOptions(
   loop: Loop,
   owned: DisposableStack,
 ): ReceiverSetup {
-  const { keep, stats, json, output: paths, camera: cameras } = values;
+  const { stats, json, output: paths, camera: cameras } = values;
+  const demand = values["on-demand"] ? new Demand(loop) : undefined;
+  const keep = values.keep || demand !== undefined;
   if (json && paths.includes("-")) throw new UsageError("--json and --output - both want stdout");
   for (const path of paths) checkOutputName(path);
   const twice = paths.find((path, i) => paths.indexOf(path) !== i);
@@ -71,7 +74,12 @@ export function readReceiverOptions(
     throw new UsageError(`--allow is for IP addresses, not for --listen ${values.listen}`);
   const allowed = allowList(values.allow);
   const checker = values.verify ? new StampChecker() : undefined;
-  const camera = { ...readCameraOptions(values), fromStart: keep, where: () => address.text };
+  const camera = {
+    ...readCameraOptions(values),
+    fromStart: keep,
+    where: () => address.text,
+    readers: demand && ((path: string, count: number) => demand.set(path, count)),
+  };
   const wishes = { paths, files: { noClobber: values["no-clobber"] }, cameras, camera };
   const nodes = owned.use(new DisposableStack());
   const outputs = owned.use(new Outputs());
@@ -126,6 +134,7 @@ export function readReceiverOptions(
       json,
       prepare,
       summary,
+      demand,
     },
   };
 }

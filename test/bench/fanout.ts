@@ -11,7 +11,7 @@ import type { ZcSide } from "./zc-side.ts";
 const SIZE = { width: 1280, height: 720 };
 const FPS = 60;
 /** Half of them for the runtime to compile the code. */
-const FRAMES = 1800;
+const FRAMES = 720;
 const BUFFERS = 8;
 const ROUNDS = 3;
 /** Most times the processor time of one receiver that three may cost. */

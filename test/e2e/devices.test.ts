@@ -71,7 +71,7 @@ test.skipIf(!mayMount)(
     const dev = ownDev(temp, script);
     const tools: [string, string[]][] = [
       ["sender", ["-d", "usb-cam", ...nowhere]],
-      ["sender_zc", ["-d", "usb-cam", ...nowhere]],
+      ["sender_zc", ["-d", "usb-cam", "-s", "fd", "-a", `unix:${temp.file("t")}`]],
       ["receiver_zc", ["-d", "usb-cam", "-s", "virtio-media", "-l", "127.0.0.1", "-p", freePort()]],
       ["vhost-user-video", ["-d", "usb-cam", "-s", temp.file("s"), "-b", "v4l2-decoder"]],
     ];

@@ -28,6 +28,10 @@ export const cameraOptions = {
     default: "card",
     help: "what a camera shows while no frames come: a card, or the last picture",
   },
+  "on-demand": {
+    type: "flag",
+    help: "listen only while a program reads a camera, so that the sender's camera is off; implies --keep",
+  },
 } as const satisfies Options;
 
 /** What the options say about every camera of the tool. Throws UsageError. */

@@ -35,7 +35,7 @@ export interface CameraOptions extends CameraFormatOptions {
   /** Called when the node cannot be written outside of a stream. */
   readonly lost: (error: unknown) => void;
   /** Called when the number of programs that read the camera has changed. */
-  readonly readers?: (count: number) => void;
+  readonly readers?: ((path: string, count: number) => void) | undefined;
 }
 
 export class CameraOutput implements StreamOutput, FrameTaker {
@@ -182,7 +182,7 @@ export class CameraOutput implements StreamOutput, FrameTaker {
     const readers = this.#node.newReaders();
     if (readers === undefined || readers === this.#state.readers) return;
     this.#state.readers = readers;
-    this.#options.readers?.(readers);
+    this.#options.readers?.(this.name, readers);
   }
 
   #showStandby(): void {

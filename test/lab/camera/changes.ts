@@ -1,101 +1,123 @@
 // What a reader of a camera meets when the sender dies, comes back, or sends another size, and who else may write.
+import type { Job } from "../agent.ts";
 import type { Guest } from "../guest.ts";
 import type { Lab } from "../lab.ts";
-import { startReceiver, Tool } from "../tool.ts";
 import { wanted } from "../wanted.ts";
-import { madeNode, small } from "./loopback-node.ts";
+import { small, withCamera } from "./loopback-node.ts";
 import { recorded } from "./recorded.ts";
 
+const fixed = "--keep --camera-size 160x120";
+
+/** Reads a node into the file "read" until it is ended. */
+function startReader(guest: Guest, node: string): Job {
+  return guest.start(
+    `rm -f read; exec v4l2-ctl -d ${node} --stream-mmap=8 --stream-count=100000 --stream-to=read`,
+    { timeoutMs: 200_000 },
+  );
+}
+
+/** The reader must still be there; ends it. */
+async function endReader(reader: Job): Promise<void> {
+  reader.kill("TERM");
+  const { status, stderr } = await reader.result;
+  wanted("how the reader ended", status, 143);
+  if (/VIDIOC_\w+ returned -1/.test(stderr)) throw new Error(`the reader saw ${stderr.trim()}`);
+}
+
 export async function checkChanges(lab: Lab, guest: Guest, name: string): Promise<void> {
-  const options = `-l unix:/tmp/c --keep --camera "guest A" --camera-size 160x120`;
-  await lab.check(
-    `${name}: a reader before the first sender sees the card, then the sender`,
-    async () => {
-      const receiver = await startReceiver(guest, options);
-      const node = await madeNode(receiver);
-      const reader = guest.start(
-        `v4l2-ctl -d ${node} --stream-mmap --stream-count=60 --stream-to=read`,
-      );
+  await lab.check(`${name}: a reader before the first sender sees the card, then the sender`, () =>
+    withCamera(guest, fixed, async ({ node, send }) => {
+      const reader = startReader(guest, node);
       await guest.until("test -s read");
-      const sender = new Tool(guest, `sender ${small.source} -r 30 -a unix:/tmp/c`);
-      wanted("status of the reader", (await reader.result).status, 0);
+      await send(`${small.source} -r 15`).moves(40);
+      await endReader(reader);
       const read = await recorded(guest, "read", small.bytes);
       wanted("torn", read.torn, 0);
-      wanted("cards first", read.others >= 1 && read.numbers.length >= 40, true);
-      await end(receiver, sender);
-    },
+      wanted("cards first", read.others >= 1, true);
+      if (read.numbers.length < 20)
+        throw new Error(`${read.numbers.length} pictures of the sender`);
+    }),
   );
   await lab.check(
     `${name}: a sender is killed and comes back under a reader, which sees no error and no gap`,
-    async () => {
-      const receiver = await startReceiver(guest, options);
-      const node = await madeNode(receiver);
-      const first = new Tool(guest, `sender ${small.source} -r 30 -a unix:/tmp/c`);
-      await first.moves(15);
-      const times = "read.times";
-      const reader = guest.start(
-        `rm -f read; v4l2-ctl -d ${node} --stream-mmap --stream-count=150 --stream-to=read --verbose >${times} 2>&1`,
-        { timeoutMs: 60_000 },
-      );
-      await Bun.sleep(1000);
-      first.kill("KILL");
-      await Bun.sleep(3000);
-      const second = new Tool(guest, `sender ${small.source} -r 30 -a unix:/tmp/c`);
-      wanted("status of the reader", (await reader.result).status, 0);
-      const read = await recorded(guest, "read", small.bytes);
-      wanted("frames", read.frames, 150);
-      wanted("torn", read.torn, 0);
-      const at = read.numbers.findIndex((number, i) => number < (read.numbers[i - 1] ?? 0));
-      wanted("two senders", at > 0, true);
-      if (read.others < 4 || read.others > 12)
-        throw new Error(`${read.others} stand-by pictures in 3 s, about 6 wanted`);
-      await end(receiver, second);
-    },
+    () =>
+      withCamera(guest, fixed, async ({ node, send }) => {
+        const first = send(`${small.source} -r 15`);
+        await first.moves(15);
+        const reader = startReader(guest, node);
+        await first.moves(first.frames() + 30);
+        first.kill("KILL");
+        const away = 3000;
+        await Bun.sleep(away);
+        await send(`${small.source} -r 15`).moves(30);
+        await endReader(reader);
+        const read = await recorded(guest, "read", small.bytes);
+        wanted("torn", read.torn, 0);
+        const again = read.numbers.findIndex((number, i) => number < (read.numbers[i - 1] ?? 0));
+        wanted("pictures of both senders", again > 10 && read.numbers.length - again > 10, true);
+        // Two a second while there is none.
+        if (read.others < 4 || read.others > 14)
+          throw new Error(`${read.others} stand-by pictures in about ${away} ms`);
+      }),
   );
   await lab.check(
     `${name}: another size under a reader is fitted in; the node takes it when the reader has left`,
-    async () => {
-      const receiver = await startReceiver(guest, `-l unix:/tmp/c --keep --camera "guest A"`);
-      const node = await madeNode(receiver);
-      const first = new Tool(guest, `sender ${small.source} -r 30 -a unix:/tmp/c`);
-      await first.moves(15);
-      const reader = guest.start(
-        `v4l2-ctl -d ${node} --stream-mmap --stream-count=120 --stream-to=read`,
-        { timeoutMs: 60_000 },
-      );
-      await Bun.sleep(1000);
-      first.kill("TERM");
-      await first.end();
-      const second = new Tool(guest, "sender -d testsrc -W 320 -H 180 -r 30 -a unix:/tmp/c");
-      wanted("status of the reader", (await reader.result).status, 0);
-      const read = await recorded(guest, "read", small.bytes);
-      wanted("frames", read.frames, 120);
-      wanted("torn", read.torn, 0);
-      const last = read.frame(119);
-      wanted("black above the fitted picture", last[(5 * 160 + 80) * 2], 16);
-      wanted("bars in it", (last[(20 * 160 + 4) * 2] ?? 0) > 150, true);
-      await guest.until(`v4l2-ctl -d ${node} --get-fmt-video | grep -q 320/180`, 5000);
-      await guest.ok(`v4l2-ctl -d ${node} --stream-mmap --stream-count=30 --stream-to=read`);
-      const after = await recorded(guest, "read", 320 * 180 * 2);
-      wanted("frames of the new size", after.numbers.length, 30);
-      await end(receiver, second);
-    },
+    () =>
+      withCamera(guest, "--keep", async ({ node, send }) => {
+        const first = send(`${small.source} -r 15`);
+        await first.moves(15);
+        const reader = startReader(guest, node);
+        await guest.until("test -s read");
+        first.kill("TERM");
+        await first.end();
+        await send("-d testsrc -W 320 -H 180 -r 15").moves(40);
+        await endReader(reader);
+        const read = await recorded(guest, "read", small.bytes);
+        wanted("torn", read.torn, 0);
+        const last = read.frame(read.frames - 1);
+        wanted("black above the fitted picture", last[(5 * 160 + 80) * 2], 16);
+        wanted("bars in it", (last[(20 * 160 + 4) * 2] ?? 0) > 150, true);
+        await guest.until(`v4l2-ctl -d ${node} --get-fmt-video | grep -q 320/180`, 8000);
+        await guest.ok(`v4l2-ctl -d ${node} --stream-mmap=8 --stream-count=20 --stream-to=read`);
+        const after = await recorded(guest, "read", 320 * 180 * 2);
+        wanted("frames of the new size", after.numbers.length, 20);
+      }),
   );
-  await lab.check(`${name}: a second writer is refused, the first goes on`, async () => {
-    const receiver = await startReceiver(guest, options);
-    const node = await madeNode(receiver);
-    const { status, stderr } = await guest.run(`framepass receiver -l unix:/tmp/d -o ${node}`);
-    wanted("status", status, 3);
-    wanted("text", stderr.includes("guest A is written by another program already"), true);
-    await guest.ok(`v4l2-ctl -d ${node} --stream-mmap --stream-count=3 --stream-to=read`);
-    receiver.kill("TERM");
-    wanted("status of the first", (await receiver.end()).status, 130);
-  });
+  await lab.check(`${name}: a second writer is refused, the first goes on`, () =>
+    withCamera(guest, fixed, async ({ node }) => {
+      const { status, stderr } = await guest.run(`framepass receiver -l unix:/tmp/d -o ${node}`);
+      wanted("status", status, 3);
+      const text = "guest A is written by another program already";
+      wanted("text", stderr.includes(text), true);
+      await guest.ok(`v4l2-ctl -d ${node} --stream-mmap --stream-count=3 --stream-to=read`);
+    }),
+  );
 }
 
-async function end(receiver: Tool, sender: Tool): Promise<void> {
-  sender.kill("TERM");
-  await sender.end();
-  receiver.kill("TERM");
-  wanted("status of the receiver", (await receiver.end()).status, 130);
+/** The sender's camera streams only while a program reads the receiver's. */
+export async function checkDemand(lab: Lab, guest: Guest, name: string): Promise<void> {
+  await lab.check(
+    `${name}: --on-demand: a sender is let in within 2.5 s of a reader's start, and let go after its end`,
+    () =>
+      withCamera(guest, "--on-demand --camera-size 160x120", async ({ receiver, node, send }) => {
+        const sender = send(`${small.source} -r 15 --reconnect`);
+        await sender.says("trying again");
+        await guest.ok("test ! -e /tmp/c");
+        await Bun.sleep(3000); // until the sender waits as long as it ever does between two attempts
+        for (const round of [1, 2]) {
+          const before = receiver.frames();
+          const reader = startReader(guest, node);
+          await guest.until("test -s read");
+          const fromMs = performance.now();
+          await receiver.moves(before, 10_000);
+          const ms = performance.now() - fromMs;
+          if (ms > 2500) throw new Error(`first picture after ${ms.toFixed(0)} ms, round ${round}`);
+          await endReader(reader);
+          await guest.until("test ! -e /tmp/c", 8000);
+          const sent = sender.frames();
+          await Bun.sleep(1000);
+          if (sender.frames() > sent + 1) throw new Error("the sender goes on without a reader");
+        }
+      }),
+  );
 }

@@ -1,8 +1,20 @@
-// The node that a receiver has made with --camera.
-import type { Tool } from "../tool.ts";
+// A receiver with a camera of v4l2loopback in a guest, ended whatever happens in a check.
+import type { Guest } from "../guest.ts";
+import { startReceiver, Tool } from "../tool.ts";
+import { wanted } from "../wanted.ts";
 
 /** Small pictures, so that an emulated reader is fast enough. */
 export const small = { source: "-d testsrc -W 160 -H 120", bytes: 160 * 120 * 2 } as const;
+
+const limitMs = 300_000;
+
+/** A running receiver and the node that it made. */
+export interface Camera {
+  readonly receiver: Tool;
+  readonly node: string;
+  /** Starts a sender to it. */
+  send(options: string): Tool;
+}
 
 /** The path that the receiver has printed. */
 export async function madeNode(receiver: Tool): Promise<string> {
@@ -10,4 +22,33 @@ export async function madeNode(receiver: Tool): Promise<string> {
   const path = /made the camera ".*": (\/dev\/video\d+)/.exec(receiver.stderr())?.[1];
   if (path === undefined) throw new Error("the receiver names no node");
   return path;
+}
+
+/** Runs `task` with a receiver that has a camera; ends its senders, then it, which must leave no node. */
+export async function withCamera(
+  guest: Guest,
+  options: string,
+  task: (camera: Camera) => Promise<void>,
+): Promise<void> {
+  const receiver = await startReceiver(
+    guest,
+    `-l unix:/tmp/c --camera "guest A" ${options}`,
+    limitMs,
+  );
+  const senders: Tool[] = [];
+  let node = "";
+  try {
+    node = await madeNode(receiver);
+    const send = (words: string) => {
+      const sender = new Tool(guest, `sender ${words} -a unix:/tmp/c`, limitMs);
+      senders.push(sender);
+      return sender;
+    };
+    await task({ receiver, node, send });
+  } finally {
+    for (const sender of senders) sender.kill("KILL");
+    receiver.kill("TERM");
+  }
+  wanted("status of the receiver", (await receiver.end()).status, 130);
+  await guest.ok(`test ! -e ${node}`);
 }

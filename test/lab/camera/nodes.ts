@@ -10,9 +10,9 @@ const camera = `-l unix:/tmp/n --camera "guest A"`;
 export async function checkNodes(lab: Lab, guest: Guest, name: string): Promise<void> {
   const states: Readonly<Record<string, (receiver: Tool) => Promise<Tool | undefined>>> = {
     idle: async () => undefined,
-    live: () => sending(guest, "-r 30"),
+    live: () => sending(guest, "-r 15"),
     "stand-by": async () => {
-      const sender = await sending(guest, "-r 30");
+      const sender = await sending(guest, "-r 15");
       sender.kill("KILL");
       await Bun.sleep(1500);
       return undefined;

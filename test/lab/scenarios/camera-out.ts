@@ -1,7 +1,7 @@
 // A camera on the other side: receivers write into vivid's output and into v4l2loopback nodes, other programs read them.
 
 import { checkApplications } from "../camera/applications.ts";
-import { checkChanges } from "../camera/changes.ts";
+import { checkChanges, checkDemand } from "../camera/changes.ts";
 import { checkNodes } from "../camera/nodes.ts";
 import { checkVividLoop, vividLoop } from "../camera/vivid-loop.ts";
 import type { Scenario } from "../lab.ts";
@@ -27,6 +27,7 @@ export const scenario: Scenario = {
       if (release === "trixie") await checkVividLoop(lab, guest);
       await checkApplications(lab, guest, name);
       await checkChanges(lab, guest, name);
+      await checkDemand(lab, guest, name);
       await checkNodes(lab, guest, name);
     }
   },
