@@ -1,6 +1,6 @@
 // A receiver with a camera of v4l2loopback in a guest, ended whatever happens in a check.
 import type { Guest } from "../guest.ts";
-import { startReceiver, Tool } from "../tool.ts";
+import { Tool } from "../tool.ts";
 import { wanted } from "../wanted.ts";
 
 /** Small pictures, so that an emulated reader is fast enough. */
@@ -30,15 +30,13 @@ export async function withCamera(
   options: string,
   task: (camera: Camera) => Promise<void>,
 ): Promise<void> {
-  const receiver = await startReceiver(
-    guest,
-    `-l unix:/tmp/c --camera "guest A" ${options}`,
-    limitMs,
-  );
+  const words = `receiver -l unix:/tmp/c --camera "guest A" ${options}`;
+  const receiver = new Tool(guest, words, limitMs);
   const senders: Tool[] = [];
   let node = "";
   try {
     node = await madeNode(receiver);
+    if (!options.includes("--on-demand")) await receiver.says("listening on");
     const send = (words: string) => {
       const sender = new Tool(guest, `sender ${words} -a unix:/tmp/c`, limitMs);
       senders.push(sender);
