@@ -9,9 +9,9 @@ const frames = 300;
 /** The driver overwrites a frame while a program reads it late, and an emulated program is late. */
 const fps = 15;
 
-/** Where ffmpeg's mathematics are, which Debian selects with links that an installation makes. */
+/** Where the mathematics of ffmpeg are: Debian selects them with links that an installation makes. */
 const libraries = "/usr/lib/x86_64-linux-gnu";
-const ffmpeg = `LD_LIBRARY_PATH=${libraries}/blas:${libraries}/lapack ffmpeg`;
+export const ffmpeg = `LD_LIBRARY_PATH=${libraries}/blas:${libraries}/lapack ffmpeg`;
 
 /** What reads `frames` frames of a node into $to. */
 const readers: Readonly<Record<string, (node: string) => string>> = {
