@@ -32,6 +32,8 @@ export class FakeLoopback {
   readonly faults = new Map<string, number>();
   /** Copies of the pictures that were written. */
   readonly pictures: Uint8Array[] = [];
+  /** When each of them was written, in ms. */
+  readonly times: number[] = [];
   format: Format | undefined;
   rate: number | undefined;
   readers = 0;
@@ -88,6 +90,7 @@ export class FakeLoopbackFile implements OutputNode {
     if (device.writer !== undefined && device.writer !== this) return -errno.EBUSY;
     device.writer = this;
     const taken = Math.min(length, device.format?.sizeimage ?? 0);
+    device.times.push(performance.now());
     device.pictures.push(new Uint8Array(viewOf(address, taken)));
     return taken;
   }

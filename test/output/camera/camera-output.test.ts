@@ -9,6 +9,7 @@ import { fourcc, type PixelFormat, pixelFormatNamed } from "../../../src/format/
 import { type Picture, pictureBytes } from "../../../src/format/picture-layout.ts";
 import type { Loop } from "../../../src/loop.ts";
 import { type CameraOptions, CameraOutput } from "../../../src/output/camera/camera-output.ts";
+import { SILENT_MS, STANDBY_MS } from "../../../src/output/camera/camera-state.ts";
 import type { StreamWriter } from "../../../src/output/stream-output.ts";
 import type { OutputNode } from "../../../src/v4l2/output-device.ts";
 import { quiet } from "../../support/camera-options.ts";
@@ -205,10 +206,13 @@ test("a silent sender is replaced by the card after a second, and its next frame
   await withCamera(device.open, {}, async (camera, _loop, sleep) => {
     camera.begin(stream());
     write(camera, memory(6144, 7));
-    await sleep(900);
-    expect(device.pictures.length).toBe(1);
-    await sleep(350);
-    expect(device.pictures.length).toBe(2);
+    await sleep(1250);
+    // Compared with the times of the pictures, because a busy machine wakes this test late.
+    const [frame = 0, card = 0] = device.times;
+    expect(card - frame).toBeGreaterThanOrEqual(SILENT_MS);
+    const silent = performance.now() - frame - SILENT_MS;
+    const cards = device.times.length - 1;
+    expect(cards).toBeLessThanOrEqual(1 + Math.floor(silent / STANDBY_MS));
     expect(device.last[0]).not.toBe(7);
     write(camera, memory(6144, 8));
     expect(device.last[0]).toBe(8);
@@ -237,11 +241,14 @@ test("--standby last: the last picture is shown again, byte for byte, also after
     const frame = memory(6144, 7);
     write(camera, frame);
     camera.end();
+    const endedMs = performance.now();
     frame.bytes.fill(0);
     await sleep(900);
     const again = device.pictures.slice(1);
-    expect(again.length).toBe(2);
-    expect(again).toEqual(Array(2).fill(new Uint8Array(6144).fill(7)));
+    expect(again.length).toBeGreaterThanOrEqual(2);
+    const away = performance.now() - endedMs; // a busy machine wakes this test late
+    expect(again.length).toBeLessThanOrEqual(1 + Math.floor(away / STANDBY_MS));
+    for (const picture of again) expect(picture).toEqual(new Uint8Array(6144).fill(7));
   });
 });
 
