@@ -12,14 +12,22 @@ const limitMs = 300_000;
 export interface Camera {
   readonly receiver: Tool;
   readonly node: string;
+  /** All nodes, when `options` ask for more cameras. */
+  readonly nodes: readonly string[];
   /** Starts a sender to it. */
   send(options: string): Tool;
 }
 
-/** The path that the receiver has printed. */
+/** The paths that the receiver has printed so far. */
+export const madeNodes = (receiver: Tool): readonly string[] =>
+  [...receiver.stderr().matchAll(/made the camera ".*": (\/dev\/video\d+)/g)].map(
+    ([, path = ""]) => path,
+  );
+
+/** The path of the first camera. */
 export async function madeNode(receiver: Tool): Promise<string> {
   await receiver.says("made the camera");
-  const path = /made the camera ".*": (\/dev\/video\d+)/.exec(receiver.stderr())?.[1];
+  const [path] = madeNodes(receiver);
   if (path === undefined) throw new Error("the receiver names no node");
   return path;
 }
@@ -42,7 +50,7 @@ export async function withCamera(
       senders.push(sender);
       return sender;
     };
-    await task({ receiver, node, send });
+    await task({ receiver, node, nodes: madeNodes(receiver), send });
   } finally {
     for (const sender of senders) sender.kill("KILL");
     receiver.kill("TERM");

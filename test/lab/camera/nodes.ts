@@ -3,7 +3,7 @@ import type { Guest } from "../guest.ts";
 import type { Lab } from "../lab.ts";
 import { startReceiver, Tool } from "../tool.ts";
 import { wanted } from "../wanted.ts";
-import { madeNode, small } from "./loopback-node.ts";
+import { madeNode, madeNodes, small } from "./loopback-node.ts";
 
 const camera = `-l unix:/tmp/n --camera "guest A"`;
 
@@ -63,15 +63,13 @@ export async function checkNodes(lab: Lab, guest: Guest, name: string): Promise<
     async () => {
       const receiver = await startReceiver(guest, `${camera} --camera "guest B" --keep`);
       await receiver.says('made the camera "guest B"');
-      const nodes = [...receiver.stderr().matchAll(/made the camera ".*": (\S+)/g)].map(
-        (m) => m[1],
-      );
+      const nodes = madeNodes(receiver);
       wanted("nodes", new Set(nodes).size, 2);
       for (const node of nodes)
         await guest.ok(`v4l2-ctl -d ${node} --stream-mmap --stream-count=2 --stream-to=read`);
       receiver.kill("TERM");
       await receiver.end();
-      for (const node of nodes) await clean(guest, node ?? "");
+      for (const node of nodes) await clean(guest, node);
     },
   );
 }
