@@ -6,31 +6,33 @@ import { wanted } from "../wanted.ts";
 import { small, withCamera } from "./loopback-node.ts";
 import { recorded } from "./recorded.ts";
 
+const file = "/tmp/read";
 const fixed = "--keep --camera-size 160x120";
 
-/** Reads a node into the file "read" until it is ended. */
+/** Reads a node until it is ended, into the guest's memory: writing to the share is slow, and the driver overwrites what is late. */
 function startReader(guest: Guest, node: string): Job {
   return guest.start(
-    `rm -f read; exec v4l2-ctl -d ${node} --stream-mmap=8 --stream-count=100000 --stream-to=read`,
+    `rm -f ${file}; exec v4l2-ctl -d ${node} --stream-mmap=8 --stream-count=100000 --stream-to=${file}`,
     { timeoutMs: 200_000 },
   );
 }
 
-/** The reader must still be there; ends it. */
-async function endReader(reader: Job): Promise<void> {
+/** The reader must still be there; ends it, and puts what it read into the share as "read". */
+async function endReader(guest: Guest, reader: Job): Promise<void> {
   reader.kill("TERM");
   const { status, stderr } = await reader.result;
   wanted("how the reader ended", status, 143);
   if (/VIDIOC_\w+ returned -1/.test(stderr)) throw new Error(`the reader saw ${stderr.trim()}`);
+  await guest.ok(`mv ${file} read`);
 }
 
 export async function checkChanges(lab: Lab, guest: Guest, name: string): Promise<void> {
   await lab.check(`${name}: a reader before the first sender sees the card, then the sender`, () =>
     withCamera(guest, fixed, async ({ node, send }) => {
       const reader = startReader(guest, node);
-      await guest.until("test -s read");
+      await guest.until(`test -s ${file}`);
       await send(`${small.source} -r 15`).moves(40);
-      await endReader(reader);
+      await endReader(guest, reader);
       const read = await recorded(guest, "read", small.bytes);
       wanted("torn", read.torn, 0);
       wanted("cards first", read.others >= 1, true);
@@ -50,7 +52,7 @@ export async function checkChanges(lab: Lab, guest: Guest, name: string): Promis
         const away = 3000;
         await Bun.sleep(away);
         await send(`${small.source} -r 15`).moves(30);
-        await endReader(reader);
+        await endReader(guest, reader);
         const read = await recorded(guest, "read", small.bytes);
         wanted("torn", read.torn, 0);
         const again = read.numbers.findIndex((number, i) => number < (read.numbers[i - 1] ?? 0));
@@ -67,11 +69,11 @@ export async function checkChanges(lab: Lab, guest: Guest, name: string): Promis
         const first = send(`${small.source} -r 15`);
         await first.moves(15);
         const reader = startReader(guest, node);
-        await guest.until("test -s read");
+        await guest.until(`test -s ${file}`);
         first.kill("TERM");
         await first.end();
         await send("-d testsrc -W 320 -H 180 -r 15").moves(40);
-        await endReader(reader);
+        await endReader(guest, reader);
         const read = await recorded(guest, "read", small.bytes);
         wanted("torn", read.torn, 0);
         const last = read.frame(read.frames - 1);
@@ -107,12 +109,12 @@ export async function checkDemand(lab: Lab, guest: Guest, name: string): Promise
         for (const round of [1, 2]) {
           const before = receiver.frames();
           const reader = startReader(guest, node);
-          await guest.until("test -s read");
+          await guest.until(`test -s ${file}`);
           const fromMs = performance.now();
           await receiver.moves(before, 10_000);
           const ms = performance.now() - fromMs;
           if (ms > 2500) throw new Error(`first picture after ${ms.toFixed(0)} ms, round ${round}`);
-          await endReader(reader);
+          await endReader(guest, reader);
           await guest.until("test ! -e /tmp/c", 8000);
           const sent = sender.frames();
           await Bun.sleep(1000);
