@@ -31,9 +31,9 @@ export async function checkReaders(lab: Lab, guest: Guest, name: string): Promis
     withCamera(guest, `--keep ${more.join(" ")}`, async ({ nodes, send }) => {
       wanted("cameras", new Set(nodes).size, programs.length);
       await send(`${small.source} -r ${fps}`).moves(3 * fps);
-      const parm = await guest.ok(`v4l2-ctl -d ${nodes[0]} --get-parm`);
-      const told = Number(/Frames per second: ([\d.]+)/.exec(parm)?.[1]);
-      if (told < 10 || told > 20) throw new Error(`${told} frames a second instead of ${fps}`);
+      // The receiver measures every second, and the first one may be slow.
+      const told = `v4l2-ctl -d ${nodes[0]} --get-parm | grep -q 'per second: 1[2-8][.]'`;
+      await guest.until(told, 15_000);
       await Promise.all(
         programs.map((program, i) =>
           lab.check(`${name}: ${program} reads ${frames} frames, none torn, in order`, () =>
