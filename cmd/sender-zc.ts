@@ -11,7 +11,8 @@ import { LAST_DOMAIN } from "../src/share/virtio-media.ts";
 import { feedReceivers } from "../src/stream/feed.ts";
 import { readSenderOptions, senderOptions } from "../src/stream/sender-options.ts";
 import { addressOptions } from "../src/stream/stream-options.ts";
-import { type LendCounts, lendFrames } from "../src/stream/zero-copy/lend.ts";
+import { lendFrames } from "../src/stream/zero-copy/lend.ts";
+import { type LendCounts, lentText } from "../src/stream/zero-copy/lend-counts.ts";
 import { shareOptions } from "../src/stream/zero-copy/share-options.ts";
 import { listFormats } from "./list-formats.ts";
 import { toolRow } from "./tool-rows.ts";
@@ -87,12 +88,7 @@ export const senderZc = defineTool({
         },
         summary: (receiver) => {
           const own = counts[receiver] ?? noCounts;
-          const returned = `${own.returned} frames were returned`;
-          const line =
-            values["ack-timeout"] === 0
-              ? returned
-              : `${returned}, ${own.overdue} took longer than ${values["ack-timeout"]} ms`;
-          return { lines: [line], fields: { ...own } };
+          return { lines: [lentText(own, values["ack-timeout"])], fields: { ...own } };
         },
       },
       signal,

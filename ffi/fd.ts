@@ -16,6 +16,8 @@ const MFD_ALLOW_SEALING = 2;
 export const F_ADD_SEALS = 1033;
 const F_GET_SEALS = 1034;
 const SEEK_END = 2;
+const LOCK_EX = 2;
+const LOCK_NB = 4;
 const F_DUPFD_CLOEXEC = 1030;
 const F_SETFD = 2;
 const FD_CLOEXEC = 1;
@@ -94,6 +96,14 @@ export class Fd implements Disposable {
   /** Keeps the descriptor from the processes that this one starts. Throws SysError. */
   closeOnExec(): void {
     must(result(libc.fcntl(this.number, F_SETFD, FD_CLOEXEC)), "fcntl(F_SETFD)", this.name);
+  }
+
+  /**
+   * Takes the lock of the file until the descriptor is closed. Returns false when another open file has it; true where
+   * the file system has no locks.
+   */
+  lock(): boolean {
+    return result(libc.flock(this.number, LOCK_EX | LOCK_NB)) !== -errno.EAGAIN;
   }
 
   /** Closes the descriptor. Throws SysError if written data was lost (a full disk on NFS, a quota). */

@@ -24,6 +24,7 @@ const signatures = {
   eventfd: { args: [u32, i32], returns: i32 },
   fallocate: { args: [i32, i32, long, long], returns: i32 },
   fcntl: { args: [i32, i32, long], returns: i32 },
+  flock: { args: [i32, i32], returns: i32 },
   ftruncate: { args: [i32, long], returns: i32 },
   getpagesize: { args: [], returns: i32 },
   getpeername: { args: [i32, address, address], returns: i32 },

@@ -229,6 +229,9 @@ class PipeSource implements Source {
       const error = new SysError("read", this.name, -r);
       throw new SourceEnded(error.message, false, error);
     }
+    if (this.#sequence === 0) {
+      throw new SourceEnded(`${this.name}: it ended before the first picture`, false);
+    }
     this.#ended = true;
     this.#waitFor(this.#always.fd);
     if (this.#got > 0 || this.#lineBytes > 0 || this.#lineDone) {

@@ -43,7 +43,7 @@ export class StreamTime {
   /** Average rate of `frames` frames in all streams, each from its first frame to its last; 0 if it is not known. */
   fps(frames: number): number {
     const seconds = (this.#framesMs + this.#lastFrameMs - this.#firstFrameMs) / 1000;
-    return seconds > 0 ? (frames - this.#streams) / seconds : 0;
+    return seconds > 0 ? Math.max(0, frames - this.#streams) / seconds : 0; // frames may be taken back
   }
 }
 

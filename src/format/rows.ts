@@ -27,31 +27,46 @@ export function rowsOf(
   const tight = layoutOf(format, width, height);
   const size = pictureBytes(format, width, height);
   if (bytes < size) return "short";
-  if (bytes === size) return withStretch(format, tight, 1);
-  // Drivers pad the rows of all planes in proportion (v4l2_pix_format.bytesperline).
-  const exact = withStretch(format, tight, bytes / size);
-  if (exact !== undefined) return exact;
   const [first] = tight;
-  if (first === undefined || bytes % PAGE !== 0) return undefined;
+  if (first === undefined) return undefined;
+  const whole = (length: number) => Math.ceil(length / PAGE) * PAGE;
+  if (bytes === size || bytes === whole(size)) {
+    return tight.map((plane) => ({ ...plane, stride: plane.rowBytes }));
+  }
+  const share = shareOfFirst(format);
+  const lines = tight.reduce((sum, { rows }, i) => sum + rows * share(i), 0);
+  const exact = withStride(format, tight, bytes / lines);
+  if (exact !== undefined) return exact;
+  if (bytes % PAGE !== 0) return undefined;
   for (const unit of ROW_UNITS) {
-    const stretch = (Math.ceil(first.rowBytes / unit) * unit) / first.rowBytes;
-    const rows = withStretch(format, tight, stretch);
-    if (rows !== undefined && Math.ceil((size * stretch) / PAGE) * PAGE === bytes) return rows;
+    const stride = Math.ceil(first.rowBytes / unit) * unit;
+    const rows = withStride(format, tight, stride);
+    if (rows !== undefined && whole(stride * lines) === bytes) return rows;
   }
   return undefined;
 }
 
-/** The planes with rows that are `stretch` times as long. Undefined where a row has no whole number of groups then. */
-function withStretch(
+/** How long the rows of plane `i` are, for rows of length 1 in the first plane (v4l2_pix_format.bytesperline). */
+function shareOfFirst(format: PixelFormat): (i: number) => number {
+  const bytesPerPixel = (i: number) => {
+    const { across = 1, bytes = 1 } = format.planes[i] ?? {};
+    return bytes / across;
+  };
+  return (i) => bytesPerPixel(i) / bytesPerPixel(0);
+}
+
+/** The planes with rows of `first` bytes in the first one. Undefined where a row has no whole number of groups then. */
+function withStride(
   format: PixelFormat,
   tight: readonly PlaneLayout[],
-  stretch: number,
+  first: number,
 ): readonly PlaneRows[] | undefined {
+  const share = shareOfFirst(format);
   let offset = 0;
   const planes: PlaneRows[] = [];
   for (const [i, { rowBytes, rows }] of tight.entries()) {
-    const stride = Math.round(rowBytes * stretch);
-    if (Math.abs(stride - rowBytes * stretch) > 1e-6) return undefined;
+    const stride = Math.round(first * share(i));
+    if (Math.abs(stride - first * share(i)) > 1e-6 || stride < rowBytes) return undefined;
     // Samples that share a group of bytes stay together.
     const { across = 1, bytes = 1 } = format.planes[i] ?? {};
     if (across > 1 && stride % bytes !== 0) return undefined;

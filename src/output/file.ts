@@ -1,9 +1,9 @@
 // The --output of a receiver: a file, a pipe, a device or stdout, over all its streams. A file is opened, and an old one
 // emptied, when the first frame comes.
-import { accessSync, constants, statSync } from "node:fs";
+import { accessSync, constants, lstatSync, readlinkSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { errno, SysError } from "../../ffi/errno.ts";
-import { Fd, O_CREAT, O_EXCL, O_NONBLOCK, O_TRUNC, O_WRONLY } from "../../ffi/fd.ts";
+import { Fd, O_CREAT, O_EXCL, O_NONBLOCK, O_WRONLY, truncate } from "../../ffi/fd.ts";
 import { log } from "../cli/log.ts";
 import { ownStdout } from "../cli/stdout.ts";
 import { advised, needed, ProtocolError } from "../errors.ts";
@@ -18,6 +18,8 @@ import type { StreamOutput, WriterCalls } from "./stream-output.ts";
 const NO_READER = "ENXIO";
 const LOOK_FOR_READER_MS = 100;
 const ANOTHER = "choose another --output";
+const LOCKED = "EAGAIN";
+const IN_USE = `another program writes this file: ${ANOTHER}`;
 
 /** What to do with a file that exists already. */
 export interface OutputOptions {
@@ -51,7 +53,7 @@ export async function openOutputWhenRead(
 export function openOutput(loop: Loop, path: string, options: OutputOptions = {}): Output {
   if (path === "-") return new Output(loop, "stdout", new Sink(ownStdout(), "stdout", false));
   const advice = ({ code }: SysError) =>
-    code === NO_READER ? "no program reads this pipe" : ANOTHER;
+    code === NO_READER ? "no program reads this pipe" : code === LOCKED ? IN_USE : ANOTHER;
   const there = needed(() => statSync(path, { throwIfNoEntry: false }), advice);
   if (there === undefined) {
     needed(() => checkFolder(path), advice);
@@ -60,7 +62,10 @@ export function openOutput(loop: Loop, path: string, options: OutputOptions = {}
   // Opening a named pipe must not block.
   const fd = needed(() => Fd.open(path, O_WRONLY | O_NONBLOCK), advice);
   if (!there.isFile()) return new Output(loop, path, new Sink(fd, path, true));
-  fd[Symbol.dispose]();
+  needed(() => {
+    using file = fd;
+    lock(file);
+  }, advice);
   if (options.noClobber === true) {
     needed(
       () => {
@@ -72,10 +77,16 @@ export function openOutput(loop: Loop, path: string, options: OutputOptions = {}
   return new Output(loop, path, undefined, options);
 }
 
-/** Throws SysError where the file `path` cannot be created. */
-function checkFolder(path: string): void {
+/** Throws SysError where the file `path` cannot be created. `target` is where links led so far. */
+function checkFolder(path: string, target = path): void {
+  if (target.endsWith("/")) throw new SysError("open", path, errno.EISDIR);
+  if (lstatSync(target, { throwIfNoEntry: false })?.isSymbolicLink() === true) {
+    const next = readlinkSync(target);
+    checkFolder(path, next.startsWith("/") ? next : `${dirname(target)}/${next}`);
+    return;
+  }
   try {
-    accessSync(dirname(path), constants.W_OK | constants.X_OK);
+    accessSync(dirname(target), constants.W_OK | constants.X_OK);
   } catch (error) {
     throw new SysError("open", path, Math.abs((error as { errno?: number }).errno ?? errno.ENOENT));
   }
@@ -151,7 +162,7 @@ export class Output implements FrameOutput, StreamOutput {
     this.#close(0);
     this.#files += 1;
     if (this.#files === 1) {
-      const keep = this.#noClobber ? O_EXCL : O_TRUNC;
+      const keep = this.#noClobber ? O_EXCL : 0;
       return openFile(
         this.name,
         keep,
@@ -201,11 +212,24 @@ export class Output implements FrameOutput, StreamOutput {
 
 /** Throws SysError: a sender is not at fault. */
 function openFile(path: string, flags: number, advice: string): Sink {
+  using owned = new DisposableStack();
   try {
-    return new Sink(Fd.open(path, O_WRONLY | O_CREAT | O_NONBLOCK | flags), path, true);
+    const fd = owned.use(Fd.open(path, O_WRONLY | O_CREAT | O_NONBLOCK | flags));
+    lock(fd);
+    const r = truncate(fd.number, 0);
+    if (r < 0 && r !== -errno.EINVAL) throw new SysError("ftruncate", path, -r); // EINVAL: not a regular file
+    const sink = new Sink(fd, path, true);
+    owned.move();
+    return sink;
   } catch (error) {
-    throw advised(error as Error, advice);
+    const locked = error instanceof SysError && error.code === LOCKED;
+    throw advised(error as Error, locked ? IN_USE : advice);
   }
+}
+
+/** Two receivers would write over each other's frames. Throws SysError. */
+function lock(fd: Fd): void {
+  if (!fd.lock()) throw new SysError("flock", fd.name, errno.EAGAIN);
 }
 
 const isSame = (a: Picture, b: Picture) =>

@@ -40,8 +40,11 @@ export function playCommand(name: string, picture: Picture, fps: number): string
 }
 
 /** Names of files that have a header or a container, which the tools do not write. */
-const films = "mp4 m4v mkv webm avi mov mpg mpeg ts mts flv wmv ogv 3gp mxf gif".split(" ");
-const pictures = "jpg jpeg png bmp tif tiff webp ppm pgm".split(" ");
+const films =
+  "mp4 m4v mkv webm avi mov mpg mpeg ts mts m2ts vob flv f4v wmv asf ogv 3gp mxf nut gif".split(
+    " ",
+  );
+const pictures = "jpg jpeg png bmp tga tif tiff webp jp2 ppm pgm".split(" ");
 
 /** Refuses a name that promises another kind of file. Throws UsageError with the pipe that makes one. */
 export function checkOutputName(name: string): void {

@@ -70,8 +70,8 @@ export function checkHello(message: Struct<typeof hello.fields>, maxFrame: numbe
   const format = pixelFormat(pixelformat);
   const least = format === undefined ? 1 : pictureBytes(format, width, height);
   const what = ` bytes (${width}x${height} ${fourccName(pixelformat)}, --max-frame)`;
-  within("sizeimage", sizeimage, Math.min(least, maxFrame), maxFrame, what);
-  if (least > maxFrame) within("sizeimage", least, 1, maxFrame, what);
+  if (least > maxFrame) within("sizeimage", least, 1, maxFrame, what); // of any frame of this size
+  within("sizeimage", sizeimage, least, maxFrame, what);
   within("buffer_count", bufferCount, 1, MAX_BUFFERS);
   return { width, height, pixelformat, sizeimage, bufferCount };
 }

@@ -1,5 +1,6 @@
 // The receiver around its connections, for both flows: listens, serves one sender after the other, and with --keep goes on
 // after a sender that was wrong.
+import { V4L2_BUF_FLAG_ERROR } from "../../ffi/linux/videodev2.ts";
 import { FoldedLog } from "../cli/folded.ts";
 import { log } from "../cli/log.ts";
 import {
@@ -177,6 +178,7 @@ async function serve(
     const gap = header.sequence - last - 1;
     if (last >= 0 && gap > 0 && gap < 0x1_0000_0000) counts.drops += gap;
     last = header.sequence;
+    if ((header.flags & V4L2_BUF_FLAG_ERROR) !== 0) counts.errors += 1;
     if (header.bytesused < whole) stats.short += 1;
     if (options.latency === undefined) addLatency(stats.latency, captureTime(header));
     stats.frame(header.bytesused);

@@ -171,6 +171,21 @@ test("a stop while the pipe has no writer ends the wait", () =>
     expect(await opening).toBeUndefined();
   }));
 
+test.each([
+  "YUV4MPEG2 W4 H2 Cmono\n",
+  "YUV4MPEG2 W4 H2 Cmono\nFRA",
+  "YUV4MPEG2 W4 H2 Cmono\nFRAME\n....",
+  "raw, no picture",
+])("a pipe that ends after %j had no picture: that is an error", (text) =>
+  onLoop(async (loop, signal) => {
+    await through(loop, signal, [joined(text)], async (pipe) => {
+      using source = openPipeSource(pipe, wish);
+      const played = playAll(loop, source, signal);
+      await expect(played).rejects.toThrow("it ended before the first picture");
+    });
+  }),
+);
+
 test("a damaged line between two pictures ends the source", () =>
   onLoop(async (loop, signal) => {
     const film = joined("YUV4MPEG2 W4 H2 Cmono\nFRAME\n", picture(0, 8), "FRUME\n", picture(1, 8));

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { progress } from "../../src/cli/stream-time.ts";
+import { progress, StreamTime } from "../../src/cli/stream-time.ts";
 import { fitted } from "../../src/cli/terminal.ts";
 
 test("a progress line has a bar, the total, per cent and the time left", () => {
@@ -20,4 +20,14 @@ test("a status line has the parts that fit, whole, and leaves the last column fr
     for (const part of line === "" ? [] : line.split(", ")) expect(parts).toContain(part);
   }
   expect(fitted(parts, 40)).toBe("[####......] 120/300 40 %, 6 s left");
+});
+
+test("a stream whose frames were all taken back has a rate of 0, not less", async () => {
+  const time = new StreamTime();
+  time.streaming = true;
+  time.frame();
+  await Bun.sleep(2);
+  time.frame();
+  expect(time.fps(0)).toBe(0);
+  expect(time.fps(2)).toBeGreaterThan(0);
 });

@@ -1,6 +1,7 @@
 // Peers that break the protocol, at every point: the tool prints one line that names field, value and limit.
 import { expect, test } from "bun:test";
 import { createServer } from "node:net";
+import { V4L2_BUF_FLAG_ERROR } from "../../ffi/linux/videodev2.ts";
 import { setUpLog } from "../../src/cli/log.ts";
 import { ProtocolError } from "../../src/errors.ts";
 import { STAMP_BYTES, StampedBuffer } from "../../src/format/stamp.ts";
@@ -189,6 +190,19 @@ test("frames shorter than sizeimage, of no bytes even, are taken as they are and
   expect(status).toBe(0);
   const last = JSON.parse(stdout.trim().split("\n").at(-1) ?? "");
   expect(last).toMatchObject({ record: "stopped", frames: 3, short: 2, bytes: SIZE + 10 });
+});
+
+test("a frame that the sender's driver flagged as damaged is counted as damaged", async () => {
+  await using receiver = await listening(["--json", "--stats", "0"]);
+  using peer = await RawSender.to({ host: "127.0.0.1", port: Number(receiver.port) });
+  const damaged = frameBytes(1, SIZE);
+  new DataView(damaged.buffer, damaged.byteOffset).setUint32(12, V4L2_BUF_FLAG_ERROR | 0x2000);
+  await peer.send(join(helloBytes(), frameBytes(0, SIZE), payload, damaged, payload));
+  peer.end();
+  const { status, stdout } = await receiver.ended();
+  expect(status).toBe(0);
+  const last = JSON.parse(stdout.trim().split("\n").at(-1) ?? "");
+  expect(last).toMatchObject({ record: "stopped", frames: 2, errors: 1 });
 });
 
 test("a peer that falls silent before its hello, in a header or in a payload is given up", async () => {

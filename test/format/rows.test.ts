@@ -28,6 +28,11 @@ test.each([
   ["YU12", 64, 48, 8192, [64, 32, 32]],
   ["YUYV", 100, 100, 28_672, [256]],
   ["GREY", 33, 17, 48 * 17, [48]],
+  // Rows of an odd width: those of the chroma are as long as V4L2 says, not in proportion to their samples.
+  ["NV12", 175, 143, 192 * 143 + 192 * 72, [192, 192]],
+  ["YU12", 175, 143, 192 * 143 + 2 * 96 * 72, [192, 96, 96]],
+  ["YU12", 35, 27, 4096, [35, 18, 18]],
+  ["NV12", 175, 143, 45_056, [192, 192]],
   ["YUYV", 64, 48, 6144 + 100, undefined],
   ["YUYV", 64, 48, 1 << 20, undefined],
   ["NV12", 640, 480, 460_800 + 720, undefined],
@@ -93,11 +98,14 @@ test.each(withPlanes.flatMap((format) => [64, 35].map((width) => ({ ...format, w
     };
     const expected = ffmpegPlanes(format, width, height, picture);
     expect(put(picture)).toEqual(expected);
-    const padded = new Uint8Array(new ArrayBuffer(size * 3)).fill(99);
-    for (const { offset, rowBytes, rows } of tight)
+    const even = width + (width % 2); // rows of all planes are padded as V4L2 pads those of an even width
+    const wide = layoutOf(format, even, height);
+    const padded = new Uint8Array(new ArrayBuffer(pictureBytes(format, even, height) * 3)).fill(99);
+    for (const [i, { offset, rowBytes, rows }] of tight.entries())
       for (let y = 0; y < rows; y++) {
+        const { offset: start, rowBytes: least } = wide[i] as (typeof wide)[number];
         const from = offset + y * rowBytes;
-        padded.set(picture.subarray(from, from + rowBytes), 3 * offset + y * 3 * rowBytes);
+        padded.set(picture.subarray(from, from + rowBytes), 3 * (start + y * least));
       }
     expect(put(padded)).toEqual(expected);
     // Unaligned memory takes the slow way.

@@ -1,6 +1,6 @@
 // Files and pipes as outputs: when they are opened, what is left out, and what becomes of a frame that a pipe has not taken.
 import { expect, spyOn, test } from "bun:test";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { Fd, O_NONBLOCK, O_RDWR, readAt } from "../../ffi/fd.ts";
 import { addressOf } from "../../ffi/libc.ts";
 import { log } from "../../src/cli/log.ts";
@@ -69,13 +69,37 @@ test("an output that cannot be written is refused before a sender comes, and not
   onLoop(async (loop) => {
     using temp = new TempDir();
     mkdirSync(temp.file("folder"));
+    symlinkSync("no/such/target", temp.file("link"));
+    symlinkSync("link", temp.file("link-to-link"));
     for (const [name, code] of [
       ["folder", "EISDIR"],
+      ["film/", "EISDIR"],
+      ["link", "ENOENT"],
+      ["link-to-link", "ENOENT"],
       ["no/such/film", "ENOENT"],
     ]) {
       expect(() => open(loop, temp.file(`${name}`))).toThrow(UnavailableError);
       expect(() => open(loop, temp.file(`${name}`))).toThrow(`: ${code} `);
     }
+  }));
+
+test("a file that another receiver writes is refused, now and when the first frame comes, and is left alone", () =>
+  onLoop(async (loop) => {
+    using temp = new TempDir();
+    const path = temp.file("film");
+    using early = open(loop, path);
+    using first = open(loop, path);
+    stream(first, grey(2), 1);
+    const inUse =
+      /^flock .*film: EAGAIN .*another program writes this file: choose another --output$/;
+    expect(() => open(loop, path)).toThrow(inUse);
+    expect(() => stream(early, grey(2), 2)).toThrow(inUse);
+    stream(first, grey(2), 3);
+    first.finish(0);
+    expect([...readFileSync(path)]).toEqual([...new Array(8).fill(1), ...new Array(8).fill(3)]);
+    using next = open(loop, path);
+    stream(next, grey(2), 4);
+    expect(next.frames).toBe(1);
   }));
 
 test("--no-clobber refuses a file that exists, now and when the first frame comes", () =>

@@ -118,36 +118,43 @@ test.each([
   expect(fileRate(fps, spanUs)).toEqual({ frames: Math.round(rate * 1000), scale });
 });
 
-test.each(["x.mp4", "X.MKV", "a/b.avi", "it's.webm", "x.jpg", "-x.png"])(
-  "raw frames are not written under the name %s; the text has the pipe that makes one",
-  (name) => {
-    expect(() => checkOutputName(name)).toThrow(UsageError);
-    const ending = name.split(".")[1]?.toLowerCase();
-    using temp = new TempDir();
-    const pipe = (() => {
-      try {
-        checkOutputName(name.replace("a/", ""));
-      } catch (error) {
-        return /-o - \| (ffmpeg .*) \(here for 640x480 YUYV\)$/.exec((error as Error).message)?.[1];
-      }
-      return undefined;
-    })();
-    const frames = new Uint8Array(640 * 480 * 2 * 3).fill(90);
-    const { exitCode, stderr } = Bun.spawnSync(["sh", "-c", `${pipe}`], {
-      cwd: temp.path,
-      stdin: frames,
-      timeout: 20_000,
-    });
-    expect({ exitCode, text: exitCode === 0 ? "" : stderr.toString() }).toEqual({
-      exitCode: 0,
-      text: "",
-    });
-    const [made = ""] = readdirSync(temp.path);
-    expect(made.toLowerCase()).toEndWith(`.${ending}`);
-    const probe = Bun.spawnSync(["ffprobe", "-v", "error", "-show_streams", temp.file(made)]);
-    expect(probe.stdout.toString()).toContain("width=640");
-  },
-);
+test.each([
+  "x.mp4",
+  "X.MKV",
+  "a/b.avi",
+  "it's.webm",
+  "x.m2ts",
+  "x.nut",
+  "x.jpg",
+  "-x.png",
+  "x.tga",
+])("raw frames are not written under the name %s; the text has the pipe that makes one", (name) => {
+  expect(() => checkOutputName(name)).toThrow(UsageError);
+  const ending = name.split(".")[1]?.toLowerCase();
+  using temp = new TempDir();
+  const pipe = (() => {
+    try {
+      checkOutputName(name.replace("a/", ""));
+    } catch (error) {
+      return /-o - \| (ffmpeg .*) \(here for 640x480 YUYV\)$/.exec((error as Error).message)?.[1];
+    }
+    return undefined;
+  })();
+  const frames = new Uint8Array(640 * 480 * 2 * 3).fill(90);
+  const { exitCode, stderr } = Bun.spawnSync(["sh", "-c", `${pipe}`], {
+    cwd: temp.path,
+    stdin: frames,
+    timeout: 20_000,
+  });
+  expect({ exitCode, text: exitCode === 0 ? "" : stderr.toString() }).toEqual({
+    exitCode: 0,
+    text: "",
+  });
+  const [made = ""] = readdirSync(temp.path);
+  expect(made.toLowerCase()).toEndWith(`.${ending}`);
+  const probe = Bun.spawnSync(["ffprobe", "-v", "error", "-show_streams", temp.file(made)]);
+  expect(probe.stdout.toString()).toContain("width=640");
+});
 
 test("other names are for raw frames", () => {
   for (const name of ["x", "x.raw", "x.y4m", "x.yuv", "x.mjpg", "a.mp4/x", "-", "x.mp4.raw"])

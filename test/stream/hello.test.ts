@@ -66,7 +66,7 @@ const wrong: [string, Record<string, number>, string][] = [
   ],
   [
     "a picture that needs more than --max-frame",
-    { width: 16_384, height: 16_384, sizeimage: MAX },
+    { width: 16_384, height: 16_384, sizeimage: MAX / 2 },
     "hello: sizeimage is 536870912, must be 1 to 67108864",
   ],
 ];

@@ -9,7 +9,8 @@ import { type Importer, type SharedSource, shareSource } from "../../src/frame/s
 import { Loop } from "../../src/loop.ts";
 import { exportDescriptors } from "../../src/share/fd.ts";
 import { borrowFrames } from "../../src/stream/zero-copy/borrow.ts";
-import { type LendCounts, lendFrames } from "../../src/stream/zero-copy/lend.ts";
+import { lendFrames } from "../../src/stream/zero-copy/lend.ts";
+import type { LendCounts } from "../../src/stream/zero-copy/lend-counts.ts";
 import { openConsumer } from "../../src/stream/zero-copy/view-target.ts";
 
 export const never = new AbortController().signal;

@@ -51,12 +51,15 @@ export function parseAddress(
     return fixed("inet", () => inetAddress(host, port));
   }
   if (!/^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?$/.test(host)) {
-    throw new UsageError(
-      `${option} must be an IP address, a host name, unix:/path or vsock:CID, got "${text}"`,
-    );
+    throw noAddress(option, text);
   }
   return { text: `${host}:${port}`, kind: "name", resolve: () => lookUp(host, port) };
 }
+
+const noAddress = (option: string, text: string) =>
+  new UsageError(
+    `${option} must be an IP address, a host name, unix:/path or vsock:CID, got "${text}"`,
+  );
 
 /** Splits "host:port", "[v6]:port" or "vsock:CID:port"; without a port in it, `given` is the port. Throws UsageError. */
 function splitPort(option: string, text: string, given: number | undefined, several: boolean) {
@@ -65,7 +68,10 @@ function splitPort(option: string, text: string, given: number | undefined, seve
   const bound = parts !== null && !/^vsock:[^:]*$/.test(text) ? parts : undefined;
   if (bound === undefined) {
     if (given !== undefined) return { host: bare ?? text, port: given };
-    const example = text.includes(":") && !text.startsWith("vsock:") ? `[${bare ?? text}]` : text;
+    const colons = text.includes(":") && !text.startsWith("vsock:");
+    const v6 = bare ?? text;
+    if (colons && isIP(v6.split("%")[0] ?? "") === 0) throw noAddress(option, text);
+    const example = colons ? `[${v6}]` : text;
     throw new UsageError(`--port is required (1 to 65535), or ${option} ${example}:5000`);
   }
   const [, v6, other, digits = ""] = bound;

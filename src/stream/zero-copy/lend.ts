@@ -20,20 +20,9 @@ import { RefusalReader } from "../refusal.ts";
 import { watchHost } from "../socket/liveness.ts";
 import { sendAtOnce } from "../socket/same-host.ts";
 import { Greeting } from "./greeting.ts";
+import type { LendCounts } from "./lend-counts.ts";
 import { LentBuffers } from "./lent-buffers.ts";
 import { wordsOf, zcAck, zcFrame } from "./messages.ts";
-
-/** Counts of lent frames, over all connections. */
-export interface LendCounts {
-  /** Acknowledged. */
-  returned: number;
-  /** Acknowledged with a status that is not 0: the receiver could not use the frame. */
-  refused: number;
-  /** Not acknowledged in time. */
-  overdue: number;
-  /** Acknowledged after they were taken back. */
-  late: number;
-}
 
 export interface LendOptions extends Omit<FeedRun, "passed"> {
   /** Its source has been started. */

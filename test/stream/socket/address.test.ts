@@ -98,6 +98,8 @@ test.each([
   ["127.0.0.1:5000", 5001, "name two ports"],
   ["::1", undefined, "--port is required (1 to 65535), or --address [::1]:5000"],
   ["10.0.0.2", undefined, "--port is required (1 to 65535), or --address 10.0.0.2:5000"],
+  [":5000", undefined, 'must be an IP address, a host name, unix:/path or vsock:CID, got ":5000"'],
+  ["a:b:c", undefined, 'must be an IP address, a host name, unix:/path or vsock:CID, got "a:b:c"'],
   ["fe80::1", 5000, "a link-local address needs its interface: fe80::1%eth0 for example"],
   ["[fe80::1]:5000", undefined, "a link-local address needs its interface"],
   ["fe80::1%nosuch", 5000, 'there is no interface "nosuch"'],

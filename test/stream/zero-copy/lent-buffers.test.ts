@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { ProtocolError } from "../../../src/errors.ts";
 import { Frame } from "../../../src/frame/frame.ts";
 import { FRAME_MAGIC } from "../../../src/stream/hello.ts";
+import { lentText } from "../../../src/stream/zero-copy/lend-counts.ts";
 import { LentBuffers } from "../../../src/stream/zero-copy/lent-buffers.ts";
 import { wordsOf, zcAck } from "../../../src/stream/zero-copy/messages.ts";
 
@@ -74,4 +75,13 @@ test("a wrong magic is refused", () => {
   const message = ack(7n, 1);
   message.magic = 1;
   expect(() => lent.settle(message)).toThrow("ack: magic is 0x00000001");
+});
+
+test("the summary says how many frames the receiver could not use", () => {
+  const counts = { returned: 20, refused: 0, overdue: 1, late: 0 };
+  expect(lentText(counts, 200)).toBe("20 frames were returned, 1 took longer than 200 ms");
+  expect(lentText(counts, 0)).toBe("20 frames were returned");
+  expect(lentText({ ...counts, refused: 3 }, 200)).toBe(
+    "20 frames were returned, 3 of them with an error of the receiver, 1 took longer than 200 ms",
+  );
 });

@@ -1,0 +1,22 @@
+// What became of the frames that were lent to receivers, and the line about it.
+
+/** Counts of lent frames, over all connections. */
+export interface LendCounts {
+  /** Acknowledged. */
+  returned: number;
+  /** Acknowledged with a status that is not 0: the receiver could not use the frame. */
+  refused: number;
+  /** Not acknowledged in time. */
+  overdue: number;
+  /** Acknowledged after they were taken back. */
+  late: number;
+}
+
+/** The line for the summary. With an `ackTimeoutMs` of 0 no frame is overdue. */
+export function lentText(counts: LendCounts, ackTimeoutMs: number): string {
+  const { returned, refused, overdue } = counts;
+  const parts = [`${returned} frames were returned`];
+  if (refused > 0) parts.push(`${refused} of them with an error of the receiver`);
+  if (ackTimeoutMs > 0) parts.push(`${overdue} took longer than ${ackTimeoutMs} ms`);
+  return parts.join(", ");
+}
