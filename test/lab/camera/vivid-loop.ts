@@ -9,6 +9,8 @@ export const vividLoop =
   "vivid n_devs=1 node_types=0x101 num_inputs=1 input_types=3 num_outputs=1 output_types=1 no_error_inj=1";
 
 const frames = 300;
+/** Writing 184 MB to the share is slow. */
+const limitMs = 120_000;
 const frameBytes = 640 * 480 * 2;
 
 /** 640x480 from the output node, video1, into the capture node, video0. */
@@ -30,12 +32,12 @@ export async function checkVividLoop(lab: Lab, guest: Guest): Promise<void> {
   await lab.check(
     `vivid: ${frames} frames of its output are filmed, none torn, in order`,
     async () => {
-      const receiver = await startReceiver(guest, "-l unix:/tmp/v -o /dev/video1");
-      const sender = new Tool(guest, "sender -d testsrc -r 30 -a unix:/tmp/v");
+      const receiver = await startReceiver(guest, "-l unix:/tmp/v -o /dev/video1", limitMs);
+      const sender = new Tool(guest, "sender -d testsrc -r 30 -a unix:/tmp/v", limitMs);
       await sender.moves(30);
       await guest.ok(
         `v4l2-ctl -d0 --stream-mmap --stream-count=${frames} --stream-to=filmed 2>/dev/null`,
-        { timeoutMs: 60_000 },
+        { timeoutMs: limitMs },
       );
       sender.kill("TERM");
       const { status, stopped } = await receiver.end();
