@@ -9,6 +9,8 @@ import type { Deferred, Loop, Watch } from "../loop.ts";
 
 /** A source that may wait does so this long for a receiver that takes nothing. Then that receiver loses frames. */
 const PATIENCE_MS = 200;
+/** Frames taken each time the source is ready. Two, so that a delay is made up for, and receivers have time to return them. */
+const FRAMES_A_SIGNAL = 2;
 
 export class Fanout implements Trunk, Disposable {
   readonly source: Source;
@@ -130,7 +132,7 @@ export class Fanout implements Trunk, Disposable {
     try {
       if ((events & EPOLLPRI) !== 0) this.source.urgent?.();
       const frame = this.source.next();
-      if (frame !== undefined) this.#share(frame);
+      if (frame !== undefined) this.#shareDue(frame);
       else if (this.source.exhausted === true) this.#watch?.setEvents(0);
       else if ((events & (EPOLLERR | EPOLLHUP)) === 0) return;
       else
@@ -143,6 +145,18 @@ export class Fanout implements Trunk, Disposable {
       return;
     }
     this.#dispatch();
+  }
+
+  /** Shares `first`, and what is due besides: a source with a timer signals once for all frames of a late wake-up. */
+  #shareDue(first: Frame): void {
+    this.#share(first);
+    for (let taken = 1; taken < FRAMES_A_SIGNAL; taken++) {
+      this.#dispatch();
+      if (this.#watched === undefined || (this.#patient && !this.#mayPull())) return;
+      const frame = this.source.next();
+      if (frame === undefined) return;
+      this.#share(frame);
+    }
   }
 
   #share(frame: Frame): void {

@@ -28,6 +28,8 @@ class HandSource implements Source {
   starts = 0;
   exhausted = false;
   fault: Error | undefined;
+  /** One signal for all frames that are due, as of a timer. */
+  once = false;
   readonly #signal = new Signal();
   #due = 0;
   #sequence = 0;
@@ -47,6 +49,7 @@ class HandSource implements Source {
   }
   next(): Frame | undefined {
     if (this.fault !== undefined) throw this.fault;
+    if (this.once) this.#signal.clear();
     if (this.#due === 0) {
       if (!this.exhausted) this.#signal.clear();
       return undefined;
@@ -176,6 +179,22 @@ test("a receiver that does not ask for a while finds the newest frames, and the 
     expect(late?.seen).toEqual([3, 4]);
     late?.leave();
     other?.leave();
+  });
+});
+
+test("frames that one signal stands for are all sent, although the source signals no more for them", async () => {
+  await withThree(async ({ source, branches: [a, b], settle }) => {
+    source.once = true;
+    const takers = [new Taker(a), new Taker(b)];
+    for (const due of [3, 1, 1]) {
+      source.make(due);
+      await settle();
+    }
+    for (const taker of takers) {
+      expect(taker.seen).toEqual([0, 1, 2, 3, 4]);
+      expect(taker.branch.drops).toBe(0);
+      taker.leave();
+    }
   });
 });
 
