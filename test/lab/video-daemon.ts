@@ -3,6 +3,8 @@
 import { existsSync, readdirSync } from "node:fs";
 import { childrenOf } from "../support/processes.ts";
 
+const STAYS_MS = 500;
+
 /** How the daemon ended. */
 export interface DaemonEnd {
   readonly status: number;
@@ -32,7 +34,20 @@ export class VideoDaemon {
     });
     const daemon = new VideoDaemon(child);
     await daemon.until(() => existsSync(socket));
+    await daemon.#settled();
     return daemon;
+  }
+
+  /** The socket is there before the last descriptors are open: waits until their number stays. */
+  async #settled(): Promise<void> {
+    let last = 0;
+    let sinceMs = 0;
+    await this.until(() => {
+      const now = this.descriptors();
+      if (now !== last) sinceMs = performance.now();
+      last = now;
+      return performance.now() - sinceMs > STAYS_MS;
+    });
   }
 
   /** Descriptors open now in it and in the process of its front-end. */
