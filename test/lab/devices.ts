@@ -85,7 +85,7 @@ function compareControls({ node, controls: all = [] }: ListedDevice, printed: st
     controlName(title),
   );
   const controls = all.filter(({ name }) => !failed.includes(name));
-  const theirs = [...printed.matchAll(/^\s+(\w+) 0x([0-9a-f]{8}) \((\w+)\)\s*:(.*)$/gm)];
+  const theirs = [...printed.matchAll(/^\s+(\w+) 0x([0-9a-f]{8}) \(([\w-]+)\)\s*:(.*)$/gm)];
   const names = theirs.map(([, name]) => name).join(" ");
   wanted(`${node}: controls`, controls.map(({ name }) => name).join(" "), names);
   for (const [i, [, name, id = "", type, rest = ""]] of theirs.entries()) {
