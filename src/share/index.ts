@@ -10,7 +10,7 @@ import { CopyingSource } from "./copying.ts";
 import { exportRegion, importRegion, RegionAllocator } from "./dax.ts";
 import { exportDescriptors, importDescriptors } from "./fd.ts";
 import {
-  exportsBuffers,
+  exportFailure,
   exportVirtioMedia,
   importVirtioMedia,
   mapsHandles,
@@ -151,12 +151,16 @@ export function openShared(choice: ShareName, options: SendOptions): SharedSourc
     );
   }
   const source = options.open("mmap");
-  if (source.device !== undefined && exportsBuffers(source.device))
+  const { device, name } = source;
+  const failure = device === undefined ? undefined : exportFailure(device);
+  if (device !== undefined && failure === undefined)
     return shareSource(source, (of) => exportVirtioMedia(of, domain));
   source[Symbol.dispose]();
   if (other !== undefined) return other.send(options);
+  const why = failure?.message ?? `${name}: no driver behind it`;
   throw new UnavailableError(
-    `${source.name}: no way to share its frames; its driver has no virtio-media ioctls, --region names no dax device, --address is no unix:/path`,
+    `${why}; no other way to share its frames: give --region (a dax device of two guests) or an address unix:/path (one machine)`,
+    { cause: failure },
   );
 }
 

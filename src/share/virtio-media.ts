@@ -46,15 +46,17 @@ export function mapsHandles(device: IoctlDevice): boolean {
   return answers.size > 1;
 }
 
-/** Whether a driver can export its buffers, for --share auto: exports the first one and releases it. */
-export function exportsBuffers(device: IoctlDevice): boolean {
+/** Why a driver cannot export its buffers, for --share auto; undefined when it can. Exports the first one and releases it. */
+export function exportFailure(device: IoctlDevice): SysError | undefined {
+  const call = k.VIDIOC_VIRTIO_MEDIA_EXPORT_BUFFER;
   const request = k.virtioMediaExportBuffer.alloc();
   request.queue_type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
   request.dmabuf_fd = -1;
-  if (device.ioctl(k.VIDIOC_VIRTIO_MEDIA_EXPORT_BUFFER, request) < 0) return false;
+  const r = device.ioctl(call, request);
+  if (r < 0) return new SysError(call.name, device.path, -r);
   closeUnwanted(request.dmabuf_fd);
   releaseHandle(device, request.handle_id);
-  return true;
+  return undefined;
 }
 
 function demandRevision(device: IoctlDevice): Revision {

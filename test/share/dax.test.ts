@@ -210,7 +210,9 @@ test("buffers that do not fit are refused with what to do", () => {
 test("without any way to share, auto says why", () => {
   const options = { ...painted(""), region: undefined };
   expect(() => openShared("auto", options)).toThrow("no way to share frames: give --domid");
-  expect(() => openShared("auto", { ...options, domain: 5 })).toThrow("no way to share its frames");
+  expect(() => openShared("auto", { ...options, domain: 5 })).toThrow(
+    "no driver behind it; no other way to share its frames",
+  );
   expect(() => openShared("dax", options)).toThrow("--region is required");
   expect(() => openShared("fd", options)).toThrow("--share fd needs a unix:/path");
   const receive = {

@@ -333,6 +333,15 @@ test.each(["ENOTTY", "EINVAL", "EOPNOTSUPP", "EIO"] as const)(
   },
 );
 
+test("--share auto names the call that failed where there is no other way", () => {
+  const device = new FakeVirtioMedia(new Hypervisor());
+  device.fail.set("VIDIOC_VIRTIO_MEDIA_EXPORT_BUFFER", errno.EPERM);
+  const options = { ...shares(device, 5, []), local: false };
+  const call = "VIDIOC_VIRTIO_MEDIA_EXPORT_BUFFER /dev/video0: EPERM ";
+  expect(() => openShared("auto", options)).toThrow(call);
+  expect(() => openShared("auto", options)).toThrow("give --region");
+});
+
 test("--share auto takes a driver that exports a buffer, and leaves no handle behind", () => {
   const xen = new Hypervisor(512);
   {
