@@ -16,7 +16,7 @@ const YU12 = 4;
 export const scenario: Scenario = {
   name: "vicodec",
   title: "FWHT clips decoded through virtio-video equal v4l2-ctl's output",
-  limitMs: 200_000,
+  limitMs: 280_000,
   async run(lab) {
     const made = new Map<string, Uint8Array>();
     await decode(lab, false, made);
