@@ -16,11 +16,12 @@ export const receiverSdl = defineTool({
   ...toolRow("receiver_sdl"),
   options: { ...receiver.options, ...displayOptions },
   async run(values, { loop, signal }) {
-    const { "max-frame": maxFrame, given, heap, output, verify } = values;
+    const { "max-frame": maxFrame, given, heap } = values;
     using owned = new DisposableStack();
-    const { serving, consumer } = readReceiverOptions(values, loop, owned);
+    const { serving, consumer, checkOutputs } = readReceiverOptions(values, loop, owned);
     const display = owned.use(new Display("receiver_sdl", loop, values));
-    const inMemory = given.has("heap") || output !== undefined || verify;
+    const reads = consumer.output !== undefined || consumer.checker !== undefined;
+    const inMemory = given.has("heap") || reads;
     let allocator: Allocator | undefined;
     const end = await serveSenders(
       loop,
@@ -44,6 +45,7 @@ export const receiverSdl = defineTool({
       },
       display.endedBy(signal),
     );
+    checkOutputs();
     return display.outcome(end);
   },
 });

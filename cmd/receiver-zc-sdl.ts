@@ -17,7 +17,7 @@ export const receiverZcSdl = defineTool({
   async run(values, { loop, signal }) {
     const { "max-frame": maxFrame } = values;
     using owned = new DisposableStack();
-    const { address, serving, consumer } = readReceiverOptions(values, loop, owned);
+    const { address, serving, consumer, checkOutputs } = readReceiverOptions(values, loop, owned);
     const display = owned.use(new Display("receiver_zc_sdl", loop, values));
     const importers = importersFor(values, address, owned);
     const end = await serveSenders(
@@ -38,6 +38,7 @@ export const receiverZcSdl = defineTool({
       },
       display.endedBy(signal),
     );
+    checkOutputs();
     return display.outcome(end);
   },
 });

@@ -12,6 +12,7 @@ import { borrowOptions, shareOptions } from "../src/stream/zero-copy/share-optio
 import { openConsumer } from "../src/stream/zero-copy/view-target.ts";
 import { warmUp } from "../src/stream/zero-copy/warm-up.ts";
 import { openVideoDevice } from "../src/v4l2/device.ts";
+import { findNode } from "../src/v4l2/find-node.ts";
 import { toolRow } from "./tool-rows.ts";
 
 /** Opens the importers of the sender's handles; `owned` owns them. Throws UnavailableError or UsageError. */
@@ -21,7 +22,7 @@ export function importersFor(
   owned: DisposableStack,
 ): readonly Importer[] {
   const importers = openImporters(share, {
-    openDevice: () => openVideoDevice(device),
+    openDevice: () => openVideoDevice(findNode(device, ["camera"])),
     region,
     local: address.kind === "unix",
   });
@@ -34,7 +35,7 @@ export const receiverZc = defineTool({
   options: { ...receiverOptions, ...borrowOptions, ...shareOptions(shareNames) },
   async run(values, { loop, signal }) {
     using owned = new DisposableStack();
-    const { address, serving, consumer } = readReceiverOptions(values, loop, owned);
+    const { address, serving, consumer, checkOutputs } = readReceiverOptions(values, loop, owned);
     const importers = importersFor(values, address, owned);
     const end = await serveSenders(
       loop,
@@ -54,6 +55,7 @@ export const receiverZc = defineTool({
       },
       signal,
     );
+    checkOutputs();
     return end === "stopped" ? "stopped" : "done";
   },
 });

@@ -21,7 +21,7 @@ export const receiver = defineTool({
   },
   async run(values, { loop, signal }) {
     using owned = new DisposableStack();
-    const { serving, consumer } = readReceiverOptions(values, loop, owned);
+    const { serving, consumer, checkOutputs } = readReceiverOptions(values, loop, owned);
     let allocator: Allocator | undefined;
     const end = await serveSenders(
       loop,
@@ -43,6 +43,7 @@ export const receiver = defineTool({
       },
       signal,
     );
+    checkOutputs();
     return end === "stopped" ? "stopped" : "done";
   },
 });

@@ -4,16 +4,20 @@ import { captureOptions } from "../src/capture/capture-options.ts";
 import { openSource } from "../src/capture/open.ts";
 import { openPipeInput } from "../src/capture/pipe-input.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
+import { UsageError } from "../src/errors.ts";
 import { DEFAULT_HEAP } from "../src/frame/memory.ts";
 import { openShared, shareNames } from "../src/share/index.ts";
 import { LAST_DOMAIN } from "../src/share/virtio-media.ts";
-import { feedReceiver } from "../src/stream/feed.ts";
+import { feedReceivers } from "../src/stream/feed.ts";
 import { readSenderOptions, senderOptions } from "../src/stream/sender-options.ts";
 import { addressOptions } from "../src/stream/stream-options.ts";
 import { lendFrames } from "../src/stream/zero-copy/lend.ts";
 import { type LendCounts, lentText } from "../src/stream/zero-copy/lend-counts.ts";
 import { shareOptions } from "../src/stream/zero-copy/share-options.ts";
+import { listFormats } from "./list-formats.ts";
 import { toolRow } from "./tool-rows.ts";
+
+const noCounts: LendCounts = { returned: 0, refused: 0, overdue: 0, late: 0 };
 
 export const senderZc = defineTool({
   ...toolRow("sender_zc"),
@@ -45,10 +49,17 @@ export const senderZc = defineTool({
     ...senderOptions,
   },
   async run(values, { loop, signal }) {
+    if (values["list-formats"]) return await listFormats(values.device);
     const sending = readSenderOptions(values);
+    const { addresses } = sending;
+    if (addresses.length > 1 && (values.share === "virtio-media" || values.domid !== undefined)) {
+      throw new UsageError(
+        "--share virtio-media (--domid) grants memory to one receiver: give --address once, or share by fd (unix:/path) or dax (--region)",
+      );
+    }
     using pipe = await openPipeInput(loop, values.device, signal);
     if (signal.aborted) return "stopped";
-    const counts: LendCounts = { returned: 0, refused: 0, overdue: 0, late: 0 };
+    const counts = addresses.map((): LendCounts => ({ ...noCounts }));
     const openShare = () =>
       openShared(values.share, {
         open: (memory, allocator) =>
@@ -62,22 +73,23 @@ export const senderZc = defineTool({
           }),
         domain: values.domid,
         region: values.region,
-        local: sending.address.kind === "unix",
+        local: addresses.every(({ kind }) => kind === "unix"),
       });
-    return await feedReceiver(
+    return await feedReceivers(
       loop,
       {
         ...sending,
         open: (owned) => owned.use(openShare()),
-        send: (shared, run) => {
+        send: (shared, run, receiver) => {
           const ackTimeoutMs = values["ack-timeout"];
           const requeue = values["requeue-on-timeout"];
-          return lendFrames({ ...run, shared, ackTimeoutMs, requeue, counts });
+          const own = counts[receiver] ?? { ...noCounts };
+          return lendFrames({ ...run, shared, ackTimeoutMs, requeue, counts: own });
         },
-        summary: () => ({
-          lines: [lentText(counts, values["ack-timeout"])],
-          fields: { ...counts },
-        }),
+        summary: (receiver) => {
+          const own = counts[receiver] ?? noCounts;
+          return { lines: [lentText(own, values["ack-timeout"])], fields: { ...own } };
+        },
       },
       signal,
     );

@@ -6,9 +6,10 @@ import { openPipeInput } from "../src/capture/pipe-input.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { DEFAULT_HEAP } from "../src/frame/memory.ts";
 import { sendFrames } from "../src/stream/copy/send.ts";
-import { feedReceiver } from "../src/stream/feed.ts";
+import { feedReceivers } from "../src/stream/feed.ts";
 import { readSenderOptions, senderOptions } from "../src/stream/sender-options.ts";
 import { addressOptions } from "../src/stream/stream-options.ts";
+import { listFormats } from "./list-formats.ts";
 import { toolRow } from "./tool-rows.ts";
 
 export const sender = defineTool({
@@ -34,11 +35,12 @@ export const sender = defineTool({
     ...senderOptions,
   },
   async run(values, { loop, signal }) {
+    if (values["list-formats"]) return await listFormats(values.device);
     const { latest } = values;
     const sending = readSenderOptions(values);
     using pipe = await openPipeInput(loop, values.device, signal);
     if (signal.aborted) return "stopped";
-    return await feedReceiver(
+    return await feedReceivers(
       loop,
       {
         ...sending,

@@ -18,6 +18,10 @@ const rows = {
     summary: "read a sender's frames in shared memory, into a file, a pipe or a check",
   },
   receiver_zc_sdl: { summary: "show a sender's frames in a window, out of shared memory" },
+  devices: {
+    summary: "list cameras, outputs, decoders and encoders, and how to use each",
+    unlinked: true,
+  },
   share: { summary: "create the host file in which two guests share frames", unlinked: true },
   "vhost-user-video": { summary: "serve a virtio video decoder to a virtual machine" },
 } as const satisfies Record<string, Omit<ToolRow, "name">>;

@@ -11,6 +11,7 @@ const load = {
   sender_zc: async () => (await import("./sender-zc.ts")).senderZc,
   receiver_zc: async () => (await import("./receiver-zc.ts")).receiverZc,
   receiver_zc_sdl: async () => (await import("./receiver-zc-sdl.ts")).receiverZcSdl,
+  devices: async () => (await import("./devices.ts")).devices,
   share: async () => (await import("./share.ts")).share,
   "vhost-user-video": async () => (await import("./vhost-user-video.ts")).vhostUserVideo,
 } satisfies Record<ToolName, () => Promise<unknown>>;

@@ -46,8 +46,8 @@ export const vhostUserVideo = defineTool({
       short: "d",
       type: "text",
       default: "/dev/video0",
-      value: "PATH",
-      help: "stateful decoder device, for --backend v4l2-decoder",
+      value: "DEVICE",
+      help: "stateful decoder, for --backend v4l2-decoder: node, by-id name or card name",
     },
     "max-streams": {
       type: "integer",

@@ -46,6 +46,10 @@ export interface IoctlDevice {
   ioctl<F extends Fields>(request: Ioctl<F>, argument: Struct<F>): number;
 }
 
+/** An ioctl without direction and size in its code, `_IO`, that takes a struct all the same. */
+export const io = <F extends Fields>(name: string, type: string, nr: number, of: StructType<F>) =>
+  request(NONE, name, type, nr, of);
+
 /** For ioctls whose argument is a pointer to an int. */
 export const int = struct("int", 4, { value: i32(0) });
 
@@ -61,6 +65,18 @@ export function ioctl<F extends Fields>(
   const at = argument.$address;
   for (;;) {
     const r = result(libc.ioctl(fd, request.code, at));
+    if (r !== -errno.EINTR) return r;
+  }
+}
+
+/** Calls an ioctl whose argument is a number, not an address. Answers the result or a negative errno. */
+export function ioctlWith(
+  fd: number,
+  request: Pick<Ioctl<never>, "code">,
+  argument: number,
+): number {
+  for (;;) {
+    const r = result(libc.ioctl(fd, request.code, argument));
     if (r !== -errno.EINTR) return r;
   }
 }

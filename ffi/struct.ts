@@ -76,6 +76,12 @@ export const u64 = scalar<bigint>(
   (v, at, le) => v.getBigUint64(at, le),
   (v, at, x, le) => v.setBigUint64(at, x, le),
 );
+/** 64 signed bits as a bigint. */
+export const i64 = scalar<bigint>(
+  8,
+  (v, at, le) => v.getBigInt64(at, le),
+  (v, at, x, le) => v.setBigInt64(at, x, le),
+);
 /**
  * 64 unsigned bits as a number, for values read per frame. Exact up to 2^53, rounded above, which every range check still
  * refuses. Writing takes whole numbers from 0 to 2^53.
@@ -117,6 +123,21 @@ export function text(offset: number, length: number): Field<string> {
         const all = new Uint8Array(view.buffer, view.byteOffset + offset, length);
         const end = all.indexOf(0);
         return new TextDecoder().decode(end < 0 ? all : all.subarray(0, end));
+      },
+    }),
+  };
+}
+
+/** Like `text`, and it can be set. At most `length` - 1 bytes are written: whole characters, then NULs. */
+export function writableText(offset: number, length: number): Field<string> {
+  const readable = text(offset, length);
+  return {
+    ...readable,
+    access: (little) => ({
+      ...readable.access(little),
+      set: (view, value) => {
+        const field = new Uint8Array(view.buffer, view.byteOffset + offset, length).fill(0);
+        new TextEncoder().encodeInto(value, field.subarray(0, length - 1));
       },
     }),
   };

@@ -88,6 +88,11 @@ export class SourceEnded extends Error {
   }
 }
 
+/** An output cannot be written any more: its device was removed, for example. The sender is not at fault. */
+export class OutputLost extends Error {
+  override readonly name = "OutputLost";
+}
+
 /**
  * Runs `action`. A failed system call in it becomes an UnavailableError, with what to do according to `advice`, which may be "".
  */
@@ -101,6 +106,17 @@ export function needed<T>(action: () => T, advice: (error: SysError) => string):
     throw new UnavailableError(todo === "" ? error.message : `${error.message}; ${todo}`, {
       cause: error,
     });
+  }
+}
+
+/** Runs `action`. A library that is missing or too old becomes an UnavailableError that names the Debian package. */
+export function needLibrary<T>(action: () => T, debianPackage: string): T {
+  try {
+    return action();
+  } catch (error) {
+    if (!(error instanceof LibraryError)) throw error;
+    const install = error.missing ? "install" : "install a newer";
+    throw new UnavailableError(`${error.message}; ${install} ${debianPackage}`, { cause: error });
   }
 }
 
@@ -141,6 +157,7 @@ export function isExpected(error: unknown): error is Error {
     ProtocolError,
     UnavailableError,
     SourceEnded,
+    OutputLost,
     ReaderLeft,
   ];
   return expected.some((kind) => error instanceof kind);

@@ -23,7 +23,7 @@ interface Watched {
 
 /** A handler that runs once at the end of each turn in which `ask` was called. */
 export interface Deferred extends Disposable {
-  /** Requests a run in this turn. Only sets a flag. */
+  /** Requests a run in this turn, or in the next if this one runs deferred handlers already. Only sets a flag. */
   ask(): void;
 }
 
@@ -40,6 +40,8 @@ export class Loop implements Disposable {
   readonly #deferred = new Set<{ asked: boolean; readonly handler: () => void }>();
   /** Rejects the promises that a task may be waiting for. */
   readonly #pending = new Set<(reason: unknown) => void>();
+  /** A deferred handler was asked for, so the next turn does not wait. */
+  #asked = false;
   #nextKey = 1;
   #running = false;
   /** A promise was settled, so the runtime has to run before the next wait. */
@@ -101,7 +103,7 @@ export class Loop implements Disposable {
     this.#deferred.add(entry);
     return {
       ask: () => {
-        entry.asked = true;
+        entry.asked = this.#asked = true;
       },
       [Symbol.dispose]: () => this.#deferred.delete(entry),
     };
@@ -190,6 +192,7 @@ export class Loop implements Disposable {
         this.#watched.get(this.#epoll.key(i))?.handler(this.#epoll.events(i));
       }
       this.#fire(performance.now());
+      this.#asked = false;
       for (const entry of this.#deferred) {
         if (!entry.asked) continue;
         entry.asked = false;
@@ -204,7 +207,7 @@ export class Loop implements Disposable {
   }
 
   #waitMs(): number {
-    if (this.#settled) return 0;
+    if (this.#settled || this.#asked) return 0;
     if (this.#timers.size === 0) return LONGEST_WAIT_MS;
     let dueMs = Number.POSITIVE_INFINITY;
     for (const timer of this.#timers) dueMs = Math.min(dueMs, timer.dueMs);

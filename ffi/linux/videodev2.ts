@@ -1,11 +1,14 @@
 // <linux/videodev2.h>: what src/v4l2 and its users need of it. 64-bit layouts, the same on x86-64 and arm64.
 import { int, ior, iow, iowr } from "../ioctl.ts";
-import { i32, n64, struct, text, u8, u32 } from "../struct.ts";
+import { i32, i64, n64, struct, text, u8, u32, u64 } from "../struct.ts";
 
 export const V4L2_BUF_TYPE_VIDEO_CAPTURE = 1;
 export const V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE = 9;
 export const V4L2_CAP_VIDEO_CAPTURE = 0x00000001;
 export const V4L2_CAP_VIDEO_CAPTURE_MPLANE = 0x00001000;
+export const V4L2_CAP_VIDEO_OUTPUT = 0x00000002;
+export const V4L2_CAP_VIDEO_OUTPUT_MPLANE = 0x00002000;
+export const V4L2_CAP_READWRITE = 0x01000000;
 export const V4L2_CAP_STREAMING = 0x04000000;
 export const V4L2_CAP_DEVICE_CAPS = 0x80000000;
 export const V4L2_CAP_TIMEPERFRAME = 0x1000;
@@ -14,6 +17,7 @@ export const V4L2_PIX_FMT_PRIV_MAGIC = 0xfeedcafe;
 export const V4L2_COLORSPACE_SMPTE240M = 2;
 export const V4L2_COLORSPACE_REC709 = 3;
 export const V4L2_COLORSPACE_JPEG = 7;
+export const V4L2_COLORSPACE_SRGB = 8;
 export const V4L2_COLORSPACE_BT2020 = 10;
 export const V4L2_COLORSPACE_DCI_P3 = 12;
 export const V4L2_YCBCR_ENC_601 = 1;
@@ -31,6 +35,7 @@ export const V4L2_BUF_FLAG_TIMESTAMP_MASK = 0x0000e000;
 export const V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC = 0x00002000;
 export const V4L2_EVENT_SOURCE_CHANGE = 5;
 export const V4L2_EVENT_SRC_CH_RESOLUTION = 1;
+export const V4L2_EVENT_SUB_FL_SEND_INITIAL = 1;
 export const VIDEO_MAX_PLANES = 8;
 
 export const v4l2Capability = struct("struct v4l2_capability", 104, {
@@ -115,6 +120,8 @@ export const v4l2Streamparm = struct("struct v4l2_streamparm", 204, {
   "parm.capture.capability": u32(4),
   "parm.capture.timeperframe.numerator": u32(12),
   "parm.capture.timeperframe.denominator": u32(16),
+  "parm.output.timeperframe.numerator": u32(12),
+  "parm.output.timeperframe.denominator": u32(16),
 });
 
 export const v4l2EventSubscription = struct("struct v4l2_event_subscription", 32, {
@@ -174,6 +181,7 @@ export const v4l2Fmtdesc = struct("struct v4l2_fmtdesc", 64, {
   index: u32(0),
   type: u32(4),
   flags: u32(8),
+  description: text(12, 32),
   pixelformat: u32(44),
 });
 export const v4l2Frmsizeenum = struct("struct v4l2_frmsizeenum", 44, {
@@ -200,7 +208,12 @@ export const v4l2Selection = struct("struct v4l2_selection", 64, {
 });
 export const v4l2DecoderCmd = struct("struct v4l2_decoder_cmd", 72, { cmd: u32(0), flags: u32(4) });
 export const v4l2Control = struct("struct v4l2_control", 8, { id: u32(0), value: i32(4) });
-export const v4l2Querymenu = struct("struct v4l2_querymenu", 44, { id: u32(0), index: u32(4) });
+export const v4l2Querymenu = struct("struct v4l2_querymenu", 44, {
+  id: u32(0),
+  index: u32(4),
+  name: text(8, 32), // union
+  value: i64(8),
+});
 
 export const VIDIOC_ENUM_FMT = iowr("VIDIOC_ENUM_FMT", "V", 2, v4l2Fmtdesc);
 export const VIDIOC_G_CTRL = iowr("VIDIOC_G_CTRL", "V", 27, v4l2Control);
@@ -209,3 +222,89 @@ export const VIDIOC_QUERYMENU = iowr("VIDIOC_QUERYMENU", "V", 37, v4l2Querymenu)
 export const VIDIOC_ENUM_FRAMESIZES = iowr("VIDIOC_ENUM_FRAMESIZES", "V", 74, v4l2Frmsizeenum);
 export const VIDIOC_G_SELECTION = iowr("VIDIOC_G_SELECTION", "V", 94, v4l2Selection);
 export const VIDIOC_DECODER_CMD = iowr("VIDIOC_DECODER_CMD", "V", 96, v4l2DecoderCmd);
+
+// What a device is and has, for people: lists of rates and controls.
+export const V4L2_CAP_META_CAPTURE = 0x00800000;
+export const V4L2_CAP_META_OUTPUT = 0x08000000;
+export const V4L2_FMT_FLAG_EMULATED = 2;
+export const V4L2_FRMIVAL_TYPE_DISCRETE = 1;
+export const V4L2_CTRL_TYPE_INTEGER = 1;
+export const V4L2_CTRL_TYPE_BOOLEAN = 2;
+export const V4L2_CTRL_TYPE_MENU = 3;
+export const V4L2_CTRL_TYPE_BUTTON = 4;
+export const V4L2_CTRL_TYPE_INTEGER64 = 5;
+export const V4L2_CTRL_TYPE_CTRL_CLASS = 6;
+export const V4L2_CTRL_TYPE_STRING = 7;
+export const V4L2_CTRL_TYPE_BITMASK = 8;
+export const V4L2_CTRL_TYPE_INTEGER_MENU = 9;
+export const V4L2_CTRL_FLAG_DISABLED = 0x0001;
+export const V4L2_CTRL_FLAG_GRABBED = 0x0002;
+export const V4L2_CTRL_FLAG_READ_ONLY = 0x0004;
+export const V4L2_CTRL_FLAG_INACTIVE = 0x0010;
+export const V4L2_CTRL_FLAG_WRITE_ONLY = 0x0040;
+export const V4L2_CTRL_FLAG_VOLATILE = 0x0080;
+export const V4L2_CTRL_FLAG_HAS_PAYLOAD = 0x0100;
+export const V4L2_CTRL_FLAG_NEXT_CTRL = 0x80000000;
+export const V4L2_CTRL_FLAG_NEXT_COMPOUND = 0x40000000;
+export const V4L2_CID_BASE = 0x00980900;
+
+export const v4l2Frmivalenum = struct("struct v4l2_frmivalenum", 52, {
+  index: u32(0),
+  pixel_format: u32(4),
+  width: u32(8),
+  height: u32(12),
+  type: u32(16),
+  "discrete.numerator": u32(20), // union
+  "discrete.denominator": u32(24),
+  "stepwise.min.numerator": u32(20),
+  "stepwise.min.denominator": u32(24),
+  "stepwise.max.numerator": u32(28),
+  "stepwise.max.denominator": u32(32),
+});
+export const v4l2Queryctrl = struct("struct v4l2_queryctrl", 68, {
+  id: u32(0),
+  type: u32(4),
+  name: text(8, 32),
+  minimum: i32(40),
+  maximum: i32(44),
+  step: i32(48),
+  default_value: i32(52),
+  flags: u32(56),
+});
+export const v4l2QueryExtCtrl = struct("struct v4l2_query_ext_ctrl", 232, {
+  id: u32(0),
+  type: u32(4),
+  name: text(8, 32),
+  minimum: i64(40),
+  maximum: i64(48),
+  step: u64(56),
+  default_value: i64(64),
+  flags: u32(72),
+  elem_size: u32(76),
+  elems: u32(80),
+  nr_of_dims: u32(84),
+});
+export const v4l2ExtControl = struct("struct v4l2_ext_control", 20, {
+  id: u32(0),
+  size: u32(4),
+  value: i32(12), // union
+  value64: i64(12),
+  string: n64(12),
+});
+export const v4l2ExtControls = struct("struct v4l2_ext_controls", 32, {
+  which: u32(0), // union with ctrl_class, its name in old headers
+  count: u32(4),
+  error_idx: u32(8),
+  controls: n64(24),
+});
+
+export const VIDIOC_QUERYCTRL = iowr("VIDIOC_QUERYCTRL", "V", 36, v4l2Queryctrl);
+export const VIDIOC_G_EXT_CTRLS = iowr("VIDIOC_G_EXT_CTRLS", "V", 71, v4l2ExtControls);
+export const VIDIOC_S_EXT_CTRLS = iowr("VIDIOC_S_EXT_CTRLS", "V", 72, v4l2ExtControls);
+export const VIDIOC_ENUM_FRAMEINTERVALS = iowr(
+  "VIDIOC_ENUM_FRAMEINTERVALS",
+  "V",
+  75,
+  v4l2Frmivalenum,
+);
+export const VIDIOC_QUERY_EXT_CTRL = iowr("VIDIOC_QUERY_EXT_CTRL", "V", 103, v4l2QueryExtCtrl);

@@ -1,15 +1,9 @@
 // Which parts of a camera's buffer are sent: rows without their padding, one plane after the other.
 import type { Piece } from "../../ffi/gather.ts";
 import { UnavailableError } from "../errors.ts";
-import {
-  fourcc,
-  fourccName,
-  type PixelFormat,
-  type PlaneShape,
-  pixelFormat,
-} from "../format/formats.ts";
+import { fourcc, fourccName, type PixelFormat, pixelFormat } from "../format/formats.ts";
 import { layoutOf, type Picture, pictureBytes } from "../format/picture-layout.ts";
-import type { QueueFormat } from "../v4l2/format.ts";
+import { type QueueFormat, strideOf } from "../v4l2/format.ts";
 
 /** A part of a memory plane, bytes. */
 interface Stretch {
@@ -92,13 +86,6 @@ function cutRows(agreed: QueueFormat, format: PixelFormat): Cut {
   }
   const sizeimage = pictureBytes(format, width, height);
   return { picture: { width, height, pixelformat, sizeimage }, stretches, whole: true, needs };
-}
-
-/** Bytes per row of colour plane `i`: in one memory plane, padded in proportion to the first (v4l2_pix_format). */
-function strideOf({ planes }: QueueFormat, format: PixelFormat, i: number): number {
-  const perPixel = (plane: PlaneShape | undefined) => (plane ? plane.bytes / plane.across : 0);
-  const share = perPixel(format.planes[i]) / perPixel(format.planes[0]);
-  return Math.floor((planes[0]?.bytesperline ?? 0) * share);
 }
 
 /** The memory of each stretch, from the address and length of each plane. Throws RangeError where one is outside. */

@@ -43,6 +43,7 @@ class PipeSource implements Source {
   readonly memory: string;
   readonly drops = 0;
   readonly errors = 0;
+  readonly waits = true;
   readonly #pipe: PipeInput;
   readonly #pictures: RecordedPictures;
   readonly #owned = new DisposableStack();

@@ -36,8 +36,12 @@ export type Option = Common &
         readonly required?: true;
       }
     | { readonly type: "choice"; readonly choices: readonly string[]; readonly default: string }
-    | { readonly type: "flag" }
-    | { readonly type: "list" }
+    | {
+        readonly type: "flag";
+        /** The tool only does this and ends: options that are required otherwise may be missing. */
+        readonly alone?: true;
+      }
+    | { readonly type: "list"; readonly required?: true }
   );
 
 export type Options = Readonly<Record<string, Option>>;
@@ -87,9 +91,11 @@ export function parseOptions<
 >(options: O, argv: readonly string[], operands?: P): Values<O & P> {
   const { raw, words } = readWords(options, argv);
   const values: Record<string, unknown> = readOperands(operands ?? {}, words);
-  for (const [name, option] of Object.entries(options)) {
+  const rows = Object.entries(options);
+  const alone = rows.some(([name, option]) => "alone" in option && raw[name] === true);
+  for (const [name, option] of rows) {
     const given = raw[name];
-    if (given === undefined && "required" in option) {
+    if (given === undefined && "required" in option && !alone) {
       throw new UsageError(`${spelled(name, option)} is required${rangeText(option)}`);
     }
     values[name] = convert(name, option, given);

@@ -18,6 +18,10 @@ export interface StatsOptions {
   readonly json: boolean;
   /** Frames after which the stream ends, for the progress bar. */
   readonly frames?: number | undefined;
+  /** Whose stream it is, where one tool has several: named in each line and record. */
+  readonly receiver?: string | undefined;
+  /** Where records are written, if several streams share stdout. Without it --json opens one. */
+  readonly records?: Records | undefined;
   /** Records latency. Receivers that know the exact arrival time pass their own and add to it. */
   readonly latency?: Histogram | undefined;
 }
@@ -50,6 +54,9 @@ export class StreamStats implements Disposable {
   readonly #counters: Counters;
   readonly #timer: Disposable | undefined;
   readonly #records: Records | undefined;
+  readonly #ownRecords: Records | undefined;
+  /** The start of each line: "unix:/tmp/a: ". */
+  readonly #whose: string;
   readonly #time = new StreamTime();
   #lastSeconds = 0;
   #lastFrames = 0;
@@ -60,7 +67,9 @@ export class StreamStats implements Disposable {
     this.#options = options;
     this.latency = options.latency ?? new Histogram();
     this.#counters = counters;
-    this.#records = options.json ? new Records() : undefined;
+    this.#ownRecords = options.json && options.records === undefined ? new Records() : undefined;
+    this.#records = options.records ?? this.#ownRecords;
+    this.#whose = options.receiver === undefined ? "" : `${options.receiver}: `;
     if (options.stats > 0) this.#timer = loop.every(options.stats * 1000, () => this.#interval());
   }
 
@@ -95,7 +104,8 @@ export class StreamStats implements Disposable {
 
   /** Writes one line of JSON to stdout with --json; does nothing without. */
   record(kind: RecordKind, fields: Record<string, unknown>): void {
-    this.#records?.write({ record: kind, ...fields });
+    const { receiver } = this.#options;
+    this.#records?.write({ record: kind, ...(receiver !== undefined && { receiver }), ...fields });
   }
 
   #interval(): void {
@@ -129,7 +139,8 @@ export class StreamStats implements Disposable {
     ];
     const { frames: total } = this.#options;
     const count = `${this.frames} frames`;
-    if (!onTerminal) log.info([count, ...parts].join(", "));
+    // The status line has room for one stream.
+    if (!onTerminal || this.#whose !== "") log.info(this.#whose + [count, ...parts].join(", "));
     else if (total === undefined) showStatus([count, ...parts]);
     else showStatus([...progress(this.frames, total, this.fps), ...parts]);
   }
@@ -181,15 +192,15 @@ export class StreamStats implements Disposable {
         const rate = `${this.bytes} bytes in ${seconds.toFixed(2)} s (${this.fps.toFixed(1)} fps)`;
         const counts = [`${this.frames} frames`, rate, `${drops} dropped`, `${errors} damaged`];
         if (this.short > 0) counts.push(`${this.short} short`);
-        log.info(`${reason}: ${[...counts, ...this.#latencyText()].join(", ")}`);
-        for (const line of extra) log.info(line);
+        log.info(`${this.#whose}${reason}: ${[...counts, ...this.#latencyText()].join(", ")}`);
+        for (const line of extra) log.info(this.#whose + line);
       }
     }
   }
 
   [Symbol.dispose](): void {
     this.#timer?.[Symbol.dispose]();
-    this.#records?.[Symbol.dispose]();
+    this.#ownRecords?.[Symbol.dispose]();
     endStatus();
   }
 }

@@ -149,8 +149,10 @@ function expectedText(error: Error): string {
 }
 
 /** Whether the tool writes JSON records to stdout. A command line that wants frames there as well is refused. */
-const wantsRecords = (values: object) =>
-  "json" in values && values.json === true && !("output" in values && values.output === "-");
+const wantsRecords = (values: object) => {
+  const output = "output" in values ? [values.output].flat() : [];
+  return "json" in values && values.json === true && !output.includes("-");
+};
 
 /** Writes the error that ends the tool as a JSON record, if stdout still takes one. */
 function writeFailure(error: unknown): void {

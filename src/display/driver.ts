@@ -1,23 +1,12 @@
 // Starts SDL and reports what is missing on this host.
-import { CallError, LibraryError } from "../../ffi/library.ts";
+import { CallError } from "../../ffi/library.ts";
 import { SdlVideo } from "../../ffi/sdl2-window.ts";
-import { UnavailableError } from "../errors.ts";
+import { needLibrary, UnavailableError } from "../errors.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Drivers that show nothing. SDL falls back to them without an error. */
 const invisible: readonly string[] = ["offscreen", "dummy", "evdev"];
-
-/** Runs `action`. A library that is missing or too old becomes an UnavailableError that names the Debian package. */
-export function needLibrary<T>(action: () => T, debianPackage: string): T {
-  try {
-    return action();
-  } catch (error) {
-    if (!(error instanceof LibraryError)) throw error;
-    const install = error.missing ? "install" : "install a newer";
-    throw new UnavailableError(`${error.message}; ${install} ${debianPackage}`, { cause: error });
-  }
-}
 
 /** Starts SDL's video subsystem. Throws UnavailableError if SDL or a display is missing. */
 export function startVideo(env: Environment): SdlVideo {

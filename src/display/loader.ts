@@ -3,11 +3,10 @@ import { addressOf } from "../../ffi/libc.ts";
 import { SDL_PIXELFORMAT_RGB888, type Size } from "../../ffi/sdl2.ts";
 import type { SdlTexture } from "../../ffi/sdl2-texture.ts";
 import { JpegDecoder } from "../../ffi/turbojpeg.ts";
-import { ProtocolError } from "../errors.ts";
+import { needLibrary, ProtocolError } from "../errors.ts";
 import { formats, fourccName, type PixelFormat, pixelFormat } from "../format/formats.ts";
 import { layoutOf, type Picture, pictureBytes } from "../format/picture-layout.ts";
 import { type PlaneRows, RowFinder, unfitText } from "../format/rows.ts";
-import { needLibrary } from "./driver.ts";
 
 export interface Loader extends Disposable {
   /** SDL_PixelFormatEnum of the textures. */

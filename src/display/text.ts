@@ -4,7 +4,7 @@ import { addressOf } from "../../ffi/libc.ts";
 import { type Rect, SDL_PIXELFORMAT_ARGB8888, type Size } from "../../ffi/sdl2.ts";
 import { SdlTexture } from "../../ffi/sdl2-texture.ts";
 import type { SdlWindow } from "../../ffi/sdl2-window.ts";
-import { GLYPH_HEIGHT, GLYPH_WIDTH, glyphOf } from "./font.ts";
+import { GLYPH_HEIGHT, GLYPH_WIDTH, glyphOf } from "../format/font.ts";
 
 const MARGIN = 3;
 const ADVANCE = GLYPH_WIDTH + 1;

@@ -10,10 +10,20 @@ export class Canvas {
   readonly height: number;
   readonly #planes: readonly PlaneLayout[];
 
-  /** `bytes` hold a picture without padding. Throws RangeError when they are too few. */
-  constructor(bytes: Uint8Array, format: PixelFormat, width: number, height: number) {
-    this.#planes = layoutOf(format, width, height);
-    const needs = this.#planes.reduce((sum, plane) => sum + plane.rowBytes * plane.rows, 0);
+  /**
+   * `bytes` hold a picture, without padding unless `planes` say where its rows are. Throws RangeError when they are too
+   * few.
+   */
+  constructor(
+    bytes: Uint8Array,
+    format: PixelFormat,
+    width: number,
+    height: number,
+    planes: readonly PlaneLayout[] = layoutOf(format, width, height),
+  ) {
+    this.#planes = planes;
+    const ends = planes.map(({ offset, rowBytes, rows }) => offset + rowBytes * rows);
+    const needs = Math.max(0, ...ends);
     if (bytes.length < needs)
       throw new RangeError(`${bytes.length} bytes for a picture of ${needs}`);
     this.bytes = bytes;

@@ -4,6 +4,12 @@ import type { IoctlDevice } from "../../ffi/ioctl.ts";
 import type { Picture } from "../format/picture-layout.ts";
 import type { Frame } from "./frame.ts";
 
+/** Calls a handler for events of a source: the watch of its descriptor, or of a branch of it. */
+export interface SourceWatch extends Disposable {
+  /** Changes the events to wait for; 0 suspends the watch. */
+  setEvents(events: number): void;
+}
+
 export interface Source extends Disposable {
   /** Name for messages: "/dev/video0 (vivid)", "testsrc:bars". */
   readonly name: string;
@@ -15,12 +21,16 @@ export interface Source extends Disposable {
   readonly frames: readonly Frame[];
   /** Readable when `next` has a frame; has urgent data when `urgent` must be called. */
   readonly fd: number;
+  /** Where it is set, `fd` is not watched: this calls `handler` with EPOLLIN and EPOLLPRI as a watch of `fd` would. */
+  watch?(handler: (events: number) => void): SourceWatch;
   /** Frames lost before `next`: gaps in the sequence. */
   readonly drops: number;
   /** Damaged frames; they are requeued and never returned by `next`. */
   readonly errors: number;
   /** `next` always makes a new frame, so no frames wait. */
   readonly onDemand?: boolean;
+  /** It keeps its next frame until it is asked: who asks late loses nothing. Set for recordings that come through a pipe. */
+  readonly waits?: boolean;
   /** No frame will follow: a recording was played once, or a pipe has ended. `fd` is readable then. */
   readonly exhausted?: boolean;
   /** Memory type of the buffers: "dmabuf", "mmap", "memfd". */

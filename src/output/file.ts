@@ -10,9 +10,10 @@ import { advised, needed, ProtocolError } from "../errors.ts";
 import { fourccName } from "../format/formats.ts";
 import type { Picture } from "../format/picture-layout.ts";
 import type { Loop } from "../loop.ts";
-import { type FrameOutput, FrameWriter, type WriterCalls } from "./frame-writer.ts";
+import { type FrameOutput, FrameWriter } from "./frame-writer.ts";
 import { isY4m } from "./play.ts";
 import { Sink } from "./sink.ts";
+import type { StreamOutput, WriterCalls } from "./stream-output.ts";
 
 const NO_READER = "ENXIO";
 const LOOK_FOR_READER_MS = 100;
@@ -97,7 +98,7 @@ function numbered(path: string, n: number): string {
   return `${stem}-${n}${ending}`;
 }
 
-export class Output implements FrameOutput, Disposable {
+export class Output implements FrameOutput, StreamOutput {
   readonly name: string;
   readonly y4m: boolean;
   readonly #loop: Loop;

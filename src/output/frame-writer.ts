@@ -12,16 +12,8 @@ import { type PlaneRows, RowFinder, unfitText } from "../format/rows.ts";
 import type { FrameFacts } from "../frame/frame.ts";
 import type { Loop, Watch } from "../loop.ts";
 import type { Sink } from "./sink.ts";
+import type { StreamWriter, WriterCalls } from "./stream-output.ts";
 import { y4mFrameMark } from "./y4m.ts";
-
-/** Callbacks of one stream. */
-export interface WriterCalls {
-  /** A frame that waited for a pipe was written. */
-  readonly ready: () => void;
-  readonly failed: (error: unknown) => void;
-  /** A frame's memory was given to another stream while it was read: the frame is not delivered. */
-  readonly changed: () => void;
-}
 
 /** Where the frames go. */
 export interface FrameOutput {
@@ -52,7 +44,7 @@ interface Pending {
   readonly memory: Memory;
 }
 
-export class FrameWriter implements Disposable {
+export class FrameWriter implements StreamWriter {
   readonly #loop: Loop;
   readonly #output: FrameOutput;
   readonly #picture: Picture;

@@ -3,6 +3,7 @@
 import type { Fd } from "../../ffi/fd.ts";
 import { log } from "../cli/log.ts";
 import { ProtocolError } from "../errors.ts";
+import type { Source, SourceWatch } from "../frame/source.ts";
 import type { Deferred, Loop, Watch } from "../loop.ts";
 
 /** How often `limitStalls` looks. */
@@ -88,7 +89,17 @@ export class Connection<End> implements Disposable {
 
   /** `Loop.watch`; an error thrown by `handler` ends the connection. */
   watch(fd: number, events: number, handler: (events: number) => void): Watch {
-    const guarded = (ready: number) => {
+    return this.#owned.use(this.#loop.watch(fd, events, this.#guarded(handler)));
+  }
+
+  /** Watches a source, at first for nothing. An error thrown by `handler` ends the connection. */
+  watchSource(source: Source, handler: (events: number) => void): SourceWatch {
+    if (source.watch === undefined) return this.watch(source.fd, 0, handler);
+    return this.#owned.use(source.watch(this.#guarded(handler)));
+  }
+
+  #guarded(handler: (events: number) => void): (events: number) => void {
+    return (ready) => {
       if (this.#over) return;
       try {
         handler(ready);
@@ -96,7 +107,6 @@ export class Connection<End> implements Disposable {
         this.fail(error);
       }
     };
-    return this.#owned.use(this.#loop.watch(fd, events, guarded));
   }
 
   /** `Loop.every`; an error thrown by `handler` ends the connection. */

@@ -5,12 +5,11 @@ import { ProtocolError } from "../errors.ts";
 import { STAMP_BYTES, type StampChecker, StampedBuffer } from "../format/stamp.ts";
 import type { FrameFacts, StreamInfo } from "../frame/frame.ts";
 import { type FrameBuffer, READ } from "../frame/memory.ts";
-import type { Output } from "../output/file.ts";
-import type { FrameWriter } from "../output/frame-writer.ts";
+import type { StreamOutput, StreamWriter } from "../output/stream-output.ts";
 import type { Waiting } from "./connection.ts";
 
 export interface ConsumerOptions {
-  readonly output?: Output | undefined;
+  readonly output?: StreamOutput | undefined;
   readonly checker?: StampChecker | undefined;
   /** Called when a frame's memory was given to another stream while it was read. Such a frame is not delivered. */
   readonly changed?: (() => void) | undefined;
@@ -36,7 +35,7 @@ export class Consumer implements Disposable {
   readonly #options: ConsumerOptions;
   readonly #viewer: Viewer | undefined;
   readonly #slots: Slot[] = [];
-  readonly #writer: FrameWriter | undefined;
+  readonly #writer: StreamWriter | undefined;
   /** The buffer that is being read. */
   #current: FrameBuffer | undefined;
 

@@ -1,33 +1,31 @@
-// The sender around its connections, for both flows: opens the source, connects, and retries when either is lost.
+// The sender around its connections, for both flows: opens the source, connects to each receiver, and retries when either
+// is lost.
 import { SysError } from "../../ffi/errno.ts";
 import { FoldedLog } from "../cli/folded.ts";
 import { log } from "../cli/log.ts";
 import { type StatsOptions, StreamStats, type Summary } from "../cli/stats.ts";
+import { Records } from "../cli/stdout.ts";
 import {
   advised,
   failureFields,
+  isExpected,
   PeerGone,
   ProtocolError,
   ReaderLeft,
   SourceEnded,
   UnavailableError,
 } from "../errors.ts";
-import { fourccName } from "../format/formats.ts";
 import type { Source } from "../frame/source.ts";
 import type { Loop } from "../loop.ts";
 import type { ConnectionRun, SendEnd } from "./connection.ts";
 import type { Address } from "./socket/address.ts";
 import { connect } from "./socket/connect.ts";
 import { tuneSending } from "./socket/same-host.ts";
-
-/** What `FeedOptions.open` opened: a source, and with zero copy its exporter. */
-export interface Opened {
-  readonly source: Source;
-}
+import { type Opened, openedFields, Supply } from "./supply.ts";
 
 /** One connection, for the function that sends over it. */
 export interface FeedRun extends ConnectionRun {
-  /** End after that many frames, over all connections. */
+  /** End after that many frames, over all connections to this receiver. */
   readonly frames: number;
   readonly stats: StreamStats;
   /** Counts frames that were passed over. */
@@ -39,14 +37,15 @@ export interface FeedRun extends ConnectionRun {
 export interface FeedOptions<O extends Opened> extends StatsOptions {
   /** Opens the source. What has to be disposed with it belongs to `owned`. */
   readonly open: (owned: DisposableStack) => O;
-  readonly address: Address;
+  /** The receivers. Each gets all frames that it has time for. */
+  readonly addresses: readonly Address[];
   readonly connectTimeoutMs: number;
   readonly stallMs: number;
   readonly reconnect: boolean;
-  /** Sends frames over one connection. The source has been started. */
-  readonly send: (opened: O, run: FeedRun) => Promise<SendEnd>;
-  /** Called at the end: lines and fields for the summary. */
-  readonly summary?: () => Summary;
+  /** Sends frames over one connection to `addresses[receiver]`. The source has been started. */
+  readonly send: (opened: O, run: FeedRun, receiver: number) => Promise<SendEnd>;
+  /** Called at the end of each receiver: lines and fields for its summary. */
+  readonly summary?: (receiver: number) => Summary;
 }
 
 /** A connection that lived this long took frames; after it the next attempt is early again. */
@@ -55,51 +54,98 @@ const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 2000;
 
 /**
- * Connects and sends, again and again with --reconnect, until there were enough frames ("done") or `signal` aborts
- * ("stopped"). Throws what ended it otherwise.
+ * Connects and sends to all receivers, again and again with --reconnect, until each had enough frames ("done") or `signal`
+ * aborts ("stopped"). Throws what ended it otherwise. One of several receivers may fail: the others go on, and its error is
+ * thrown at the end.
  */
-export async function feedReceiver<O extends Opened>(
+export async function feedReceivers<O extends Opened>(
   loop: Loop,
   options: FeedOptions<O>,
   signal: AbortSignal,
 ): Promise<SendEnd> {
-  let held: { readonly opened: O; readonly owned: DisposableStack } | undefined;
-  let drops = 0;
-  let errors = 0;
-  const counters = () => ({
-    drops: drops + (held?.opened.source.drops ?? 0),
-    errors: errors + (held?.opened.source.errors ?? 0),
-  });
-  const release = () => {
-    ({ drops, errors } = counters());
-    held?.owned.dispose();
-    held = undefined;
+  const { addresses } = options;
+  using supply = new Supply(loop, options.open, addresses.length);
+  if (addresses.length === 1) return await feedReceiver(loop, options, supply, 0, signal);
+  supply.take(0); // what cannot be opened at all is one error, not one for each receiver
+  using records = options.json ? new Records() : undefined;
+  const stop = new AbortController();
+  const onAbort = () => stop.abort();
+  signal.addEventListener("abort", onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  const failures: unknown[] = [];
+  let active = addresses.length;
+  const feedOne = async ({ text }: Address, receiver: number): Promise<SendEnd | undefined> => {
+    try {
+      const own = { ...options, records, receiver: text };
+      return await feedReceiver(loop, own, supply, receiver, stop.signal);
+    } catch (error) {
+      failures.push(error);
+      if (loop.failed || !concernsOne(error)) stop.abort();
+      else if (active > 1) log.warn(`${text}: ${(error as Error).message}; the others go on`);
+      return undefined;
+    } finally {
+      active -= 1;
+    }
+  };
+  const ends = await Promise.all(addresses.map(feedOne));
+  signal.removeEventListener("abort", onAbort);
+  if (failures.length > 0) throw failures.find((error) => !concernsOne(error)) ?? failures[0];
+  return ends.includes("stopped") ? "stopped" : "done";
+}
+
+/** Whether an error ends one receiver, not the source or this program. */
+const concernsOne = (error: unknown): boolean =>
+  isExpected(error) && !(error instanceof SourceEnded || error instanceof ReaderLeft);
+
+/** The same for one receiver, `addresses[receiver]`. */
+async function feedReceiver<O extends Opened>(
+  loop: Loop,
+  options: FeedOptions<O>,
+  supply: Supply<O>,
+  receiver: number,
+  signal: AbortSignal,
+): Promise<SendEnd> {
+  const address = options.addresses[receiver];
+  if (address === undefined) throw new RangeError(`receiver ${receiver} has no address`);
+  let over = 0;
+  const counters = () => {
+    const { drops, errors } = supply.totals(receiver);
+    return { drops: drops + over, errors };
   };
   using stats = new StreamStats(loop, options, counters);
   using folded = new FoldedLog();
   const finish = (reason: string) => {
     folded.flush();
-    const { lines = [], fields = {} } = options.summary?.() ?? {};
+    const { lines = [], fields = {} } = options.summary?.(receiver) ?? {};
     stats.finish(reason, lines, fields);
   };
+  let reported: Source | undefined;
+  const report = (source: Source) => {
+    if (source === reported) return;
+    reported = source;
+    stats.record("started", { address: address.text, ...openedFields(source) });
+  };
   const attempt = async (): Promise<SendEnd> => {
-    held ??= openAndReport(options, stats);
-    const { opened } = held;
-    const { source } = opened;
-    const { address, connectTimeoutMs, reconnect } = options;
+    report(supply.take(receiver).source);
+    worked = true;
+    const { connectTimeoutMs, reconnect } = options;
     using socket = await connect(loop, address, connectTimeoutMs, reconnect, signal);
     if (socket === undefined) return "stopped";
     connectedMs = performance.now();
-    folded.say("info", `connected to ${options.address.text}`);
+    folded.say("info", `connected to ${address.text}`);
     tuneSending(socket);
+    const opened = supply.take(receiver); // it may have been closed and opened again meanwhile
+    const { source } = opened;
+    report(source);
     source.start();
     stats.streaming = true;
     try {
       const passed = (frames: number) => {
-        drops += frames;
+        over += frames;
       };
       const { frames = Number.POSITIVE_INFINITY, stallMs } = options;
-      return await options.send(opened, { loop, socket, frames, stats, passed, stallMs, signal });
+      const run = { loop, socket, frames, stats, passed, stallMs, signal };
+      return await options.send(opened, run, receiver);
     } catch (error) {
       // The text of a failed call does not mention the receiver; the others do.
       const failed = error instanceof PeerGone && error.code !== undefined;
@@ -121,8 +167,7 @@ export async function feedReceiver<O extends Opened>(
         finish(end);
         return end;
       } catch (error) {
-        worked ||= held !== undefined;
-        if (error instanceof SourceEnded) release();
+        if (error instanceof SourceEnded) supply.ended();
         if (!options.reconnect || loop.failed || !(worked && mayPass(error))) throw error;
         if (performance.now() - connectedMs >= ACCEPTED_MS) {
           retryMs = FIRST_RETRY_MS;
@@ -140,10 +185,9 @@ export async function feedReceiver<O extends Opened>(
       retryMs = Math.min(2 * retryMs, LONGEST_RETRY_MS);
     }
   } catch (error) {
-    if (worked || held !== undefined) finish(error instanceof ReaderLeft ? "done" : "failed");
+    if (options.receiver !== undefined) stats.record("failure", failureFields(error));
+    if (worked) finish(error instanceof ReaderLeft ? "done" : "failed");
     throw error;
-  } finally {
-    release();
   }
 }
 
@@ -152,29 +196,4 @@ function mayPass(error: unknown): boolean {
   if (error instanceof SourceEnded) return error.mayReturn;
   const lost = [SysError, ProtocolError, UnavailableError];
   return lost.some((kind) => error instanceof kind);
-}
-
-function openAndReport<O extends Opened>(options: FeedOptions<O>, stats: StreamStats) {
-  using owned = new DisposableStack();
-  const opened = options.open(owned);
-  const { source } = opened;
-  const { width, height, pixelformat, sizeimage } = source.picture;
-  const format = fourccName(pixelformat);
-  const rate = source.fps === undefined ? "" : ` at ${Number(source.fps.toFixed(3))} fps`;
-  const buffers = source.frames.length;
-  log.info(
-    `${source.name}: ${width}x${height} ${format}${rate}, ${sizeimage} bytes a frame, ${buffers} ${source.memory} buffers`,
-  );
-  stats.record("started", {
-    device: source.name,
-    address: options.address.text,
-    width,
-    height,
-    format,
-    sizeimage,
-    buffers,
-    memory: source.memory,
-    ...(source.fps !== undefined && { fps: source.fps }),
-  });
-  return { opened, owned: owned.move() };
 }

@@ -5,9 +5,12 @@ import type { StreamStats, Summary } from "../cli/stats.ts";
 import { UsageError } from "../errors.ts";
 import { StampChecker } from "../format/stamp.ts";
 import type { Loop } from "../loop.ts";
-import { type Output, openOutputWhenRead } from "../output/file.ts";
+import { cameraOptions, readCameraOptions } from "../output/camera/camera-options.ts";
+import { type OpenedOutputs, openOutputs } from "../output/open-outputs.ts";
+import { Outputs } from "../output/outputs.ts";
 import { checkOutputName } from "../output/play.ts";
 import type { ConsumerOptions } from "./consumer.ts";
+import { Demand } from "./demand.ts";
 import type { ServeOptions } from "./serve.ts";
 import { type Address, allowList, parseAddress } from "./socket/address.ts";
 import { addressOptions, frameLimit, statsOptions } from "./stream-options.ts";
@@ -17,11 +20,12 @@ export const receiverOptions = {
   ...addressOptions.listen,
   output: {
     short: "o",
-    type: "text",
+    type: "list",
     value: "FILE",
-    help: "write frames to FILE; - for stdout, YUV4MPEG2 if its name ends in .y4m",
+    help: "write frames to FILE; - for stdout, YUV4MPEG2 if its name ends in .y4m, a camera if it is a video output device; may be repeated",
   },
   "no-clobber": { type: "flag", help: "do not overwrite an existing --output file" },
+  ...cameraOptions,
   frames: {
     short: "n",
     type: "integer",
@@ -44,8 +48,10 @@ export const receiverOptions = {
 /** The meaning of `receiverOptions`. */
 export interface ReceiverSetup {
   readonly address: Address;
-  /** What to do with a frame's bytes. Its output is undefined until `serving.prepare` was called. */
+  /** What to do with a frame's bytes. Its outputs are opened by `serving.prepare`. */
   readonly consumer: ConsumerOptions;
+  /** Call when serving has ended. Throws what an output failed with while others went on. */
+  readonly checkOutputs: () => void;
   readonly serving: Omit<ServeOptions, "receive"> &
     Required<Pick<ServeOptions, "prepare" | "summary">>;
 }
@@ -56,39 +62,53 @@ export function readReceiverOptions(
   loop: Loop,
   owned: DisposableStack,
 ): ReceiverSetup {
-  const { keep, stats, json } = values;
-  if (json && values.output === "-") throw new UsageError("--json and --output - both want stdout");
-  if (values.output !== undefined) checkOutputName(values.output);
+  const { stats, json, output: paths, camera: cameras } = values;
+  const demand = values["on-demand"] ? new Demand(loop) : undefined;
+  const keep = values.keep || demand !== undefined;
+  if (json && paths.includes("-")) throw new UsageError("--json and --output - both want stdout");
+  for (const path of paths) checkOutputName(path);
+  const twice = paths.find((path, i) => paths.indexOf(path) !== i);
+  if (twice !== undefined) throw new UsageError(`--output ${twice} is given twice`);
   const address = parseAddress("--listen", values.listen, values.port);
   if (values.allow.length > 0 && (address.kind === "unix" || address.kind === "vsock"))
     throw new UsageError(`--allow is for IP addresses, not for --listen ${values.listen}`);
   const allowed = allowList(values.allow);
   const checker = values.verify ? new StampChecker() : undefined;
-  let output: Output | undefined;
+  const camera = {
+    ...readCameraOptions(values),
+    fromStart: keep,
+    where: () => address.text,
+    readers: demand && ((path: string, count: number) => demand.set(path, count)),
+  };
+  const wishes = { paths, files: { noClobber: values["no-clobber"] }, cameras, camera };
+  const nodes = owned.use(new DisposableStack());
+  const outputs = owned.use(new Outputs());
+  let opened: OpenedOutputs = { files: [], cameras: [] };
   let changed = 0;
   const prepare = async (signal: AbortSignal) => {
-    if (values.output === undefined) return;
-    output = await openOutputWhenRead(
-      loop,
-      values.output,
-      { noClobber: values["no-clobber"] },
-      signal,
-    );
-    owned.use(output);
+    opened = await openOutputs(loop, wishes, outputs, nodes, signal);
   };
   const summary = ({ fps }: StreamStats): Summary => {
-    const written = output?.finish(fps) ?? [];
+    const written = opened.files.flatMap((file) => file.finish(fps));
     const lines: string[] = [];
     if (checker !== undefined) lines.push(`verified ${checker.verified} frames`);
     if (changed > 0) {
       lines.push(`${changed} frames were overwritten by another sender while they were read`);
     }
     lines.push(...written);
-    const leftOut = output?.leftOutFrames ?? 0;
+    for (const { name, frames: shown, leftOut } of opened.cameras)
+      lines.push(`${name}: ${shown} frames shown, ${leftOut} left out`);
+    const shown = opened.cameras.map(({ name, frames: count, leftOut }) => ({
+      path: name,
+      frames: count,
+      left_out: leftOut,
+    }));
+    const leftOut = opened.files.reduce((sum, file) => sum + file.leftOutFrames, 0);
     const fields = {
       ...(checker !== undefined && { verified: checker.verified }),
       ...(changed > 0 && { changed }),
       ...(leftOut > 0 && { left_out: leftOut }),
+      ...(shown.length > 0 && { cameras: shown }),
     };
     return { lines, fields };
   };
@@ -99,9 +119,10 @@ export function readReceiverOptions(
       changed: () => {
         changed += 1;
       },
-      get output() {
-        return output;
-      },
+      output: paths.length + cameras.length > 0 ? outputs : undefined,
+    },
+    checkOutputs: () => {
+      if (outputs.failure !== undefined) throw outputs.failure;
     },
     serving: {
       address,
@@ -113,6 +134,7 @@ export function readReceiverOptions(
       json,
       prepare,
       summary,
+      demand,
     },
   };
 }

@@ -16,9 +16,10 @@ import { wholeBytes } from "../format/picture-layout.ts";
 import type { CaptureTime, FrameFacts, StreamInfo } from "../frame/frame.ts";
 import type { Loop } from "../loop.ts";
 import type { ConnectionRun, ReceiveEnd } from "./connection.ts";
+import type { Demand } from "./demand.ts";
 import { refuse } from "./refusal.ts";
 import type { Address } from "./socket/address.ts";
-import { Listener, type Peer } from "./socket/listener.ts";
+import { type Listener, ListeningPlace, type Peer } from "./socket/listener.ts";
 import { isSameHost } from "./socket/same-host.ts";
 
 /** One connection, for the function that receives over it. */
@@ -44,6 +45,8 @@ export interface ServeOptions extends StatsOptions {
    * files alone.
    */
   readonly prepare?: (signal: AbortSignal) => Promise<void>;
+  /** Listen only while frames are wanted. */
+  readonly demand?: Demand | undefined;
   /** Called with the address it listens on. */
   readonly listening?: (name: string) => void;
   /** Called at the end: lines and fields for the summary. */
@@ -64,13 +67,11 @@ export async function serveSenders(
 ): Promise<ReceiveEnd> {
   const counts = { drops: 0, errors: 0 };
   using stats = new StreamStats(loop, options, () => counts);
-  using listener = await Listener.open(loop, options.address, options.allowed, signal);
-  if (listener !== undefined) {
-    await options.prepare?.(signal);
-    log.info(`listening on ${listener.name}`);
-    stats.record("listening", { address: listener.name });
-    options.listening?.(listener.name);
-  }
+  const { demand } = options;
+  using place = new ListeningPlace(loop, options.address, options.allowed);
+  if ((await place.open(signal)) !== undefined) await options.prepare?.(signal);
+  if (demand === undefined) announce(place.listener, options, stats);
+  else place.close();
   using folded = new FoldedLog();
   const finish = (reason: string) => {
     folded.flush();
@@ -79,14 +80,27 @@ export async function serveSenders(
   };
   try {
     for (;;) {
-      const peer = await listener?.next(signal);
+      const wanted = (await demand?.begins(signal)) ?? signal;
+      if (place.listener === undefined && !signal.aborted)
+        announce(await place.open(wanted), options, stats);
+      const { listener } = place;
+      const peer = await listener?.next(wanted);
       if (peer === undefined) {
+        if (demand !== undefined && !signal.aborted) {
+          place.close();
+          continue;
+        }
         finish("stopped");
         return "stopped";
       }
       try {
         using _others = options.keep ? undefined : listener?.refuseOthers(BUSY);
-        const end = await serve(loop, peer, options, stats, counts, signal);
+        const end = await serve(loop, peer, options, stats, counts, wanted);
+        if (end === "stopped" && !signal.aborted) {
+          log.info("no program reads the camera: not listening until one does");
+          place.close();
+          continue;
+        }
         if (end === "closed") log.info(`${peer.address.name} has gone`);
         if (end !== "closed" || !options.keep) {
           finish(end === "stopped" ? "stopped" : "done");
@@ -107,6 +121,17 @@ export async function serveSenders(
     finish(error instanceof ReaderLeft ? "done" : "failed");
     throw error;
   }
+}
+
+function announce(
+  listener: Listener | undefined,
+  options: Pick<ServeOptions, "listening">,
+  stats: StreamStats,
+): void {
+  if (listener === undefined) return;
+  log.info(`listening on ${listener.name}`);
+  stats.record("listening", { address: listener.name });
+  options.listening?.(listener.name);
 }
 
 /** A sender that is gone or wrong, or whose buffers this host cannot map: the next one may do better. A full disk is ours. */

@@ -21,10 +21,10 @@ export const addressOptions = {
   connect: {
     address: {
       short: "a",
-      type: "text",
+      type: "list",
       required: true,
       value: "ADDRESS",
-      help: "receiver: IPv4, IPv6, host name or vsock:CID, with --port or as HOST:PORT; or unix:/path",
+      help: "receiver: IPv4, IPv6, host name or vsock:CID, with --port or as HOST:PORT; or unix:/path; may be repeated",
     },
     port,
     "connect-timeout": {

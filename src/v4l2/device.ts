@@ -23,7 +23,7 @@ export interface AwaitedDevice extends VideoDevice {
 }
 
 /** What a node is opened as. Error texts differ in the option that names another one. */
-export type Role = "camera" | "decoder";
+export type Role = "camera" | "decoder" | "output";
 
 interface RoleTexts {
   /** The option that names the node. */
@@ -33,14 +33,20 @@ interface RoleTexts {
   /** Advice when the path does not exist. */
   readonly missing: string;
 }
-const nameDecoder = "name a decoder with --v4l2-device (v4l2-ctl --list-devices shows them)";
+const nameDecoder = "name a decoder with --v4l2-device (framepass devices lists them)";
 export const roles: Readonly<Record<Role, RoleTexts>> = {
   camera: {
     option: "--device",
     wrong: "name a video device with --device",
-    missing: "connect the camera or name another with --device (testsrc needs none)",
+    missing:
+      "connect the camera or name another with --device (framepass devices lists them; testsrc needs none)",
   },
   decoder: { option: "--v4l2-device", wrong: nameDecoder, missing: nameDecoder },
+  output: {
+    option: "--output",
+    wrong: "name a file, a pipe or a video output device with --output",
+    missing: "make the device first (docs/camera.md), or let --camera NAME make one",
+  },
 };
 
 type Advice = (role: RoleTexts) => string;
@@ -131,16 +137,23 @@ export function openVideoDevice(path: string, role: Role = "camera"): VideoDevic
   return device;
 }
 
-/** QUERYCAP: the device's name and the V4L2_CAP_ flags, of this node where the driver gives them. Throws SysError. */
+/** Text of a device without control characters, for lines of text. */
+export const printable = (text: string) => text.replace(/[^\x20-\x7e]/g, "?").trim();
+
+/** QUERYCAP: the device's names and the V4L2_CAP_ flags, of this node where the driver gives them. Throws SysError. */
 export function queryCapability(device: VideoDevice): {
+  readonly driver: string;
   readonly card: string;
+  readonly bus: string;
   readonly flags: number;
 } {
   const answer = v.v4l2Capability.alloc();
   must(device.ioctl(v.VIDIOC_QUERYCAP, answer), "VIDIOC_QUERYCAP", device.path);
   const { capabilities } = answer;
   return {
-    card: answer.card.replace(/[^\x20-\x7e]/g, "?"), // printed in lines of text
+    card: printable(answer.card),
+    driver: printable(answer.driver),
+    bus: printable(answer.bus_info),
     flags: (capabilities & v.V4L2_CAP_DEVICE_CAPS) !== 0 ? answer.device_caps : capabilities,
   };
 }

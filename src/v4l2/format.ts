@@ -2,6 +2,7 @@
 import type { Ioctl } from "../../ffi/ioctl.ts";
 import * as v from "../../ffi/linux/videodev2.ts";
 import type { Struct } from "../../ffi/struct.ts";
+import type { PixelFormat, PlaneShape } from "../format/formats.ts";
 import type { VideoDevice } from "./device.ts";
 
 /** "capture": the device fills buffers. "output": the device reads them. */
@@ -35,9 +36,18 @@ export interface QueueFormat {
   readonly planes: readonly PlaneFormat[];
 }
 
+/** Bytes per row of colour plane `i`: in one memory plane, padded in proportion to the first (v4l2_pix_format). */
+export function strideOf({ planes }: QueueFormat, format: PixelFormat, i: number): number {
+  const perPixel = (plane: PlaneShape | undefined) => (plane ? plane.bytes / plane.across : 0);
+  const share = perPixel(format.planes[i]) / perPixel(format.planes[0]);
+  return Math.floor((planes[0]?.bytesperline ?? 0) * share);
+}
+
 /** What to ask a driver for. A plane that is left out, or a 0 in one, is the driver's choice. */
 export interface FormatWish extends Omit<QueueFormat, "planes"> {
   readonly planes?: readonly PlaneFormat[];
+  /** V4L2_COLORSPACE_..., of pictures that we make. */
+  readonly colorspace?: number;
 }
 
 type Format = Struct<typeof v.v4l2Format.fields>;
@@ -69,16 +79,21 @@ function read(format: Format): QueueFormat {
   };
 }
 
-function write(format: Format, { fourcc, width, height, planes = [] }: FormatWish): void {
+function write(
+  format: Format,
+  { fourcc, width, height, planes = [], colorspace = 0 }: FormatWish,
+): void {
   format["fmt.pix.width"] = width;
   format["fmt.pix.height"] = height;
   format["fmt.pix.pixelformat"] = fourcc;
   format["fmt.pix.field"] = v.V4L2_FIELD_NONE;
   if (isMultiplanar(format.type)) {
     format["fmt.pix_mp.num_planes"] = planes.length;
+    format["fmt.pix_mp.colorspace"] = colorspace;
     for (const [i, struct] of planeStructs(format).entries()) Object.assign(struct, planes[i]);
     return;
   }
+  format["fmt.pix.colorspace"] = colorspace;
   format["fmt.pix.sizeimage"] = planes[0]?.sizeimage ?? 0;
   format["fmt.pix.bytesperline"] = planes[0]?.bytesperline ?? 0;
 }

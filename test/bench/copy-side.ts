@@ -8,7 +8,7 @@ import { Loop } from "../../src/loop.ts";
 import { MemoryTarget } from "../../src/stream/copy/memory-target.ts";
 import { type CopyReceiveOptions, receiveFrames } from "../../src/stream/copy/receive.ts";
 import { sendFrames } from "../../src/stream/copy/send.ts";
-import { feedReceiver } from "../../src/stream/feed.ts";
+import { feedReceivers } from "../../src/stream/feed.ts";
 import { serveSenders } from "../../src/stream/serve.ts";
 import { parseAddress } from "../../src/stream/socket/address.ts";
 import { Meter } from "./meter.ts";
@@ -35,12 +35,12 @@ if (side === "send") {
   };
   const openSource = () => new PacedSource({ name: "bench", picture, buffers: 4, fps: 0, prepare });
   await loop.run(
-    feedReceiver(
+    feedReceivers(
       loop,
       {
         ...quiet,
         open: (owned) => ({ source: owned.use(openSource()) }),
-        address,
+        addresses: [address],
         connectTimeoutMs: 3000,
         stallMs: 10_000,
         reconnect: true,

@@ -7,7 +7,7 @@ import { type SharedSource, shareSource } from "../../src/frame/sharing.ts";
 import { Loop } from "../../src/loop.ts";
 import { exportRegion, importRegion, RegionAllocator } from "../../src/share/dax.ts";
 import { exportDescriptors, importDescriptors } from "../../src/share/fd.ts";
-import { feedReceiver } from "../../src/stream/feed.ts";
+import { feedReceivers } from "../../src/stream/feed.ts";
 import { serveSenders } from "../../src/stream/serve.ts";
 import { parseAddress } from "../../src/stream/socket/address.ts";
 import { borrowFrames } from "../../src/stream/zero-copy/borrow.ts";
@@ -62,12 +62,12 @@ async function send(): Promise<void> {
   const { frames, inFlight } = wish;
   const counts = { returned: 0, refused: 0, overdue: 0, late: 0 };
   const options = { ackTimeoutMs: 2000, requeue: false, counts, inFlight };
-  await feedReceiver(
+  await feedReceivers(
     loop,
     {
       ...quiet,
       open: (owned) => owned.use(openSource()),
-      address,
+      addresses: [address],
       connectTimeoutMs: 3000,
       stallMs: 10_000,
       reconnect: true,

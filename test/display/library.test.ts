@@ -4,9 +4,8 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { LibraryError, openLibrary } from "../../ffi/library.ts";
-import { needLibrary } from "../../src/display/driver.ts";
-import { glyphOf, isPrintable } from "../../src/display/font.ts";
-import { UnavailableError } from "../../src/errors.ts";
+import { needLibrary, UnavailableError } from "../../src/errors.ts";
+import { glyphOf, isPrintable } from "../../src/format/font.ts";
 
 const none = {};
 

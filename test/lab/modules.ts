@@ -6,6 +6,7 @@ import { dirname, join, relative } from "node:path";
 import { ensureDebian } from "../../scripts/ensure.ts";
 import { cachedDir, contentKey, hostCommand, unpackPackages } from "./debian.ts";
 import { fetchKernel, type Kernel } from "./kernel.ts";
+import { unpackRelease } from "./other-release.ts";
 
 /**
  * Builds the modules of a directory that has a Makefile with `obj-m`; answers the path of each .ko by
@@ -72,6 +73,30 @@ export async function vicodecModules(): Promise<ReadonlyMap<string, string>> {
     await Bun.write(join(dir, "Makefile"), `obj-m := v4l2-mem2mem.o vicodec.o\n${objects}\n`);
   });
   return buildModules(source);
+}
+
+/**
+ * v4l2loopback as a release of Debian has it, built from its package for DKMS: "trixie", or "bookworm" for the version in
+ * its backports. Answers the module's path.
+ */
+export async function loopbackModule(release: "trixie" | "bookworm"): Promise<string> {
+  const source = await cachedDir(`v4l2loopback-${release}`, async (dir) => {
+    const root = `${dir}.root`;
+    try {
+      const backports = release === "bookworm";
+      await unpackRelease(
+        { release, backports, alone: true, packages: ["v4l2loopback-dkms"] },
+        root,
+      );
+      const [found = ""] = readdirSync(join(root, "usr/src"));
+      for (const name of readdirSync(join(root, "usr/src", found)))
+        if (/\.[ch]$/.test(name)) cpSync(join(root, "usr/src", found, name), join(dir, name));
+    } finally {
+      rmSync(root, { recursive: true, force: true });
+    }
+    await Bun.write(join(dir, "Makefile"), "obj-m := v4l2loopback.o\n");
+  });
+  return (await buildModules(source)).get("v4l2loopback") ?? "";
 }
 
 async function make(kernel: Kernel, dir: string): Promise<void> {

@@ -12,11 +12,13 @@ export interface ReleasePackages {
   /** Take the packages from the release's backports. */
   readonly backports?: boolean;
   readonly packages: readonly string[];
+  /** Take these packages alone, without what they depend on. */
+  readonly alone?: boolean;
 }
 
 /** Unpacks the packages and all they need on an empty system into `root`. Throws when apt-get fails. */
 export async function unpackRelease(
-  { release, backports = false, packages }: ReleasePackages,
+  { release, backports = false, packages, alone = false }: ReleasePackages,
   root: string,
 ): Promise<void> {
   const work = `${root}.apt`;
@@ -36,12 +38,14 @@ export async function unpackRelease(
       `Dir::Cache=${work}/cache`,
       "Debug::NoLocking=1",
     ].flatMap((option) => ["-o", option]);
-    const install = ["--download-only", "--no-install-recommends", "-t", suites.at(-1) ?? release];
-    const failure =
-      aptGet([...options, "update", "-qq"]) ??
-      aptGet([...options, "install", "-y", "-qq", ...install, ...packages]);
-    if (failure !== undefined) throw new Error(`${packages.join(" ")} of ${release}: ${failure}`);
     const debs = join(work, "cache/archives");
+    const from = ["-qq", "-t", suites.at(-1) ?? release];
+    const get = alone
+      ? ["download", ...from]
+      : ["install", "-y", ...from, "--download-only", "--no-install-recommends"];
+    const failure =
+      aptGet([...options, "update", "-qq"]) ?? aptGet([...options, ...get, ...packages], debs);
+    if (failure !== undefined) throw new Error(`${packages.join(" ")} of ${release}: ${failure}`);
     for (const deb of readdirSync(debs).filter((name) => name.endsWith(".deb"))) {
       await hostCommand(["dpkg-deb", "-x", join(debs, deb), root]);
     }

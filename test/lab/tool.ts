@@ -42,6 +42,11 @@ export class Tool {
     return recordsOf(this.#job.output().stdout);
   }
 
+  /** What it has written to stderr so far. */
+  stderr(): string {
+    return this.#job.output().stderr;
+  }
+
   /** Frames sent or received so far. */
   frames(): number {
     return Number(this.records().findLast((record) => "frames" in record)?.frames ?? 0);
@@ -83,8 +88,12 @@ export class Tool {
 }
 
 /** Starts a receiver and waits until it listens. */
-export async function startReceiver(guest: Guest, options: string): Promise<Tool> {
-  const receiver = new Tool(guest, `receiver ${options}`);
+export async function startReceiver(
+  guest: Guest,
+  options: string,
+  timeoutMs?: number,
+): Promise<Tool> {
+  const receiver = new Tool(guest, `receiver ${options}`, timeoutMs);
   await receiver.says("listening on");
   return receiver;
 }

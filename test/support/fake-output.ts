@@ -7,7 +7,7 @@ import { viewOf } from "../../ffi/libc.ts";
 import * as v from "../../ffi/linux/videodev2.ts";
 import { Mapping } from "../../ffi/mapping.ts";
 import type { Fields, Struct } from "../../ffi/struct.ts";
-import type { VideoDevice } from "../../src/v4l2/device.ts";
+import type { OutputNode } from "../../src/v4l2/output-device.ts";
 
 const PAGE = 4096;
 
@@ -26,12 +26,23 @@ export interface Shown {
   readonly planes: readonly ShownPlane[];
 }
 
-export class FakeOutput implements VideoDevice {
+export class FakeOutput implements OutputNode {
   readonly path = "/dev/video9";
   readonly shown: Shown[] = [];
   streaming = false;
   /** Errnos by the names of ioctls that fail. */
   readonly faults = new Map<string, number>();
+  /** QUERYCAP: flags of the node, driver and card. */
+  flags = 0;
+  driver = "fake";
+  /** Changes the answer of S_FMT: an HDMI output has the size of its timings. */
+  answer: (format: Struct<typeof v.v4l2Format.fields>) => void = () => undefined;
+  /** Copies of the pictures, read when a buffer is queued (MMAP). */
+  readonly pictures: Uint8Array[] = [];
+  /** Buffers that DQBUF keeps back: they are still on the screen. */
+  holds = 0;
+  /** Index that the next DQBUF answers, whatever was queued. */
+  wrongIndex: number | undefined;
   readonly #planeBytes: readonly number[];
   readonly #multiplanar: boolean;
   readonly #memory: Fd;
@@ -44,6 +55,12 @@ export class FakeOutput implements VideoDevice {
     this.#planeBytes = planeBytes;
     this.#multiplanar = multiplanar;
     this.#memory = Fd.memory("fake-output", 32 * this.#bytes);
+    const output = multiplanar ? v.V4L2_CAP_VIDEO_OUTPUT_MPLANE : v.V4L2_CAP_VIDEO_OUTPUT;
+    this.flags = output | v.V4L2_CAP_STREAMING;
+  }
+
+  write(): number {
+    return -errno.EINVAL;
   }
 
   get #bytes(): number {
@@ -73,6 +90,30 @@ export class FakeOutput implements VideoDevice {
 
   // biome-ignore lint/suspicious/noExplicitAny: each handler knows the struct of its ioctl
   readonly #handlers: Record<string, (q: any) => number> = {
+    VIDIOC_QUERYCAP: (q: Struct<typeof v.v4l2Capability.fields>) => {
+      const text = new TextEncoder();
+      text.encodeInto(this.driver, q.$bytes);
+      text.encodeInto("screen", q.$bytes.subarray(16));
+      q.device_caps = this.flags >>> 0;
+      q.capabilities = (this.flags | v.V4L2_CAP_DEVICE_CAPS) >>> 0;
+      return 0;
+    },
+    VIDIOC_S_FMT: (q: Struct<typeof v.v4l2Format.fields>) => {
+      if (q.type !== this.#type) return -errno.EINVAL;
+      if (this.#count > 0) return -errno.EBUSY; // vb2: buffers exist
+      if (this.#multiplanar) {
+        q["fmt.pix_mp.num_planes"] = this.#planeBytes.length;
+        const first = v.v4l2Format.fields["fmt.pix_mp.plane_fmt"].offset;
+        for (const [i, sizeimage] of this.#planeBytes.entries())
+          v.v4l2PlanePixFormat.over(q.$bytes, first + i * v.v4l2PlanePixFormat.size).sizeimage =
+            sizeimage;
+      } else {
+        q["fmt.pix.bytesperline"] = 0;
+        q["fmt.pix.sizeimage"] = this.#planeBytes[0] ?? 0;
+      }
+      this.answer(q);
+      return 0;
+    },
     VIDIOC_REQBUFS: (q: Struct<typeof v.v4l2Requestbuffers.fields>) => {
       if (q.type !== this.#type) return -errno.EINVAL;
       this.#memoryType = q.memory;
@@ -100,7 +141,11 @@ export class FakeOutput implements VideoDevice {
     VIDIOC_QBUF: (q: Struct<typeof v.v4l2Buffer.fields>) => this.#show(q),
     VIDIOC_DQBUF: (q: Struct<typeof v.v4l2Buffer.fields>) => {
       if (!this.streaming) return -errno.EINVAL;
-      const first = this.#done.shift();
+      if (this.wrongIndex !== undefined) {
+        q.index = this.wrongIndex;
+        return 0;
+      }
+      const first = this.#done.length > this.holds ? this.#done.shift() : undefined;
       if (first === undefined) return -errno.EAGAIN;
       q.index = first.index;
       q.sequence = this.shown.indexOf(first);
@@ -145,8 +190,20 @@ export class FakeOutput implements VideoDevice {
       planes,
     };
     this.shown.push(shown);
+    if (this.#memoryType === v.V4L2_MEMORY_MMAP) this.pictures.push(this.#read(q.index, planes));
     this.#done.push(shown);
     return 0;
+  }
+
+  #read(index: number, planes: readonly ShownPlane[]): Uint8Array {
+    using memory = this.map(this.#bytes, index * this.#bytes);
+    let offset = 0;
+    const parts = planes.map(({ bytesused }, i) => {
+      const part = memory.bytes.slice(offset, offset + bytesused);
+      offset += Math.ceil((this.#planeBytes[i] ?? 0) / PAGE) * PAGE;
+      return part;
+    });
+    return new Uint8Array(Buffer.concat(parts));
   }
 
   #plane(q: Struct<typeof v.v4l2Buffer.fields>, i: number) {

@@ -57,7 +57,12 @@ test.each([
 test("the capabilities are those of the node, or of the device where the driver gives none for the node", () => {
   using device = new FakeCamera();
   const own = (v.V4L2_CAP_VIDEO_CAPTURE | v.V4L2_CAP_STREAMING) >>> 0;
-  expect(queryCapability(device)).toEqual({ card: "fake camera", flags: own });
+  expect(queryCapability(device)).toEqual({
+    card: "fake camera",
+    driver: "",
+    bus: "",
+    flags: own,
+  });
   device.amend(v.VIDIOC_QUERYCAP, (answer) => {
     answer.capabilities = v.V4L2_CAP_VIDEO_M2M;
   });

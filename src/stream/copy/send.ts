@@ -111,7 +111,7 @@ class CopySender implements Disposable {
     this.#hello = new Gather([{ address: this.#helloMessage.$address, length: hello.size }]);
     this.#sending = this.#hello;
     const connection = this.connection;
-    this.#sourceWatch = connection.watch(source.fd, 0, (events) => this.#onSource(events));
+    this.#sourceWatch = connection.watchSource(source, (events) => this.#onSource(events));
     this.#socketWatch = connection.watch(socket.number, EPOLLOUT | EPOLLIN | EPOLLRDHUP, (events) =>
       this.#onSocket(events),
     );

@@ -15,8 +15,16 @@ export interface Address {
   resolve(): Promise<readonly Sockaddr[]>;
 }
 
-/** Parses `text`, with the port of --port or in the address. `option` is for the error text. Throws UsageError. */
-export function parseAddress(option: string, text: string, given: number | undefined): Address {
+/**
+ * Parses `text`, with the port of --port or in the address. `option` is for the error text. `several`: --port is for those of
+ * several addresses that name no port. Throws UsageError.
+ */
+export function parseAddress(
+  option: string,
+  text: string,
+  given: number | undefined,
+  several = false,
+): Address {
   const fixed = (kind: Address["kind"], make: () => Sockaddr, path?: string): Address => {
     try {
       const address = make();
@@ -29,7 +37,7 @@ export function parseAddress(option: string, text: string, given: number | undef
     const path = text.slice("unix:".length);
     return fixed("unix", () => unixAddress(path), path);
   }
-  const { host, port } = splitPort(option, text, given);
+  const { host, port } = splitPort(option, text, given, several);
   if (host.startsWith("vsock:")) {
     const cid = vsockCid(option, host.slice("vsock:".length));
     return fixed("vsock", () => vsockAddress(cid, port));
@@ -54,7 +62,7 @@ const noAddress = (option: string, text: string) =>
   );
 
 /** Splits "host:port", "[v6]:port" or "vsock:CID:port"; without a port in it, `given` is the port. Throws UsageError. */
-function splitPort(option: string, text: string, given: number | undefined) {
+function splitPort(option: string, text: string, given: number | undefined, several: boolean) {
   const bare = /^\[(.*)\]$/.exec(text)?.[1];
   const parts = /^(?:\[(.*)\]|((?:vsock:)?[^:]+)):([^:]*)$/.exec(text);
   const bound = parts !== null && !/^vsock:[^:]*$/.test(text) ? parts : undefined;
@@ -71,7 +79,7 @@ function splitPort(option: string, text: string, given: number | undefined) {
   if (!/^\d+$/.test(digits) || port < 1 || port > 65_535) {
     throw new UsageError(`${option} ${text}: the port must be 1 to 65535, got "${digits}"`);
   }
-  if (given !== undefined && given !== port) {
+  if (given !== undefined && given !== port && !several) {
     throw new UsageError(`${option} ${text} and --port ${given} name two ports; give one`);
   }
   return { host: v6 ?? other ?? "", port };

@@ -176,6 +176,39 @@ export class Listener implements Disposable {
   }
 }
 
+/** Where a receiver listens: it may stop to listen and begin again. */
+export class ListeningPlace implements Disposable {
+  readonly #loop: Loop;
+  readonly #address: Address;
+  readonly #allowed: (peer: string) => boolean;
+  #listener: Listener | undefined;
+
+  constructor(loop: Loop, address: Address, allowed: (peer: string) => boolean) {
+    this.#loop = loop;
+    this.#address = address;
+    this.#allowed = allowed;
+  }
+
+  get listener(): Listener | undefined {
+    return this.#listener;
+  }
+
+  /** `Listener.open`. */
+  async open(signal: AbortSignal): Promise<Listener | undefined> {
+    this.#listener ??= await Listener.open(this.#loop, this.#address, this.#allowed, signal);
+    return this.#listener;
+  }
+
+  close(): void {
+    this.#listener?.[Symbol.dispose]();
+    this.#listener = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
 const listenAdvice = ({ code }: SysError): string => {
   if (code === "EADDRINUSE") return "another program listens there: choose another --port";
   if (code === "ENOENT") return "make the folder first, or choose another path";

@@ -103,7 +103,7 @@ class ZeroCopySender implements Disposable {
     this.#inbox = new Inbox("ack", 2 * length, zcAck.size);
     this.#frame.magic = FRAME_MAGIC;
     const { connection } = this;
-    this.#sourceWatch = connection.watch(source.fd, 0, (events) => this.#onSource(events));
+    this.#sourceWatch = connection.watchSource(source, (events) => this.#onSource(events));
     this.#socketWatch = connection.watch(socket.number, EPOLLOUT | EPOLLIN | EPOLLRDHUP, (events) =>
       this.#onSocket(events),
     );

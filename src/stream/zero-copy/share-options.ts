@@ -25,7 +25,7 @@ export const borrowOptions = {
     short: "d",
     type: "text",
     default: "/dev/video0",
-    value: "PATH",
-    help: "virtio-media device that maps the handles, for --share virtio-media",
+    value: "DEVICE",
+    help: "virtio-media device that maps the handles, for --share virtio-media: node, by-id name or card name",
   },
 } as const satisfies Options;

@@ -7,13 +7,15 @@ import {
   openVideoDevice,
   type VideoDevice,
 } from "../../v4l2/device.ts";
+import { findNode } from "../../v4l2/find-node.ts";
 import type { CodecBackend } from "./codec.ts";
 import { capabilitiesOf } from "./decoder-capabilities.ts";
 import { controlMenu } from "./decoder-controls.ts";
 import { DecoderSession } from "./decoder-session.ts";
 
-/** Opens and checks the decoder at `path`. Throws UnavailableError. */
-export function openV4l2Decoder(path: string): CodecBackend {
+/** Opens and checks the decoder that `device` names: a node, a by-id name or a card. Throws UnavailableError. */
+export function openV4l2Decoder(device: string): CodecBackend {
+  const path = findNode(device, ["decoder"]);
   return decoderOn(openVideoDevice(path, "decoder"), () => openNode(path));
 }
 

@@ -1,5 +1,6 @@
 // A real capture driver and our sender: every memory type, layout and format, then every fault.
 
+import { checkDevices } from "../capture/devices.ts";
 import { checkFaults } from "../capture/faults.ts";
 import { checkLatest } from "../capture/latest.ts";
 import { checkPictures } from "../capture/pictures.ts";
@@ -8,7 +9,7 @@ import type { Scenario } from "../lab.ts";
 export const scenario: Scenario = {
   name: "capture",
   title: "what a camera captures arrives, whatever its buffers are and whatever goes wrong",
-  limitMs: 240_000,
+  limitMs: 280_000,
   async run(lab) {
     // video0 takes foreign buffers; video1 refuses them at QBUF and has an HDMI input, number 1; video2
     // has the multi-planar API.
@@ -19,6 +20,7 @@ export const scenario: Scenario = {
       ],
     });
     await guest.ok("for d in 0 1 2; do v4l2-ctl -d$d --set-ctrl=osd_text_mode=2; done");
+    await checkDevices(lab, guest);
     await checkPictures(lab, guest);
     await checkFaults(lab, guest);
     await checkLatest(lab, guest);

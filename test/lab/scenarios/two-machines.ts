@@ -2,22 +2,33 @@
 
 import { createHash, randomBytes } from "node:crypto";
 import { join } from "node:path";
+import { ffmpeg } from "../camera/applications.ts";
+import { inOrder, recorded } from "../camera/recorded.ts";
 import type { Guest } from "../guest.ts";
 import type { Lab, Scenario } from "../lab.ts";
+import { loopbackModule } from "../modules.ts";
 import { startReceiver, Tool } from "../tool.ts";
 import { wanted } from "../wanted.ts";
 
 const payloadBytes = 1_000_000;
 const frames = 300;
 const frameBytes = 640 * 480 * 2;
+/** The camera that the second guest has, as its administrator would load it. */
+const camera = "video_nr=10 card_label=guestA exclusive_caps=1 max_buffers=8";
 
 export const scenario: Scenario = {
   name: "two-machines",
   title: "a camera's frames cross from one guest to another",
+  limitMs: 240_000,
   async run(lab) {
     const [first, second] = await lab.bootPair(
       { modules: ["vivid n_devs=1 node_types=0x1"], copyExecutable: true },
-      { copyExecutable: true },
+      {
+        modules: [`${await loopbackModule("trixie")} ${camera}`],
+        packages: ["ffmpeg"],
+        memoryMib: 2048,
+        copyExecutable: true,
+      },
     );
     await checkNetwork(lab, first, second);
     await lab.check("neither guest has more of us than the one executable", async () => {
@@ -35,6 +46,10 @@ export const scenario: Scenario = {
       wanted("exit status of the receiver", status, 0);
       wanted("frames verified", stopped.verified, 60);
     });
+    await lab.check(
+      `the first guest's camera is /dev/video10 of the second, ffmpeg reads ${frames} frames`,
+      () => checkCameraThere(first, second),
+    );
   },
 };
 
@@ -84,4 +99,28 @@ async function checkCamera(first: Guest, second: Guest): Promise<void> {
     const frame = received.subarray(i * frameBytes, (i + 1) * frameBytes);
     if (!frame.equals(captured)) throw new Error(`frame ${i} is not the camera's`);
   }
+}
+
+/** ffmpeg in the second guest reads the first guest's pictures from a camera. */
+async function checkCameraThere(first: Guest, second: Guest): Promise<void> {
+  const receiver = await startReceiver(second, "-p 5000 --keep -o /dev/video10", 120_000);
+  const source = "-d testsrc -W 320 -H 240 -r 15";
+  const sender = new Tool(first, `sender ${source} -a guest2 -p 5000`, 120_000);
+  try {
+    await sender.moves(30);
+    const read = `-f v4l2 -i /dev/video10 -frames:v ${frames} -fps_mode passthrough`;
+    await second.ok(
+      `${ffmpeg} -nostdin -v error ${read} -f rawvideo -y /tmp/read; mv /tmp/read there`,
+      { timeoutMs: 90_000 },
+    );
+  } finally {
+    sender.kill("TERM");
+    receiver.kill("TERM");
+  }
+  wanted("status of the receiver", (await receiver.end()).status, 130);
+  const there = await recorded(second, "there", 320 * 240 * 2);
+  wanted("frames", there.frames, frames);
+  wanted("torn", there.torn, 0);
+  wanted("frames that are not the first guest's", there.others, 0);
+  wanted("in order", inOrder(there.numbers), true);
 }

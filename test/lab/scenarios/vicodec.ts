@@ -1,6 +1,7 @@
 // A real V4L2 stateful decoder, the kernel's vicodec, behind the virtio-video device: the output must be, byte for
 // byte, what v4l2-ctl gets from the same decoder. The compiled executable serves, the tests' front-end drives it.
 import { timeOf } from "../../support/clip-player.ts";
+import { compareWithV4l2Ctl, listedDevices } from "../devices.ts";
 import type { Lab, Scenario } from "../lab.ts";
 import { type Clip, type Played, type StreamWish, Vicodec } from "../vicodec.ts";
 import { wanted } from "../wanted.ts";
@@ -15,7 +16,7 @@ const YU12 = 4;
 export const scenario: Scenario = {
   name: "vicodec",
   title: "FWHT clips decoded through virtio-video equal v4l2-ctl's output",
-  limitMs: 200_000,
+  limitMs: 280_000,
   async run(lab) {
     const made = new Map<string, Uint8Array>();
     await decode(lab, false, made);
@@ -58,6 +59,20 @@ async function decode(
   const same = (references: string, out = "out") =>
     guest.ok(`cd /tmp; cat ${references} | /usr/bin/cmp - ${out}`);
 
+  await check("framepass devices says what each node does, as v4l2-ctl sees it", async () => {
+    const kinds = new Map<string, string>();
+    for (const device of await listedDevices(guest)) {
+      await compareWithV4l2Ctl(guest, device);
+      kinds.set(device.kinds.join(), device.node);
+      wanted("API", device.api.join(), api);
+    }
+    wanted("kinds", [...kinds.keys()].sort().join(), "decoder,encoder,stateless decoder");
+    wanted("encoder", kinds.get("encoder"), codec.encoder);
+    wanted("decoder", kinds.get("decoder"), codec.decoder);
+    const [named] = await listedDevices(guest, `-d ${codec.decoder}`);
+    const line = `vhost-user-video -s /run/video.sock -b v4l2-decoder -d ${codec.decoder}`;
+    wanted("line", named?.use, line);
+  });
   await check("v4l2-ctl decodes the clips, for comparison", async () => {
     for (const [name, clip] of Object.entries(clips)) {
       await codec.encode(name, clip, made);

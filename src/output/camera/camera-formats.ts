@@ -1,0 +1,49 @@
+// Which pixel formats the programs that use cameras take, and what a virtual camera makes of the others.
+import { UsageError } from "../../errors.ts";
+import { fourcc, fourccName, pixelFormat } from "../../format/formats.ts";
+import type { Picture } from "../../format/picture-layout.ts";
+import type { PictureFormat } from "../../v4l2/output-format.ts";
+
+/** Compressed formats that are JPEG pictures. */
+export const jpegFormats: readonly number[] = [fourcc("MJPG"), fourcc("JPEG")];
+
+/** Formats that are in the table and that hardly any program takes. */
+const untaken: readonly number[] = ["GREY", "NM12", "NM21", "YM12"].map(fourcc);
+/** What they become: every program takes it. */
+const SAFE = fourcc("YUYV");
+
+export interface CameraFormatOptions {
+  /** --camera-format: a fourcc. */
+  readonly format: string | undefined;
+  /** --camera-size. */
+  readonly size: { readonly width: number; readonly height: number } | undefined;
+}
+
+/** Whether pictures of that format can be made from others, and others from them. */
+export const isConvertible = (pixelformat: number) =>
+  pixelFormat(pixelformat) !== undefined || jpegFormats.includes(pixelformat);
+
+/** The fourcc number of --camera-format. Throws UsageError for a format that cannot be made. */
+export function cameraFormat(name: string): number {
+  const code = fourcc(name);
+  if (isConvertible(code)) return code;
+  throw new UsageError(`--camera-format must be a format of docs/camera.md, got "${name}"`);
+}
+
+/** The format that the node should have for a stream. */
+export function wantedFormat(stream: Picture, options: CameraFormatOptions): PictureFormat {
+  const { width, height } = options.size ?? stream;
+  const own = untaken.includes(stream.pixelformat) ? SAFE : stream.pixelformat;
+  const pixelformat = options.format === undefined ? own : cameraFormat(options.format);
+  return { width, height, pixelformat };
+}
+
+/** The format before the first stream. */
+export const firstFormat = ({ format, size }: CameraFormatOptions): PictureFormat => ({
+  ...(size ?? { width: 640, height: 480 }),
+  pixelformat: format === undefined ? SAFE : cameraFormat(format),
+});
+
+/** "640x480 YUYV". */
+export const formatText = ({ width, height, pixelformat }: PictureFormat) =>
+  `${width}x${height} ${fourccName(pixelformat)}`;

@@ -1,0 +1,154 @@
+// The frames of one stream on their way into a camera: as they are where the node has their size, format and rows, otherwise
+// converted.
+import { copyMemory } from "../../../ffi/copy.ts";
+import { addressOf } from "../../../ffi/libc.ts";
+import type { Memory } from "../../../ffi/mapping.ts";
+import { log } from "../../cli/log.ts";
+import { ProtocolError } from "../../errors.ts";
+import { type PixelFormat, pixelFormat } from "../../format/formats.ts";
+import { type Picture, pictureBytes } from "../../format/picture-layout.ts";
+import { RowFinder, unfitText } from "../../format/rows.ts";
+import type { FrameFacts } from "../../frame/frame.ts";
+import type { NodeFormat } from "../../v4l2/output-format.ts";
+import type { StreamWriter, WriterCalls } from "../stream-output.ts";
+import { formatText } from "./camera-formats.ts";
+import { sameFormat } from "./camera-state.ts";
+import { NodePicture } from "./node-picture.ts";
+import { isTight, PictureMaker } from "./picture-maker.ts";
+
+/** The camera, for its writers. */
+export interface FrameTaker {
+  readonly name: string;
+  /** Writes a picture that lies as the node's format says. Throws SysError. */
+  putFrame(address: number, bytes: number): void;
+  /** Counts a frame that is not shown; `kind` is warned of once. */
+  leaveOut(kind: string, text: string): void;
+  /** The stream has ended. */
+  ended(writer: CameraWriter): void;
+}
+
+interface Slot {
+  readonly memory: Memory;
+  readonly changed: (() => boolean) | undefined;
+}
+
+export class CameraWriter implements StreamWriter {
+  readonly stream: Picture;
+  readonly #camera: FrameTaker;
+  readonly #calls: WriterCalls;
+  readonly #format: PixelFormat | undefined;
+  readonly #rows: RowFinder | undefined;
+  readonly #slots: Slot[] = [];
+  #node: NodeFormat | undefined;
+  /** Converts the frames; undefined when they go into the node as they are. */
+  #maker: PictureMaker | undefined;
+  #made: NodePicture | undefined;
+  /** For frames in memory that another stream may overwrite. */
+  #own: Uint8Array<ArrayBuffer> | undefined;
+
+  /** Throws ProtocolError when no frame of the stream can hold a picture. */
+  constructor(camera: FrameTaker, stream: Picture, calls: WriterCalls) {
+    this.#camera = camera;
+    this.stream = stream;
+    this.#calls = calls;
+    this.#format = pixelFormat(stream.pixelformat);
+    if (this.#format === undefined) return;
+    this.#rows = new RowFinder(this.#format, stream);
+    if (stream.sizeimage < pictureBytes(this.#format, stream.width, stream.height))
+      throw new ProtocolError(`hello: ${unfitText(this.#format, stream, stream.sizeimage)}`);
+  }
+
+  /** The node has that format now; `holder` keeps it where it is not the one that the stream wants. */
+  fit(node: NodeFormat, holder: string | undefined): void {
+    this.#drop();
+    this.#node = node;
+    if (sameFormat(node, this.stream) && node.tight) return;
+    this.#convert(node);
+    const why = holder === undefined ? "" : `, which ${holder} holds`;
+    log.info(
+      `${this.#camera.name}: ${formatText(this.stream)} is converted to ${formatText(node)}${why}`,
+    );
+  }
+
+  #convert(node: NodeFormat): PictureMaker {
+    this.#made = new NodePicture(node);
+    this.#maker = new PictureMaker(this.stream, this.#made);
+    return this.#maker;
+  }
+
+  add(index: number, memory: Memory, changed?: () => boolean): void {
+    this.#slots[index] = { memory, changed };
+  }
+
+  write(index: number, { bytesused }: FrameFacts): boolean {
+    const slot = this.#slots[index];
+    if (slot === undefined) throw new RangeError(`buffer ${index} of ${this.#slots.length}`);
+    const maker = this.#makerFor(bytesused);
+    if (maker !== undefined) this.#make(maker, slot, bytesused);
+    else if (this.#fits(bytesused)) this.#pass(slot, bytesused);
+    return true;
+  }
+
+  /** Rows may be padded although the stream's format is the node's. Throws ProtocolError for a frame without a picture. */
+  #makerFor(bytes: number): PictureMaker | undefined {
+    const format = this.#format;
+    if (this.#rows === undefined || format === undefined) return this.#maker;
+    const rows = this.#rows.find(bytes);
+    if (rows === undefined)
+      throw new ProtocolError(`frame: ${unfitText(format, this.stream, bytes)}`);
+    if (this.#maker !== undefined || this.#node === undefined) return this.#maker;
+    return rows === "short" || isTight(rows) ? undefined : this.#convert(this.#node);
+  }
+
+  #make(maker: PictureMaker, slot: Slot, bytes: number): void {
+    const wrong = maker.make(slot.memory.address, bytes);
+    if (this.#hasChanged(slot)) return;
+    if (wrong !== undefined) this.#camera.leaveOut("damaged", `a frame is left out: ${wrong}`);
+    else this.#camera.putFrame(this.#made?.address ?? 0, this.#made?.length ?? 0);
+  }
+
+  /** Whether the node takes a frame of that length as it is. */
+  #fits(bytes: number): boolean {
+    const most = this.#node?.bytes ?? 0;
+    const fits = this.#format === undefined ? bytes > 0 && bytes <= most : bytes >= most;
+    if (!fits)
+      this.#camera.leaveOut(
+        "size",
+        `a frame of ${bytes} bytes is left out, the camera takes ${most}`,
+      );
+    return fits;
+  }
+
+  #pass(slot: Slot, bytes: number): void {
+    const { address } = slot.memory;
+    const length = Math.min(bytes, this.#node?.bytes ?? 0);
+    if (slot.changed === undefined) {
+      this.#camera.putFrame(address, length);
+      return;
+    }
+    // What is in the node is shown: so a frame that may be overwritten meanwhile is copied first.
+    this.#own ??= new Uint8Array(new ArrayBuffer(this.#node?.bytes ?? 0));
+    const own = addressOf(this.#own);
+    copyMemory(own, address, length);
+    if (!this.#hasChanged(slot)) this.#camera.putFrame(own, length);
+  }
+
+  #hasChanged({ changed }: Slot): boolean {
+    if (changed?.() !== true) return false;
+    this.#calls.changed();
+    return true;
+  }
+
+  #drop(): void {
+    this.#maker?.[Symbol.dispose]();
+    this.#maker = undefined;
+    this.#made?.[Symbol.dispose]();
+    this.#made = undefined;
+    this.#own = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.#drop();
+    this.#camera.ended(this);
+  }
+}

@@ -1,0 +1,79 @@
+// Opens what --output and --camera name: files and pipes, video output devices, and cameras made for the tool.
+import { existsSync, statSync } from "node:fs";
+import { loadSwscale, SWSCALE_PACKAGES } from "../../ffi/swscale.ts";
+import { needLibrary, UnavailableError, UsageError } from "../errors.ts";
+import type { Loop } from "../loop.ts";
+import { openOutputNode } from "../v4l2/output-device.ts";
+import { type CameraOptions, CameraOutput } from "./camera/camera-output.ts";
+import { makeLoopback } from "./camera/loopback.ts";
+import { type Output, type OutputOptions, openOutputWhenRead } from "./file.ts";
+import type { Outputs } from "./outputs.ts";
+
+/** The kernel's number of video devices: Documentation/admin-guide/devices.txt. */
+const VIDEO_MAJOR = 81;
+
+export interface OutputWishes {
+  /** Paths of files, pipes and devices; "-" is stdout. */
+  readonly paths: readonly string[];
+  readonly files: OutputOptions;
+  /** Names of cameras to make. */
+  readonly cameras: readonly string[];
+  readonly camera: Omit<CameraOptions, "lost">;
+}
+
+export interface OpenedOutputs {
+  readonly files: readonly Output[];
+  readonly cameras: readonly CameraOutput[];
+}
+
+/**
+ * Opens all outputs into `outputs`; cameras that are made belong to `owned`, which has to be disposed after `outputs`. Stops
+ * early when `signal` aborts. Throws UnavailableError.
+ */
+export async function openOutputs(
+  loop: Loop,
+  wishes: OutputWishes,
+  outputs: Outputs,
+  owned: DisposableStack,
+  signal: AbortSignal,
+): Promise<OpenedOutputs> {
+  const { format, size } = wishes.camera;
+  // Otherwise it is missed when the first stream that has another size comes.
+  if (format !== undefined || size !== undefined) needLibrary(loadSwscale, SWSCALE_PACKAGES);
+  const files: Output[] = [];
+  const cameras: CameraOutput[] = [];
+  const openCamera = (path: string) => {
+    const lost = (error: unknown) => outputs.fail(camera, error);
+    const camera = new CameraOutput(loop, () => openOutputNode(path), { ...wishes.camera, lost });
+    cameras.push(outputs.add(camera));
+    if (wishes.camera.readers === undefined || camera.countsReaders) return;
+    throw new UnavailableError(
+      `--on-demand: the driver of ${path} does not say who reads it (v4l2loopback does since 0.13); omit --on-demand`,
+    );
+  };
+  for (const path of wishes.paths) {
+    if (isVideoDevice(path)) openCamera(path);
+    else {
+      const file = await openOutputWhenRead(loop, path, wishes.files, signal);
+      if (file !== undefined) files.push(outputs.add(file));
+    }
+  }
+  for (const label of wishes.cameras) {
+    const node = await makeLoopback(loop, label, signal);
+    if (node !== undefined) openCamera(owned.use(node).path);
+  }
+  if (wishes.camera.readers !== undefined && cameras.length === 0)
+    throw new UsageError("--on-demand is for cameras: name one with --output or --camera");
+  return { files, cameras };
+}
+
+/** Throws UnavailableError for the path of a video device that does not exist: a file must not be made there. */
+function isVideoDevice(path: string): boolean {
+  const looksLikeOne = /^\/dev\/(video\d|v4l\/)/.test(path);
+  if (!existsSync(path) && !looksLikeOne) return false; // also a path below a file
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat !== undefined) return stat.isCharacterDevice() && stat.rdev >>> 8 === VIDEO_MAJOR;
+  throw new UnavailableError(
+    `open ${path}: ENOENT (no such device); make it first (docs/camera.md), or let --camera NAME make one`,
+  );
+}
