@@ -53,7 +53,7 @@ export interface ServeOptions extends StatsOptions {
   readonly summary?: (stats: StreamStats) => Summary;
 }
 
-/** What another sender is told while one is served. */
+/** The refusal that another sender receives while one is served. */
 const BUSY = "it is busy with another sender";
 
 /**

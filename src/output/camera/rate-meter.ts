@@ -1,4 +1,4 @@
-// Measures the frame rate of a stream, for the frame interval that readers of a camera are told.
+// Measures the frame rate of a stream, for the frame interval that is set on the camera (S_PARM).
 
 /** How long is measured. */
 const SPAN_MS = 1000;

@@ -14,7 +14,7 @@ import { refuse } from "../refusal.ts";
 import { type Address, resolveUnless } from "./address.ts";
 import { noticeLoss } from "./liveness.ts";
 
-/** Refused senders that are told why at the same time; more are closed at once. */
+/** Most refused senders that receive the reason at the same time; others are closed at once. */
 const MOST_LEAVING = 8;
 
 /** What the process or the host may lack for a while: open files or memory. accept(2), "Errors". */

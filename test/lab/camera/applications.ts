@@ -27,7 +27,7 @@ const readers: Readonly<Record<string, (node: string) => string>> = {
 export async function checkReaders(lab: Lab, guest: Guest, name: string): Promise<void> {
   const programs = Object.keys(readers);
   const more = programs.slice(1).map((_, i) => `--camera "guest A ${i}"`);
-  await lab.check(`${name}: readers are told the rate, and read at the same time`, () =>
+  await lab.check(`${name}: readers see the rate, and read at the same time`, () =>
     withCamera(guest, `--keep ${more.join(" ")}`, async ({ nodes, send }) => {
       wanted("cameras", new Set(nodes).size, programs.length);
       await send(`${small.source} -r ${fps}`).moves(3 * fps);

@@ -319,7 +319,7 @@ test("a stream that cannot be converted is refused by name, and the camera goes 
   });
 });
 
-test("readers are told the rate that was measured, once", async () => {
+test("the measured rate is set once", async () => {
   const device = new FakeLoopback();
   await withCamera(device.open, {}, async (camera, _loop, sleep) => {
     camera.begin(stream());

@@ -1,4 +1,4 @@
-// The frame rate that readers of a camera are told.
+// The frame rate that is set on a camera.
 import { expect, test } from "bun:test";
 import { usualRate } from "../../../src/output/camera/rate-meter.ts";
 
@@ -13,6 +13,6 @@ test.each([
   [12, 12],
   [0.52, 0.5],
   [400, 400],
-])("%d measured is told as %d", (measured, told) => {
+])("%d measured becomes %d", (measured, told) => {
   expect(usualRate(measured)).toBe(told);
 });
