@@ -4,10 +4,12 @@
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { Display } from "../src/display/display.ts";
 import { displayOptions } from "../src/display/display-options.ts";
+import { importDescriptors } from "../src/share/fd.ts";
 import { readReceiverOptions } from "../src/stream/receiver-options.ts";
 import { serveSenders } from "../src/stream/serve.ts";
 import { borrowFrames } from "../src/stream/zero-copy/borrow.ts";
 import { openConsumer } from "../src/stream/zero-copy/view-target.ts";
+import { warmUp } from "../src/stream/zero-copy/warm-up.ts";
 import { importersFor, receiverZc } from "./receiver-zc.ts";
 import { toolRow } from "./tool-rows.ts";
 
@@ -25,6 +27,11 @@ export const receiverZcSdl = defineTool({
       {
         ...serving,
         ...display.serving(serving),
+        prepare: async (stop) => {
+          display.prepare();
+          await warmUp(loop, importDescriptors(), values.verify, stop);
+          await serving.prepare(stop);
+        },
         receive: (run) =>
           borrowFrames({
             ...run,

@@ -81,14 +81,10 @@ export class SdlWindow implements Disposable {
   #open = true;
 
   /**
-   * Opens a window with an accelerated renderer, otherwise with the software renderer, which has no vsync. `emulation`
+   * Opens a hidden window with an accelerated renderer, otherwise with the software renderer, which has no vsync. `emulation`
    * accepts an OpenGL that runs on the CPU. Throws CallError.
    */
-  constructor(
-    title: string,
-    size: k.Size,
-    want: { fullscreen: boolean; vsync: boolean; emulation: boolean },
-  ) {
+  constructor(title: string, size: k.Size, want: { vsync: boolean; emulation: boolean }) {
     const sdl = k.sdl();
     const text = cString(title);
     const centre = k.SDL_WINDOWPOS_CENTERED;
@@ -116,13 +112,17 @@ export class SdlWindow implements Disposable {
       throw error;
     }
     sdl.SDL_SetWindowMinimumSize(this.#window, 64, 48);
-    if (want.fullscreen) this.fullscreen = true;
-    sdl.SDL_ShowWindow(this.#window);
     const info = k.sdlRendererInfo.alloc();
     sdl.SDL_GetRendererInfo(this.#renderer, info.$address);
     this.renderer = textAt(info.name);
     this.accelerated = (info.flags & k.SDL_RENDERER_ACCELERATED) !== 0;
     this.vsync = this.accelerated && (info.flags & k.SDL_RENDERER_PRESENTVSYNC) !== 0;
+  }
+
+  /** Shows a window that is hidden. */
+  show(fullscreen: boolean): void {
+    if (fullscreen) this.fullscreen = true;
+    k.sdl().SDL_ShowWindow(this.#window);
   }
 
   /** The SDL_Renderer. Throws once disposed. */

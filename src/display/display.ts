@@ -53,6 +53,7 @@ export class Display implements Disposable {
   };
   readonly #rect = sdl.sdlRect.alloc();
   #window: SdlWindow | undefined;
+  #onScreen = false;
   #figures: Figures | undefined;
   #card: Card | undefined;
   #showing: Showing | undefined;
@@ -87,6 +88,14 @@ export class Display implements Disposable {
   /** How the tool ended: "stopped" by a signal, "done" when the window was closed. */
   outcome(end: string): Outcome {
     return end === "stopped" && !this.#closed.signal.aborted ? "stopped" : "done";
+  }
+
+  /**
+   * Creates the window and leaves it hidden, because that takes longer than a sender waits for its first acknowledgement. On a
+   * console the window would take the screen, so it is created with the first stream. Throws UnavailableError.
+   */
+  prepare(): void {
+    if (this.#window === undefined && !this.#bare) this.#create(CARD_SIZE);
   }
 
   /** Opens the window with a card of these lines. The card is also shown between two streams. */
@@ -143,24 +152,28 @@ export class Display implements Disposable {
     this.#redraw();
   }
 
-  /** Opens the window for a picture of this size, or resizes it. */
+  /** Shows the window for a picture of this size, or resizes it. */
   #open(picture: sdl.Size): SdlWindow {
-    const there = this.#window;
-    if (there !== undefined) {
-      if (!there.fullscreen) there.resize(windowSize(picture, this.#video.usable(there.display)));
-      return there;
-    }
-    const { "no-vsync": noVsync } = this.#options;
     const fullscreen = this.#options.fullscreen || this.#bare; // a smaller window would be in a corner of the screen
+    const there = this.#window ?? this.#create(picture);
+    if (!there.fullscreen) there.resize(windowSize(picture, this.#video.usable(there.display)));
+    if (!this.#onScreen) there.show(fullscreen);
+    this.#onScreen = true;
+    if (there.fullscreen) this.#video.showCursor(false);
+    return there;
+  }
+
+  /** Creates the window, hidden. */
+  #create(picture: sdl.Size): SdlWindow {
+    const { "no-vsync": noVsync } = this.#options;
     const size = windowSize(picture, this.#video.usable(0));
     // Only X11 works without OpenGL. A renderer named by SDL_RENDER_DRIVER is always kept.
     const { driver } = this.#video;
     const emulation = driver !== "x11" || process.env.SDL_RENDER_DRIVER !== undefined;
     // SDL's desktop OpenGL renderer draws no textures on kmsdrm. SDL_RENDER_DRIVER overrides this hint.
     if (this.#bare) sdl.setHint("SDL_RENDER_DRIVER", "opengles2");
-    const window = this.#makeWindow(size, { fullscreen, vsync: !noVsync, emulation });
+    const window = this.#makeWindow(size, { vsync: !noVsync, emulation });
     this.#window = window;
-    if (window.fullscreen) this.#video.showCursor(false);
     const on = window.accelerated ? `on ${window.gl || "a GPU"}` : "on the CPU";
     const sync = window.vsync ? `vsync at ${window.refreshRate} Hz` : "no vsync";
     log.info(
@@ -170,10 +183,7 @@ export class Display implements Disposable {
     return window;
   }
 
-  #makeWindow(
-    size: sdl.Size,
-    want: { fullscreen: boolean; vsync: boolean; emulation: boolean },
-  ): SdlWindow {
+  #makeWindow(size: sdl.Size, want: { vsync: boolean; emulation: boolean }): SdlWindow {
     try {
       return this.#owned.use(new SdlWindow(this.#tool, size, want));
     } catch (error) {

@@ -84,11 +84,8 @@ test("after a device reset all textures are made again, the one being received i
 function showWith(faults: ("texture" | "picture")[], frames: number) {
   using loop = new Loop();
   using _video = new SdlVideo();
-  using window = new SdlWindow("test", picture, {
-    fullscreen: false,
-    vsync: false,
-    emulation: true,
-  });
+  using window = new SdlWindow("test", picture, { vsync: false, emulation: true });
+  window.show(false);
   const good = loaderFor(picture, 1 << 20);
   const loader: Loader = {
     texture: good.texture,
