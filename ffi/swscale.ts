@@ -5,18 +5,20 @@ import { addressOf, cString } from "./libc.ts";
 import { CallError, type Functions, LibraryError, openLibrary } from "./library.ts";
 import { i32, n64, struct } from "./struct.ts";
 
-/** Newest first: FFmpeg 8, 7, 6, 5 and 4. The functions used here are the same in all of them. */
-export const SWSCALE_SONAMES: readonly string[] = [9, 8, 7, 6, 5].map((n) => `libswscale.so.${n}`);
+/** Newest first: FFmpeg 9, 8, 7, 6, 5 and 4. The functions used here are the same in all of them. */
+export const SWSCALE_SONAMES: readonly string[] = [10, 9, 8, 7, 6, 5].map(
+  (n) => `libswscale.so.${n}`,
+);
 /** What to install where none of them is found. */
 export const SWSCALE_PACKAGES = "libswscale6 (Debian 12) or libswscale8 (Debian 13)";
 
 const SWS_BILINEAR = 2;
 const AV_LOG_ERROR = 16;
 /** What `brightness`, `contrast` and `saturation` are without a change, 16.16 fixed point. */
-const UNCHANGED = { brightness: 0, contrast: 1 << 16, saturation: 1 << 16 };
+export const UNCHANGED = { brightness: 0, contrast: 1 << 16, saturation: 1 << 16 };
 const LIMITED_RANGE = 0;
 /** The matrix that format/colour.ts has. */
-const SWS_CS_ITU601 = 5;
+export const SWS_CS_ITU601 = 5;
 
 const int = FFIType.i32;
 const at = FFIType.u64_fast;
@@ -32,10 +34,12 @@ const signatures = {
   av_log_set_level: { args: [int], returns: FFIType.void },
 } as const;
 
-let loaded: Functions<typeof signatures> | undefined;
+export type SwsFunctions = Functions<typeof signatures>;
+
+let loaded: SwsFunctions | undefined;
 
 /** Loads the newest version that is installed. Throws LibraryError when there is none. */
-export function loadSwscale(): Functions<typeof signatures> {
+export function loadSwscale(): SwsFunctions {
   if (loaded !== undefined) return loaded;
   for (const soname of SWSCALE_SONAMES) {
     try {
@@ -59,8 +63,13 @@ export interface ScalerSide {
   readonly planes: readonly { readonly address: number; readonly stride: number }[];
 }
 
-const pointers = struct("uint8_t *[4]", 32, { a: n64(0), b: n64(8), c: n64(16), d: n64(24) });
-const strides = struct("int[4]", 16, { a: i32(0), b: i32(4), c: i32(8), d: i32(12) });
+export const pointers = struct("uint8_t *[4]", 32, {
+  a: n64(0),
+  b: n64(8),
+  c: n64(16),
+  d: n64(24),
+});
+export const strides = struct("int[4]", 16, { a: i32(0), b: i32(4), c: i32(8), d: i32(12) });
 
 /** Converts pictures from one place in memory to another. */
 export class Scaler implements Disposable {
@@ -148,7 +157,8 @@ class PlaneArrays {
 
 const sideText = ({ width, height, format }: ScalerSide) => `${width}x${height} ${format}`;
 
-function numberOf(sws: Functions<typeof signatures>, format: string): number {
+/** The number of a pixel format in this version. Throws CallError for an unknown name. */
+export function numberOf(sws: SwsFunctions, format: string): number {
   const name = cString(format);
   const number = sws.av_get_pix_fmt(addressOf(name));
   if (number < 0) throw new CallError("av_get_pix_fmt", format, "no such pixel format");

@@ -1,0 +1,144 @@
+// One decoder of libavcodec: whole units in, pictures out (avcodec.h, "send/receive encoding and decoding API overview").
+// The library allocates all of its structs. The views here cover the members whose offsets never moved.
+import { copyMemory } from "./copy.ts";
+import type { AvFunctions, AvLibrary } from "./libavcodec.ts";
+import { addressOf, cString, viewOf } from "./libc.ts";
+import { CallError } from "./library.ts";
+import { i32, n64, struct } from "./struct.ts";
+
+/** Answers of `send` and `receive` that are no failures: AVERROR(EAGAIN) and AVERROR_EOF (error.h). */
+export const AVERROR_EAGAIN = -11;
+export const AVERROR_EOF = -541_478_725;
+
+/** AV_NOPTS_VALUE, the least i64, as a member of type n64 shows it. */
+export const NO_KEY = 2 ** 63;
+
+const MAX_UNIT = 0x7fff_ffff - 64; // av_new_packet adds AV_INPUT_BUFFER_PADDING_SIZE
+
+export interface DecoderLimits {
+  readonly threads: number;
+  /** Larger pictures are refused before memory is allocated for them. */
+  readonly maxPixels: number;
+}
+
+const packet = struct("AVPacket", 48, { pts: n64(8), data: n64(24), size: i32(32) });
+const frame = struct("AVFrame", 144, {
+  "data[0]": n64(0),
+  "data[1]": n64(8),
+  "data[2]": n64(16),
+  "linesize[0]": i32(64),
+  "linesize[1]": i32(68),
+  "linesize[2]": i32(72),
+  width: i32(104),
+  height: i32(108),
+  format: i32(116),
+  pts: n64(136),
+});
+const pointer = struct("void *", 8, { value: n64(0) });
+
+/** A decoder with its packet and its picture. */
+export class AvDecoder implements Disposable {
+  /** The picture that `receive` answered 0 for, until `release`. `pts` is the key of its unit. */
+  readonly picture;
+  /** Address of the AVFrame: `data` is at 0, `linesize` at 64. */
+  readonly pictureAt: number;
+  readonly #av: AvFunctions;
+  readonly #packet;
+  readonly #packetAt: number;
+  #context: number;
+
+  /** Opens the decoder of a codec ("h264"). Throws CallError. */
+  constructor(library: AvLibrary, codec: string, { threads, maxPixels }: DecoderLimits) {
+    using undo = new DisposableStack();
+    const av = library.functions;
+    const { decoder } = library.decoder(codec);
+    this.#av = av;
+    this.#context = allocated(av.avcodec_alloc_context3(decoder), "avcodec_alloc_context3");
+    undo.defer(() => freeBy(av.avcodec_free_context, this.#context));
+    this.#packetAt = allocated(av.av_packet_alloc(), "av_packet_alloc");
+    undo.defer(() => freeBy(av.av_packet_free, this.#packetAt));
+    this.pictureAt = allocated(av.av_frame_alloc(), "av_frame_alloc");
+    undo.defer(() => freeBy(av.av_frame_free, this.pictureAt));
+    this.#set("threads", threads);
+    this.#set("max_pixels", maxPixels);
+    const r = av.avcodec_open2(this.#context, decoder, 0);
+    if (r < 0) throw new CallError("avcodec_open2", codec, `error ${r}`);
+    this.#packet = packet.over(viewOf(this.#packetAt, packet.size));
+    this.picture = frame.over(viewOf(this.pictureAt, frame.size));
+    undo.move();
+  }
+
+  #set(option: string, value: number): void {
+    const [name, text] = [cString(option), cString(String(value))];
+    const r = this.#av.av_opt_set(this.#context, addressOf(name), addressOf(text), 0);
+    if (r < 0) throw new CallError("av_opt_set", `${option}=${value}`, `error ${r}`);
+  }
+
+  /** Address of the AVCodecContext. Throws once disposed. */
+  get context(): number {
+    if (this.#context === 0) throw new Error("the decoder is disposed");
+    return this.#context;
+  }
+
+  /**
+   * Copies a unit and gives it to the decoder. Answers 0, or a negative AVERROR: the unit cannot be decoded. Allowed after
+   * `receive` answered AVERROR_EAGAIN.
+   */
+  send(from: number, length: number, key: number): number {
+    const { context } = this;
+    if (!(length >= 1 && length <= MAX_UNIT)) throw new RangeError(`a unit of ${length} bytes`);
+    const r = this.#av.av_new_packet(this.#packetAt, length);
+    if (r < 0) return r;
+    this.#packet.pts = key;
+    copyMemory(this.#packet.data, from, length);
+    const sent = this.#av.avcodec_send_packet(context, this.#packetAt);
+    this.#av.av_packet_unref(this.#packetAt);
+    return sent;
+  }
+
+  /** Tells the decoder that no more units come: `receive` answers the last pictures, then AVERROR_EOF. */
+  end(): number {
+    return this.#av.avcodec_send_packet(this.context, 0);
+  }
+
+  /**
+   * Takes the next picture into `picture` and answers 0. AVERROR_EAGAIN: it needs a unit. AVERROR_EOF: that was all. Another
+   * negative AVERROR: a unit could not be decoded.
+   */
+  receive(): number {
+    return this.#av.avcodec_receive_frame(this.context, this.pictureAt);
+  }
+
+  /** The library's memory of the picture may be used again. */
+  release(): void {
+    this.#av.av_frame_unref(this.pictureAt);
+  }
+
+  /** Forgets all units and pictures. Needed after AVERROR_EOF, too. */
+  flush(): void {
+    this.#av.avcodec_flush_buffers(this.context);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#context === 0) return;
+    const av = this.#av;
+    this.#packet.$bytes.buffer.transfer(0); // a stale view reads as empty
+    this.picture.$bytes.buffer.transfer(0);
+    freeBy(av.av_packet_free, this.#packetAt);
+    freeBy(av.av_frame_free, this.pictureAt);
+    freeBy(av.avcodec_free_context, this.#context);
+    this.#context = 0;
+  }
+}
+
+function allocated(at: number, call: string): number {
+  if (at === 0) throw new CallError(call, "", "out of memory");
+  return at;
+}
+
+/** Calls a function that frees what a pointer in memory points to. */
+function freeBy(free: (at: number) => unknown, value: number): void {
+  const cell = pointer.alloc();
+  cell.value = value;
+  free(cell.$address);
+}
