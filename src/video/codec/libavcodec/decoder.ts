@@ -1,0 +1,258 @@
+// Decodes a bitstream with libavcodec: bytes in any pieces go in, pictures are written where the sink says. It knows neither
+// processes nor guests.
+import { AVERROR_EAGAIN, AVERROR_EOF, AvDecoder, NO_KEY } from "../../../../ffi/av-decoder.ts";
+import { AvParser, INPUT_PADDING } from "../../../../ffi/av-parser.ts";
+import { copyMemory } from "../../../../ffi/copy.ts";
+import type { AvLibrary } from "../../../../ffi/libavcodec.ts";
+import { addressOf } from "../../../../ffi/libc.ts";
+import { type PictureWriter, pictureWriter } from "../../../../ffi/picture-writer.ts";
+import type { SoftwareCodec } from "./codecs.ts";
+import { type PictureSize, type PictureSpec, pictureLayout, pictureSize } from "./layout.ts";
+
+/** Where pictures go. `place` and `picture` alternate. */
+export interface PictureSink {
+  /** The size of pictures, or the pixel format that the decoder delivers, differs from before. Called before `place`. */
+  changed(size: PictureSize): void;
+  /** Where the next picture of `bytes` bytes goes: an address, with `SPARE_BYTES` (picture-writer.ts) after them. 0: there is no place now. */
+  place(bytes: number): number;
+  /** The picture was written there. `key` is that of the bytes in which it begins. */
+  picture(key: number): void;
+  /** A unit could not be decoded, or a picture could not be written. `error` is a negative AVERROR. */
+  failed(key: number, error: number): void;
+}
+
+export interface DecoderOptions {
+  readonly threads: number;
+  /** Larger pictures are refused. */
+  readonly maxPixels: number;
+  /** What pictures are written as, at first. */
+  readonly output: PictureSpec;
+}
+
+/** Errors in sequence after which a decoder is taken to have no more pictures. */
+const MAX_ERRORS = 100;
+/** AVERROR(EINVAL): a picture that is larger than allowed. */
+const EINVAL = -22;
+
+export class Decoder implements Disposable {
+  readonly #library: AvLibrary;
+  readonly #decoder: AvDecoder;
+  /** Undefined for codecs whose bytes come in whole units. */
+  readonly #parser: AvParser | undefined;
+  readonly #sink: PictureSink;
+  readonly #maxPixels: number;
+  readonly #ties: DisposableStack;
+  #output: PictureSpec;
+  /** The bytes taken last, with padding. */
+  #input = new Uint8Array(new ArrayBuffer(1 << 16));
+  #inputAt = addressOf(this.#input);
+  #read = 0;
+  #length = 0;
+  #key = 0;
+  /** The key of the last unit. */
+  #unitKey = 0;
+  /** How far a drain is: the parser's last unit, the end for the decoder, its last pictures. */
+  #draining: "no" | "unit" | "end" | "pictures" = "no";
+  /** The decoder has a picture that waits for a place. */
+  #waiting = false;
+  #writer: PictureWriter | undefined;
+  #format = -1;
+  #width = 0;
+  #height = 0;
+  #bytes = 0;
+
+  /** Throws CallError when the library lacks the codec. */
+  constructor(
+    library: AvLibrary,
+    { name, parsed }: SoftwareCodec,
+    options: DecoderOptions,
+    sink: PictureSink,
+  ) {
+    using owned = new DisposableStack();
+    this.#library = library;
+    this.#decoder = owned.use(new AvDecoder(library, name, options));
+    this.#parser = parsed ? owned.use(new AvParser(library, name, this.#decoder)) : undefined;
+    this.#maxPixels = options.maxPixels;
+    this.#output = options.output;
+    this.#sink = sink;
+    owned.defer(() => this.#forgetWriter());
+    this.#ties = owned.move();
+  }
+
+  /** Whether `run` has nothing to do. Only then `take` and `drain` are allowed. */
+  get idle(): boolean {
+    return this.#read === this.#length && this.#draining === "no" && !this.#waiting;
+  }
+
+  /** Copies bytes of the bitstream; `run` decodes them. A `key` is 0 to 2^53 - 1, and larger than those before. */
+  take(from: number, length: number, key: number): void {
+    if (!this.idle) throw new Error("the decoder is not idle");
+    const needed = length + INPUT_PADDING;
+    if (needed > this.#input.length) {
+      this.#input = new Uint8Array(new ArrayBuffer(2 ** Math.ceil(Math.log2(needed))));
+      this.#inputAt = addressOf(this.#input);
+    }
+    copyMemory(this.#inputAt, from, length);
+    this.#input.fill(0, length, needed);
+    this.#read = 0;
+    this.#length = length;
+    this.#key = key;
+  }
+
+  /** The bitstream ends here: `run` writes the pictures that the decoder holds back. Then a new bitstream may follow. */
+  drain(): void {
+    if (!this.idle) throw new Error("the decoder is not idle");
+    this.#draining = this.#parser === undefined ? "end" : "unit";
+  }
+
+  /** Decodes until there is nothing to do (true) or no place for a picture (false: call it again when there is one). */
+  run(): boolean {
+    for (;;) {
+      if (!this.#deliver()) return false;
+      if (!this.#feed()) return true;
+    }
+  }
+
+  /** Writes all pictures that the decoder has. False: there is no place for the next one. */
+  #deliver(): boolean {
+    for (;;) {
+      if (!this.#waiting) {
+        if (!this.#receive()) return true;
+        this.#waiting = true;
+      }
+      if (!this.#write()) return false;
+      this.#waiting = false;
+      this.#decoder.release();
+    }
+  }
+
+  /** Takes a picture from the decoder. False: it has none. */
+  #receive(): boolean {
+    for (let errors = 0; errors < MAX_ERRORS; errors++) {
+      const r = this.#decoder.receive();
+      if (r >= 0) return true;
+      if (r === AVERROR_EAGAIN) return false;
+      if (r === AVERROR_EOF) break;
+      this.#sink.failed(this.#unitKey, r);
+    }
+    if (this.#draining === "pictures") this.#drained();
+    return false;
+  }
+
+  /** Writes the picture, or drops one that is too large. False: there is no place. */
+  #write(): boolean {
+    const { width, height, format, pts } = this.#decoder.picture;
+    if (width < 1 || height < 1 || width * height > this.#maxPixels) {
+      this.#sink.failed(pts, EINVAL);
+      return true;
+    }
+    if (width !== this.#width || height !== this.#height || format !== this.#format)
+      this.#change(width, height, format);
+    const to = this.#sink.place(this.#bytes);
+    if (to === 0) return false;
+    // Made here: the sink may have called setOutput.
+    this.#writer ??= this.#makeWriter();
+    this.#writer.write(to);
+    this.#sink.picture(pts);
+    return true;
+  }
+
+  #change(width: number, height: number, format: number): void {
+    this.#width = width;
+    this.#height = height;
+    this.#format = format;
+    this.#forgetWriter();
+    this.#sink.changed({ width, height });
+  }
+
+  #makeWriter(): PictureWriter {
+    const size = { width: this.#width, height: this.#height };
+    return pictureWriter(this.#library, this.#decoder, pictureLayout(size, this.#output));
+  }
+
+  #forgetWriter(): void {
+    this.#writer?.[Symbol.dispose]();
+    this.#writer = undefined;
+    this.#bytes = pictureSize({ width: this.#width, height: this.#height }, this.#output);
+  }
+
+  /** Gives the next unit to the decoder, or the end. False: there is nothing to give. */
+  #feed(): boolean {
+    if (this.#read < this.#length) {
+      if (this.#parser !== undefined) return this.#parse(this.#parser);
+      this.#read = this.#length;
+      this.#send(this.#inputAt, this.#length, this.#key);
+      return true;
+    }
+    if (this.#draining === "unit" && this.#parser !== undefined) this.#feedLast(this.#parser);
+    else if (this.#draining === "end") this.#feedEnd();
+    else return false;
+    return true;
+  }
+
+  #parse(parser: AvParser): boolean {
+    while (this.#read < this.#length) {
+      const left = this.#length - this.#read;
+      const taken = parser.parse(this.#inputAt + this.#read, left, this.#key);
+      this.#read += taken;
+      const { size } = parser.unit;
+      if (size > 0) {
+        this.#sendUnit(parser, size);
+        return true;
+      }
+      if (taken <= 0) this.#read = this.#length; // it cannot happen; it would never end
+    }
+    return false;
+  }
+
+  /** The unit that the parser held back, because it had not seen its end. */
+  #feedLast(parser: AvParser): void {
+    parser.parse(this.#inputAt, 0, this.#key);
+    const { size } = parser.unit;
+    if (size > 0) this.#sendUnit(parser, size);
+    parser.reset();
+    this.#draining = "end";
+  }
+
+  #feedEnd(): void {
+    this.#draining = "pictures";
+    if (this.#decoder.end() < 0) this.#drained();
+  }
+
+  #sendUnit(parser: AvParser, size: number): void {
+    // A piece that has several units gives its key to the first of them.
+    const { key } = parser;
+    this.#send(parser.unit.data, size, key === NO_KEY ? this.#unitKey : key);
+  }
+
+  #send(from: number, length: number, key: number): void {
+    this.#unitKey = key;
+    const r = this.#decoder.send(from, length, key);
+    if (r < 0) this.#sink.failed(key, r);
+  }
+
+  #drained(): void {
+    this.#decoder.flush();
+    this.#draining = "no";
+  }
+
+  /** Drops everything taken and decoded. The next picture is the next key frame. */
+  flush(): void {
+    if (this.#waiting) this.#decoder.release();
+    this.#waiting = false;
+    this.#decoder.flush();
+    this.#parser?.reset();
+    this.#draining = "no";
+    this.#read = this.#length;
+  }
+
+  /** From now on pictures are written like this. */
+  setOutput(output: PictureSpec): void {
+    this.#output = output;
+    this.#forgetWriter();
+  }
+
+  [Symbol.dispose](): void {
+    this.#ties.dispose();
+  }
+}
