@@ -93,7 +93,8 @@ class ZeroCopySender implements Disposable {
     const { length } = source.frames;
     const ids = exporter.handles.map(({ id }) => id);
     this.#greeting = new Greeting(shared);
-    this.#lent = new LentBuffers(ids);
+    const limitMs = options.ackTimeoutMs === 0 ? Number.POSITIVE_INFINITY : options.ackTimeoutMs;
+    this.#lent = new LentBuffers(ids, limitMs, options.counts);
     this.#words = ids.map(wordsOf);
     this.#inFlight = Math.min(
       options.inFlight ?? Number.POSITIVE_INFINITY,
@@ -249,7 +250,7 @@ class ZeroCopySender implements Disposable {
       return;
     }
     if (this.#ack.status !== 0 && this.#refusal.begin(this.#ack.$bytes, name)) return;
-    const frame = this.#lent.settle(this.#ack);
+    const frame = this.#lent.settle(this.#ack, performance.now());
     if (frame === undefined) {
       counts.late += 1;
       return;
@@ -261,10 +262,9 @@ class ZeroCopySender implements Disposable {
   }
 
   #checkOverdue(): void {
-    const { ackTimeoutMs, requeue, counts } = this.#options;
-    const overdue = this.#lent.markOverdue(performance.now() - ackTimeoutMs);
+    const { ackTimeoutMs, requeue } = this.#options;
+    const overdue = this.#lent.markOverdue(performance.now());
     if (overdue === 0) return;
-    counts.overdue += overdue;
     if (!this.#warned) {
       this.#warned = true;
       const what = requeue ? "they are queued again" : "their buffers stay lent";

@@ -17,10 +17,17 @@ interface Slot {
 
 export class LentBuffers {
   readonly #slots: readonly Slot[];
+  readonly #limitMs: number;
+  readonly #counts: { overdue: number };
   #count = 0;
 
-  /** `ids` are the handles' numbers, in the order of the buffers. */
-  constructor(ids: readonly bigint[]) {
+  /**
+   * `ids` are the handles' numbers, in the order of the buffers. A frame that is lent longer than `limitMs` is counted once in
+   * `counts.overdue`.
+   */
+  constructor(ids: readonly bigint[], limitMs: number, counts: { overdue: number }) {
+    this.#limitMs = limitMs;
+    this.#counts = counts;
     this.#slots = ids.map((id) => ({
       ...wordsOf(id),
       frame: undefined,
@@ -55,10 +62,10 @@ export class LentBuffers {
   }
 
   /**
-   * The frame that `ack` returns; the caller disposes it. Undefined when it was taken back before.
+   * The frame that `ack` returns at `nowMs`; the caller disposes it. Undefined when it was taken back before.
    * Throws ProtocolError for a frame that is not lent.
    */
-  settle(ack: ZcAck): Frame | undefined {
+  settle(ack: ZcAck, nowMs: number): Frame | undefined {
     checkAck(ack);
     const { handle_high: high, handle_low: low, sequence } = ack;
     const slot = this.#find(high, low);
@@ -67,6 +74,7 @@ export class LentBuffers {
     }
     const { frame } = slot;
     if (frame !== undefined && slot.sequence === sequence) {
+      if (!slot.overdue && this.#isOverdue(slot, nowMs)) this.#counts.overdue += 1;
       slot.frame = undefined;
       this.#count -= 1;
       return frame;
@@ -85,15 +93,20 @@ export class LentBuffers {
     return undefined;
   }
 
-  /** Marks buffers that were lent before `beforeMs` as overdue. Returns how many are newly marked. */
-  markOverdue(beforeMs: number): number {
+  /** Marks the buffers that are overdue at `nowMs`. Returns how many are newly marked. */
+  markOverdue(nowMs: number): number {
     let found = 0;
     for (const slot of this.#slots) {
-      if (slot.frame === undefined || slot.overdue || slot.lentMs > beforeMs) continue;
+      if (slot.frame === undefined || slot.overdue || !this.#isOverdue(slot, nowMs)) continue;
       slot.overdue = true;
       found += 1;
     }
+    this.#counts.overdue += found;
     return found;
+  }
+
+  #isOverdue({ lentMs }: Slot, nowMs: number): boolean {
+    return nowMs - lentMs > this.#limitMs;
   }
 
   /** Takes an overdue buffer back; `settle` accepts its late acknowledgement. Undefined when none is overdue. */

@@ -13,6 +13,7 @@ const frame = (index: number, sequence: number) => {
   made.sequence = sequence;
   return made.lend();
 };
+const noCounts = () => ({ overdue: 0 });
 const ack = (id: bigint, sequence: number) => {
   const message = zcAck.alloc();
   message.magic = FRAME_MAGIC;
@@ -27,29 +28,31 @@ test("acknowledgements in any order return each frame once, in 20,000 cases", ()
   const orders = fc.shuffledSubarray([0, 1, 2, 3, 4, 5, 6], { minLength: 1 });
   const property = fc.property(orders, fc.bigInt(0n, 2n ** 64n - 8n), (order, first) => {
     const ids = [0, 1, 2, 3, 4, 5, 6].map((i) => first + BigInt(i));
-    const lent = new LentBuffers(ids);
+    const lent = new LentBuffers(ids, 9, noCounts());
     const frames = ids.map((_, i) => frame(i, 100 + i));
     for (const each of frames) lent.lend(each, 0);
     for (const [n, i] of order.entries()) {
-      expect(lent.settle(ack(ids[i] ?? 0n, 100 + i))).toBe(frames[i]);
+      expect(lent.settle(ack(ids[i] ?? 0n, 100 + i), 0)).toBe(frames[i]);
       expect(lent.count).toBe(7 - n - 1);
-      expect(() => lent.settle(ack(ids[i] ?? 0n, 100 + i))).toThrow(ProtocolError);
+      expect(() => lent.settle(ack(ids[i] ?? 0n, 100 + i), 0)).toThrow(ProtocolError);
     }
   });
   fc.assert(property, { numRuns: 20_000 });
 });
 
 test("a buffer stays lent until an acknowledgement has its handle and its sequence number", () => {
-  const lent = new LentBuffers([7n, 8n]);
+  const lent = new LentBuffers([7n, 8n], 9, noCounts());
   lent.lend(frame(0, 5), 0);
-  expect(() => lent.settle(ack(7n, 4))).toThrow("handle 7 with sequence 4 is not lent, 5 is");
-  expect(() => lent.settle(ack(8n, 5))).toThrow("handle 8 with sequence 5 is not lent, nothing is");
-  expect(() => lent.settle(ack(9n, 5))).toThrow("handle 9 is none of this stream");
+  expect(() => lent.settle(ack(7n, 4), 0)).toThrow("handle 7 with sequence 4 is not lent, 5 is");
+  expect(() => lent.settle(ack(8n, 5), 0)).toThrow(
+    "handle 8 with sequence 5 is not lent, nothing is",
+  );
+  expect(() => lent.settle(ack(9n, 5), 0)).toThrow("handle 9 is none of this stream");
   expect(lent.count).toBe(1);
 });
 
 test("an acknowledgement of a buffer that was taken back is late, and does not return the next frame in that buffer", () => {
-  const lent = new LentBuffers([7n, 8n]);
+  const lent = new LentBuffers([7n, 8n], 9, noCounts());
   const first = frame(0, 5);
   lent.lend(first, 0);
   lent.lend(frame(1, 6), 50);
@@ -59,22 +62,35 @@ test("an acknowledgement of a buffer that was taken back is late, and does not r
   expect(lent.count).toBe(1);
   const again = frame(0, 9);
   lent.lend(again, 60);
-  expect(lent.settle(ack(7n, 5))).toBeUndefined(); // late, not sequence 9
+  expect(lent.settle(ack(7n, 5), 0)).toBeUndefined(); // late, not sequence 9
   expect(lent.count).toBe(2);
-  expect(lent.settle(ack(7n, 9))).toBe(again);
+  expect(lent.settle(ack(7n, 9), 0)).toBe(again);
 });
 
 test("a buffer is reported overdue once", () => {
-  const lent = new LentBuffers([7n]);
+  const counts = noCounts();
+  const lent = new LentBuffers([7n], 9, counts);
   lent.lend(frame(0, 5), 0);
-  expect([lent.markOverdue(1), lent.markOverdue(2)]).toEqual([1, 0]);
+  expect([lent.markOverdue(9), lent.markOverdue(10), lent.markOverdue(20)]).toEqual([0, 1, 0]);
+  expect(lent.settle(ack(7n, 5), 30)).toBeDefined();
+  expect(counts.overdue).toBe(1);
+});
+
+test("a frame that comes back too late between two checks is counted", () => {
+  const counts = noCounts();
+  const lent = new LentBuffers([7n], 9, counts);
+  for (const [sequence, backMs] of [9, 10, 11].entries()) {
+    lent.lend(frame(0, sequence), 0);
+    lent.settle(ack(7n, sequence), backMs);
+  }
+  expect(counts.overdue).toBe(2);
 });
 
 test("a wrong magic is refused", () => {
-  const lent = new LentBuffers([7n]);
+  const lent = new LentBuffers([7n], 9, noCounts());
   const message = ack(7n, 1);
   message.magic = 1;
-  expect(() => lent.settle(message)).toThrow("ack: magic is 0x00000001");
+  expect(() => lent.settle(message, 0)).toThrow("ack: magic is 0x00000001");
 });
 
 test("the summary says how many frames the receiver could not use", () => {
