@@ -19,6 +19,8 @@ export { DMA_BUF_SYNC_READ as READ, DMA_BUF_SYNC_WRITE as WRITE };
 export interface FrameBuffer extends Disposable {
   /** The descriptor that is mapped; undefined for a part of a larger mapping. */
   readonly fd: Fd | undefined;
+  /** Whether `fd` is a dma-buf, which a device can access. */
+  readonly dmaBuf: boolean;
   readonly mapping: Memory;
   /** Call before the CPU reads (READ) or writes (WRITE). Throws SysError. */
   begin(access: number): void;
@@ -31,13 +33,13 @@ export interface FrameBuffer extends Disposable {
 /** A buffer with its own descriptor. */
 export class OwnBuffer implements FrameBuffer {
   readonly fd: Fd;
+  readonly dmaBuf: boolean;
   readonly mapping: Mapping;
-  readonly #dmaBuf: boolean;
 
   /** Maps the first `length` bytes of `fd`, which it then owns. Throws SysError. */
   constructor(fd: Fd, length: number, dmaBuf: boolean, protection = PROT_READ | PROT_WRITE) {
     this.fd = fd;
-    this.#dmaBuf = dmaBuf;
+    this.dmaBuf = dmaBuf;
     try {
       this.mapping = new Mapping(fd.number, length, fd.name, protection);
     } catch (error) {
@@ -47,7 +49,7 @@ export class OwnBuffer implements FrameBuffer {
   }
 
   begin(access: number): void {
-    if (!this.#dmaBuf) return;
+    if (!this.dmaBuf) return;
     must(
       syncDmaBuf(this.fd.number, access | DMA_BUF_SYNC_START),
       "DMA_BUF_IOCTL_SYNC",
@@ -56,7 +58,7 @@ export class OwnBuffer implements FrameBuffer {
   }
 
   end(access: number): void {
-    if (!this.#dmaBuf) return;
+    if (!this.dmaBuf) return;
     must(syncDmaBuf(this.fd.number, access | DMA_BUF_SYNC_END), "DMA_BUF_IOCTL_SYNC", this.fd.name);
   }
 
@@ -71,6 +73,7 @@ export function partOf(mapping: Memory, owned?: Disposable, changed?: () => bool
   return {
     changed,
     fd: undefined,
+    dmaBuf: false,
     mapping,
     begin: () => undefined,
     end: () => undefined,

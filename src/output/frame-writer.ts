@@ -10,9 +10,10 @@ import { type Picture, pictureBytes } from "../format/picture-layout.ts";
 import { isPlanar, PlanarCopy, planarBytes, type WordView, wordView } from "../format/planar.ts";
 import { type PlaneRows, RowFinder, unfitText } from "../format/rows.ts";
 import type { FrameFacts } from "../frame/frame.ts";
+import type { FrameBuffer } from "../frame/memory.ts";
 import type { Loop, Watch } from "../loop.ts";
 import type { Sink } from "./sink.ts";
-import type { StreamWriter, WriterCalls } from "./stream-output.ts";
+import type { StreamWriter, Taken, WriterCalls } from "./stream-output.ts";
 import { y4mFrameMark } from "./y4m.ts";
 
 /** Where the frames go. */
@@ -87,41 +88,39 @@ export class FrameWriter implements StreamWriter {
     };
   }
 
-  /** Adds a buffer. `changed` returns whether its memory was given to another stream since the frame came. */
-  add(index: number, memory: Memory, changed?: () => boolean): void {
+  add(index: number, { mapping: memory, changed }: FrameBuffer): void {
     const view = this.#planar && wordView(memory.address, memory.bytes);
     this.#slots[index] = { memory, changed, view, rows: undefined, gather: undefined };
   }
 
   /**
-   * Writes the frame in buffer `index`. Returns false when a pipe is full; `ready` or `failed` is then called later.
-   * Throws SysError, ReaderLeft, or ProtocolError for a frame that holds no picture; a file then ends after the last
+   * Writes the frame in buffer `index`; it waits when a pipe is full. Throws SysError, ReaderLeft, or ProtocolError for a frame that holds no picture; a file then ends after the last
    * whole frame.
    */
-  write(index: number, frame: FrameFacts): boolean {
+  write(index: number, frame: FrameFacts): Taken {
     const slot = this.#slots[index];
     if (slot === undefined) throw new RangeError(`buffer ${index} of ${this.#slots.length}`);
     const { bytesused } = frame;
     if (bytesused < this.#least || this.#rows?.find(bytesused) === "short") {
       this.#output.leftOut(bytesused, this.#least);
-      return true;
+      return "taken";
     }
     const gather = this.#gatherFor(slot, bytesused);
     // A converted picture is in memory of our own from here on.
     const ours = gather === this.#planar?.gather;
-    if (ours && this.#hasChanged(slot)) return true;
+    if (ours && this.#hasChanged(slot)) return "taken";
     this.#sink ??= this.#open();
     const sink = this.#sink;
     if (sink.write(gather)) {
       sink.rate.add(frame);
       if (!ours && this.#hasChanged(slot)) sink.revoke();
-      return true;
+      return "taken";
     }
     const copied = !ours && slot.changed !== undefined;
-    if (copied && !this.#copyRest(sink, gather, slot)) return true;
+    if (copied && !this.#copyRest(sink, gather, slot)) return "taken";
     sink.rate.add(frame);
     this.#wait(sink, gather, copied, slot.memory);
-    return false;
+    return "waits";
   }
 
   #hasChanged({ changed }: Slot): boolean {
@@ -196,7 +195,7 @@ export class FrameWriter implements StreamWriter {
       try {
         if (!go() && (events & (EPOLLERR | EPOLLHUP)) === 0) return;
         this.#stopWaiting();
-        this.#calls.ready();
+        this.#calls.ready("taken");
       } catch (error) {
         this.#stopWaiting();
         this.#calls.failed(error);

@@ -1,11 +1,11 @@
 // All outputs of a receiver as one. An output that fails is given up with one line while there are others, and the tool ends
 // with its error; without others it ends the tool at once.
-import type { Memory } from "../../ffi/mapping.ts";
 import { log } from "../cli/log.ts";
 import { isExpected, ProtocolError } from "../errors.ts";
 import type { Picture } from "../format/picture-layout.ts";
 import type { FrameFacts } from "../frame/frame.ts";
-import type { StreamOutput, StreamWriter, WriterCalls } from "./stream-output.ts";
+import type { FrameBuffer } from "../frame/memory.ts";
+import type { StreamOutput, StreamWriter, Taken, WriterCalls } from "./stream-output.ts";
 
 export class Outputs implements StreamOutput {
   readonly #owned = new DisposableStack();
@@ -66,14 +66,19 @@ export class Outputs implements StreamOutput {
 interface Part {
   readonly output: StreamOutput;
   readonly writer: StreamWriter;
+  /** By buffer: whether this output holds its frame. */
+  readonly holds: boolean[];
 }
 
 class AllWriters implements StreamWriter {
   readonly #outputs: Outputs;
   readonly #calls: WriterCalls;
   readonly #parts: Part[] = [];
-  /** Outputs that have not taken the frame yet. */
+  /** Outputs for which the newest frame, in buffer `#index`, waits. */
   #waiting = 0;
+  #index = -1;
+  /** The newest frame has not been offered to all outputs. */
+  #writing = false;
   #changed = false;
 
   constructor(outputs: Outputs, calls: WriterCalls) {
@@ -82,40 +87,64 @@ class AllWriters implements StreamWriter {
   }
 
   begin(output: StreamOutput, picture: Picture): void {
+    const holds: boolean[] = [];
     const writer = output.begin(picture, {
-      ready: () => this.#ready(),
+      ready: (taken) => {
+        if (taken === "held") holds[this.#index] = true;
+        this.#ready();
+      },
       failed: (error) => this.#failed(output, error),
+      returned: (index) => {
+        holds[index] = false;
+        this.#returned(index);
+      },
       changed: () => {
         if (!this.#changed) this.#calls.changed();
         this.#changed = true; // a frame counts once
       },
     });
-    this.#parts.push({ output, writer });
+    this.#parts.push({ output, writer, holds });
   }
 
-  add(index: number, memory: Memory, changed?: () => boolean): void {
-    for (const { writer } of this.#parts) writer.add(index, memory, changed);
+  add(index: number, buffer: FrameBuffer): void {
+    for (const { writer } of this.#parts) writer.add(index, buffer);
   }
 
-  write(index: number, frame: FrameFacts): boolean {
+  write(index: number, frame: FrameFacts): Taken {
     this.#waiting = 0;
     this.#changed = false;
+    this.#index = index;
+    this.#writing = true;
     for (let i = 0; i < this.#parts.length; i++) {
-      const { output, writer } = this.#parts[i] as Part;
+      const { output, writer, holds } = this.#parts[i] as Part;
       if (!this.#outputs.has(output)) continue;
       try {
-        if (!writer.write(index, frame)) this.#waiting += 1;
+        const taken = writer.write(index, frame);
+        if (taken === "waits") this.#waiting += 1;
+        else if (taken === "held") holds[index] = true;
       } catch (error) {
         if (error instanceof ProtocolError) throw error;
         this.#outputs.fail(output, error);
       }
     }
-    return this.#waiting === 0;
+    this.#writing = false;
+    return this.#waiting > 0 ? "waits" : this.#taken(index);
+  }
+
+  #taken(index: number): Taken {
+    for (let i = 0; i < this.#parts.length; i++)
+      if (this.#parts[i]?.holds[index] === true) return "held";
+    return "taken";
   }
 
   #ready(): void {
     this.#waiting -= 1;
-    if (this.#waiting === 0) this.#calls.ready();
+    if (this.#waiting === 0) this.#calls.ready(this.#taken(this.#index));
+  }
+
+  #returned(index: number): void {
+    const busy = index === this.#index && (this.#writing || this.#waiting > 0);
+    if (!busy && this.#taken(index) === "taken") this.#calls.returned(index);
   }
 
   #failed(output: StreamOutput, error: unknown): void {

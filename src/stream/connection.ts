@@ -5,6 +5,7 @@ import { log } from "../cli/log.ts";
 import { ProtocolError } from "../errors.ts";
 import type { Source, SourceWatch } from "../frame/source.ts";
 import type { Deferred, Loop, Watch } from "../loop.ts";
+import type { Taken } from "../output/stream-output.ts";
 
 /** How often `limitStalls` looks. */
 const STALL_CHECK_MS = 1000;
@@ -25,11 +26,13 @@ export interface ConnectionRun {
   readonly signal: AbortSignal;
 }
 
-/** Callbacks of a target that could not take a frame at once, because of a full pipe for example. */
+/** Callbacks of a target that could not take a frame at once: because of a full pipe, or because a device reads the frame. */
 export interface Waiting {
-  /** The frame was taken: the next one may come. */
-  readonly ready: () => void;
+  /** The frame that waited is taken, or held: the next one may come. */
+  readonly ready: (taken: Taken) => void;
   readonly failed: (error: unknown) => void;
+  /** The frame in buffer `index`, which was held, is free again. */
+  readonly returned: (index: number) => void;
 }
 
 /** How long a peer may pause in the middle of a message, and how to find out. */
@@ -124,11 +127,19 @@ export class Connection<End> implements Disposable {
     return this.#owned.use(this.#loop.deferred(() => this.run(handler)));
   }
 
-  /** Callbacks for a target; `resume` is called when it is ready again. */
-  waiting(resume: () => void): Waiting {
+  /** Callbacks for a target; `resume` is called when it is ready again, `returned` for each frame that it held. */
+  waiting(resume: (taken: Taken) => void, returned: (index: number) => void): Waiting {
     return {
-      ready: () => this.run(resume),
+      ready: (taken) => this.run(() => resume(taken)),
       failed: (error) => this.fail(error),
+      returned: (index) => {
+        if (this.#over) return;
+        try {
+          returned(index);
+        } catch (error) {
+          this.fail(error);
+        }
+      },
     };
   }
 

@@ -5,7 +5,7 @@ import { ProtocolError } from "../errors.ts";
 import { STAMP_BYTES, type StampChecker, StampedBuffer } from "../format/stamp.ts";
 import type { FrameFacts, StreamInfo } from "../frame/frame.ts";
 import { type FrameBuffer, READ } from "../frame/memory.ts";
-import type { StreamOutput, StreamWriter } from "../output/stream-output.ts";
+import type { StreamOutput, StreamWriter, Taken } from "../output/stream-output.ts";
 import type { Waiting } from "./connection.ts";
 
 export interface ConsumerOptions {
@@ -46,11 +46,12 @@ export class Consumer implements Disposable {
     this.#viewer = opened.use(options.openViewer?.(stream));
     const { output, checker } = options;
     this.#writer = output?.begin(stream, {
-      ready: () => {
+      ready: (taken) => {
         this.#end();
-        waiting.ready();
+        waiting.ready(taken);
       },
       failed: waiting.failed,
+      returned: waiting.returned,
       changed: () => this.#changed(),
     });
     checker?.restart();
@@ -62,7 +63,7 @@ export class Consumer implements Disposable {
   add(index: number, buffer: FrameBuffer): void {
     const { checker } = this.#options;
     const { length } = buffer.mapping;
-    this.#writer?.add(index, buffer.mapping, buffer.changed);
+    this.#writer?.add(index, buffer);
     const stamped = checker !== undefined && length > STAMP_BYTES;
     this.#slots[index] = {
       buffer,
@@ -71,26 +72,26 @@ export class Consumer implements Disposable {
   }
 
   /**
-   * Reads the frame in buffer `index`. Returns false when a pipe is full: the frame has to stay until `waiting.ready` or
-   * `waiting.failed` is called. Throws SysError, or ProtocolError for a wrong frame.
+   * Reads the frame in buffer `index`. "waits": the frame has to stay until `waiting.ready` or `waiting.failed` is called.
+   * "held": until `waiting.returned` is. Throws SysError, or ProtocolError for a wrong frame.
    */
-  take(index: number, frame: FrameFacts): boolean {
+  take(index: number, frame: FrameFacts): Taken {
     const slot = this.#slots[index];
     if (slot === undefined) throw new RangeError(`buffer ${index} of ${this.#slots.length}`);
-    if (!this.reads) return true;
+    if (!this.reads) return "taken";
     slot.buffer.begin(READ);
     this.#current = slot.buffer;
     this.#check(slot, frame);
     this.#viewer?.show(slot.buffer.mapping, frame);
     const taken = this.#write(index, frame);
-    if (taken) this.#end();
+    if (taken !== "waits") this.#end();
     return taken;
   }
 
-  #write(index: number, frame: FrameFacts): boolean {
+  #write(index: number, frame: FrameFacts): Taken {
     if (this.#writer !== undefined) return this.#writer.write(index, frame);
     if (this.#current?.changed?.() === true) this.#changed();
-    return true;
+    return "taken";
   }
 
   #changed(): void {

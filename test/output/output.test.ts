@@ -12,6 +12,7 @@ import { type OutputOptions, openOutput } from "../../src/output/file.ts";
 import { quiet } from "../support/camera-options.ts";
 import { onLoop } from "../support/loop.ts";
 import { makePipes } from "../support/pipe.ts";
+import { plainBuffer } from "../support/plain-buffer.ts";
 import { leftBehind, nothing } from "../support/resources.ts";
 import { TempDir } from "../support/tool.ts";
 
@@ -21,16 +22,19 @@ const grey = (width: number, height = 4, sizeimage = width * height) => ({
   ...{ width, height, sizeimage },
   pixelformat: fourcc("GREY"),
 });
-const calls = { ready: () => undefined, failed: () => undefined, changed: () => undefined };
+const calls = {
+  ready: () => undefined,
+  failed: () => undefined,
+  returned: () => undefined,
+  changed: () => undefined,
+};
 const facts = (bytesused: number, sequence = 0) => ({
   ...{ bytesused, sequence, flags: 0, ts_sec: 0, ts_usec: 0 },
 });
 
 /** Memory filled with `value`. */
-function filled(length: number, value: number) {
-  const bytes = new Uint8Array(new ArrayBuffer(length)).fill(value);
-  return { bytes, length, address: addressOf(bytes) };
-}
+const filled = (length: number, value: number) =>
+  new Uint8Array(new ArrayBuffer(length)).fill(value);
 
 /** Writes one frame per value as a stream of its own. */
 function stream(
@@ -40,8 +44,8 @@ function stream(
 ): void {
   using writer = output.begin(picture, calls);
   for (const [i, value] of values.entries()) {
-    writer.add(0, filled(picture.sizeimage, value));
-    expect(writer.write(0, facts(picture.sizeimage, i))).toBe(true);
+    writer.add(0, plainBuffer(filled(picture.sizeimage, value)));
+    expect(writer.write(0, facts(picture.sizeimage, i))).toBe("taken");
   }
 }
 
@@ -153,8 +157,8 @@ test("raw files hold whole pictures only: short frames are left out and counted,
     using output = open(loop, temp.file("film"));
     using warned = spyOn(log, "warn");
     using writer = output.begin(grey(16), calls);
-    writer.add(0, filled(64, 1));
-    for (const bytes of [64, 43, 0, 64]) expect(writer.write(0, facts(bytes))).toBe(true);
+    writer.add(0, plainBuffer(filled(64, 1)));
+    for (const bytes of [64, 43, 0, 64]) expect(writer.write(0, facts(bytes))).toBe("taken");
     expect(warned.mock.calls).toHaveLength(1);
     expect(output.finish(0)[0]).toBe("2 short frames were left out");
     expect(readFileSync(temp.file("film"))).toHaveLength(128);
@@ -165,8 +169,8 @@ test("compressed frames have any length and are none of them short", () =>
     using temp = new TempDir();
     using output = open(loop, temp.file("film"));
     using writer = output.begin({ ...grey(16), pixelformat: fourcc("MJPG") }, calls);
-    writer.add(0, filled(64, 1));
-    for (const bytes of [64, 3, 17]) expect(writer.write(0, facts(bytes))).toBe(true);
+    writer.add(0, plainBuffer(filled(64, 1)));
+    for (const bytes of [64, 3, 17]) expect(writer.write(0, facts(bytes))).toBe("taken");
     expect(output.finish(0)).toEqual([`play it: ffplay -f mjpeg ${temp.file("film")}`]);
     expect(readFileSync(temp.file("film"))).toHaveLength(84);
   }));
@@ -177,8 +181,8 @@ test.each(["film", "film.y4m"])("padded rows are written to %s without their pad
     using output = open(loop, temp.file(name));
     using writer = output.begin(grey(10, 4, 64), calls);
     const memory = filled(64, 0xff);
-    for (let y = 0; y < 4; y++) memory.bytes.fill(y, y * 16, y * 16 + 10);
-    writer.add(0, memory);
+    for (let y = 0; y < 4; y++) memory.fill(y, y * 16, y * 16 + 10);
+    writer.add(0, plainBuffer(memory));
     writer.write(0, facts(64));
     writer.write(0, facts(40)); // the same buffer with tight rows
     writer.write(0, facts(50)); // padded rows that are cut short
@@ -186,7 +190,7 @@ test.each(["film", "film.y4m"])("padded rows are written to %s without their pad
     output.finish(0);
     const bytes = [...readFileSync(temp.file(name))];
     const picture = [0, 1, 2, 3].flatMap((y) => new Array<number>(10).fill(y));
-    expect(bytes.slice(-40)).toEqual([...memory.bytes.subarray(0, 40)]);
+    expect(bytes.slice(-40)).toEqual([...memory.subarray(0, 40)]);
     const mark = name === "film" ? 0 : 6;
     expect(bytes.slice(-80 - mark, -40 - mark)).toEqual(picture);
   }),
@@ -201,7 +205,7 @@ test("frames that hold no picture are refused with the sizes", () =>
       "hello: 63 bytes are no 16x4 GREY picture: it has 64,",
     );
     using writer = output.begin(grey(16, 4, 70), calls);
-    writer.add(0, filled(70, 1));
+    writer.add(0, plainBuffer(filled(70, 1)));
     expect(() => writer.write(0, facts(70))).toThrow(
       "frame: 70 bytes are no 16x4 GREY picture: it has 64,",
     );
@@ -232,14 +236,14 @@ test("a stream that ends while a pipe is full leaves its frame whole, and the ne
         using buffer = memfdAllocator.allocate(size);
         buffer.mapping.bytes.fill(value);
         using writer = output.begin(picture, calls);
-        writer.add(0, buffer.mapping);
-        expect(writer.write(0, facts(size))).toBe(false);
+        writer.add(0, buffer);
+        expect(writer.write(0, facts(size))).toBe("waits");
       }
       // The first frame was begun, the others were not; now the pipe is read, and a fourth comes.
       const ready = Promise.withResolvers<void>();
-      using last = output.begin(picture, { ...calls, ready: ready.resolve });
-      last.add(0, filled(size, 4));
-      expect(last.write(0, facts(size))).toBe(false);
+      using last = output.begin(picture, { ...calls, ready: () => ready.resolve() });
+      last.add(0, plainBuffer(filled(size, 4)));
+      expect(last.write(0, facts(size))).toBe("waits");
       const got: Uint8Array[] = [];
       while (got.reduce((sum, { length }) => sum + length, 0) < 2 * size && !signal.aborted) {
         got.push(drain(reader));
@@ -269,8 +273,11 @@ test("a frame that another stream overwrites is not in the file", () =>
       [3, false],
     ] as const) {
       changed = overwritten;
-      writer.add(0, filled(32, value), () => changed);
-      expect(writer.write(0, facts(32))).toBe(true);
+      writer.add(
+        0,
+        plainBuffer(filled(32, value), () => changed),
+      );
+      expect(writer.write(0, facts(32))).toBe("taken");
     }
     output.finish(0);
     expect(changes).toBe(1);
@@ -288,12 +295,15 @@ test("while a pipe is full, another stream may overwrite the buffer and the pipe
     using output = open(loop, temp.file("pipe"));
     let changed = false;
     const ready = Promise.withResolvers<void>();
-    using writer = output.begin(grey(1000, 200), { ...calls, ready: ready.resolve });
+    using writer = output.begin(grey(1000, 200), { ...calls, ready: () => ready.resolve() });
     const memory = filled(size, 5);
-    writer.add(0, memory, () => changed);
-    expect(writer.write(0, facts(size))).toBe(false);
+    writer.add(
+      0,
+      plainBuffer(memory, () => changed),
+    );
+    expect(writer.write(0, facts(size))).toBe("waits");
     changed = true;
-    memory.bytes.fill(6); // the next sender
+    memory.fill(6); // the next sender
     const got: Uint8Array[] = [];
     while (got.reduce((sum, { length }) => sum + length, 0) < size && !signal.aborted) {
       got.push(drain(reader));

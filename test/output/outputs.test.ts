@@ -1,18 +1,17 @@
 // Several outputs of one receiver: a frame goes to all of them, and one that fails does not end the others.
 import { expect, test } from "bun:test";
 import { errno, SysError } from "../../ffi/errno.ts";
-import { addressOf } from "../../ffi/libc.ts";
 import { OutputLost, ProtocolError } from "../../src/errors.ts";
 import { fourcc } from "../../src/format/formats.ts";
 import { Outputs } from "../../src/output/outputs.ts";
 import type { StreamOutput, StreamWriter, WriterCalls } from "../../src/output/stream-output.ts";
 import { quiet } from "../support/camera-options.ts";
+import { plainBuffer } from "../support/plain-buffer.ts";
 
 quiet();
 
 const picture = { width: 4, height: 2, pixelformat: fourcc("YUYV"), sizeimage: 16 };
-const bytes = new Uint8Array(new ArrayBuffer(16));
-const memory = { bytes, length: 16, address: addressOf(bytes) };
+const buffer = plainBuffer(new Uint8Array(new ArrayBuffer(16)));
 
 class FakeFile implements StreamOutput {
   frames = 0;
@@ -21,11 +20,13 @@ class FakeFile implements StreamOutput {
   disposed = 0;
   /** What the next call of the name throws. */
   readonly fails = new Map<string, Error>();
-  /** The next frame needs time. */
+  /** The next frame needs time, or is held. */
   slow = false;
+  holds = false;
   ready: () => void = () => undefined;
   failed: (error: unknown) => void = () => undefined;
   changed: () => void = () => undefined;
+  returned: (index: number) => void = () => undefined;
   readonly name: string;
   constructor(name: string) {
     this.name = name;
@@ -39,25 +40,28 @@ class FakeFile implements StreamOutput {
     this.begins += 1;
     this.ready = () => {
       this.frames += 1;
-      calls.ready();
+      calls.ready(this.holds ? "held" : "taken");
     };
+    this.returned = calls.returned;
     this.failed = calls.failed;
     this.changed = calls.changed;
     return {
       add: () => undefined,
       write: () => {
         this.#check("write");
-        if (this.slow) return false;
+        if (this.slow) return "waits";
         this.frames += 1;
-        return true;
+        return this.holds ? "held" : "taken";
       },
       [Symbol.dispose]: () => {
         this.ends += 1;
       },
     };
   }
+  disposing: () => void = () => undefined;
   [Symbol.dispose](): void {
     this.disposed += 1;
+    this.disposing();
   }
 }
 
@@ -67,11 +71,12 @@ function pair() {
   const events: string[] = [];
   const begin = () => {
     const writer = outputs.begin(picture, {
-      ready: () => events.push("ready"),
+      ready: (taken) => events.push(taken === "held" ? "ready, held" : "ready"),
       failed: (error) => events.push(`failed ${error}`),
       changed: () => events.push("changed"),
+      returned: (index) => events.push(`returned ${index}`),
     });
-    writer.add(0, memory);
+    writer.add(0, buffer);
     return writer;
   };
   return { outputs, a, b, events, begin };
@@ -83,7 +88,7 @@ const full = () => new SysError("write", "a", errno.ENOSPC);
 test("a frame goes to every output", () => {
   const { a, b, begin } = pair();
   const writer = begin();
-  expect([write(writer), write(writer)]).toEqual([true, true]);
+  expect([write(writer), write(writer)]).toEqual(["taken", "taken"]);
   expect([a.frames, b.frames]).toEqual([2, 2]);
   writer[Symbol.dispose]();
   expect([a.ends, b.ends]).toEqual([1, 1]);
@@ -94,7 +99,7 @@ test("the frame stays until the slowest output has it", () => {
   const writer = begin();
   a.slow = true;
   b.slow = true;
-  expect(write(writer)).toBe(false);
+  expect(write(writer)).toBe("waits");
   b.ready();
   expect(events).toEqual([]);
   a.ready();
@@ -106,7 +111,7 @@ test("an output that fails is given up, and the other goes on; its error ends th
   const { outputs, a, b, begin } = pair();
   const writer = begin();
   a.fails.set("write", full());
-  expect([write(writer), write(writer)]).toEqual([true, true]);
+  expect([write(writer), write(writer)]).toEqual(["taken", "taken"]);
   expect([a.frames, a.disposed, b.frames]).toEqual([0, 1, 2]);
   expect(outputs.failure?.message).toContain("write a: ENOSPC");
 });
@@ -115,7 +120,7 @@ test("an output that fails while a frame waits for it", () => {
   const { outputs, a, b, events, begin } = pair();
   const writer = begin();
   a.slow = true;
-  expect(write(writer)).toBe(false);
+  expect(write(writer)).toBe("waits");
   a.failed(full());
   expect(events).toEqual(["ready"]);
   expect([b.frames, outputs.failure?.message.slice(0, 7)]).toEqual([1, "write a"]);
@@ -126,7 +131,7 @@ test("the last output's failure ends the stream", () => {
   const writer = begin();
   a.fails.set("write", full());
   b.slow = true;
-  expect(write(writer)).toBe(false);
+  expect(write(writer)).toBe("waits");
   b.failed(new SysError("write", "b", errno.EIO));
   expect(events[0]).toContain("failed SysError: write b: EIO");
   b.fails.set("write", new SysError("write", "b", errno.EIO));
@@ -159,4 +164,46 @@ test("a frame that was overwritten in two outputs counts once", () => {
   write(writer);
   b.changed();
   expect(events).toEqual(["changed", "changed"]);
+});
+
+test("a frame that several outputs hold comes back when the last of them gives it back", () => {
+  const { a, b, events, begin } = pair();
+  const writer = begin();
+  a.holds = true;
+  b.holds = true;
+  expect(writer.write(0, facts)).toBe("held");
+  b.holds = false;
+  expect(writer.write(1, facts)).toBe("held");
+  expect(writer.write(2, facts)).toBe("held");
+  a.returned(2);
+  a.returned(0);
+  expect(events).toEqual(["returned 2"]);
+  b.returned(0);
+  a.returned(1);
+  expect(events).toEqual(["returned 2", "returned 0", "returned 1"]);
+});
+
+test("a frame that one output holds and another writes slowly: it may come back before, and after", () => {
+  const { a, b, events, begin } = pair();
+  const writer = begin();
+  a.holds = true;
+  b.slow = true;
+  expect(writer.write(0, facts)).toBe("waits");
+  b.ready();
+  a.returned(0);
+  expect(events.splice(0)).toEqual(["ready, held", "returned 0"]);
+  expect(writer.write(1, facts)).toBe("waits");
+  a.returned(1);
+  b.ready();
+  expect(events).toEqual(["ready"]);
+});
+
+test("an output that fails gives back what it holds", () => {
+  const { outputs, a, events, begin } = pair();
+  const writer = begin();
+  a.holds = true;
+  expect(writer.write(0, facts)).toBe("held");
+  a.disposing = () => a.returned(0);
+  outputs.fail(a, full());
+  expect(events).toEqual(["returned 0"]);
 });

@@ -6,7 +6,7 @@ import { Consumer } from "../../src/stream/consumer.ts";
 import { onLoop } from "../support/loop.ts";
 import { TempDir } from "../support/tool.ts";
 
-const waiting = { ready: () => undefined, failed: () => undefined };
+const waiting = { ready: () => undefined, failed: () => undefined, returned: () => undefined };
 const stream = (width: number) => ({
   width,
   height: 16,
@@ -59,6 +59,7 @@ function watchedBuffer() {
   const bytes = new Uint8Array(new ArrayBuffer(256));
   const buffer = {
     fd: undefined,
+    dmaBuf: false,
     mapping: { address: 0, length: bytes.length, bytes },
     begin: () => calls.push("begin"),
     end: () => calls.push("end"),
@@ -77,10 +78,10 @@ test("CPU access is announced around reading a frame, and not at all where nothi
   });
   using shown = new Consumer(stream(16), { openViewer }, waiting);
   shown.add(0, buffer);
-  expect(shown.take(0, frame)).toBe(true);
+  expect(shown.take(0, frame)).toBe("taken");
   expect(calls.splice(0)).toEqual(["begin", "show", "end"]);
   using unread = new Consumer(stream(16), {}, waiting);
   unread.add(0, buffer);
-  expect(unread.take(0, frame)).toBe(true);
+  expect(unread.take(0, frame)).toBe("taken");
   expect(calls).toEqual([]);
 });

@@ -2,15 +2,15 @@
 // converted.
 import { copyMemory } from "../../../ffi/copy.ts";
 import { addressOf } from "../../../ffi/libc.ts";
-import type { Memory } from "../../../ffi/mapping.ts";
 import { log } from "../../cli/log.ts";
 import { ProtocolError } from "../../errors.ts";
 import { type PixelFormat, pixelFormat } from "../../format/formats.ts";
 import { type Picture, pictureBytes } from "../../format/picture-layout.ts";
 import { RowFinder, unfitText } from "../../format/rows.ts";
 import type { FrameFacts } from "../../frame/frame.ts";
+import type { FrameBuffer } from "../../frame/memory.ts";
 import type { NodeFormat } from "../../v4l2/output-format.ts";
-import type { StreamWriter, WriterCalls } from "../stream-output.ts";
+import type { StreamWriter, Taken, WriterCalls } from "../stream-output.ts";
 import { formatText } from "./camera-formats.ts";
 import { sameFormat } from "./camera-state.ts";
 import { NodePicture } from "./node-picture.ts";
@@ -27,18 +27,13 @@ export interface FrameTaker {
   ended(writer: CameraWriter): void;
 }
 
-interface Slot {
-  readonly memory: Memory;
-  readonly changed: (() => boolean) | undefined;
-}
-
 export class CameraWriter implements StreamWriter {
   readonly stream: Picture;
   readonly #camera: FrameTaker;
   readonly #calls: WriterCalls;
   readonly #format: PixelFormat | undefined;
   readonly #rows: RowFinder | undefined;
-  readonly #slots: Slot[] = [];
+  readonly #buffers: FrameBuffer[] = [];
   #node: NodeFormat | undefined;
   /** Converts the frames; undefined when they go into the node as they are. */
   #maker: PictureMaker | undefined;
@@ -76,17 +71,17 @@ export class CameraWriter implements StreamWriter {
     return this.#maker;
   }
 
-  add(index: number, memory: Memory, changed?: () => boolean): void {
-    this.#slots[index] = { memory, changed };
+  add(index: number, buffer: FrameBuffer): void {
+    this.#buffers[index] = buffer;
   }
 
-  write(index: number, { bytesused }: FrameFacts): boolean {
-    const slot = this.#slots[index];
-    if (slot === undefined) throw new RangeError(`buffer ${index} of ${this.#slots.length}`);
+  write(index: number, { bytesused }: FrameFacts): Taken {
+    const buffer = this.#buffers[index];
+    if (buffer === undefined) throw new RangeError(`buffer ${index} of ${this.#buffers.length}`);
     const maker = this.#makerFor(bytesused);
-    if (maker !== undefined) this.#make(maker, slot, bytesused);
-    else if (this.#fits(bytesused)) this.#pass(slot, bytesused);
-    return true;
+    if (maker !== undefined) this.#make(maker, buffer, bytesused);
+    else if (this.#fits(bytesused)) this.#pass(buffer, bytesused);
+    return "taken";
   }
 
   /** Rows may be padded although the stream's format is the node's. Throws ProtocolError for a frame without a picture. */
@@ -100,9 +95,9 @@ export class CameraWriter implements StreamWriter {
     return rows === "short" || isTight(rows) ? undefined : this.#convert(this.#node);
   }
 
-  #make(maker: PictureMaker, slot: Slot, bytes: number): void {
-    const wrong = maker.make(slot.memory.address, bytes);
-    if (this.#hasChanged(slot)) return;
+  #make(maker: PictureMaker, buffer: FrameBuffer, bytes: number): void {
+    const wrong = maker.make(buffer.mapping.address, bytes);
+    if (this.#hasChanged(buffer)) return;
     if (wrong !== undefined) this.#camera.leaveOut("damaged", `a frame is left out: ${wrong}`);
     else this.#camera.putFrame(this.#made?.address ?? 0, this.#made?.length ?? 0);
   }
@@ -119,10 +114,10 @@ export class CameraWriter implements StreamWriter {
     return fits;
   }
 
-  #pass(slot: Slot, bytes: number): void {
-    const { address } = slot.memory;
+  #pass(buffer: FrameBuffer, bytes: number): void {
+    const { address } = buffer.mapping;
     const length = Math.min(bytes, this.#node?.bytes ?? 0);
-    if (slot.changed === undefined) {
+    if (buffer.changed === undefined) {
       this.#camera.putFrame(address, length);
       return;
     }
@@ -130,10 +125,10 @@ export class CameraWriter implements StreamWriter {
     this.#own ??= new Uint8Array(new ArrayBuffer(this.#node?.bytes ?? 0));
     const own = addressOf(this.#own);
     copyMemory(own, address, length);
-    if (!this.#hasChanged(slot)) this.#camera.putFrame(own, length);
+    if (!this.#hasChanged(buffer)) this.#camera.putFrame(own, length);
   }
 
-  #hasChanged({ changed }: Slot): boolean {
+  #hasChanged({ changed }: FrameBuffer): boolean {
     if (changed?.() !== true) return false;
     this.#calls.changed();
     return true;

@@ -12,38 +12,56 @@ export interface MemoryTargetOptions extends ConsumerOptions {
 
 /**
  * Has one buffer of `sizeimage` bytes, allocated for the first frame: the next frame is received when this one was taken.
+ * Another one is allocated when a frame comes while an output holds all that there are.
  */
 export class MemoryTarget implements Target {
   readonly #stream: StreamInfo;
   readonly #allocator: Allocator;
   readonly #consumer: Consumer;
-  #buffer: FrameBuffer | undefined;
+  readonly #buffers: FrameBuffer[] = [];
+  readonly #held: boolean[] = [];
+  /** The buffer of the newest frame. */
+  #current = 0;
 
   constructor(stream: StreamInfo, options: MemoryTargetOptions, waiting: Waiting) {
     this.#stream = stream;
     this.#allocator = options.allocator;
-    this.#consumer = new Consumer(stream, options, waiting);
+    this.#consumer = new Consumer(stream, options, {
+      ready: (taken) => {
+        this.#held[this.#current] = taken === "held";
+        waiting.ready(taken);
+      },
+      failed: waiting.failed,
+      returned: (index) => {
+        this.#held[index] = false;
+      },
+    });
   }
 
   begin(_header: FrameHeader): number {
-    this.#buffer ??= this.#allocate();
-    this.#buffer.begin(WRITE);
-    return this.#buffer.mapping.address;
+    this.#current = 0;
+    while (this.#held[this.#current] === true) this.#current += 1;
+    const buffer = this.#buffers[this.#current] ?? this.#allocate();
+    buffer.begin(WRITE);
+    return buffer.mapping.address;
   }
 
   #allocate(): FrameBuffer {
     const buffer = this.#allocator.allocate(this.#stream.sizeimage);
-    this.#consumer.add(0, buffer);
+    this.#consumer.add(this.#buffers.length, buffer);
+    this.#buffers.push(buffer);
     return buffer;
   }
 
   complete(header: FrameHeader): boolean {
-    this.#buffer?.end(WRITE);
-    return this.#consumer.take(0, header);
+    this.#buffers[this.#current]?.end(WRITE);
+    const taken = this.#consumer.take(this.#current, header);
+    this.#held[this.#current] = taken === "held";
+    return taken !== "waits";
   }
 
   [Symbol.dispose](): void {
-    this.#consumer[Symbol.dispose](); // first: it may still read the buffer
-    this.#buffer?.[Symbol.dispose]();
+    this.#consumer[Symbol.dispose](); // first: it may still read the buffers
+    for (const buffer of this.#buffers) buffer[Symbol.dispose]();
   }
 }

@@ -110,7 +110,10 @@ class CopyReceiver implements Disposable {
     switch (this.#part) {
       case "hello": {
         this.#stream = checkHello(this.#hello, this.#options.maxFrame);
-        const waiting = this.connection.waiting(() => this.#resume());
+        const waiting = this.connection.waiting(
+          () => this.#resume(),
+          () => undefined, // a target keeps its own buffers
+        );
         this.#target = this.#options.openTarget(this.#stream, waiting);
         this.#expectHeader();
         if (this.#options.started(this.#stream) === false) this.connection.finish("enough");

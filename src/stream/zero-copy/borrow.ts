@@ -8,9 +8,9 @@ import type { Fd } from "../../../ffi/fd.ts";
 import { receive } from "../../../ffi/socket.ts";
 import { PeerGone, ProtocolError } from "../../errors.ts";
 import type { StreamInfo } from "../../frame/frame.ts";
-import type { FrameBuffer } from "../../frame/memory.ts";
 import type { Handle, Importer } from "../../frame/sharing.ts";
 import type { Watch } from "../../loop.ts";
+import type { Taken } from "../../output/stream-output.ts";
 import { Connection, type ReceiveEnd } from "../connection.ts";
 import { checkFrame, checkHello, FRAME_MAGIC, hello } from "../hello.ts";
 import { Inbox } from "../inbox.ts";
@@ -18,17 +18,9 @@ import { Outbox } from "../outbox.ts";
 import type { ServeRun } from "../serve.ts";
 import { watchHost } from "../socket/liveness.ts";
 import { sendAtOnce } from "../socket/same-host.ts";
+import { BorrowedBuffers } from "./borrowed-buffers.ts";
 import { HandleLength } from "./handle-length.ts";
-import {
-  checkHandle,
-  handleMessage,
-  idOf,
-  shareOf,
-  wordsOf,
-  type ZcFrame,
-  zcAck,
-  zcFrame,
-} from "./messages.ts";
+import { checkHandle, handleMessage, shareOf, zcAck, zcFrame } from "./messages.ts";
 import type { OpenView, ViewTarget } from "./view-target.ts";
 
 export interface BorrowOptions extends Omit<ServeRun, "captureTime"> {
@@ -41,6 +33,8 @@ export interface BorrowOptions extends Omit<ServeRun, "captureTime"> {
 
 /** Frames read in one turn of the loop before other handlers are called. */
 const BURST = 64;
+/** Acknowledgements that can wait: of all frames of a turn, and of all that are held. */
+const MOST_ACKS = 2 * BURST;
 
 /**
  * Reads a stream until the sender closes between two messages ("closed"), there were enough frames or `signal`
@@ -53,17 +47,11 @@ export async function borrowFrames(options: BorrowOptions): Promise<ReceiveEnd> 
   return await connection.untilEnded(options.signal, () => connection.finish("stopped"));
 }
 
-interface Held {
-  readonly high: number;
-  readonly low: number;
-  readonly most: number;
-}
-
 class ZeroCopyReceiver implements Disposable {
   readonly #socket: Fd;
   readonly #options: BorrowOptions;
   readonly connection: Connection<ReceiveEnd>;
-  readonly #buffers = new DisposableStack();
+  readonly #buffers = new BorrowedBuffers();
   readonly #passed: Fd[] = [];
   readonly #watch: Watch;
   readonly #hello = hello.alloc();
@@ -71,13 +59,12 @@ class ZeroCopyReceiver implements Disposable {
   readonly #frame = zcFrame.alloc();
   readonly #ack = zcAck.alloc();
   readonly #inbox = new Inbox("frame", BURST, zcFrame.size);
-  readonly #outbox = new Outbox(BURST, zcAck.size);
-  readonly #borrowed: FrameBuffer[] = [];
-  readonly #held: Held[] = [];
-  readonly #ids = new Set<bigint>();
+  readonly #outbox = new Outbox(MOST_ACKS, zcAck.size);
   #stream: StreamInfo | undefined;
   #view: ViewTarget | undefined;
   readonly #length = new HandleLength();
+  /** The buffer of the newest frame. */
+  #index = 0;
   #got = 0; // received bytes of the current hello or handle
   #greeted = 0; // received bytes of the hello and all handles
   #paused = false;
@@ -140,7 +127,7 @@ class ZeroCopyReceiver implements Disposable {
 
   /** As many bytes of a handle have come as were wanted: a whole one, or enough to see how long it is. */
   #handlePart(stream: StreamInfo): void {
-    const last = this.#held.length + 1 === stream.bufferCount;
+    const last = this.#buffers.mapped.length + 1 === stream.bufferCount;
     const next = this.#length.decide(this.#handle, this.#got, last);
     if (next === undefined) return;
     this.#got = 0;
@@ -160,20 +147,16 @@ class ZeroCopyReceiver implements Disposable {
 
   #takeHandle(stream: StreamInfo): void {
     const handle = checkHandle(this.#handle);
-    if (this.#ids.has(handle.id)) {
-      throw new ProtocolError(`handle: handle_id ${handle.id} came twice`);
-    }
-    this.#ids.add(handle.id);
+    this.#buffers.checkNew(handle);
     const passed = this.#passed.pop();
-    const borrowed = this.#buffers.use(
-      this.#importer(handle, passed).import(handle, stream, passed),
+    const importer = this.#importer(handle, passed);
+    this.#buffers.add(handle, stream, importer.import(handle, stream, passed));
+    if (this.#buffers.mapped.length < stream.bufferCount) return;
+    const waiting = this.connection.waiting(
+      (taken) => this.#resume(taken),
+      (index) => this.#returned(index),
     );
-    this.#borrowed.push(borrowed);
-    const most = Math.min(borrowed.mapping.length, stream.sizeimage);
-    this.#held.push({ ...wordsOf(handle.id), most });
-    if (this.#held.length < stream.bufferCount) return;
-    const waiting = this.connection.waiting(() => this.#resume());
-    this.#view = this.#buffers.use(this.#options.openView(stream, this.#borrowed, waiting));
+    this.#view = this.#buffers.use(this.#options.openView(stream, this.#buffers.mapped, waiting));
     if (this.#options.started(stream) === false) this.connection.finish("enough");
   }
 
@@ -189,7 +172,7 @@ class ZeroCopyReceiver implements Disposable {
 
   #readFrames(): void {
     for (let i = 0; i < BURST && !this.#paused && !this.connection.over; i++) {
-      if (!this.#outbox.takes(zcAck.size)) break;
+      if (!this.#hasRoom) break;
       if (this.#inbox.take(this.#frame.$bytes)) {
         this.#read();
         continue;
@@ -201,10 +184,15 @@ class ZeroCopyReceiver implements Disposable {
     if (!this.connection.over) this.#watchSocket();
   }
 
+  /** Whether the acknowledgements of one more frame, and of all that are held, have room. */
+  get #hasRoom(): boolean {
+    return this.#outbox.takes((1 + this.#buffers.heldCount) * zcAck.size);
+  }
+
   /** Waits for frames, and to be writable while acknowledgements wait or whole frames were received and not read. */
   #watchSocket(): void {
     const flushed = this.#flush();
-    const reading = this.#paused || !this.#outbox.takes(zcAck.size) ? 0 : EPOLLIN;
+    const reading = this.#paused || !this.#hasRoom ? 0 : EPOLLIN;
     const wholeLeft = !this.#paused && this.#inbox.ready;
     this.#watch.setEvents(reading | (flushed && !wholeLeft ? 0 : EPOLLOUT));
   }
@@ -212,35 +200,37 @@ class ZeroCopyReceiver implements Disposable {
   #read(): void {
     const frame = this.#frame;
     checkFrame(frame, this.#stream?.sizeimage ?? 0);
-    const index = this.#find(frame);
-    if (this.#view?.take(index, frame) === false) this.#paused = true;
-    else this.#acknowledge();
+    this.#index = this.#buffers.find(frame);
+    const taken = this.#view?.take(this.#index, frame) ?? "taken";
+    if (taken === "waits") this.#paused = true;
+    else this.#taken(taken);
   }
 
-  /** Index of the buffer a frame is in. Throws ProtocolError. */
-  #find(frame: ZcFrame): number {
-    const { handle_high: high, handle_low: low, bytesused } = frame;
-    for (let i = 0; i < this.#held.length; i++) {
-      const held = this.#held[i];
-      if (held?.low !== low || held.high !== high) continue;
-      if (bytesused <= held.most) return i;
-      throw new ProtocolError(
-        `frame: bytesused is ${bytesused}, buffer ${idOf(high, low)} has ${held.most}`,
-      );
+  /** The frame was read, or is held: then its buffer is returned later. */
+  #taken(taken: Taken): void {
+    const frame = this.#frame;
+    if (taken === "held") this.#buffers.hold(this.#index, frame);
+    else {
+      this.#ack.handle_high = frame.handle_high;
+      this.#ack.handle_low = frame.handle_low;
+      this.#ack.sequence_high = frame.sequence_high;
+      this.#ack.sequence_low = frame.sequence_low;
+      this.#acknowledge();
     }
-    throw new ProtocolError(`frame: handle_id ${idOf(high, low)} is none of this stream`);
+    if (!this.#options.taken(frame)) this.connection.finish("enough");
   }
 
-  /** Returns the buffer of the frame to the sender. */
+  /** The output that held the frame in buffer `index` gave it back. */
+  #returned(index: number): void {
+    if (!this.#buffers.release(index, this.#ack)) return;
+    this.#acknowledge();
+    if (!this.connection.over) this.#watchSocket();
+  }
+
+  /** Returns a buffer to the sender. */
   #acknowledge(): void {
-    const { handle_high, handle_low, sequence_high, sequence_low } = this.#frame;
-    this.#ack.handle_high = handle_high;
-    this.#ack.handle_low = handle_low;
-    this.#ack.sequence_high = sequence_high;
-    this.#ack.sequence_low = sequence_low;
     this.#outbox.push(this.#ack.$bytes);
     this.#flush();
-    if (!this.#options.taken(this.#frame)) this.connection.finish("enough");
   }
 
   /**
@@ -258,10 +248,10 @@ class ZeroCopyReceiver implements Disposable {
     }
   }
 
-  #resume(): void {
+  #resume(taken: Taken): void {
     if (!this.#paused) return;
     this.#paused = false;
-    this.#acknowledge();
+    this.#taken(taken);
     if (!this.connection.over) this.#watchSocket();
   }
 
@@ -275,6 +265,6 @@ class ZeroCopyReceiver implements Disposable {
   [Symbol.dispose](): void {
     this.connection[Symbol.dispose]();
     for (const fd of this.#passed.splice(0)) fd[Symbol.dispose]();
-    this.#buffers.dispose();
+    this.#buffers[Symbol.dispose]();
   }
 }

@@ -1,6 +1,7 @@
 // Where the frames of a zero-copy stream go: the target reads them in the sender's buffers.
 import type { StreamInfo } from "../../frame/frame.ts";
 import type { FrameBuffer } from "../../frame/memory.ts";
+import type { Taken } from "../../output/stream-output.ts";
 import type { Waiting } from "../connection.ts";
 import { Consumer, type ConsumerOptions } from "../consumer.ts";
 import type { ZcFrame } from "./messages.ts";
@@ -8,10 +9,10 @@ import type { ZcFrame } from "./messages.ts";
 /** Reads the frames of one stream. The connection's receiver owns it and disposes it before the buffers are unmapped. */
 export interface ViewTarget extends Disposable {
   /**
-   * Reads `frame`, which is in buffer `index`. Returns true when it may be returned to the sender; false when that needs
-   * time (a full pipe): `waiting.ready` or `waiting.failed` is called later. Throws SysError or ProtocolError.
+   * Reads `frame`, which is in buffer `index`. "taken": it may be returned to the sender. "held": when `waiting.returned` is
+   * called. "waits" (a full pipe): `waiting.ready` or `waiting.failed` is called later. Throws SysError or ProtocolError.
    */
-  take(index: number, frame: ZcFrame): boolean;
+  take(index: number, frame: ZcFrame): Taken;
 }
 
 /** Opens the target of a stream. `buffers` are in the order of their handles. Throws ProtocolError to refuse the stream. */

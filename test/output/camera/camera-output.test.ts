@@ -7,15 +7,17 @@ import { OutputLost, UnavailableError } from "../../../src/errors.ts";
 import { Canvas } from "../../../src/format/canvas.ts";
 import { fourcc, type PixelFormat, pixelFormatNamed } from "../../../src/format/formats.ts";
 import { type Picture, pictureBytes } from "../../../src/format/picture-layout.ts";
+import type { FrameBuffer } from "../../../src/frame/memory.ts";
 import type { Loop } from "../../../src/loop.ts";
 import { type CameraOptions, CameraOutput } from "../../../src/output/camera/camera-output.ts";
 import { SILENT_MS, STANDBY_MS } from "../../../src/output/camera/camera-state.ts";
-import type { StreamWriter } from "../../../src/output/stream-output.ts";
+import type { StreamWriter, Taken } from "../../../src/output/stream-output.ts";
 import type { OutputNode } from "../../../src/v4l2/output-device.ts";
 import { quiet } from "../../support/camera-options.ts";
 import { FakeLoopback } from "../../support/fake-loopback.ts";
 import { FakeOutput } from "../../support/fake-output.ts";
 import { onLoop } from "../../support/loop.ts";
+import { plainBuffer } from "../../support/plain-buffer.ts";
 import { leftBehind, nothing } from "../../support/resources.ts";
 
 quiet();
@@ -57,6 +59,8 @@ class Rig {
   readonly #camera: CameraOutput;
   #writer: StreamWriter | undefined;
   changes = 0;
+  /** Buffers that were held and are free again. */
+  readonly returned: number[] = [];
   constructor(camera: CameraOutput) {
     this.#camera = camera;
   }
@@ -70,15 +74,19 @@ class Rig {
     this.#writer = this.#camera.begin(picture, {
       ready: () => undefined,
       failed: unasked,
+      returned: (index) => this.returned.push(index),
       changed: () => {
         this.changes += 1;
       },
     });
   }
-  write(frame: Memory, bytesused: number, changed?: () => boolean): boolean {
-    this.#writer?.add(0, frame, changed);
+  write(frame: Memory, bytesused: number, changed?: () => boolean): Taken {
+    return this.writeIn(0, plainBuffer(frame, changed), bytesused);
+  }
+  writeIn(index: number, buffer: FrameBuffer, bytesused: number): Taken {
+    this.#writer?.add(index, buffer);
     const facts = { bytesused, flags: 0, sequence: 0, ts_sec: 0, ts_usec: 0 };
-    return this.#writer?.write(0, facts) ?? false;
+    return this.#writer?.write(index, facts) ?? "waits";
   }
   end(): void {
     this.#writer?.[Symbol.dispose]();
@@ -103,7 +111,7 @@ test("frames in a format that programs take go into the node untouched", async (
   const device = new FakeLoopback();
   await withCamera(device.open, {}, async (camera) => {
     camera.begin(stream());
-    for (const value of [1, 2, 3]) expect(write(camera, memory(6144, value))).toBe(true);
+    for (const value of [1, 2, 3]) expect(write(camera, memory(6144, value))).toBe("taken");
     expect(device.format).toMatchObject({ width: 64, height: 48, pixelformat: fourcc("YUYV") });
     expect(device.pictures.map((picture) => [picture.length, picture[0]])).toEqual([
       [6144, 1],
@@ -147,8 +155,8 @@ test.each([64, 32])(
     await withCamera(device.open, { size: { width, height: 48 } }, async (camera) => {
       camera.begin(stream());
       const frame = memory(6144, 1);
-      expect(camera.write(frame, 6144, () => false)).toBe(true);
-      expect(camera.write(frame, 6144, () => true)).toBe(true);
+      expect(camera.write(frame, 6144, () => false)).toBe("taken");
+      expect(camera.write(frame, 6144, () => true)).toBe("taken");
       expect([device.pictures.length, camera.frames, camera.changes]).toEqual([1, 1, 1]);
     });
   },
@@ -388,7 +396,7 @@ test("a driver with a full queue: frames are left out, none is shown twice, none
         camera.begin(stream());
         node.holds = 99;
         const took = [1, 2, 3, 4, 5, 6].map((value) => write(camera, memory(6144, value)));
-        expect(took).toEqual(Array(6).fill(true));
+        expect(took).toEqual(Array(6).fill("taken"));
         expect(node.pictures.map((picture) => picture[0])).toEqual([1, 2, 3, 4]);
         expect([camera.frames, camera.leftOut]).toEqual([4, 2]);
       },

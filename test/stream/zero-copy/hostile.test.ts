@@ -9,7 +9,9 @@ import { finishSending, socketPair } from "../../../ffi/socket.ts";
 import { isExpected } from "../../../src/errors.ts";
 import { fourcc } from "../../../src/format/formats.ts";
 import { Loop } from "../../../src/loop.ts";
+import type { Taken } from "../../../src/output/stream-output.ts";
 import { importDescriptors } from "../../../src/share/fd.ts";
+import type { Waiting } from "../../../src/stream/connection.ts";
 import { FRAME_MAGIC, hello, makeHello } from "../../../src/stream/hello.ts";
 import { borrowFrames } from "../../../src/stream/zero-copy/borrow.ts";
 import {
@@ -102,11 +104,16 @@ test("a receiver survives 20,000 hostile senders", async () => {
         maxFrame: 1024,
         stallMs: 1000,
         importers: [importer],
-        openView: (_: unknown, buffers: readonly { mapping: { length: number } }[]) => ({
-          take(index: number, frame: { bytesused: number }) {
+        openView: (
+          _: unknown,
+          buffers: readonly { mapping: { length: number } }[],
+          waiting: Waiting,
+        ) => ({
+          take(index: number, frame: { bytesused: number }): Taken {
             read += 1;
+            if (read % 7 === 0) for (let i = 0; i < buffers.length; i++) waiting.returned(i);
             expect(frame.bytesused).toBeLessThanOrEqual(buffers[index]?.mapping.length ?? -1);
-            return true;
+            return read % 3 === 0 ? "held" : "taken";
           },
           [Symbol.dispose]: () => undefined,
         }),
