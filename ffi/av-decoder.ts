@@ -1,7 +1,7 @@
 // One decoder of libavcodec: whole units in, pictures out (avcodec.h, "send/receive encoding and decoding API overview").
 // The library allocates all of its structs. The views here cover the members whose offsets never moved.
 import { copyMemory } from "./copy.ts";
-import type { AvFunctions, AvLibrary } from "./libavcodec.ts";
+import { type AvFunctions, type AvLibrary, allocated, freeBy } from "./libavcodec.ts";
 import { addressOf, cString, viewOf } from "./libc.ts";
 import { CallError } from "./library.ts";
 import { i32, n64, struct } from "./struct.ts";
@@ -15,9 +15,12 @@ export const NO_KEY = 2 ** 63;
 
 const MAX_UNIT = 0x7fff_ffff - 64; // av_new_packet adds AV_INPUT_BUFFER_PADDING_SIZE
 
+/** The library compares its limit with a width rounded up to a multiple of 64. */
+const PIXELS_OF_ALIGNMENT = 63 * 16_384;
+
 export interface DecoderLimits {
   readonly threads: number;
-  /** Larger pictures are refused before memory is allocated for them. */
+  /** No memory is allocated for pictures that are larger by more than the library's alignment. */
   readonly maxPixels: number;
 }
 
@@ -34,7 +37,6 @@ const frame = struct("AVFrame", 144, {
   format: i32(116),
   pts: n64(136),
 });
-const pointer = struct("void *", 8, { value: n64(0) });
 
 /** A decoder with its packet and its picture. */
 export class AvDecoder implements Disposable {
@@ -60,7 +62,7 @@ export class AvDecoder implements Disposable {
     this.pictureAt = allocated(av.av_frame_alloc(), "av_frame_alloc");
     undo.defer(() => freeBy(av.av_frame_free, this.pictureAt));
     this.#set("threads", threads);
-    this.#set("max_pixels", maxPixels);
+    this.#set("max_pixels", maxPixels + PIXELS_OF_ALIGNMENT);
     const r = av.avcodec_open2(this.#context, decoder, 0);
     if (r < 0) throw new CallError("avcodec_open2", codec, `error ${r}`);
     this.#packet = packet.over(viewOf(this.#packetAt, packet.size));
@@ -74,8 +76,7 @@ export class AvDecoder implements Disposable {
     if (r < 0) throw new CallError("av_opt_set", `${option}=${value}`, `error ${r}`);
   }
 
-  /** Address of the AVCodecContext. Throws once disposed. */
-  get context(): number {
+  #open(): number {
     if (this.#context === 0) throw new Error("the decoder is disposed");
     return this.#context;
   }
@@ -85,7 +86,7 @@ export class AvDecoder implements Disposable {
    * `receive` answered AVERROR_EAGAIN.
    */
   send(from: number, length: number, key: number): number {
-    const { context } = this;
+    const context = this.#open();
     if (!(length >= 1 && length <= MAX_UNIT)) throw new RangeError(`a unit of ${length} bytes`);
     const r = this.#av.av_new_packet(this.#packetAt, length);
     if (r < 0) return r;
@@ -98,7 +99,7 @@ export class AvDecoder implements Disposable {
 
   /** Tells the decoder that no more units come: `receive` answers the last pictures, then AVERROR_EOF. */
   end(): number {
-    return this.#av.avcodec_send_packet(this.context, 0);
+    return this.#av.avcodec_send_packet(this.#open(), 0);
   }
 
   /**
@@ -106,7 +107,7 @@ export class AvDecoder implements Disposable {
    * negative AVERROR: a unit could not be decoded.
    */
   receive(): number {
-    return this.#av.avcodec_receive_frame(this.context, this.pictureAt);
+    return this.#av.avcodec_receive_frame(this.#open(), this.pictureAt);
   }
 
   /** The library's memory of the picture may be used again. */
@@ -116,7 +117,7 @@ export class AvDecoder implements Disposable {
 
   /** Forgets all units and pictures. Needed after AVERROR_EOF, too. */
   flush(): void {
-    this.#av.avcodec_flush_buffers(this.context);
+    this.#av.avcodec_flush_buffers(this.#open());
   }
 
   [Symbol.dispose](): void {
@@ -129,16 +130,4 @@ export class AvDecoder implements Disposable {
     freeBy(av.avcodec_free_context, this.#context);
     this.#context = 0;
   }
-}
-
-function allocated(at: number, call: string): number {
-  if (at === 0) throw new CallError(call, "", "out of memory");
-  return at;
-}
-
-/** Calls a function that frees what a pointer in memory points to. */
-function freeBy(free: (at: number) => unknown, value: number): void {
-  const cell = pointer.alloc();
-  cell.value = value;
-  free(cell.$address);
 }

@@ -1,6 +1,5 @@
 // A parser of libavcodec (avcodec.h, "AVCodecParserContext"): finds the units in a bitstream that comes in any pieces.
-import type { AvDecoder } from "./av-decoder.ts";
-import type { AvFunctions, AvLibrary } from "./libavcodec.ts";
+import { type AvFunctions, type AvLibrary, allocated, freeBy } from "./libavcodec.ts";
 import { viewOf } from "./libc.ts";
 import { CallError } from "./library.ts";
 import { i32, n64, struct } from "./struct.ts";
@@ -21,17 +20,23 @@ export class AvParser implements Disposable {
   readonly #av: AvFunctions;
   readonly #codec: string;
   readonly #id: number;
-  readonly #decoder: AvDecoder;
+  /** A context of its own: the parser of MPEG-4 sets the size in it, and a decoder would not see that the size has changed. */
+  #context: number;
   #parser = 0;
-  #context = parserContext.alloc();
+  #state = parserContext.alloc();
 
-  /** Opens the parser of a codec ("h264") for the bitstream of `decoder`. Throws CallError. */
-  constructor(library: AvLibrary, codec: string, decoder: AvDecoder) {
-    this.#av = library.functions;
+  /** Opens the parser of a codec ("h264"). Throws CallError. */
+  constructor(library: AvLibrary, codec: string) {
+    using undo = new DisposableStack();
+    const av = library.functions;
+    const { id, decoder } = library.decoder(codec);
+    this.#av = av;
     this.#codec = codec;
-    this.#id = library.decoder(codec).id;
-    this.#decoder = decoder;
+    this.#id = id;
+    this.#context = allocated(av.avcodec_alloc_context3(decoder), "avcodec_alloc_context3");
+    undo.defer(() => freeBy(av.avcodec_free_context, this.#context));
     this.reset();
+    undo.move();
   }
 
   /**
@@ -42,7 +47,7 @@ export class AvParser implements Disposable {
     if (this.#parser === 0) throw new Error("the parser is disposed");
     return this.#av.av_parser_parse2(
       this.#parser,
-      this.#decoder.context,
+      this.#context,
       this.#unitAt,
       this.#unitAt + 8,
       from,
@@ -55,7 +60,7 @@ export class AvParser implements Disposable {
 
   /** The key of the piece in which `unit` begins; NO_KEY when an earlier unit had that key already. */
   get key(): number {
-    return this.#context.pts;
+    return this.#state.pts;
   }
 
   /** Forgets what it has read. */
@@ -63,17 +68,20 @@ export class AvParser implements Disposable {
     this.#close();
     this.#parser = this.#av.av_parser_init(this.#id);
     if (this.#parser === 0) throw new CallError("av_parser_init", this.#codec, "no such parser");
-    this.#context = parserContext.over(viewOf(this.#parser, parserContext.size));
+    this.#state = parserContext.over(viewOf(this.#parser, parserContext.size));
   }
 
   #close(): void {
     if (this.#parser === 0) return;
-    this.#context.$bytes.buffer.transfer(0); // a stale view reads as empty
+    this.#state.$bytes.buffer.transfer(0); // a stale view reads as empty
     this.#av.av_parser_close(this.#parser);
     this.#parser = 0;
   }
 
   [Symbol.dispose](): void {
+    if (this.#parser === 0) return;
     this.#close();
+    freeBy(this.#av.avcodec_free_context, this.#context);
+    this.#context = 0;
   }
 }

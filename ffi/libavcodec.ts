@@ -3,7 +3,7 @@
 import { FFIType } from "bun:ffi";
 import { addressOf, cString, viewOf } from "./libc.ts";
 import { CallError, type Functions, LibraryError, openLibrary, textAt } from "./library.ts";
-import { i32, struct } from "./struct.ts";
+import { i32, n64, struct } from "./struct.ts";
 
 /** Newest first: FFmpeg 9, 8, 7, 6, 5 and 4. */
 export const AVCODEC_SONAMES: readonly string[] = [63, 62, 61, 60, 59, 58].map(
@@ -52,6 +52,21 @@ const signatures = {
 } as const;
 
 export type AvFunctions = Functions<typeof signatures>;
+
+/** Throws CallError for the address 0. */
+export function allocated(at: number, call: string): number {
+  if (at === 0) throw new CallError(call, "", "out of memory");
+  return at;
+}
+
+const pointer = struct("void *", 8, { value: n64(0) });
+
+/** Calls a function that frees a struct and takes the address of a pointer to it. */
+export function freeBy(free: (at: number) => unknown, value: number): void {
+  const cell = pointer.alloc();
+  cell.value = value;
+  free(cell.$address);
+}
 
 /** The first members of AVCodecDescriptor (codec_desc.h). */
 const descriptor = struct("AVCodecDescriptor", 4, { id: i32(0) });

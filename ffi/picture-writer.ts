@@ -33,7 +33,7 @@ export interface PlanePlace {
 }
 
 /** What pictures are copied to. */
-export interface PictureLayout {
+export interface PicturePlaces {
   readonly format: "yuv420p" | "nv12";
   /** In FFmpeg's order: Y, U, V or Y, UV. */
   readonly planes: readonly PlanePlace[];
@@ -49,12 +49,12 @@ export interface PictureWriter extends Disposable {
 export function pictureWriter(
   library: AvLibrary,
   decoder: AvDecoder,
-  layout: PictureLayout,
+  places: PicturePlaces,
 ): PictureWriter {
   const format = library.pixelFormatName(decoder.picture.format);
-  return layout.format === PLANAR && planarNames.includes(format)
-    ? new PlaneCopier(library, decoder, layout)
-    : new Converter(format, decoder, layout);
+  return places.format === PLANAR && planarNames.includes(format)
+    ? new PlaneCopier(library, decoder, places)
+    : new Converter(format, decoder, places);
 }
 
 class PlaneCopier implements PictureWriter {
@@ -62,7 +62,7 @@ class PlaneCopier implements PictureWriter {
   readonly #picture;
   readonly #planes;
 
-  constructor(library: AvLibrary, { picture }: AvDecoder, { planes }: PictureLayout) {
+  constructor(library: AvLibrary, { picture }: AvDecoder, { planes }: PicturePlaces) {
     const chroma = { width: (picture.width + 1) >> 1, height: (picture.height + 1) >> 1 };
     const names = [
       ["data[0]", "linesize[0]"],
@@ -98,22 +98,22 @@ class Converter implements PictureWriter {
   readonly #sws: SwsFunctions = loadSwscale();
   readonly #pictureAt: number;
   readonly #height: number;
-  readonly #layout: PictureLayout;
+  readonly #places: PicturePlaces;
   readonly #pointers = pointers.alloc();
   readonly #strides = strides.alloc();
   readonly #pointersAt = this.#pointers.$address;
   readonly #stridesAt = this.#strides.$address;
   #context: number;
 
-  constructor(format: string, { picture, pictureAt }: AvDecoder, layout: PictureLayout) {
+  constructor(format: string, { picture, pictureAt }: AvDecoder, places: PicturePlaces) {
     const sws = this.#sws;
     const { width, height } = picture;
     this.#pictureAt = pictureAt;
     this.#height = height;
-    this.#layout = layout;
+    this.#places = places;
     for (const [i, key] of (["a", "b", "c"] as const).entries())
-      this.#strides[key] = layout.planes[i]?.stride ?? 0;
-    const [from, to] = [numberOf(sws, format), numberOf(sws, layout.format)];
+      this.#strides[key] = places.planes[i]?.stride ?? 0;
+    const [from, to] = [numberOf(sws, format), numberOf(sws, places.format)];
     this.#context = sws.sws_getContext(
       width,
       height,
@@ -126,7 +126,7 @@ class Converter implements PictureWriter {
       0,
       0,
     );
-    const what = `${width}x${height} ${format} to ${layout.format}`;
+    const what = `${width}x${height} ${format} to ${places.format}`;
     if (this.#context === 0) throw new CallError("sws_getContext", what, "no such conversion");
     const matrix = sws.sws_getCoefficients(SWS_CS_ITU601);
     const range = FULL.test(format) ? FULL_RANGE : LIMITED_RANGE;
@@ -146,7 +146,7 @@ class Converter implements PictureWriter {
 
   write(to: number): void {
     if (this.#context === 0) throw new Error("the converter is disposed");
-    const { planes } = this.#layout;
+    const { planes } = this.#places;
     this.#pointers.a = to + (planes[0]?.offset ?? 0);
     this.#pointers.b = to + (planes[1]?.offset ?? 0);
     this.#pointers.c = planes[2] === undefined ? 0 : to + planes[2].offset;

@@ -13,7 +13,7 @@ export const SWSCALE_SONAMES: readonly string[] = [10, 9, 8, 7, 6, 5].map(
 export const SWSCALE_PACKAGES = "libswscale6 (Debian 12) or libswscale8 (Debian 13)";
 
 const SWS_BILINEAR = 2;
-const AV_LOG_ERROR = 16;
+const AV_LOG_QUIET = -8;
 /** What `brightness`, `contrast` and `saturation` are without a change, 16.16 fixed point. */
 export const UNCHANGED = { brightness: 0, contrast: 1 << 16, saturation: 1 << 16 };
 const LIMITED_RANGE = 0;
@@ -44,7 +44,7 @@ export function loadSwscale(): SwsFunctions {
   for (const soname of SWSCALE_SONAMES) {
     try {
       loaded = openLibrary(soname, signatures);
-      loaded.av_log_set_level(AV_LOG_ERROR); // its warnings about alignment would go to our stderr
+      loaded.av_log_set_level(AV_LOG_QUIET); // what it logs would go to our stderr
       return loaded;
     } catch (error) {
       if (!(error instanceof LibraryError && error.missing)) throw error;

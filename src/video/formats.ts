@@ -41,13 +41,14 @@ const coded = (number: number, name: string, v4l2: string): VideoFormat => ({
 export const FWHT = 0x1006;
 export const YUV420 = 4;
 export const NV12 = 3;
+export const YVU420 = 5;
 
 export const videoFormats: readonly VideoFormat[] = [
   picture(1, "ARGB8888", "BA24"),
   picture(2, "BGRA8888", "AR24"),
   picture(NV12, "NV12", "NV12", ["NM12"]),
   picture(YUV420, "YUV420", "YU12", ["YM12"]),
-  picture(5, "YVU420", "YV12", ["YM21"]),
+  picture(YVU420, "YVU420", "YV12", ["YM21"]),
   coded(0x1000, "MPEG2", "MPG2"),
   coded(0x1001, "MPEG4", "MPG4"),
   coded(0x1002, "H264", "H264"),

@@ -1,63 +1,226 @@
 // Clips for decoder tests, made by ffmpeg in the test, and what ffmpeg itself decodes from them.
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ensureDebian } from "../../scripts/ensure.ts";
 
 export interface ClipKind {
   readonly name: string;
-  /** The codec, in FFmpeg's words. */
+  /** FFmpeg's name of the codec. */
   readonly codec: string;
-  /** Of `ffmpeg`, between the source and the file. */
+  /** Words for ffmpeg that make an elementary stream or, where the codec has no start codes, an IVF file. */
   readonly encode: readonly string[];
-  /** The container: an elementary stream, or IVF for codecs without start codes. */
-  readonly container: string;
   readonly size?: string;
-  readonly frames?: number;
+  /** The size from the middle on. */
+  readonly later?: string;
+  /** Samples from 0 to 255. */
+  readonly fullRange?: boolean;
 }
 
-/** A folder for clips; removed when it is disposed. */
-export class Clips implements Disposable {
-  readonly folder = mkdtempSync(join(tmpdir(), "framepass-clips-"));
+const x264 = (...words: string[]) => ["-c:v", "libx264", "-preset", "veryfast", ...words];
+const x265 = (params: string, ...words: string[]) => [
+  ...["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", `log-level=none:${params}`],
+  ...words,
+];
+const vp9 = ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8"];
+const vp8 = ["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8"];
+const altRef = ["-auto-alt-ref", "1", "-lag-in-frames", "16", "-deadline", "good"];
 
-  /** The path of a new clip. */
-  make({ name, encode, container, size = "320x240", frames = 300 }: ClipKind): string {
-    const path = join(this.folder, `${name}.${container}`);
-    const source = `testsrc2=size=${size}:rate=30`;
+/** One row for each property of bitstreams that decoders treat in a way of its own. */
+export const clipKinds: readonly ClipKind[] = [
+  { name: "H.264 baseline", codec: "h264", encode: x264("-profile:v", "baseline") },
+  {
+    name: "H.264 main with a pyramid of B-frames",
+    codec: "h264",
+    encode: x264("-profile:v", "main", "-bf", "3", "-x264-params", "b-pyramid=normal:ref=4"),
+  },
+  {
+    name: "H.264 high with 8 references and 8x8 transform",
+    codec: "h264",
+    encode: x264("-profile:v", "high", "-x264-params", "ref=8:bframes=5:8x8dct=1:weightp=2"),
+  },
+  {
+    name: "H.264 interlaced",
+    codec: "h264",
+    encode: x264("-flags", "+ildct+ilme", "-x264-params", "tff=1"),
+  },
+  {
+    name: "H.264 with open groups and periodic refresh",
+    codec: "h264",
+    encode: x264("-g", "30", "-x264-params", "open-gop=1"),
+  },
+  {
+    name: "H.264 with four slices and no delay",
+    codec: "h264",
+    encode: x264("-tune", "zerolatency", "-x264-params", "slices=4"),
+  },
+  { name: "H.264 cropped", codec: "h264", encode: x264(), size: "174x142" },
+  { name: "H.264 of two sizes", codec: "h264", encode: x264(), later: "256x192" },
+  {
+    name: "H.264 10 bit",
+    codec: "h264",
+    encode: x264("-pix_fmt", "yuv420p10le", "-profile:v", "high10"),
+  },
+  {
+    name: "H.264 4:2:2",
+    codec: "h264",
+    encode: x264("-pix_fmt", "yuv422p", "-profile:v", "high422"),
+  },
+  {
+    name: "H.264 of full range",
+    codec: "h264",
+    encode: x264("-pix_fmt", "yuvj420p"),
+    fullRange: true,
+  },
+  {
+    name: "H.264 grey",
+    codec: "h264",
+    encode: x264("-pix_fmt", "gray"),
+    fullRange: true,
+  },
+  { name: "HEVC main", codec: "hevc", encode: x265("bframes=4:b-pyramid=1:ref=4") },
+  { name: "HEVC cropped", codec: "hevc", encode: x265("bframes=2"), size: "174x142" },
+  { name: "HEVC of two sizes", codec: "hevc", encode: x265("bframes=2"), later: "256x192" },
+  { name: "HEVC 10 bit", codec: "hevc", encode: x265("bframes=2", "-pix_fmt", "yuv420p10le") },
+  { name: "VP8", codec: "vp8", encode: vp8 },
+  { name: "VP8 with hidden frames", codec: "vp8", encode: [...vp8, ...altRef, "-cpu-used", "5"] },
+  { name: "VP8 of an odd size", codec: "vp8", encode: vp8, size: "175x143" },
+  { name: "VP9", codec: "vp9", encode: vp9 },
+  { name: "VP9 with superframes", codec: "vp9", encode: [...vp9, ...altRef, "-cpu-used", "5"] },
+  { name: "VP9 of an odd size", codec: "vp9", encode: vp9, size: "175x143" },
+  { name: "VP9 of two sizes", codec: "vp9", encode: vp9, later: "256x192" },
+  { name: "VP9 10 bit", codec: "vp9", encode: [...vp9, "-pix_fmt", "yuv420p10le"] },
+  { name: "MPEG-2", codec: "mpeg2video", encode: ["-c:v", "mpeg2video", "-bf", "2"] },
+  {
+    name: "MPEG-2 interlaced",
+    codec: "mpeg2video",
+    encode: ["-c:v", "mpeg2video", "-flags", "+ildct+ilme", "-alternate_scan", "1"],
+  },
+  {
+    name: "MPEG-2 of an odd size",
+    codec: "mpeg2video",
+    encode: ["-c:v", "mpeg2video", "-bf", "2"],
+    size: "175x143",
+  },
+  { name: "MPEG-4", codec: "mpeg4", encode: ["-c:v", "mpeg4", "-bf", "2"] },
+  { name: "MPEG-4 of an odd size", codec: "mpeg4", encode: ["-c:v", "mpeg4"], size: "175x143" },
+];
+
+/** FFmpeg's names of the files' forms. */
+const muxers: Readonly<Record<string, string>> = {
+  h264: "h264",
+  hevc: "hevc",
+  vp8: "ivf",
+  vp9: "ivf",
+  mpeg2video: "mpeg2video",
+  mpeg4: "m4v",
+  av1: "ivf",
+};
+
+const FRAMES = 300;
+const IVF_HEADER = 32;
+const IVF_FRAME_HEADER = 12;
+
+/** A clip in a file. */
+export interface Clip {
+  readonly path: string;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Ranges of `bytes` that have the bitstream: one for each unit of IVF, else one. */
+  readonly units: readonly { readonly at: number; readonly length: number }[];
+}
+
+/** Makes clips, each once, in a folder that is removed when it is disposed. */
+export class Clips implements Disposable {
+  readonly #folder = mkdtempSync(join(tmpdir(), "framepass-clips-"));
+  readonly #made = new Map<string, Clip>();
+
+  /** The clip of a kind, 300 frames. */
+  get(kind: ClipKind): Clip {
+    const made = this.#made.get(kind.name) ?? this.#make(kind);
+    this.#made.set(kind.name, made);
+    return made;
+  }
+
+  #make({ codec, encode, size = "176x144", later }: ClipKind): Clip {
+    const muxer = muxers[codec] ?? codec;
+    const path = join(this.#folder, `${this.#made.size}.${muxer}`);
+    const words = [...encode, "-f", muxer];
+    const frames = later === undefined ? FRAMES : FRAMES / 2;
+    const first = this.#encode(path, size, frames, words);
+    const second = later === undefined ? undefined : this.#encode(path, later, frames, words);
+    const ivf = muxer === "ivf";
+    const more = second?.subarray(ivf ? IVF_HEADER : 0) ?? new Uint8Array(0);
+    const bytes = new Uint8Array(new ArrayBuffer(first.length + more.length));
+    bytes.set(first);
+    bytes.set(more, first.length);
+    writeFileSync(path, bytes);
+    return { path, bytes, units: ivf ? ivfUnits(bytes) : [{ at: 0, length: bytes.length }] };
+  }
+
+  #encode(path: string, size: string, frames: number, encode: readonly string[]): Buffer {
+    // The source makes even sizes only.
+    const source = `testsrc2=size=256x192:rate=30,crop=${size.replace("x", ":")}:0:0:exact=1`;
     ffmpeg(["-f", "lavfi", "-i", source, "-frames:v", String(frames), ...encode, path]);
-    return path;
+    return readFileSync(path);
   }
 
   [Symbol.dispose](): void {
-    rmSync(this.folder, { recursive: true, force: true });
+    rmSync(this.#folder, { recursive: true, force: true });
   }
 }
 
-/** Runs ffmpeg; answers what it writes to stdout. */
-export function ffmpeg(words: readonly string[]): Buffer {
-  ensureDebian([{ package: "ffmpeg", provides: "ffmpeg" }]);
-  const run = Bun.spawnSync(["ffmpeg", "-v", "error", "-nostdin", "-y", ...words], {
-    maxBuffer: 1 << 30,
-  });
-  if (run.exitCode !== 0) throw new Error(`ffmpeg ${words.join(" ")}: ${run.stderr}`);
-  return run.stdout;
+function ivfUnits(bytes: Uint8Array<ArrayBuffer>): { at: number; length: number }[] {
+  const view = new DataView(bytes.buffer);
+  const units = [];
+  for (let at = IVF_HEADER; at < bytes.length; ) {
+    const length = view.getUint32(at, true);
+    units.push({ at: at + IVF_FRAME_HEADER, length });
+    at += IVF_FRAME_HEADER + length;
+  }
+  return units;
 }
 
-/** The md5 of each picture that ffmpeg decodes from a clip, in its pixel format `format`. */
-export function pictureSums(path: string, format: string): string[] {
-  const text = ffmpeg([
-    "-i",
-    path,
-    "-fps_mode",
-    "passthrough",
-    "-pix_fmt",
-    format,
-    "-f",
-    "framemd5",
-    "-",
+/** Runs ffmpeg; answers what it writes to stdout. */
+export function ffmpeg(words: readonly string[]): string {
+  return run("ffmpeg", ["-nostdin", "-y", ...words]);
+}
+
+function run(program: "ffmpeg" | "ffprobe", words: readonly string[]): string {
+  ensureDebian([{ package: "ffmpeg", provides: program }]);
+  const done = Bun.spawnSync([program, "-v", "error", ...words]);
+  if (done.exitCode !== 0) throw new Error(`${program} ${words.join(" ")}: ${done.stderr}`);
+  return done.stdout.toString();
+}
+
+/** The md5 of each picture that ffmpeg decodes from a clip. */
+export interface ReferenceSums {
+  readonly yuv420p: readonly string[];
+  readonly nv12: readonly string[];
+}
+
+/** Decodes a clip with ffmpeg, without scaling and without a change of range. */
+export function referenceSums({ path }: Clip, { fullRange = false }: ClipKind): ReferenceSums {
+  const range = fullRange ? ["-vf", "scale=out_range=full"] : [];
+  const sameSize = ["-map", "0:v", "-autoscale", "0", "-fps_mode", "passthrough", ...range];
+  const formats = ["yuv420p", "nv12"] as const;
+  const outputs = formats.flatMap((format) => [
+    ...[...sameSize, "-pix_fmt", format, "-f", "framemd5", `${path}.${format}`],
   ]);
-  const lines = text.toString().split("\n");
-  return lines
-    .filter((line) => /^\d/.test(line))
-    .map((line) => line.split(",").at(-1)?.trim() ?? "");
+  ffmpeg(["-i", path, ...outputs]);
+  const [yuv420p = [], nv12 = []] = formats.map((format) => {
+    const lines = readFileSync(`${path}.${format}`, "utf8").split("\n");
+    return lines
+      .filter((line) => /^\d/.test(line))
+      .map((line) => line.split(",").at(-1)?.trim() ?? "");
+  });
+  return { yuv420p, nv12 };
+}
+
+/** For each picture in its order of display, where in the file its unit begins. */
+export function picturePositions({ path }: Clip): number[] {
+  const text = run("ffprobe", ["-show_entries", "frame=pkt_pos", "-of", "csv=p=0", path]);
+  return text
+    .split("\n")
+    .map((line) => Number.parseInt(line, 10))
+    .filter((position) => !Number.isNaN(position));
 }

@@ -5,28 +5,31 @@ import { AvParser, INPUT_PADDING } from "../../../../ffi/av-parser.ts";
 import { copyMemory } from "../../../../ffi/copy.ts";
 import type { AvLibrary } from "../../../../ffi/libavcodec.ts";
 import { addressOf } from "../../../../ffi/libc.ts";
+import { CallError } from "../../../../ffi/library.ts";
 import { type PictureWriter, pictureWriter } from "../../../../ffi/picture-writer.ts";
 import type { SoftwareCodec } from "./codecs.ts";
-import { type PictureSize, type PictureSpec, pictureLayout, pictureSize } from "./layout.ts";
+import { type PictureLayout, pictureLayout, picturePlaces } from "./picture-layout.ts";
 
 /** Where pictures go. `place` and `picture` alternate. */
 export interface PictureSink {
-  /** The size of pictures, or the pixel format that the decoder delivers, differs from before. Called before `place`. */
-  changed(size: PictureSize): void;
-  /** Where the next picture of `bytes` bytes goes: an address, with `SPARE_BYTES` (picture-writer.ts) after them. 0: there is no place now. */
+  /** The size of pictures, or the pixel format that the decoder delivers, is not that of the picture before. */
+  changed(width: number, height: number): void;
+  /** Where the next picture goes: the address of `bytes` + `SPARE_BYTES` (picture-writer.ts) bytes. 0: there is no place now. */
   place(bytes: number): number;
   /** The picture was written there. `key` is that of the bytes in which it begins. */
   picture(key: number): void;
   /** A unit could not be decoded, or a picture could not be written. `error` is a negative AVERROR. */
   failed(key: number, error: number): void;
+  /** Called after each call of the library that can take long. */
+  progress(): void;
 }
 
 export interface DecoderOptions {
   readonly threads: number;
   /** Larger pictures are refused. */
   readonly maxPixels: number;
-  /** What pictures are written as, at first. */
-  readonly output: PictureSpec;
+  /** What pictures are written as, at first: NV12, YUV420 or YVU420 of virtio-video. */
+  readonly output: number;
 }
 
 /** Errors in sequence after which a decoder is taken to have no more pictures. */
@@ -42,7 +45,7 @@ export class Decoder implements Disposable {
   readonly #sink: PictureSink;
   readonly #maxPixels: number;
   readonly #ties: DisposableStack;
-  #output: PictureSpec;
+  #output: number;
   /** The bytes taken last, with padding. */
   #input = new Uint8Array(new ArrayBuffer(1 << 16));
   #inputAt = addressOf(this.#input);
@@ -55,23 +58,23 @@ export class Decoder implements Disposable {
   #draining: "no" | "unit" | "end" | "pictures" = "no";
   /** The decoder has a picture that waits for a place. */
   #waiting = false;
+  #layout: PictureLayout | undefined;
   #writer: PictureWriter | undefined;
   #format = -1;
   #width = 0;
   #height = 0;
-  #bytes = 0;
 
   /** Throws CallError when the library lacks the codec. */
   constructor(
     library: AvLibrary,
-    { name, parsed }: SoftwareCodec,
+    { name, parsed }: Pick<SoftwareCodec, "name" | "parsed">,
     options: DecoderOptions,
     sink: PictureSink,
   ) {
     using owned = new DisposableStack();
     this.#library = library;
     this.#decoder = owned.use(new AvDecoder(library, name, options));
-    this.#parser = parsed ? owned.use(new AvParser(library, name, this.#decoder)) : undefined;
+    this.#parser = parsed ? owned.use(new AvParser(library, name)) : undefined;
     this.#maxPixels = options.maxPixels;
     this.#output = options.output;
     this.#sink = sink;
@@ -130,6 +133,7 @@ export class Decoder implements Disposable {
   #receive(): boolean {
     for (let errors = 0; errors < MAX_ERRORS; errors++) {
       const r = this.#decoder.receive();
+      this.#sink.progress();
       if (r >= 0) return true;
       if (r === AVERROR_EAGAIN) return false;
       if (r === AVERROR_EOF) break;
@@ -148,11 +152,14 @@ export class Decoder implements Disposable {
     }
     if (width !== this.#width || height !== this.#height || format !== this.#format)
       this.#change(width, height, format);
-    const to = this.#sink.place(this.#bytes);
+    const layout = this.#prepare(width, height);
+    if (layout === undefined) {
+      this.#sink.failed(pts, EINVAL);
+      return true;
+    }
+    const to = this.#sink.place(layout.bytes);
     if (to === 0) return false;
-    // Made here: the sink may have called setOutput.
-    this.#writer ??= this.#makeWriter();
-    this.#writer.write(to);
+    this.#writer?.write(to);
     this.#sink.picture(pts);
     return true;
   }
@@ -162,18 +169,27 @@ export class Decoder implements Disposable {
     this.#height = height;
     this.#format = format;
     this.#forgetWriter();
-    this.#sink.changed({ width, height });
+    this.#sink.changed(width, height);
   }
 
-  #makeWriter(): PictureWriter {
-    const size = { width: this.#width, height: this.#height };
-    return pictureWriter(this.#library, this.#decoder, pictureLayout(size, this.#output));
+  /** Makes the writer for such pictures. Undefined: the library cannot convert them. */
+  #prepare(width: number, height: number): PictureLayout | undefined {
+    if (this.#writer !== undefined) return this.#layout;
+    this.#layout = pictureLayout(this.#output, width, height);
+    const places = picturePlaces(this.#output, this.#layout);
+    try {
+      this.#writer = pictureWriter(this.#library, this.#decoder, places);
+    } catch (error) {
+      if (error instanceof CallError) return undefined;
+      throw error;
+    }
+    return this.#layout;
   }
 
   #forgetWriter(): void {
     this.#writer?.[Symbol.dispose]();
     this.#writer = undefined;
-    this.#bytes = pictureSize({ width: this.#width, height: this.#height }, this.#output);
+    this.#layout = undefined;
   }
 
   /** Gives the next unit to the decoder, or the end. False: there is nothing to give. */
@@ -228,6 +244,7 @@ export class Decoder implements Disposable {
   #send(from: number, length: number, key: number): void {
     this.#unitKey = key;
     const r = this.#decoder.send(from, length, key);
+    this.#sink.progress();
     if (r < 0) this.#sink.failed(key, r);
   }
 
@@ -244,10 +261,11 @@ export class Decoder implements Disposable {
     this.#parser?.reset();
     this.#draining = "no";
     this.#read = this.#length;
+    this.#format = -1; // the next picture is announced again
   }
 
   /** From now on pictures are written like this. */
-  setOutput(output: PictureSpec): void {
+  setOutput(output: number): void {
     this.#output = output;
     this.#forgetWriter();
   }

@@ -1,6 +1,7 @@
 // Where the planes of a decoded picture are in its slot, and so in the guest's buffer. Both processes of a stream use it.
+import type { PicturePlaces } from "../../../../ffi/picture-writer.ts";
 import { colourPlanes, planesBytes } from "../../colour-planes.ts";
-import { videoFormat } from "../../formats.ts";
+import { NV12, videoFormat, YVU420 } from "../../formats.ts";
 import type { Plane } from "../../resource.ts";
 
 export interface PictureLayout {
@@ -24,4 +25,17 @@ export function pictureLayout(format: number, width: number, height: number): Pi
   const rows = even(height);
   const planes = colourPlanes(row, stride, rows);
   return { stride, rows, planes, bytes: planesBytes(planes) };
+}
+
+/** The same for the picture writer, in FFmpeg's words. */
+export function picturePlaces(format: number, { stride, planes }: PictureLayout): PicturePlaces {
+  const offsets = planes.map(({ offset }) => offset);
+  const places = offsets.map((offset, i) => ({
+    offset,
+    stride: i === 0 || format === NV12 ? stride : stride / 2,
+  }));
+  const [y, ...chroma] = places;
+  if (y === undefined) throw new RangeError(`format ${format} has no planes`);
+  if (format === YVU420) chroma.reverse(); // FFmpeg's order is Y, U, V
+  return { format: format === NV12 ? "nv12" : "yuv420p", planes: [y, ...chroma] };
 }
