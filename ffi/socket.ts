@@ -99,9 +99,14 @@ export function inheritedSocket(fd: number): InheritedSocket {
 }
 
 /** Two connected stream sockets. Throws SysError. */
-export function socketPair(): [Fd, Fd] {
+export const socketPair = () => connectedPair(k.SOCK_STREAM);
+
+/** Two connected sockets that keep the borders of messages. Throws SysError. */
+export const packetPair = () => connectedPair(k.SOCK_SEQPACKET);
+
+function connectedPair(kind: number): [Fd, Fd] {
   const pair = new Int32Array(new ArrayBuffer(8));
-  const type = k.SOCK_STREAM | k.SOCK_NONBLOCK | k.SOCK_CLOEXEC;
+  const type = kind | k.SOCK_NONBLOCK | k.SOCK_CLOEXEC;
   must(result(libc.socketpair(k.AF_UNIX, type, 0, addressOf(pair))), "socketpair", "unix");
   return [new Fd(pair[0] ?? -1, "socketpair"), new Fd(pair[1] ?? -1, "socketpair")];
 }
@@ -171,9 +176,25 @@ export function receive(socket: Fd, at: number, length: number): number {
   return result(libc.recv(socket.number, at, length, k.MSG_DONTWAIT));
 }
 
+/** Like `receive`, and blocks the thread until there is something. The socket must be blocking. */
+export function receiveBlocking(socket: Fd, at: number, length: number): number {
+  for (;;) {
+    const r = result(libc.recv(socket.number, at, length, 0));
+    if (r !== -errno.EINTR) return r;
+  }
+}
+
 /** Sends up to `length` bytes from the address `at`. Answers the count or a negative errno. */
 export function send(socket: Fd, at: number, length: number): number {
   return result(libc.send(socket.number, at, length, k.MSG_DONTWAIT | k.MSG_NOSIGNAL));
+}
+
+/** Like `send`, and blocks the thread until there is room. The socket must be blocking. */
+export function sendBlocking(socket: Fd, at: number, length: number): number {
+  for (;;) {
+    const r = result(libc.send(socket.number, at, length, k.MSG_NOSIGNAL));
+    if (r !== -errno.EINTR) return r;
+  }
 }
 
 /** Ends sending. Data in flight still arrives. */

@@ -8,6 +8,7 @@ import type { Resource } from "../resource.ts";
 import { INPUT } from "../structs.ts";
 import type { StreamClient } from "./codec.ts";
 import { canShare, DecoderBuffers } from "./decoder-buffers.ts";
+import { gatherBitstream } from "./resource-copies.ts";
 
 /** MMAP buffers to ask for: enough to keep a decoder busy. */
 const BUFFERS = 6;
@@ -109,13 +110,7 @@ export class BitstreamQueue implements Disposable {
   #gather(index: number, resource: Resource): boolean {
     const mapping = this.buffers.mapping(index, 0);
     if (mapping === undefined || resource.size > mapping.length) return false;
-    let at = mapping.address;
-    for (let i = 0; i < resource.planes.length; i++) {
-      const length = resource.sizes[i] ?? 0;
-      if (!resource.read(at, length, resource.planes[i]?.offset ?? 0)) return false;
-      at += length;
-    }
-    return true;
+    return gatherBitstream(resource, mapping.address);
   }
 
   /** Returns the resources that the decoder has read. Throws SysError. */

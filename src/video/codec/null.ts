@@ -15,6 +15,7 @@ import type {
   StreamClient,
 } from "./codec.ts";
 import { FwhtCutter } from "./fwht.ts";
+import { writePicture } from "./resource-copies.ts";
 
 const WIDTHS: Range = { min: 16, max: 4096, step: 1 };
 const HEIGHTS: Range = { min: 16, max: 2160, step: 1 };
@@ -188,11 +189,7 @@ class NullSession implements CodecSession {
   #paint(resource: Resource): boolean {
     if (this.#picture.length < this.#planeSize)
       this.#picture = new Uint8Array(new ArrayBuffer(this.#planeSize)).fill(GREY);
-    const from = addressOf(this.#picture);
-    const places = resource.places(this.#planes);
-    return this.#planes.every(({ offset, length }, i) =>
-      resource.write(from + offset, length, places[i] ?? 0),
-    );
+    return writePicture(resource, addressOf(this.#picture), this.#planes, this.#planeSize);
   }
 
   #inputDone(): void {
