@@ -70,19 +70,28 @@ export function findNode(name: string, kinds: readonly Kind[], host: NodeHost = 
   const found = paths.find((path) => !path.includes("..") && existsSync(join(directory, path)));
   if (found !== undefined && (found !== node || /^video\d+$/.test(node)))
     return join(directory, found);
-  const same = videoNodes(directory).filter((path) => hasCard(path, name, kinds, host));
+  const same = nodesOf(kinds, host, name.trim());
   if (same.length <= 1) return same[0] ?? name;
   throw new UnavailableError(
     `"${name}" is the card of ${same.join(", ")}; name one of them, or its name in ${directory}/v4l/by-id`,
   );
 }
 
-/** Whether the node has that card and is one of `kinds`. A node that cannot be opened or asked has not. */
-function hasCard(path: string, card: string, kinds: readonly Kind[], host: NodeHost): boolean {
+/** The paths of the nodes that are one of `kinds`, and have that card where one is named. */
+export function nodesOf(
+  kinds: readonly Kind[],
+  host: NodeHost = thisHost,
+  card?: string,
+): readonly string[] {
+  return videoNodes(host.directory).filter((path) => isOneOf(path, kinds, host, card));
+}
+
+/** A node that cannot be opened or asked is none. */
+function isOneOf(path: string, kinds: readonly Kind[], host: NodeHost, card?: string): boolean {
   try {
     using device = host.open(path);
     const answer = queryCapability(device);
-    if (answer.card !== card.trim()) return false;
+    if (card !== undefined && answer.card !== card) return false;
     return abilitiesOf(device, answer.flags).kinds.some((kind) => kinds.includes(kind));
   } catch (error) {
     if (error instanceof SysError) return false;
