@@ -1,5 +1,4 @@
 // vhost-user-video: serves a virtio-video decoder to a virtual machine monitor.
-import { resolve } from "node:path";
 import { SysError } from "../ffi/errno.ts";
 import type { Fd } from "../ffi/fd.ts";
 import { dieOfMemoryFaults } from "../ffi/process.ts";
@@ -18,8 +17,16 @@ import { childOfListener } from "../src/vhost/front-end-child.ts";
 import { serveFrontEnds } from "../src/vhost/front-end-process.ts";
 import type { MakeDevice } from "../src/vhost/queues.ts";
 import { RingStats, type RingStatsOptions } from "../src/vhost/ring-stats.ts";
-import { capabilities, serveFrontEnd } from "../src/vhost/server.ts";
-import { codecNames, codecs, openCodec } from "../src/video/codec/index.ts";
+import { capabilities, type FoundCodec, serveFrontEnd } from "../src/vhost/server.ts";
+import {
+  backendNames,
+  type ChosenCodec,
+  codecOptions,
+  readCodecOptions,
+} from "../src/video/codec/codec-options.ts";
+import { decodeForDaemon } from "../src/video/codec/libavcodec/decoder-child.ts";
+import { avLibraries } from "../src/video/codec/libavcodec/libraries.ts";
+import { formatNames } from "../src/video/codec/offered.ts";
 import { createVideoDevice } from "../src/video/video-device.ts";
 import { toolRow } from "./tool-rows.ts";
 
@@ -36,19 +43,7 @@ export const vhostUserVideo = defineTool({
       max: LARGEST_FD,
       help: "number of an inherited Unix socket: a listening one, or one with a front-end",
     },
-    backend: {
-      short: "b",
-      type: "text",
-      value: codecNames.join("|"),
-      help: "decoder to use; required",
-    },
-    "v4l2-device": {
-      short: "d",
-      type: "text",
-      default: "/dev/video0",
-      value: "DEVICE",
-      help: "stateful decoder, for --backend v4l2-decoder: node, by-id name or card name",
-    },
+    ...codecOptions,
     "max-streams": {
       type: "integer",
       min: 1,
@@ -59,21 +54,22 @@ export const vhostUserVideo = defineTool({
     once: { type: "flag", help: "end when the first front-end disconnects" },
     "print-capabilities": {
       type: "flag",
-      help: "print the capabilities of this back-end as JSON and end",
+      help: "print the capabilities of this back-end as JSON, with the formats it has found, and end",
     },
+    verbose: { type: "flag", help: "with --version: name the libraries in use and their licences" },
     ...statsOptions,
     stats: { ...statsOptions.stats, default: 0 },
   },
+  libraries: avLibraries,
   async run(values, { loop, signal }) {
+    if (decodeForDaemon()) return "done"; // this is the process of one stream's decoder
+    const program = ownProgram("vhost-user-video");
+    const chosen = readCodecOptions(values, program);
     if (values["print-capabilities"]) {
-      await printOut(capabilities(codecNames));
+      await printOut(capabilities(backendNames, found(chosen)));
       return "done";
     }
-    const { backend, fd } = values;
-    if (backend === undefined || !codecNames.includes(backend)) {
-      const got = backend === undefined ? "is needed" : `"${backend}" is unknown`;
-      throw new UsageError(`--backend ${got}: ${codecs.map(codecText).join(" or ")}`);
-    }
+    const { fd } = values;
     if ((values["socket-path"] === undefined) === (fd === undefined)) {
       throw new UsageError("exactly one of --socket-path and --fd is needed");
     }
@@ -81,7 +77,9 @@ export const vhostUserVideo = defineTool({
     const inherited = fd === undefined ? undefined : frontEndSocket(fd);
     if (inherited !== undefined) owned.use(inherited.socket);
     // Before anyone can connect: without the decoder no front-end can be served.
-    const codec = owned.use(openCodec({ backend, device: values["v4l2-device"] }));
+    const codec = owned.use(chosen.open());
+    if (chosen.because !== undefined)
+      log.info(`decoder: ${chosen.name}, because ${chosen.because}`);
     const makeDevice = () =>
       createVideoDevice({ backend: codec, maxStreams: values["max-streams"] });
     dieOfMemoryFaults();
@@ -98,11 +96,8 @@ export const vhostUserVideo = defineTool({
       loop,
       {
         next: async (signal) => (await listener.next(signal))?.socket,
-        program: ownProgram("vhost-user-video"),
-        options: [
-          ...["--backend", backend, "--v4l2-device", resolve(values["v4l2-device"])],
-          ...["--max-streams", String(values["max-streams"])],
-        ],
+        program,
+        options: [...chosen.words, "--max-streams", String(values["max-streams"])],
         once: values.once,
         onFrontEnd: (counts) => stats.follow(counts),
         onFailure: (fields) => stats.failure(fields),
@@ -114,7 +109,17 @@ export const vhostUserVideo = defineTool({
   },
 });
 
-const codecText = ({ name, title }: (typeof codecs)[number]) => `${name} (${title})`;
+/** The decoder that a front-end would get; none where it is not available. */
+function found(chosen: ChosenCodec): FoundCodec | undefined {
+  try {
+    using codec = chosen.open();
+    return { backend: chosen.name, formats: formatNames(codec.capabilities) };
+  } catch (error) {
+    if (!(error instanceof UnavailableError)) throw error;
+    log.warn(error.message);
+    return undefined;
+  }
+}
 
 /** The inherited socket of --fd: a listening one, or one with a front-end. Throws UsageError, UnavailableError. */
 function frontEndSocket(fd: number): InheritedSocket {

@@ -51,6 +51,8 @@ export interface Tool<O extends Options = Options, P extends Operands = Operands
   readonly options: O;
   /** Words without a dash, in order. Without these rows such words are refused. */
   readonly operands?: P;
+  /** Lines that --version --verbose adds: the libraries that are loaded at run time, and their licences. */
+  readonly libraries?: () => readonly string[];
   run(values: Values<O & P>, context: Context): Promise<Outcome>;
 }
 
@@ -98,7 +100,7 @@ async function runTool<O extends Options, P extends Operands>(
     // --help and --version work even when required options are missing.
     const asked = ["--help", "-h", "--version", "-V"].find((word) => argv.includes(word));
     if (asked !== undefined) {
-      await printOut(/^--?h/.test(asked) ? await helpText(tool) : versionLine());
+      await printOut(/^--?h/.test(asked) ? await helpText(tool) : versionText(tool, argv));
       return exitCodes.done.status;
     }
     checkWords(argv);
@@ -121,6 +123,11 @@ async function runTool<O extends Options, P extends Operands>(
     else logDefect(error);
     return exitStatus(error);
   }
+}
+
+function versionText({ libraries }: Pick<Tool, "libraries">, argv: readonly string[]): string {
+  const more = argv.includes("--verbose") ? (libraries?.() ?? []) : [];
+  return [versionLine(), ...more].join("\n");
 }
 
 /** What users type to call the tool. */

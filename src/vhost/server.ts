@@ -6,12 +6,18 @@ import { Connection } from "./connection.ts";
 import type { QueueCounts } from "./counts.ts";
 import type { MakeDevice } from "./queues.ts";
 
+/** The decoder that is used with these options, and the names of its coded formats. */
+export interface FoundCodec {
+  readonly backend: string;
+  readonly formats: readonly string[];
+}
+
 /**
  * The document of --print-capabilities for management software; `features` are the codecs that can be chosen. vhost-user,
- * "Backend program conventions".
+ * "Backend program conventions". `backend` and `formats` are an addition.
  */
-export function capabilities(features: readonly string[]): string {
-  return JSON.stringify({ type: "video", features });
+export function capabilities(features: readonly string[], found?: FoundCodec): string {
+  return JSON.stringify({ type: "video", features, ...found });
 }
 
 export interface ServeOptions {

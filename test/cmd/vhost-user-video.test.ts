@@ -5,9 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { unixAddress } from "../../ffi/sockaddr.ts";
 import { startConnect } from "../../ffi/socket.ts";
+import { ensureDebian } from "../../scripts/ensure.ts";
 import type { Loop } from "../../src/loop.ts";
 import { capabilities } from "../../src/vhost/server.ts";
-import { codecNames } from "../../src/video/codec/index.ts";
+import { backendNames } from "../../src/video/codec/codec-options.ts";
 import { openDescriptors } from "../support/resources.ts";
 import { FrontEnd, payload } from "../support/vhost/front-end.ts";
 import { onLoop } from "../support/vhost/scene.ts";
@@ -55,10 +56,11 @@ test("JSON records that cannot be written are one line and exit status 1, as in 
 });
 
 test("--print-capabilities says what it is, and the discovery descriptor agrees", () => {
-  const { status, out, err } = run("--print-capabilities");
+  const { status, out, err } = run("--print-capabilities", "-b", "null");
   expect({ status, err }).toEqual({ status: 0, err: "" });
   const said = JSON.parse(out);
-  expect(out).toBe(`${capabilities(codecNames)}\n`);
+  expect(said.features).toEqual(["auto", "null", "v4l2-decoder", "libavcodec"]);
+  expect(out).toBe(`${capabilities(backendNames, { backend: "null", formats: ["FWHT"] })}\n`);
   const path = join(import.meta.dir, "../../docs/vhost-user/50-framepass-video.json");
   const descriptor = JSON.parse(readFileSync(path, "utf8"));
   expect(descriptor.type).toBe(said.type);
@@ -66,8 +68,34 @@ test("--print-capabilities says what it is, and the discovery descriptor agrees"
   expect(typeof descriptor.description).toBe("string");
 });
 
+test("--print-capabilities names the formats that libavcodec decodes, or fewer with --formats", () => {
+  ensureDebian([{ package: "ffmpeg", provides: "ffmpeg" }]);
+  const formatsOf = (...words: string[]) =>
+    JSON.parse(run("--print-capabilities", "-b", "libavcodec", ...words).out).formats;
+  expect(formatsOf()).toEqual(["MPEG2", "MPEG4", "H264", "HEVC", "VP8", "VP9"]);
+  expect(formatsOf("--formats", "vp9,H264")).toEqual(["H264", "VP9"]);
+});
+
+test("a decoder that is not there offers no formats, and says why", () => {
+  const { status, out, err } = run("--print-capabilities", "-d", "/dev/video77");
+  expect(status).toBe(0);
+  expect(JSON.parse(out)).not.toHaveProperty("formats");
+  expect(err).toContain("/dev/video77");
+});
+
+test("--version --verbose names the libraries in use and their licences", () => {
+  ensureDebian([{ package: "ffmpeg", provides: "ffmpeg" }]);
+  expect(run("--version", "--verbose").out).toMatch(
+    /^framepass .*\nlibavcodec\.so\.\d+: FFmpeg .*, .*GPL version .*; loaded from this host\n$/,
+  );
+});
+
 test.each([
-  { words: [], says: "--backend" },
+  { words: [], says: "exactly one of --socket-path and --fd" },
+  { words: ["-b", "null", "--formats", "H264,FOO"], says: '"FOO"' },
+  { words: ["-b", "null", "--max-picture", "full"], says: "a size like 1920x1080" },
+  { words: ["-b", "null", "--max-picture", "99999x99"], says: "16x16 to 16384x16384" },
+  { words: ["-b", "null", "--threads", "0"], says: "--threads" },
   { words: ["-b", "null"], says: "exactly one of --socket-path and --fd" },
   { words: ["-b", "null", "-s", "/tmp/x", "--fd", "5"], says: "exactly one" },
   { words: ["-b", "vaapi", "-s", "/tmp/x"], says: '"vaapi"' },

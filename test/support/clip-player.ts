@@ -1,4 +1,4 @@
-// Decodes a FWHT clip through a virtio-video device, with commands in the order the Linux driver sends them for v4l2-ctl.
+// Decodes a clip through a virtio-video device, with commands in the order the Linux driver sends them for v4l2-ctl.
 // Answers take effect when `step` is called, so a device may answer during a request or much later.
 import { writeSync } from "node:fs";
 import * as s from "../../src/video/structs.ts";
@@ -6,6 +6,12 @@ import { type Driver, paramsOf, type Sent } from "./video-driver.ts";
 
 export interface ClipOptions {
   readonly clip: Uint8Array;
+  /** Its coded format in virtio-video; FWHT without it. */
+  readonly coded?: number;
+  /** Where its frames end; needed for `chunk: "frame"` of another format than FWHT. */
+  readonly ends?: readonly number[];
+  /** Takes the bytes of a picture, in as many parts as the buffer has pieces. `last`: the picture is complete. */
+  readonly onPicture?: (part: Uint8Array<ArrayBuffer>, last: boolean) => void;
   /** Where pictures are written to. */
   readonly out?: number | undefined;
   /** virtio-video number of the picture format. */
@@ -41,6 +47,7 @@ interface Buffered {
 
 const FIRST_TIME = 2n ** 60n;
 const INTERVAL = 33_366_667n;
+const FWHT = 0x1006;
 const FWHT_HEADER = 44;
 /** After so many pictures the stream is set up. */
 export const SETTLED = 5;
@@ -153,16 +160,19 @@ export class ClipPlayer {
   }
 
   *#open(): Generator<readonly Sent[], void> {
-    const { width, height, format, chunk, clip, inputs = 4 } = this.#options;
+    const { width, height, format, chunk, clip, inputs = 4, coded = FWHT } = this.#options;
     const driver = this.#driver;
-    driver.create(this.stream);
+    const planeBytes = typeof chunk === "number" ? chunk : 0;
+    driver.create(this.stream, { format: coded });
     driver.setParams(this.stream, s.OUTPUT, { format, width, height });
-    driver.setParams(this.stream, s.INPUT, { format: 0x1006, width, height });
+    driver.setParams(this.stream, s.INPUT, { format: coded, width, height, planeBytes });
     const sent = driver.getParams(this.stream, s.INPUT);
     yield [sent];
     const bytes = paramsOf(sent)["plane_formats[0].plane_size"];
     this.#cuts =
-      chunk === "frame" ? frameEnds(clip) : this.#even(chunk === "buffer" ? bytes : chunk);
+      chunk === "frame"
+        ? (this.#options.ends ?? frameEnds(clip))
+        : this.#even(chunk === "buffer" ? bytes : chunk);
     const made = this.#make(s.INPUT, inputs, bytes);
     this.#inputs = made.buffers;
     yield made.sent;
@@ -316,13 +326,16 @@ export class ClipPlayer {
   }
 
   #write(output: Buffered, size: number): void {
-    const { out } = this.#options;
-    if (out === undefined) return;
+    const { out, onPicture } = this.#options;
+    if (out === undefined && onPicture === undefined) return;
     let rest = Math.min(size, this.#planeSize);
     for (const address of output.at) {
       const n = Math.min(rest, output.bytes);
-      if (n > 0) writeSync(out, this.#driver.memory.bytes(address, n));
+      if (n <= 0) return;
       rest -= n;
+      const part = this.#driver.memory.bytes(address, n);
+      if (out !== undefined) writeSync(out, part);
+      onPicture?.(part, rest === 0);
     }
   }
 

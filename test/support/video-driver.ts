@@ -234,7 +234,9 @@ export class Driver<D extends DriverDevice = DriverDevice, M extends DriverMemor
   setParams(
     stream: number,
     queue: number,
-    wish: { format?: number; width?: number; height?: number; planes?: number; memory?: number },
+    wish: Partial<
+      Record<"format" | "width" | "height" | "planes" | "memory" | "planeBytes", number>
+    >,
     ext = true,
   ): Sent {
     const fill = (q: Struct<typeof s.plainParams.fields>) => {
@@ -243,6 +245,7 @@ export class Driver<D extends DriverDevice = DriverDevice, M extends DriverMemor
       q.frame_width = wish.width ?? 0;
       q.frame_height = wish.height ?? 0;
       q.num_planes = wish.planes ?? 1;
+      q["plane_formats[0].plane_size"] = wish.planeBytes ?? 0;
     };
     if (!ext) return this.command(0x109, stream, s.plainParams, fill);
     return this.command(0x10e, stream, s.extParams, (q) => {

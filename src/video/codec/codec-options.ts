@@ -1,0 +1,111 @@
+// The options that choose a decoder and set it, and how they are read.
+import { resolve } from "node:path";
+import type { Options, Values } from "../../cli/options.ts";
+import type { OwnProgram } from "../../cli/own-program.ts";
+import { UsageError } from "../../errors.ts";
+import { chooseCodec } from "./choose.ts";
+import type { CodecBackend } from "./codec.ts";
+import { type CodecName, codecNames, codecs, openCodec } from "./index.ts";
+import { offerOnly, parseFormats } from "./offered.ts";
+
+const AUTO = "auto";
+/** The decoder of --backend v4l2-decoder when none is named. */
+const FIRST_NODE = "/dev/video0";
+const MAX_SIDE = 16_384;
+
+/** The back-ends that can be named. */
+export const backendNames: readonly string[] = [AUTO, ...codecNames];
+
+export const codecOptions = {
+  backend: {
+    short: "b",
+    type: "text",
+    default: AUTO,
+    value: backendNames.join("|"),
+    help: "decoder to use; auto: a V4L2 decoder if there is one, otherwise libavcodec",
+  },
+  "v4l2-device": {
+    short: "d",
+    type: "text",
+    value: "DEVICE",
+    help: `stateful decoder: node, by-id name or card name (--backend v4l2-decoder without it: ${FIRST_NODE})`,
+  },
+  threads: {
+    type: "integer",
+    min: 1,
+    max: 16,
+    default: 1,
+    help: "threads of each stream's decoder, for libavcodec; each adds a picture of delay",
+  },
+  formats: {
+    type: "text",
+    value: "NAME,...",
+    help: "coded formats to offer, for example H264,VP9; all that the decoder has without it",
+  },
+  "max-picture": {
+    type: "text",
+    default: "4096x2304",
+    pattern: [/^\d{2,5}x\d{2,5}$/, "a size like 1920x1080"],
+    value: "SIZE",
+    help: "largest pictures to decode, for libavcodec",
+  },
+} as const satisfies Options;
+
+type Given = Omit<Values<typeof codecOptions>, "given">;
+
+/** A decoder that the command line has chosen. */
+export interface ChosenCodec {
+  readonly name: CodecName;
+  /** Why it was chosen; undefined when it was named. */
+  readonly because: string | undefined;
+  /** The options that choose the same one again, for another process. */
+  readonly words: readonly string[];
+  /** Opens and checks it. Throws UnavailableError. */
+  open(): CodecBackend;
+}
+
+/** Reads the options. `program` is this tool, for decoders in processes of their own. Throws UsageError. */
+export function readCodecOptions(values: Given, program: OwnProgram): ChosenCodec {
+  const { backend, threads, formats } = values;
+  const device = values["v4l2-device"];
+  const wanted = formats === undefined ? undefined : parseFormats(formats);
+  const size = readSize(values["max-picture"]);
+  const choice =
+    backend === AUTO
+      ? chooseCodec(device)
+      : { backend: named(backend), device: device ?? FIRST_NODE, because: undefined };
+  const words = [
+    ...["--backend", choice.backend, "--threads", String(threads)],
+    ...["--max-picture", values["max-picture"]],
+    ...(choice.backend === "v4l2-decoder" ? ["--v4l2-device", resolve(choice.device)] : []),
+    ...(formats === undefined ? [] : ["--formats", formats]),
+  ];
+  return {
+    name: choice.backend,
+    because: choice.because,
+    words,
+    open() {
+      using owned = new DisposableStack();
+      const { device } = choice;
+      const codec = owned.use(openCodec(choice.backend, { device, program, threads, ...size }));
+      const capabilities =
+        wanted === undefined ? codec.capabilities : offerOnly(codec.capabilities, wanted);
+      owned.move();
+      return { ...codec, capabilities };
+    },
+  };
+}
+
+function named(backend: string): CodecName {
+  const name = codecNames.find((known) => known === backend);
+  if (name !== undefined) return name;
+  const texts = codecs.map(({ name, title }) => `${name} (${title})`);
+  throw new UsageError(`--backend "${backend}" is unknown: ${AUTO}, ${texts.join(", ")}`);
+}
+
+function readSize(text: string): { readonly maxWidth: number; readonly maxHeight: number } {
+  const [maxWidth = 0, maxHeight = 0] = text.split("x").map(Number);
+  if (Math.min(maxWidth, maxHeight) < 16 || Math.max(maxWidth, maxHeight) > MAX_SIDE)
+    throw new UsageError(`--max-picture must be 16x16 to ${MAX_SIDE}x${MAX_SIDE}, got "${text}"`);
+  return { maxWidth, maxHeight };
+}

@@ -1,0 +1,303 @@
+// The process of a decoder: takes bitstream out of shared memory and puts pictures there, as the messages of the daemon say. Its
+// thread blocks in calls of the library, and in recv when there is nothing to do or no slot for the next picture.
+import { errno } from "../../../../ffi/errno.ts";
+import { endOf, Fd } from "../../../../ffi/fd.ts";
+import { loadAvcodec } from "../../../../ffi/libavcodec.ts";
+import { Mapping } from "../../../../ffi/mapping.ts";
+import { SPARE_BYTES } from "../../../../ffi/picture-writer.ts";
+import { dieOfMemoryFaults, dieWithParent } from "../../../../ffi/process.ts";
+import { loadSwscale } from "../../../../ffi/swscale.ts";
+import { NV12 } from "../../formats.ts";
+import { Channel, type DecoderRecord } from "./channel.ts";
+import { softwareCodecs } from "./codecs.ts";
+import { Decoder, type PictureSink } from "./decoder.ts";
+import {
+  BITSTREAM_SLOTS,
+  DAEMON,
+  inherited,
+  messages,
+  PICTURE_SLOTS,
+  PROGRESS_BYTES,
+} from "./messages.ts";
+
+/** A message that waits until the decoder has done what came before it. */
+interface Work {
+  type: number;
+  slot: number;
+  length: number;
+  format: number;
+  key: number;
+  threads: number;
+  maxPixels: number;
+}
+
+/** Messages that may wait: one for each slot of bitstream, and a few drains and formats between them. */
+const MAX_WORK = 64;
+/** The type of a message that a flush has dropped. */
+const DROPPED = 0;
+
+/**
+ * Decodes for the daemon that started this process, until the daemon closes the connection. False when no daemon has started it
+ * for that.
+ */
+export function decodeForDaemon(): boolean {
+  const daemon = process.env[DAEMON];
+  if (daemon === undefined) return false;
+  delete process.env[DAEMON];
+  dieOfMemoryFaults();
+  dieWithParent();
+  if (String(process.ppid) !== daemon) return true; // it ended before prctl: no signal will come
+  const socket = new Fd(inherited.socket, "daemon");
+  socket.setNonBlocking(false);
+  using channel = new Channel(socket);
+  try {
+    using child = new DecoderChild(channel);
+    child.run();
+  } catch (error) {
+    channel.post(messages.failed.type);
+    channel.asFailure.reason = (error as Error).message;
+    channel.flushBlocking();
+  }
+  return true;
+}
+
+class DecoderChild implements PictureSink, Disposable {
+  readonly #channel: Channel;
+  readonly #owned: DisposableStack;
+  readonly #bitstream: Mapping;
+  readonly #bitstreamBytes: number;
+  readonly #pictures: Mapping;
+  readonly #pictureBytes: number;
+  readonly #progress: Uint32Array<ArrayBuffer>;
+  #decoder: Decoder | undefined;
+  /** A ring: messages that wait, the oldest at `#first`. */
+  readonly #work: readonly Work[] = Array.from({ length: MAX_WORK }, () => ({
+    type: 0,
+    slot: 0,
+    length: 0,
+    format: 0,
+    key: 0,
+    threads: 0,
+    maxPixels: 0,
+  }));
+  #first = 0;
+  #waiting = 0;
+  /** Slots that a picture may be written to, and their format. */
+  readonly #granted: number[] = [];
+  #format: number = NV12;
+  /** The format that the decoder writes. */
+  #written: number = NV12;
+  /** Messages `changed` that were sent. */
+  #epoch = 0;
+  #flushDue = false;
+  /** A drain was begun and has not been answered. */
+  #draining = false;
+  /** `run` of the decoder has to be called again. */
+  #running = false;
+  #closed = false;
+
+  /** Maps the memory and loads the libraries. Throws SysError, LibraryError. */
+  constructor(channel: Channel) {
+    using owned = new DisposableStack();
+    this.#channel = channel;
+    using bitstream = new Fd(inherited.bitstream, "bitstream");
+    using pictures = new Fd(inherited.pictures, "pictures");
+    const slots = endOf(bitstream.number) - PROGRESS_BYTES;
+    this.#bitstreamBytes = slots / BITSTREAM_SLOTS;
+    this.#bitstream = owned.use(new Mapping(bitstream.number, slots, bitstream.name));
+    const progress = owned.use(
+      new Mapping(bitstream.number, PROGRESS_BYTES, bitstream.name, undefined, slots),
+    );
+    this.#progress = new Uint32Array(progress.bytes.buffer, 0, 1);
+    const room = endOf(pictures.number);
+    this.#pictureBytes = room / PICTURE_SLOTS;
+    this.#pictures = owned.use(new Mapping(pictures.number, room, pictures.name));
+    loadAvcodec();
+    loadSwscale();
+    this.#owned = owned.move();
+  }
+
+  /** Works until the daemon closes the connection. Throws CallError when a decoder cannot be opened. */
+  run(): void {
+    while (!this.#closed) {
+      this.#hear(!this.#canWork);
+      this.#flushIfDue();
+      if (this.#running) this.#goOn();
+      else this.#next();
+    }
+  }
+
+  get #canWork(): boolean {
+    if (this.#running) return this.#granted.length > 0;
+    return this.#waiting > 0;
+  }
+
+  // What the daemon says.
+
+  /** Takes the messages that are there; with `wait`, waits for the first. */
+  #hear(wait: boolean): void {
+    for (let block = wait; ; block = false) {
+      if (block && this.#channel.flushBlocking() < 0) this.#closed = true;
+      if (this.#closed) return;
+      const records = block ? this.#channel.receiveBlocking() : this.#channel.receive();
+      if (records === -errno.EAGAIN) return;
+      if (records <= 0) {
+        this.#closed = true;
+        return;
+      }
+      for (let i = 0; i < records; i++) {
+        const message = this.#channel.received[i];
+        if (message !== undefined) this.#take(message);
+      }
+    }
+  }
+
+  #take(message: DecoderRecord): void {
+    const { type } = message;
+    if (type === messages.grant.type) {
+      if (message.epoch !== this.#epoch) return;
+      this.#granted.push(message.slot);
+      this.#format = message.format;
+    } else if (type === messages.flush.type) {
+      this.#dropWork();
+      this.#channel.generation = message.generation;
+      this.#flushDue = true;
+    } else this.#keep(message);
+  }
+
+  #keep(message: DecoderRecord): void {
+    const work = this.#work[(this.#first + this.#waiting) % MAX_WORK];
+    if (work === undefined || this.#waiting === MAX_WORK) throw new Error("too many messages wait");
+    this.#waiting += 1;
+    work.type = message.type;
+    work.slot = message.slot;
+    work.length = message.length;
+    work.format = message.format;
+    work.key = message.key;
+    work.threads = message.threads;
+    work.maxPixels = message.max_pixels;
+  }
+
+  /** Takes the oldest message that waits. It is valid until the next messages are heard. */
+  #shift(): Work {
+    const work = this.#work[this.#first];
+    if (work === undefined || this.#waiting === 0) throw new Error("no message waits");
+    this.#first = (this.#first + 1) % MAX_WORK;
+    this.#waiting -= 1;
+    return work;
+  }
+
+  /** Drops bitstream and drains that wait; what opens a decoder stays. */
+  #dropWork(): void {
+    for (let i = 0; i < this.#waiting; i++) {
+      const work = this.#work[(this.#first + i) % MAX_WORK];
+      if (work === undefined || work.type === messages.open.type) continue;
+      if (work.type === messages.input.type) this.#answerInput(work.slot);
+      work.type = DROPPED;
+    }
+  }
+
+  #answerInput(slot: number): void {
+    this.#channel.post(messages.inputDone.type).slot = slot;
+  }
+
+  // What is done.
+
+  /** Begins the work that waits. */
+  #next(): void {
+    if (this.#waiting === 0) return;
+    const work = this.#shift();
+    const decoder = this.#decoder;
+    if (work.type === messages.open.type) this.#open(work);
+    else if (work.type === messages.input.type) {
+      decoder?.take(
+        this.#bitstream.address + work.slot * this.#bitstreamBytes,
+        work.length,
+        work.key,
+      );
+      this.#answerInput(work.slot);
+      this.#goOn();
+    } else if (work.type === messages.drain.type) {
+      decoder?.drain();
+      this.#draining = true;
+      this.#goOn();
+    }
+  }
+
+  #open({ format, threads, maxPixels }: Work): void {
+    this.#decoder?.[Symbol.dispose]();
+    this.#decoder = undefined;
+    const codec = softwareCodecs.find((row) => row.format === format);
+    if (codec === undefined) throw new Error(`format ${format} is unknown`);
+    this.#written = this.#format;
+    const options = { threads, maxPixels, output: this.#written };
+    this.#decoder = new Decoder(loadAvcodec(), codec, options, this);
+    this.#channel.post(messages.ready.type);
+    this.#send();
+  }
+
+  /** Decodes until there is nothing to do, no slot for the next picture, or a flush. */
+  #goOn(): void {
+    const decoder = this.#decoder;
+    if (decoder === undefined) return;
+    if (this.#written !== this.#format) {
+      this.#written = this.#format;
+      decoder.setOutput(this.#format);
+    }
+    this.#running = !decoder.run();
+    if (this.#running || !this.#draining) return;
+    this.#draining = false;
+    this.#channel.post(messages.drained.type);
+    this.#send();
+  }
+
+  #flushIfDue(): void {
+    if (!this.#flushDue) return;
+    this.#flushDue = false;
+    this.#running = false;
+    this.#draining = false;
+    this.#decoder?.flush();
+  }
+
+  #send(): void {
+    if (this.#channel.flushBlocking() < 0) this.#closed = true;
+  }
+
+  // What the decoder calls.
+
+  changed(width: number, height: number): void {
+    this.#granted.length = 0;
+    this.#epoch += 1;
+    const message = this.#channel.post(messages.changed.type);
+    message.width = width;
+    message.height = height;
+    this.#send();
+  }
+
+  place(bytes: number): number {
+    if (this.#granted.length === 0) this.#hear(false);
+    const slot = this.#granted[0];
+    // The decoder is told of a flush or another format when it has returned.
+    const stop = this.#flushDue || this.#closed || this.#format !== this.#written;
+    if (slot === undefined || stop || bytes + SPARE_BYTES > this.#pictureBytes) return 0;
+    return this.#pictures.address + slot * this.#pictureBytes;
+  }
+
+  picture(key: number): void {
+    const message = this.#channel.post(messages.picture.type);
+    message.slot = this.#granted.shift() ?? 0;
+    message.key = key;
+    this.#send();
+  }
+
+  failed(): void {} // what is damaged is left out; the decoder goes on
+
+  progress(): void {
+    this.#progress[0] = ((this.#progress[0] ?? 0) + 1) >>> 0;
+  }
+
+  [Symbol.dispose](): void {
+    this.#decoder?.[Symbol.dispose]();
+    this.#owned.dispose();
+  }
+}
