@@ -52,6 +52,7 @@ const signatures = {
   recvmsg: { args: [i32, address, i32], returns: long },
   send: { args: [i32, address, size, i32], returns: long },
   sendmsg: { args: [i32, address, i32], returns: long },
+  setrlimit: { args: [i32, address], returns: i32 },
   setsockopt: { args: [i32, i32, i32, address, u32], returns: i32 },
   shutdown: { args: [i32, i32], returns: i32 },
   signal: { args: [i32, long], returns: long },

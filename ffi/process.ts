@@ -1,6 +1,8 @@
 // How this process ends with its parent and by signals: prctl(2), signal(2).
 import { constants } from "node:os";
+import { must, result } from "./errno.ts";
 import { libc } from "./libc.ts";
+import { n64, struct } from "./struct.ts";
 
 const PR_SET_PDEATHSIG = 1;
 const SIG_DFL = 0;
@@ -17,4 +19,17 @@ export function dieWithParent(): void {
 export function dieOfMemoryFaults(): void {
   const { SIGBUS, SIGSEGV } = constants.signals;
   for (const signal of [SIGBUS, SIGSEGV]) libc.signal(signal, SIG_DFL);
+}
+
+/** <sys/resource.h>: what a process may use. */
+export const limits = { cpuSeconds: 0, fileBytes: 1, coreBytes: 4 } as const;
+
+const rlimit = struct("struct rlimit", 16, { rlim_cur: n64(0), rlim_max: n64(8) });
+
+/** Limits what this process may use from now on; it cannot be raised again. Throws SysError. */
+export function limitUse(what: keyof typeof limits, value: number): void {
+  const both = rlimit.alloc();
+  both.rlim_cur = value;
+  both.rlim_max = value;
+  must(result(libc.setrlimit(limits[what], both.$address)), "setrlimit", what);
 }

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { Ioctl } from "../../ffi/ioctl.ts";
 import type { Fields, StructType } from "../../ffi/struct.ts";
+import { CLONE, CLONE3, deniedCalls, SECCOMP } from "../../ffi/system-calls.ts";
 
 type Table = StructType<Fields>;
 type Code = Ioctl<Fields>;
@@ -14,6 +15,7 @@ const directory = resolve(import.meta.dir, "../../ffi/linux");
 const headers: Record<string, readonly string[]> = {
   "videodev2.ts": ["linux/videodev2.h"],
   "dma-heap.ts": ["linux/dma-heap.h", "linux/dma-buf.h"],
+  "seccomp.ts": ["linux/seccomp.h", "linux/filter.h", "linux/audit.h"],
   "socket.ts": [
     "sys/socket.h",
     "netinet/in.h",
@@ -37,7 +39,12 @@ const isIoctl = (value: unknown): value is Code =>
   typeof value === "object" && value !== null && "code" in value && "argument" in value;
 
 /** Compiles and runs a program that prints one line per question. */
-function ask(name: string, includes: readonly string[], questions: readonly string[]): string[] {
+function ask(
+  name: string,
+  includes: readonly string[],
+  questions: readonly string[],
+  defines: readonly string[] = [],
+): string[] {
   const source = join(work, `${name}.c`);
   const program = join(work, name);
   const lines = questions.map((q) => `  printf("%llu\\n", (unsigned long long)(${q}));`);
@@ -54,7 +61,7 @@ function ask(name: string, includes: readonly string[], questions: readonly stri
     "",
   ].join("\n");
   writeFileSync(source, text);
-  const build = Bun.spawnSync(["gcc", "-Wall", "-o", program, source]);
+  const build = Bun.spawnSync(["gcc", "-Wall", ...defines, "-o", program, source]);
   if (build.exitCode !== 0) throw new Error(build.stderr.toString());
   return Bun.spawnSync([program]).stdout.toString().trim().split("\n");
 }
@@ -96,5 +103,34 @@ test.each(Object.entries(headers))(
     expect(answers.length).toBe(expected.length);
     const ours = expected.map(([what, value]) => `${what} = ${value}`);
     expect(ours).toEqual(expected.map(([what], i) => `${what} = ${answers[i]}`));
+  },
+);
+
+/** Calls that are newer than the headers of Debian 12. */
+const newer = new Set(["fchmodat2"]);
+const numbers = [...deniedCalls, CLONE, CLONE3, SECCOMP].filter(({ name }) => !newer.has(name));
+const unistd = [
+  { architecture: "x64", header: "x86_64-linux-gnu/asm/unistd_64.h", defines: [] },
+  {
+    architecture: "arm64",
+    header: "asm-generic/unistd.h",
+    defines: ["-D__ARCH_WANT_RENAMEAT", "-D__ARCH_WANT_SYS_CLONE3"], // as its asm/unistd.h does
+  },
+] as const;
+
+test.each(unistd.filter(({ header }) => existsSync(`/usr/include/${header}`)))(
+  "numbers of system calls for $architecture are those of its header",
+  ({ architecture, header, defines }) => {
+    const rows = numbers.filter((call) => call[architecture] !== undefined);
+    expect(rows.length).toBeGreaterThan(80);
+    const answers = ask(
+      `unistd_${architecture}`,
+      [header],
+      rows.map(({ name }) => `__NR_${name}`),
+      defines,
+    );
+    expect(rows.map((call) => `${call.name} ${call[architecture]}`)).toEqual(
+      rows.map(({ name }, i) => `${name} ${answers[i]}`),
+    );
   },
 );
