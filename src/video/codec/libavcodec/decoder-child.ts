@@ -11,6 +11,7 @@ import { NV12 } from "../../formats.ts";
 import { Channel, type DecoderRecord } from "./channel.ts";
 import { softwareCodecs } from "./codecs.ts";
 import { Decoder, type PictureSink } from "./decoder.ts";
+import { enterFence } from "./fence.ts";
 import {
   BITSTREAM_SLOTS,
   DAEMON,
@@ -96,7 +97,7 @@ class DecoderChild implements PictureSink, Disposable {
   #running = false;
   #closed = false;
 
-  /** Maps the memory and loads the libraries. Throws SysError, LibraryError. */
+  /** Maps the memory, loads the libraries and enters the fence. Throws SysError, LibraryError. */
   constructor(channel: Channel) {
     using owned = new DisposableStack();
     this.#channel = channel;
@@ -114,6 +115,7 @@ class DecoderChild implements PictureSink, Disposable {
     this.#pictures = owned.use(new Mapping(pictures.number, room, pictures.name));
     loadAvcodec();
     loadSwscale();
+    enterFence(); // before the first byte of the guest is read
     this.#owned = owned.move();
   }
 
