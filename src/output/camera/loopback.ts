@@ -13,6 +13,11 @@ import type { Loop } from "../../loop.ts";
 
 /** Enough that a reader has several frame times before the frame it reads is overwritten. */
 const BUFFERS = 8;
+/**
+ * Before 0.15 a program that asks for fewer buffers than the node has shortens the ring, and the driver then returns a wrong
+ * buffer for the newest picture: GStreamer ends with "buffer 3 was not queued". GStreamer and browsers ask for 4, ffmpeg for more.
+ */
+const OLD_BUFFERS = 4;
 /** How long udev may need to make the node. */
 const NODE_MS = 2000;
 const LOOK_MS = 20;
@@ -60,7 +65,7 @@ export async function makeLoopback(
     ),
   );
   // 0.13 refuses QUERYBUF of an index above the parameter, whatever the node has: v4l2-ctl would read nothing.
-  const buffers = control.old ? Math.min(BUFFERS, world.maxBuffers() + 1) : BUFFERS;
+  const buffers = control.old ? Math.min(OLD_BUFFERS, world.maxBuffers() + 1) : BUFFERS;
   const number = needed(
     () => control.add(label, { buffers }),
     ({ code }) => (code === "EACCES" || code === "EPERM" ? "run as root" : ""),
@@ -84,7 +89,7 @@ export async function makeLoopback(
 function openAdvice({ code }: SysError, label: string, { exists }: LoopbackWorld): string {
   if (code === "EACCES" || code === "EPERM") return "run as root, or give your group the device";
   if (code !== "ENOENT" && code !== "ENXIO" && code !== "ENODEV") return "";
-  const load = `modprobe v4l2loopback exclusive_caps=1 max_buffers=${BUFFERS} card_label='${label}'`;
+  const load = `modprobe v4l2loopback exclusive_caps=1 max_buffers=${OLD_BUFFERS} card_label='${label}'`;
   if (exists("/sys/module/v4l2loopback"))
     return `this v4l2loopback is older than 0.13 and makes no nodes: rmmod v4l2loopback, ${load}, then --output /dev/videoN`;
   return `modprobe v4l2loopback devices=0 max_buffers=${BUFFERS} (Debian package v4l2loopback-dkms)`;
