@@ -1,5 +1,6 @@
 // `bun run bench video`, decoding: our back-end against v4l2-ctl on the same decoder, in turn, in one guest.
 import type { Job } from "../lab/agent.ts";
+import { ensureLabTools } from "../lab/guest.ts";
 import { Lab } from "../lab/lab.ts";
 import { type Clip, type Played, type Player, Vicodec } from "../lab/vicodec.ts";
 import { SETTLED } from "../support/clip-player.ts";
@@ -177,6 +178,7 @@ export const bench: Bench = {
   name: "video",
   title: "decoding through the back-end against v4l2-ctl on the same decoder, in a guest",
   async run() {
+    ensureLabTools(); // modules are built before a guest boots
     await using lab = new Lab("bench");
     return await measure(lab);
   },
