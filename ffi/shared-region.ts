@@ -2,18 +2,11 @@
 // of gigabytes would disturb the garbage collector's accounting. So views are made for small parts, and all of them are
 // detached before munmap.
 import { fstatSync } from "node:fs";
-import { errno, must, result } from "./errno.ts";
+import { AddressRange, MAP_NORESERVE } from "./address-range.ts";
+import { errno, must } from "./errno.ts";
 import { F_ADD_SEALS, F_SEAL_SHRINK, type Fd } from "./fd.ts";
 import { addressOf, libc, viewOf } from "./libc.ts";
-import { PROT_READ, PROT_WRITE } from "./mapping.ts";
 
-const MAP_SHARED = 0x01;
-const MAP_PRIVATE = 0x02;
-const MAP_FIXED = 0x10;
-const MAP_ANONYMOUS = 0x20;
-const MAP_NORESERVE = 0x4000;
-/** Leaves the memory out of core files. <sys/mman.h> */
-const MADV_DONTDUMP = 16;
 const PAGE = process.arch === "x64" ? 4096 : 65_536; // arm64 kernels have 4, 16 or 64 KiB; 64 KiB suits all
 /** Devices of this major number are /dev/zero, /dev/mem and the like: no guest memory, or this program's own. <linux/major.h> */
 const MEM_MAJOR = 1;
@@ -31,7 +24,7 @@ export class SharedRegion implements Disposable {
   /** Offset of the region in the file. */
   readonly offset: number;
   readonly #fd: Fd;
-  readonly #reserved: { readonly at: number; readonly length: number };
+  readonly #range: AddressRange;
   readonly #at: number;
   #views: WeakRef<ArrayBuffer>[] = [];
   #sweepAt = SWEEP_AFTER;
@@ -47,22 +40,20 @@ export class SharedRegion implements Disposable {
     const unit = checkFile(fd.number, offset, length);
     const start = Math.floor(offset / unit) * unit;
     const mapped = Math.ceil((offset + length) / unit) * unit - start;
-    this.#reserved = reserve(mapped + 2 * unit, fd.name);
+    using owned = new DisposableStack();
+    const range = owned.use(new AddressRange(mapped + 2 * unit, fd.name));
     // The reservation is aligned to pages; huge pages must be aligned to their size.
-    const at = Math.ceil((this.#reserved.at + 1) / unit) * unit;
+    const at = Math.ceil((range.address + 1) / unit) * unit;
     // Huge pages are reserved, or refused with ENOMEM: where they are missing, the first access would be SIGBUS.
-    const flags = MAP_SHARED | MAP_FIXED | (unit === PAGE ? MAP_NORESERVE : 0);
-    const r = result(libc.mmap(at, mapped, PROT_READ | PROT_WRITE, flags, fd.number, start));
-    if (r < 0) {
-      libc.munmap(this.#reserved.at, this.#reserved.length);
-      if (r === -errno.ENOMEM && unit !== PAGE) {
-        throw new UnfitFile(
-          `the host has too few free huge pages for ${mapped} bytes: raise vm.nr_hugepages`,
-        );
-      }
-      must(r, "mmap", `${fd.name} (${mapped} bytes from ${start})`);
+    const r = range.map(at, mapped, fd.number, start, unit === PAGE ? MAP_NORESERVE : 0);
+    if (r === -errno.ENOMEM && unit !== PAGE) {
+      throw new UnfitFile(
+        `the host has too few free huge pages for ${mapped} bytes: raise vm.nr_hugepages`,
+      );
     }
-    libc.madvise(at, mapped, MADV_DONTDUMP);
+    must(r, "mmap", `${fd.name} (${mapped} bytes from ${start})`);
+    owned.move();
+    this.#range = range;
     this.#fd = fd;
     this.#at = at + (offset - start);
     this.offset = offset;
@@ -119,7 +110,7 @@ export class SharedRegion implements Disposable {
       if (buffer !== undefined && !buffer.detached) buffer.transfer(0);
     }
     this.#views = [];
-    libc.munmap(this.#reserved.at, this.#reserved.length);
+    this.#range[Symbol.dispose]();
     this.#fd[Symbol.dispose]();
   }
 }
@@ -140,9 +131,3 @@ function checkFile(fd: number, offset: number, length: number): number {
 }
 
 const major = (device: number): number => (device >> 8) & 0xfff;
-
-function reserve(length: number, name: string): { at: number; length: number } {
-  const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-  const at = must(result(libc.mmap(0, length, 0, flags, -1, 0)), "mmap", name);
-  return { at, length };
-}
