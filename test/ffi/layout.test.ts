@@ -16,6 +16,7 @@ const headers: Record<string, readonly string[]> = {
   "videodev2.ts": ["linux/videodev2.h"],
   "dma-heap.ts": ["linux/dma-heap.h", "linux/dma-buf.h"],
   "seccomp.ts": ["linux/seccomp.h", "linux/filter.h", "linux/audit.h"],
+  "udmabuf.ts": ["linux/udmabuf.h"],
   "socket.ts": [
     "sys/socket.h",
     "netinet/in.h",
