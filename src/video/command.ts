@@ -5,6 +5,7 @@ import type { CodecBackend } from "./codec/codec.ts";
 import type { Events } from "./events.ts";
 import type { GuestFaults } from "./guest-faults.ts";
 import type { Stream } from "./stream.ts";
+import type { Stretches } from "./stretches.ts";
 import type * as s from "./structs.ts";
 
 /** The device, as commands see it. */
@@ -19,6 +20,7 @@ export interface CommandDevice {
   /** Whether a plane may consist of several entries. */
   readonly nonContiguous: boolean;
   readonly memory: GuestMemory;
+  readonly stretches: Stretches;
   readonly loop: DeviceLoop;
   /** The stream of that number. Throws VideoError. */
   stream(id: number): Stream;

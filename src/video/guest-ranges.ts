@@ -1,5 +1,6 @@
 // The guest memory of a resource: the ranges that the driver named, and where they are in host memory. A resource may have tens of
 // thousands of ranges, so they are numbers in typed arrays, and neighbours are one range.
+import type { FilePiece } from "../../ffi/file-pieces.ts";
 import type { GuestMemory } from "../virtio/virtio-device.ts";
 import { check, memEntry } from "./structs.ts";
 
@@ -64,6 +65,7 @@ export class GuestRanges {
   // The same for pieces of host memory. There are none when the memory is not there.
   #host = new Float64Array(0);
   #hostStarts = new Uint32Array(1);
+  #moved = true;
 
   /** Reads `entries` entries that were measured. */
   constructor(view: DataView, from: number, entries: number, { ranges, lengths }: Measured) {
@@ -88,6 +90,10 @@ export class GuestRanges {
     this.#guestStarts[ranges] = start;
   }
 
+  /** The last `resolve` found other host memory than the one before it. */
+  get moved(): boolean {
+    return this.#moved;
+  }
   /** Pieces of host memory; 0 when the memory is not there. */
   get pieces(): number {
     return this.#host.length;
@@ -128,9 +134,31 @@ export class GuestRanges {
       whole = address >= 0 ? add(address, length, start) : cross(memory, guest, length, start, add);
     }
     starts[pieces] = this.length;
-    this.#host = whole ? host.slice(0, pieces) : new Float64Array(0);
+    if (!whole) pieces = 0;
+    this.#moved = !this.#isAt(host, starts, pieces);
+    if (!this.#moved) return whole;
+    this.#host = host.slice(0, pieces);
     this.#hostStarts = whole ? starts.slice(0, pieces + 1) : new Uint32Array(1);
     return whole;
+  }
+
+  #isAt(host: Float64Array, starts: Uint32Array, pieces: number): boolean {
+    if (this.#host.length !== pieces) return false;
+    for (let i = 0; i < pieces; i++)
+      if (this.#host[i] !== host[i] || this.#hostStarts[i] !== starts[i]) return false;
+    return true;
+  }
+
+  /** The parts of the guest's memory files that hold the ranges, in their order. Empty when the memory is not there. */
+  filePieces(memory: GuestMemory): readonly FilePiece[] {
+    const pieces: FilePiece[] = [];
+    for (let i = 0; i < this.count; i++) {
+      const length = (this.#guestStarts[i + 1] ?? 0) - (this.#guestStarts[i] ?? 0);
+      const spans = memory.resolve(BigInt(this.#guest[i] ?? 0), BigInt(length));
+      if (spans === undefined) return [];
+      for (const { fd, offset, length } of spans) pieces.push({ fd, offset, length });
+    }
+    return pieces;
   }
 
   /** Frees the tables now and not at the next garbage collection: a guest may replace resources without end. */

@@ -11,7 +11,7 @@ import * as s from "./structs.ts";
 function createResource(
   q: Struct<typeof s.resourceCreate.fields>,
   bytes: Uint8Array<ArrayBuffer>,
-  { memory, nonContiguous }: CommandDevice,
+  { memory, nonContiguous, stretches }: CommandDevice,
   free: number,
 ): Resource {
   const layout = q.planes_layout === 0 ? s.SINGLE_BUFFER : q.planes_layout; // the Linux driver leaves it 0
@@ -40,7 +40,7 @@ function createResource(
       `${ranges} ranges, and ${free} of ${MAX_RANGES} are left for this guest`,
     );
   const read = new GuestRanges(view, s.resourceCreate.size, total, measured);
-  return new Resource(q.resource_id, read, planes, memory);
+  return new Resource({ id: q.resource_id, ranges: read, planes, memory, stretches });
 }
 
 /** Ranges that the resources of all streams have. */
@@ -96,7 +96,7 @@ export const resourceCommands: readonly Command[] = [
       const replaced = to.checkNew(q.resource_id);
       s.check(to.memoryType === s.GUEST_PAGES, "the queue has virtio objects, not guest pages");
       const free = MAX_RANGES - usedRanges(device.streams.values()) + (replaced?.ranges ?? 0);
-      to.add(createResource(q, request.bytes, device, free));
+      stream.addResource(queue, createResource(q, request.bytes, device, free));
       answerOk(request, stream.id);
     },
   }),

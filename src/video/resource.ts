@@ -1,8 +1,9 @@
 // A resource: guest memory that the driver describes once and queues many times. Its host memory is looked up when it is
-// created and when the memory table changes, not per frame.
+// created and when the memory table changes, not per frame. It is made into one stretch when a decoder asks for that first.
 import { copyMemory } from "../../ffi/copy.ts";
 import { type GuestMemory, MAX_REQUEST_BYTES, type Request } from "../virtio/virtio-device.ts";
 import type { GuestRanges } from "./guest-ranges.ts";
+import type { Spare, Stretch, Stretches, Way } from "./stretches.ts";
 import { MAX_PLANES, memEntry, resourceCreate, VideoError } from "./structs.ts";
 
 /** Entries of one resource: as many as a request can hold. */
@@ -12,6 +13,14 @@ export const MAX_ENTRIES = Math.floor((MAX_REQUEST_BYTES - resourceCreate.size) 
 export interface Plane {
   readonly offset: number;
   readonly length: number;
+}
+
+export interface ResourceOptions {
+  readonly id: number;
+  readonly ranges: GuestRanges;
+  readonly planes: readonly Plane[];
+  readonly memory: GuestMemory;
+  readonly stretches: Stretches;
 }
 
 export class Resource {
@@ -31,15 +40,23 @@ export class Resource {
   /** The generation of the memory table in which the ranges were looked up. */
   #generation = -1;
   #placed: { readonly colour: readonly Plane[]; readonly at: readonly number[] } | undefined;
+  readonly #stretches: Stretches;
+  #stretch: Stretch | undefined;
+  /** What `handle` was asked for last, and its answer. */
+  #way: Way | undefined;
+  #handle = 0;
+  #apart = "";
 
   /** Throws VideoError when a range is outside guest memory. */
-  constructor(id: number, ranges: GuestRanges, planes: readonly Plane[], memory: GuestMemory) {
+  constructor(options: ResourceOptions) {
+    const { id, ranges, planes, memory, stretches } = options;
     this.id = id;
     this.#ranges = ranges;
     this.#memory = memory;
+    this.#stretches = stretches;
     this.planes = planes;
     this.length = ranges.length;
-    if (!this.resolve(memory))
+    if (!this.#lookUp(memory))
       throw new VideoError("ERR_INVALID_PARAMETER", "a range is not in the guest's memory");
   }
 
@@ -50,11 +67,24 @@ export class Resource {
 
   /** The driver has replaced or destroyed it: it has no memory any more. */
   drop(): void {
+    this.release();
     this.#ranges.drop();
   }
 
-  /** Looks its memory up in a new table. False when it is not there any more; then the resource has no memory. */
-  resolve(memory: GuestMemory): boolean {
+  /**
+   * Looks its memory up in a new table; it has none when the table lacks it. True when it is in another place than before.
+   * Then its stretch goes to `old`: the decoder may still use it.
+   */
+  resolve(memory: GuestMemory, old: DisposableStack): boolean {
+    this.#lookUp(memory);
+    if (!this.#ranges.moved) return false;
+    if (this.#stretch !== undefined) old.use(this.#stretch);
+    this.#stretch = undefined;
+    this.#way = undefined;
+    return true;
+  }
+
+  #lookUp(memory: GuestMemory): boolean {
     this.#memory = memory;
     this.#generation = memory.generation;
     return this.#ranges.resolve(memory);
@@ -97,12 +127,49 @@ export class Resource {
   }
 
   /**
-   * The address of its memory if that is contiguous host memory with one plane that begins at its start. Otherwise
-   * undefined.
+   * All its memory as one stretch: an address, or the descriptor of a dma-buf. 0 when there is none; `apart` says why.
+   * Makes the stretch when it is asked for first. Allocates nothing after that.
    */
-  get contiguous(): number | undefined {
-    const oneStretch = this.#ranges.pieces === 1 && this.planes.length === 1;
-    return oneStretch && this.planes[0]?.offset === 0 ? this.#ranges.address(0) : undefined;
+  handle(way: Way): number {
+    if (way === this.#way) return this.#handle;
+    this.release();
+    this.#way = way;
+    this.#handle = this.#find(way);
+    return this.#handle;
+  }
+
+  #find(way: Way): number {
+    if (this.planes.length !== 1 || this.planes[0]?.offset !== 0) {
+      this.#apart = "its planes are apart";
+      return 0;
+    }
+    if (way === "userptr" && this.#ranges.pieces === 1) return this.#ranges.address(0);
+    const made = this.#stretches.make(way, this.#ranges, this.#memory);
+    if (typeof made === "string") {
+      this.#apart = made;
+      return 0;
+    }
+    this.#stretch = made;
+    return made.handle;
+  }
+
+  /** Why there is no stretch. */
+  get apart(): string {
+    return this.#apart;
+  }
+
+  /** Makes memory for a decoder to work on instead of this resource. Throws SysError. */
+  spare(way: Way, length: number): Spare {
+    return this.#stretches.spare(way, length);
+  }
+
+  /** Undoes the stretch. Whoever had its handle must not use it any more. True when there was one. */
+  release(): boolean {
+    const stretch = this.#stretch;
+    this.#stretch = undefined;
+    this.#way = undefined;
+    stretch?.[Symbol.dispose]();
+    return stretch !== undefined;
   }
 
   /** Copies `length` bytes from host memory to byte `at` of the resource. False when they do not fit or its memory is gone. */

@@ -41,11 +41,14 @@ export class StreamQueue {
     return known;
   }
 
-  add(resource: Resource): void {
+  /** Adds a resource. True when it replaces one whose memory was one stretch: that address may become one of other memory. */
+  add(resource: Resource): boolean {
     const replaced = this.resources.get(resource.id);
     this.#ranges += resource.ranges - (replaced?.ranges ?? 0);
+    const undone = replaced?.release() ?? false;
     replaced?.drop();
     this.resources.set(resource.id, resource);
+    return undone;
   }
 
   /** Forgets all resources. */
@@ -105,14 +108,13 @@ export class StreamQueue {
     }
   }
 
-  /** Looks every resource up in a new memory table. True when the host address of one has changed. */
-  lookUp(memory: GuestMemory): boolean {
+  /**
+   * Looks every resource up in a new memory table. True when the host memory of one has changed. Their old stretches go to
+   * `old`.
+   */
+  lookUp(memory: GuestMemory, old: DisposableStack): boolean {
     let moved = false;
-    for (const resource of this.resources.values()) {
-      const before = resource.contiguous;
-      resource.resolve(memory);
-      moved ||= resource.contiguous !== before;
-    }
+    for (const resource of this.resources.values()) moved = resource.resolve(memory, old) || moved;
     return moved;
   }
 }

@@ -103,6 +103,10 @@ export class Stream implements StreamClient, Disposable {
     return this.#session.setControl(number, value);
   }
 
+  addResource(queue: QueueType, resource: Resource): void {
+    if (this.queue(queue).add(resource)) this.#session.forgetPlaces(queue);
+  }
+
   /** The resource of a RESOURCE_QUEUE. Throws VideoError unless it may be queued now. */
   queueable(queue: QueueType, id: number): Resource {
     const resource = this.queue(queue).resource(id);
@@ -187,7 +191,8 @@ export class Stream implements StreamClient, Disposable {
   memoryChanged(memory: GuestMemory): void {
     for (const type of [INPUT, OUTPUT] as const) {
       const queue = this.queue(type);
-      if (!queue.lookUp(memory)) this.#session.forgetPlaces(type);
+      using old = new DisposableStack();
+      if (!queue.lookUp(memory, old)) this.#session.forgetPlaces(type);
       else if (this.#session.zeroCopy(type)) {
         // The hardware has the old addresses.
         this.#step(() => this.#session.clear(type));

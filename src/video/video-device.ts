@@ -10,6 +10,7 @@ import { GuestFaults } from "./guest-faults.ts";
 import { answerCode } from "./replies.ts";
 import { RequestTrace } from "./request-trace.ts";
 import type { Stream } from "./stream.ts";
+import { Stretches } from "./stretches.ts";
 import {
   config,
   F_RESOURCE_GUEST_PAGES,
@@ -26,6 +27,8 @@ export interface VideoDeviceOptions {
   readonly maxStreams: number;
   /** Bytes of config space: 12 as in the draft, 44 with the name that later headers have. */
   readonly configSize?: 12 | 44;
+  /** The stretches that resources are made into. */
+  readonly stretches?: Stretches;
 }
 
 const COMMAND_QUEUE = 0;
@@ -52,6 +55,7 @@ class VideoDevice implements VirtioDevice, CommandDevice {
   readonly streams = new Map<number, Stream>();
   readonly events = new Events();
   readonly faults = new GuestFaults();
+  readonly stretches: Stretches;
   /** The answers to QUERY_CAPABILITY. */
   readonly capability: Readonly<Record<QueueType, Uint8Array<ArrayBuffer>>>;
   readonly #config: Uint8Array<ArrayBuffer>;
@@ -64,8 +68,10 @@ class VideoDevice implements VirtioDevice, CommandDevice {
   #host: DeviceHost | undefined;
   #memory: GuestMemory | undefined;
 
-  constructor({ backend, maxStreams, configSize = config.size as 44 }: VideoDeviceOptions) {
+  constructor(options: VideoDeviceOptions) {
+    const { backend, maxStreams, configSize = config.size as 44, stretches } = options;
     this.backend = backend;
+    this.stretches = stretches ?? new Stretches();
     this.maxStreams = maxStreams;
     const { input, output } = backend.capabilities;
     this.capability = { [INPUT]: encodeCapability(input), [OUTPUT]: encodeCapability(output) };

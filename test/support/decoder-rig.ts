@@ -1,5 +1,6 @@
 // A driver at the V4L2 decoder back-end on a fake device: one stream with buffers of 64x48 pictures, nothing queued.
 import { decoderOn } from "../../src/video/codec/v4l2-decoder.ts";
+import type { Stretches } from "../../src/video/stretches.ts";
 import * as s from "../../src/video/structs.ts";
 import { FakeDecoder, type FakeOptions } from "./fake-decoder.ts";
 import { fwhtFrame } from "./fwht.ts";
@@ -13,15 +14,43 @@ export const BITSTREAM = W * H * 3;
 export interface Rig extends Disposable {
   readonly driver: LocalDriver;
   readonly fake: FakeDecoder;
+  /** Where the first pieces are. */
   readonly inputs: bigint[];
   readonly outputs: bigint[];
 }
 
+export interface RigOptions {
+  /** Pieces of each resource, 64 bytes apart. */
+  readonly pieces?: number;
+  readonly stretches?: Stretches;
+}
+
+const PAGE = 4096;
+
+/** Entries of single pages, from the last to the first, with a page between two. */
+export function scatter(driver: LocalDriver, bytes: number): { address: bigint; length: number }[] {
+  const count = Math.ceil(bytes / PAGE);
+  const at = driver.allocate(2 * count * PAGE);
+  return Array.from({ length: count }, (_, i) => ({
+    address: at + BigInt(2 * (count - 1 - i) * PAGE),
+    length: PAGE,
+  }));
+}
+
+/** The first `length` bytes of a resource of these entries. */
+export function gather(
+  { memory }: LocalDriver,
+  entries: readonly { readonly address: bigint; readonly length: number }[],
+  length: number,
+): Uint8Array {
+  return Buffer.concat(entries.map((e) => memory.bytes(e.address, e.length))).subarray(0, length);
+}
+
 /** Stream 1 with inputs 1 to 4 and outputs 11 to 16 of a page-rounded size; nothing queued. */
-export function rig(options: FakeOptions = {}, { pieces = 1 } = {}): Rig {
+export function rig(options: FakeOptions = {}, { pieces = 1, stretches }: RigOptions = {}): Rig {
   const fake = new FakeDecoder(options);
   const backend = decoderOn(fake.open(), () => fake.open());
-  const driver = localDriver(backend, { watcher: fake.watcher });
+  const driver = localDriver(backend, { watcher: fake.watcher, ...(stretches && { stretches }) });
   driver.create(1);
   driver.setParams(1, s.OUTPUT, { format: 4, width: W, height: H });
   driver.setParams(1, s.INPUT, { format: 0x1006, width: W, height: H });

@@ -18,6 +18,8 @@ export interface FakeOptions {
   readonly userPointers?: boolean;
   /** QBUF refuses user pointers that REQBUFS took. */
   readonly refusesPointers?: boolean;
+  /** The device takes dma-bufs: the memory of each, by its descriptor. */
+  readonly dmabufs?: ReadonlyMap<number, { readonly address: number }>;
   /**
    * A picture is finished later than the call that began it, as in drivers of hardware: when its caller waits ("finishes"), or
    * not even then ("hangs"). STREAMOFF waits for the picture that is in work (v4l2-mem2mem.c, v4l2_m2m_cancel_job).
@@ -217,6 +219,7 @@ export class FakeContext implements AwaitedDevice {
       const queue = this.#queue(q.type);
       if (q.memory === v.V4L2_MEMORY_USERPTR && !this.#owner.options.userPointers)
         return -errno.EINVAL;
+      if (q.memory === v.V4L2_MEMORY_DMABUF && !this.#owner.options.dmabufs) return -errno.EINVAL;
       return queue.request(q);
     },
     VIDIOC_QUERYBUF: (q: Struct<typeof v.v4l2Buffer.fields>) => this.#queue(q.type).locate(q),
@@ -272,9 +275,9 @@ export class FakeContext implements AwaitedDevice {
     if (buffer === undefined || queue.queued.includes(buffer) || queue.done.includes(buffer))
       return -errno.EINVAL;
     const plane = queue.plane(q);
-    if (queue.memory === v.V4L2_MEMORY_USERPTR) {
-      if (this.#owner.options.refusesPointers) return -errno.EFAULT;
-      const address = plane?.["m.userptr"] ?? q["m.userptr"];
+    if (queue.memory !== v.V4L2_MEMORY_MMAP) {
+      const address = this.#address(queue, plane ?? q);
+      if (address === 0) return -errno.EFAULT;
       if (address !== buffer.address) this.#owner.pins++;
       buffer.address = address;
       buffer.length = plane?.length ?? q.length;
@@ -293,8 +296,15 @@ export class FakeContext implements AwaitedDevice {
     return 0;
   }
 
+  /** Where memory of the caller is; 0 when it is refused. */
+  #address({ memory }: FakeQueue, given: { "m.userptr": number; "m.fd": number }): number {
+    const { refusesPointers = false, dmabufs } = this.#owner.options;
+    if (memory === v.V4L2_MEMORY_DMABUF) return dmabufs?.get(given["m.fd"])?.address ?? 0;
+    return refusesPointers ? 0 : given["m.userptr"];
+  }
+
   #bytes(queue: FakeQueue, buffer: FakeBuffer): Uint8Array {
-    if (queue.memory === v.V4L2_MEMORY_USERPTR) return viewOf(buffer.address, buffer.length);
+    if (queue.memory !== v.V4L2_MEMORY_MMAP) return viewOf(buffer.address, buffer.length);
     return this.#memory.bytes.subarray(buffer.offset, buffer.offset + buffer.length);
   }
 

@@ -33,6 +33,14 @@ export class TestMemory implements GuestMemory, Disposable {
     return at;
   }
 
+  /** The position of allocation. Setting it back frees what was allocated after it. */
+  get mark(): bigint {
+    return this.#free;
+  }
+  set mark(at: bigint) {
+    this.#free = at;
+  }
+
   /** A new table; regions that were in an old one have their old bytes, in a new mapping. */
   replace(regions: readonly Region[]): void {
     const old = this.#regions;

@@ -2,6 +2,7 @@
 import type { Fields, Struct, StructType } from "../../ffi/struct.ts";
 import { Loop } from "../../src/loop.ts";
 import type { CodecBackend } from "../../src/video/codec/codec.ts";
+import { Stretches } from "../../src/video/stretches.ts";
 import * as s from "../../src/video/structs.ts";
 import { createVideoDevice } from "../../src/video/video-device.ts";
 import type { Request, VirtioDevice } from "../../src/virtio/virtio-device.ts";
@@ -313,11 +314,12 @@ export function localDriver(
     memoryBytes = 8 * 1024 * 1024,
     configSize = 44 as 12 | 44,
     watcher = undefined as Pick<Loop, "watch"> | undefined,
+    stretches = new Stretches(),
   } = {},
 ): LocalDriver {
   const loop = new Loop();
   const memory = new TestMemory([{ address: BASE, length: memoryBytes }]);
-  const device = createVideoDevice({ backend, maxStreams, configSize });
+  const device = createVideoDevice({ backend, maxStreams, configSize, stretches });
   const start = (ackedFeatures = features) =>
     device.start({
       loop: (watcher ?? loop) as Loop,

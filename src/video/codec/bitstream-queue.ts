@@ -7,13 +7,19 @@ import { Queue } from "../../v4l2/queue.ts";
 import type { Resource } from "../resource.ts";
 import { INPUT } from "../structs.ts";
 import type { StreamClient } from "./codec.ts";
-import { canShare, DecoderBuffers } from "./decoder-buffers.ts";
+import { type BufferOptions, DecoderBuffers } from "./decoder-buffers.ts";
 import { gatherBitstream } from "./resource-copies.ts";
 
 /** MMAP buffers to ask for: enough to keep a decoder busy. */
 const BUFFERS = 6;
 /** Timestamps that are remembered; far more than bitstream buffers whose pictures can be outstanding. */
 const STAMPS = 1024;
+
+export interface BitstreamOptions extends Omit<BufferOptions, "name"> {
+  readonly device: VideoDevice;
+  readonly multiplanar: boolean;
+  readonly client: StreamClient;
+}
 
 export class BitstreamQueue implements Disposable {
   readonly buffers: DecoderBuffers<"output">;
@@ -30,9 +36,9 @@ export class BitstreamQueue implements Disposable {
   handed = 0;
   copied = 0;
 
-  constructor(device: VideoDevice, multiplanar: boolean, client: StreamClient) {
+  constructor({ device, multiplanar, client, ways, said }: BitstreamOptions) {
     this.#queue = new Queue(device, "output", multiplanar);
-    this.buffers = new DecoderBuffers(this.#queue, "bitstream");
+    this.buffers = new DecoderBuffers(this.#queue, { name: "bitstream", ways, said });
     this.#client = client;
   }
 
@@ -50,7 +56,7 @@ export class BitstreamQueue implements Disposable {
   feed(format: QueueFormat): void {
     while (this.#client.inputsWaiting > 0) {
       if (!this.buffers.allocated) this.#make(format);
-      if (this.buffers.free() < 0) return;
+      if (this.buffers.full) return;
       const resource = this.#client.takeInput();
       if (resource === undefined) return;
       this.#hand(resource, format);
@@ -60,8 +66,12 @@ export class BitstreamQueue implements Disposable {
 
   #make(format: QueueFormat): void {
     this.#bytes = format.planes[0]?.sizeimage ?? 0;
-    const share = this.#client.resources(INPUT).every((r) => canShare(r, this.#bytes));
-    this.buffers.make({ share, count: BUFFERS, planes: 1 });
+    this.buffers.make({
+      resources: this.#client.resources(INPUT),
+      bytes: this.#bytes,
+      count: BUFFERS,
+      planes: 1,
+    });
   }
 
   #hand(resource: Resource, format: QueueFormat): void {
@@ -71,12 +81,13 @@ export class BitstreamQueue implements Disposable {
     this.#payload.bytesused[0] = resource.size;
     this.#payload.tsSec = Math.floor(key / 1e6);
     this.#payload.tsUsec = key % 1e6;
-    const inPlace = this.buffers.onGuestMemory;
-    const address = inPlace ? (resource.contiguous ?? 0) : 0;
-    const index = this.buffers.free(address);
-    const r = inPlace ? this.#share(index, resource, address) : this.#copy(index, resource);
-    if (r < 0 && inPlace && !queue.streaming && queue.queuedCount === 0) {
-      this.buffers.copyFromNowOn();
+    const { buffers } = this;
+    const index = buffers.pick(resource, this.#bytes);
+    const copies = buffers.copies(index);
+    const fits = !copies || this.#gather(index, resource);
+    const r = fits ? queue.queueFilled(index, this.#payload, buffers.place) : -errno.EINVAL;
+    if (r < 0 && fits && buffers.onGuestMemory && !queue.streaming && queue.queuedCount === 0) {
+      buffers.refused();
       this.#make(format);
       this.#hand(resource, format);
       return;
@@ -86,27 +97,13 @@ export class BitstreamQueue implements Disposable {
       return;
     }
     if (r < 0) throw new SysError("VIDIOC_QBUF", queue.device.path, -r);
+    if (buffers.onGuestMemory) buffers.pinned(index);
     this.#owners[index] = resource;
     this.handed++;
-    if (!inPlace) this.copied++;
+    if (copies) this.copied++;
   }
 
-  /** QBUF with the guest's memory; 0 or a negative errno. */
-  #share(index: number, resource: Resource, address: number): number {
-    if (!canShare(resource, this.#bytes)) return -errno.EINVAL;
-    const memory = this.buffers.at(address, resource.length);
-    const r = this.#queue.queueFilled(index, this.#payload, memory);
-    if (r >= 0) this.buffers.pinned(index, address);
-    return r;
-  }
-
-  /** QBUF with a copy in the driver's buffer; 0 or a negative errno. */
-  #copy(index: number, resource: Resource): number {
-    if (!this.#gather(index, resource)) return -errno.EINVAL;
-    return this.#queue.queueFilled(index, this.#payload);
-  }
-
-  /** Gathers the bitstream into the driver's buffer; false when it does not fit or its memory is gone. */
+  /** Gathers the bitstream into the memory of a buffer; false when it does not fit or its memory is gone. */
   #gather(index: number, resource: Resource): boolean {
     const mapping = this.buffers.mapping(index, 0);
     if (mapping === undefined || resource.size > mapping.length) return false;

@@ -8,6 +8,7 @@ import type { Watch } from "../../loop.ts";
 import type { DecoderDevice } from "../../v4l2/decoder-device.ts";
 import type { AwaitedDevice } from "../../v4l2/device.ts";
 import type { DeviceLoop } from "../../virtio/virtio-device.ts";
+import type { Way } from "../stretches.ts";
 import { INPUT, OUTPUT, type QueueType } from "../structs.ts";
 import { BitstreamQueue } from "./bitstream-queue.ts";
 import type { CodecSession, ParamsWish, QueueParams, StreamClient } from "./codec.ts";
@@ -23,6 +24,10 @@ export interface SessionOptions {
   readonly format: number;
   readonly rawFormat: number;
   readonly client: StreamClient;
+  /** How the decoder may take guest memory. */
+  readonly ways: readonly Way[];
+  /** Lines that all streams of the decoder have logged. */
+  readonly said: Set<string>;
 }
 
 /** Longest single wait for a picture: some drivers do not report that there is nothing to wait for. */
@@ -50,14 +55,16 @@ export class DecoderSession implements CodecSession {
   #disposed = false;
 
   /** Takes over `device`, unless it throws SysError. */
-  constructor({ loop, device, decoder, format, rawFormat, client }: SessionOptions) {
+  constructor(options: SessionOptions) {
+    const { loop, device, decoder, format, rawFormat, client, ways, said } = options;
     this.#device = device;
     this.#client = client;
     this.#format = format;
     this.#params = new DecoderParams(device, decoder, { coded: format, raw: rawFormat });
     const { multiplanar } = decoder;
-    this.#bitstream = new BitstreamQueue(device, multiplanar, client);
-    this.#pictures = new PictureQueue(device, multiplanar, client, this.#params);
+    const side = { device, multiplanar, client, ways, said };
+    this.#bitstream = new BitstreamQueue(side);
+    this.#pictures = new PictureQueue({ ...side, params: this.#params });
     // Subscribe before the first STREAMON, or the first event is lost.
     const wish = v.v4l2EventSubscription.alloc();
     wish.type = v.V4L2_EVENT_SOURCE_CHANGE;

@@ -7,7 +7,7 @@ import type { Resource } from "../resource.ts";
 import { OUTPUT } from "../structs.ts";
 import type { BitstreamQueue } from "./bitstream-queue.ts";
 import type { StreamClient } from "./codec.ts";
-import { canShare, DecoderBuffers } from "./decoder-buffers.ts";
+import { type BufferOptions, DecoderBuffers } from "./decoder-buffers.ts";
 import type { DecoderParams } from "./decoder-params.ts";
 
 /** Buffers beyond what the decoder needs for itself, so that it continues while one is copied. */
@@ -23,6 +23,13 @@ interface Waiting {
   failed: boolean;
 }
 
+export interface PictureOptions extends Omit<BufferOptions, "name"> {
+  readonly device: VideoDevice;
+  readonly multiplanar: boolean;
+  readonly client: StreamClient;
+  readonly params: DecoderParams;
+}
+
 export class PictureQueue implements Disposable {
   readonly buffers: DecoderBuffers<"capture">;
   readonly #queue: Queue<"capture">;
@@ -30,7 +37,7 @@ export class PictureQueue implements Disposable {
   readonly #params: DecoderParams;
   readonly #ready: number[] = [];
   readonly #pictures: Waiting[] = [];
-  /** USERPTR: the resource whose memory each V4L2 buffer uses. */
+  /** On guest memory: the resource that each V4L2 buffer is for. */
   readonly #owners: (Resource | undefined)[] = [];
   /** The last buffer of the stream was dequeued: another DQBUF fails until the queue is started again. */
   sawLast = false;
@@ -42,14 +49,9 @@ export class PictureQueue implements Disposable {
   handed = 0;
   copied = 0;
 
-  constructor(
-    device: VideoDevice,
-    multiplanar: boolean,
-    client: StreamClient,
-    params: DecoderParams,
-  ) {
+  constructor({ device, multiplanar, client, params, ways, said }: PictureOptions) {
     this.#queue = new Queue(device, "capture", multiplanar);
-    this.buffers = new DecoderBuffers(this.#queue, "pictures");
+    this.buffers = new DecoderBuffers(this.#queue, { name: "pictures", ways, said });
     this.#client = client;
     this.#params = params;
   }
@@ -85,11 +87,9 @@ export class PictureQueue implements Disposable {
     this.#colour = colour;
     this.#bytes = pictureBytes;
     this.#memoryPlanes = pictures.planes.length;
-    const share =
-      this.#memoryPlanes === 1 &&
-      this.#client.resources(OUTPUT).every((r) => canShare(r, pictureBytes));
     this.buffers.make({
-      share,
+      resources: this.#client.resources(OUTPUT),
+      bytes: pictureBytes,
       count: Math.min(MAX_BUFFERS, Math.max(1, minPictures) + SPARE),
       planes: this.#memoryPlanes,
     });
@@ -105,17 +105,18 @@ export class PictureQueue implements Disposable {
     if (r < 0) throw new SysError("VIDIOC_QBUF", this.#queue.device.path, -r);
   }
 
-  /** USERPTR: queues every resource that may be used. */
+  /** On guest memory: queues every resource that may be used. */
   #share(): void {
     while (!this.sawLast && this.#client.outputsWaiting > 0) {
-      if (this.buffers.free() < 0) return;
+      if (this.buffers.full) return;
       const resource = this.#client.takeOutput(this.#bytes);
       if (resource === undefined) return;
       if (this.#queueResource(resource)) continue;
       if (!this.#queue.streaming && this.#queue.queuedCount === 0) {
         this.#client.returnOutput(resource);
-        this.buffers.copyFromNowOn();
+        this.buffers.refused();
         this.#make();
+        if (this.buffers.onGuestMemory) continue; // it may take another kind of memory
         this.#queueAll();
         return;
       }
@@ -123,14 +124,11 @@ export class PictureQueue implements Disposable {
     }
   }
 
-  /** QBUF with the resource's own memory; false when that is not possible or the driver refuses it. */
+  /** QBUF for a resource; false when the driver refuses it. */
   #queueResource(resource: Resource): boolean {
-    if (!canShare(resource, this.#bytes)) return false;
-    const address = resource.contiguous ?? 0;
-    const index = this.buffers.free(address);
-    const r = this.#queue.queueEmpty(index, this.buffers.at(address, resource.length));
-    if (r < 0) return false;
-    this.buffers.pinned(index, address);
+    const index = this.buffers.pick(resource, this.#bytes);
+    if (this.#queue.queueEmpty(index, this.buffers.place) < 0) return false;
+    this.buffers.pinned(index);
     this.#owners[index] = resource;
     return true;
   }
@@ -204,8 +202,11 @@ export class PictureQueue implements Disposable {
       this.#owners[index] = undefined;
       if (owner === undefined || picture === undefined) continue;
       const bytes = Math.min(picture.used, this.#bytes);
+      const copies = this.buffers.copies(index);
+      const failed = picture.failed || (copies && !this.#copy(index, owner, picture));
       this.handed++;
-      this.#client.outputDone(owner, bitstream.stamp(picture.key), bytes, picture.failed);
+      if (copies) this.copied++;
+      this.#client.outputDone(owner, bitstream.stamp(picture.key), bytes, failed);
     }
   }
 

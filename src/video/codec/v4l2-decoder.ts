@@ -9,21 +9,25 @@ import {
 } from "../../v4l2/device.ts";
 import { findNode } from "../../v4l2/find-node.ts";
 import type { CodecBackend } from "./codec.ts";
+import { WAYS } from "./decoder-buffers.ts";
 import { capabilitiesOf } from "./decoder-capabilities.ts";
 import { controlMenu } from "./decoder-controls.ts";
 import { DecoderSession } from "./decoder-session.ts";
 
-/** Opens and checks the decoder that `device` names: a node, a by-id name or a card. Throws UnavailableError. */
-export function openV4l2Decoder(device: string): CodecBackend {
+/**
+ * Opens and checks the decoder that `device` names: a node, a by-id name or a card. `ways` are those in which it may take
+ * guest memory. Throws UnavailableError.
+ */
+export function openV4l2Decoder(device: string, ways = WAYS): CodecBackend {
   const path = findNode(device, ["decoder"]);
-  return decoderOn(openVideoDevice(path, "decoder"), () => openNode(path));
+  return decoderOn(openVideoDevice(path, "decoder"), () => openNode(path), ways);
 }
 
 /**
  * The codec of an open node, which it takes over for queries; `open` opens the node again for each stream. Throws
  * UnavailableError.
  */
-export function decoderOn(node: VideoDevice, open: () => AwaitedDevice): CodecBackend {
+export function decoderOn(node: VideoDevice, open: () => AwaitedDevice, ways = WAYS): CodecBackend {
   using owned = new DisposableStack();
   owned.use(node);
   const decoder = examineDecoder(node);
@@ -32,6 +36,7 @@ export function decoderOn(node: VideoDevice, open: () => AwaitedDevice): CodecBa
   log.withTag("video").debug(`${node.path}: ${decoder.card}, coded formats ${names.join(", ")}`);
   /** What is asked of the decoder until the driver chooses. */
   const rawFormat = capabilities.output[0]?.format ?? 0;
+  const said = new Set<string>();
   const release = owned.move();
   return {
     name: "v4l2-decoder",
@@ -41,7 +46,8 @@ export function decoderOn(node: VideoDevice, open: () => AwaitedDevice): CodecBa
     open(loop, format, client) {
       using opened = new DisposableStack();
       const device = opened.use(open());
-      const session = new DecoderSession({ loop, device, decoder, rawFormat, format, client });
+      const of = { loop, device, decoder, rawFormat, format, client, ways, said };
+      const session = new DecoderSession(of);
       opened.move();
       return session;
     },
