@@ -31,8 +31,8 @@ export class AddressRange implements Disposable {
   }
 
   /**
-   * Maps `length` bytes of a file from `offset` at `at`, shared, for reading and writing, and leaves them out of core files.
-   * Answers 0 or a negative errno. Throws RangeError when a byte of it is outside the range.
+   * Maps `length` bytes of a file from `offset` at `at`, shared, for reading and writing. Answers 0 or a negative errno. Throws
+   * RangeError when a byte of it is outside the range.
    */
   map(at: number, length: number, fd: number, offset: number, flags = MAP_NORESERVE): number {
     const whole = [at, length, offset].every((n) => Number.isSafeInteger(n) && n >= 0);
@@ -43,9 +43,12 @@ export class AddressRange implements Disposable {
     }
     const all = MAP_SHARED | MAP_FIXED | flags;
     const r = result(libc.mmap(at, length, PROT_READ | PROT_WRITE, all, fd, offset));
-    if (r < 0) return r;
-    libc.madvise(at, length, MADV_DONTDUMP);
-    return 0;
+    return Math.min(r, 0);
+  }
+
+  /** Leaves what is mapped now out of core files. */
+  omitFromDumps(): void {
+    libc.madvise(this.address, this.length, MADV_DONTDUMP);
   }
 
   [Symbol.dispose](): void {

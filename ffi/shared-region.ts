@@ -52,6 +52,7 @@ export class SharedRegion implements Disposable {
       );
     }
     must(r, "mmap", `${fd.name} (${mapped} bytes from ${start})`);
+    range.omitFromDumps();
     owned.move();
     this.#range = range;
     this.#fd = fd;

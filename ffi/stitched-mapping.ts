@@ -26,6 +26,7 @@ export class StitchedMapping implements Disposable {
       must(range.map(at, wholePages(length), fd, offset), "mmap", what);
       at += length;
     }
+    range.omitFromDumps();
     owned.move();
     this.#range = range;
     this.length = bytes;

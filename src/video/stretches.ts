@@ -26,6 +26,8 @@ export interface Spare extends Stretch {
 }
 
 const SPARE = "framepass-spare";
+/** Pieces of one resource: 32 MiB of single pages. More would take too long to map, and the rings wait meanwhile. */
+const MAX_PIECES = 8192;
 /** dma-bufs that all resources of a connection may have together. */
 const MAX_DMABUFS = 256;
 /** The kernel's default of vm.max_map_count. */
@@ -64,7 +66,8 @@ export class Stretches {
   }
 
   #stitch(ranges: GuestRanges, memory: GuestMemory): Stretch | string {
-    if (ranges.pieces + GUARDS > this.#mappings) return "it has more pieces than may be mapped";
+    if (ranges.pieces > MAX_PIECES || ranges.pieces + GUARDS > this.#mappings)
+      return "it has more pieces than may be mapped";
     const mapping = new StitchedMapping(ranges.filePieces(memory));
     this.#mappings -= mapping.mappings;
     return this.#owned(mapping.address, mapping, () => {
