@@ -1,18 +1,24 @@
 // A guest with the kernel's virtual codec, our back-end serving its decoder, and a front-end that plays clips through it.
 import { cpSync } from "node:fs";
 import { join } from "node:path";
-import type { ClipOptions } from "../support/clip-player.ts";
+import { type ClipOptions, timeOf } from "../support/clip-player.ts";
 import { buildProgram } from "./compiled.ts";
 import type { Guest } from "./guest.ts";
 import type { Lab } from "./lab.ts";
 import { vicodecModules } from "./modules.ts";
+import { wanted } from "./wanted.ts";
 
 /** A clip of moving pictures. vicodec takes 640x360 and up, multiples of 16. */
 export interface Clip {
   readonly width: number;
   readonly height: number;
   readonly frames: number;
+  /** Frames from one key frame to the next. */
+  readonly gop?: number;
 }
+
+/** vicodec's own. */
+const GOP = 10;
 
 /** What to play: options of ClipPlayer, files by their paths in the guest. */
 export interface StreamWish extends Omit<ClipOptions, "clip" | "out"> {
@@ -20,6 +26,10 @@ export interface StreamWish extends Omit<ClipOptions, "clip" | "out"> {
   readonly out?: string;
   /** How often the machine is paused while this stream decodes; for the first of several streams. */
   readonly pauses?: number;
+  /** How often memory is plugged in and out while this stream decodes, instead of pauses. */
+  readonly plugs?: number;
+  /** What the front-end does before the first of several streams: a new driver, or a new memory table. */
+  readonly before?: "reset" | "table";
 }
 
 /** The player's result of a stream. */
@@ -74,7 +84,7 @@ export class Vicodec {
 
   /** Lets the encoder make /tmp/NAME.fwht, unless another guest has made it (`made`). */
   async encode(name: string, clip: Clip, made?: Map<string, Uint8Array>): Promise<void> {
-    const { width, height } = clip;
+    const { width, height, gop = GOP } = clip;
     const file = join(this.guest.share, `${name}.fwht`);
     const known = made?.get(name);
     if (known !== undefined) {
@@ -84,7 +94,7 @@ export class Vicodec {
     }
     await Bun.write(join(this.guest.share, "in.yuv"), movingPicture(clip));
     await this.guest.ok(
-      `v4l2-ctl -d ${this.encoder} --set-fmt-video-out=width=${width},height=${height},pixelformat=YU12 --stream-mmap --stream-out-mmap --stream-from=in.yuv --stream-to=/tmp/${name}.fwht
+      `v4l2-ctl -d ${this.encoder} --set-ctrl=video_gop_size=${gop} --set-fmt-video-out=width=${width},height=${height},pixelformat=YU12 --stream-mmap --stream-out-mmap --stream-from=in.yuv --stream-to=/tmp/${name}.fwht
        rm in.yuv; cp /tmp/${name}.fwht .`,
       { timeoutMs: playMs },
     );
@@ -123,8 +133,9 @@ export class Vicodec {
   }
 
   /** Starts a front-end that stays connected: to the running back-end, or to one in its own process. */
-  player(where: "served" | "own process" = "served"): Player {
-    return new Player(this.guest, where === "served" ? socket : this.decoder);
+  player(where: "served" | "own process" | "own process, dmabuf" = "served"): Player {
+    if (where === "served") return new Player(this.guest, socket);
+    return new Player(this.guest, this.decoder, where === "own process" ? "" : "dmabuf");
   }
 }
 
@@ -137,9 +148,11 @@ export class Player {
   readonly #base = `/tmp/play${++players}`;
   #turns = 0;
 
-  constructor(guest: Guest, where: string) {
+  constructor(guest: Guest, where: string, way = "") {
     this.#guest = guest;
-    this.job = guest.start(`exec /tmp/player ${where} ${this.#base}`, { timeoutMs: 240_000 });
+    this.job = guest.start(`exec /tmp/player ${where} ${this.#base} ${way}`, {
+      timeoutMs: 240_000,
+    });
   }
 
   async #tell(wishes: readonly StreamWish[]): Promise<void> {
@@ -171,6 +184,21 @@ export class Player {
     const { status, stderr } = await this.job.result;
     if (status !== 0) throw new Error(`the player: ${stderr.trim()}`);
   }
+}
+
+/** Checks that there is one stream, without errors, of so many pictures. */
+export function good(played: readonly Played[], fields: Partial<Played>): Played {
+  const [first] = played;
+  if (first === undefined) throw new Error("nothing was played");
+  for (const [name, value] of Object.entries({ errors: 0, ...fields }))
+    wanted(name, first[name as keyof Played], value);
+  return first;
+}
+
+/** Checks that each picture has the time of its frame. */
+export function timesOf({ times, frames }: Played): void {
+  wanted("times", times.length, frames);
+  for (const [i, time] of times.entries()) wanted(`time ${i}`, time, String(timeOf(i)));
 }
 
 /** YU12 pictures of a gradient with a square that moves. */

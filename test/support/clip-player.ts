@@ -23,6 +23,8 @@ export interface ClipOptions {
   readonly chunk: "buffer" | "frame" | number;
   /** Entries each resource is made of. */
   readonly pieces: number;
+  /** Bytes of a page before each entry; 0 by default. */
+  readonly skew?: number;
   /**
    * How the stream ends: without a command, by a drain, by a drain before the clip is played again; "seek": QUEUE_CLEAR in
    * the middle, then the whole clip.
@@ -192,14 +194,14 @@ export class ClipPlayer {
   }
 
   #make(queue: number, count: number, bytes: number): { buffers: Buffered[]; sent: Sent[] } {
-    const { pieces } = this.#options;
+    const { pieces, skew = 0 } = this.#options;
     const length = Math.ceil(bytes / pieces / 4096) * 4096;
     const sent: Sent[] = [];
     const buffers = Array.from({ length: count }, () => {
       const id = this.#ids++;
       const at: bigint[] = [];
       for (let i = 0; i < pieces; i++) {
-        at.push(this.#driver.allocate(length));
+        at.push(this.#driver.allocate(length + skew) + BigInt(skew));
         if (pieces > 1) this.#driver.allocate(1); // a gap
       }
       at.reverse(); // not in address order

@@ -1,13 +1,16 @@
 // Runs in a guest of the lab, compiled: a vhost-user front-end with the tests' virtio-video driver, which decodes
 // FWHT clips through the back-end at a socket. What to play is in files: BASE.1, then BASE.2 and so on, each a JSON
 // array of streams that run at the same time; one line of JSON answers each file. An empty array ends the program.
-// usage: video-player SOCKET|DEVICE BASE: with a device the back-end is in the same process, for its heap to be measured.
+// usage: video-player SOCKET|DEVICE BASE [WAY]: with a device the back-end is in the same process, for its heap to be measured;
+// it takes guest memory in that way only.
 import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import type { Fd } from "../../../ffi/fd.ts";
 import { unixAddress } from "../../../ffi/sockaddr.ts";
 import { socketPair, startConnect } from "../../../ffi/socket.ts";
+import { log } from "../../../src/cli/log.ts";
 import { Loop } from "../../../src/loop.ts";
 import { Connection } from "../../../src/vhost/connection.ts";
+import { WAYS } from "../../../src/video/codec/decoder-buffers.ts";
 import { openV4l2Decoder } from "../../../src/video/codec/v4l2-decoder.ts";
 import { createVideoDevice } from "../../../src/video/video-device.ts";
 import { type ClipOptions, ClipPlayer, SETTLED } from "../../support/clip-player.ts";
@@ -24,8 +27,9 @@ const POLL_MS = 20;
 /** A pause, and the pictures between two. */
 const PAUSE_MS = 50;
 const PAUSE_EVERY = 17;
+const DEBUG = 4;
 
-const [where = "", base = ""] = process.argv.slice(2);
+const [where = "", base = "", way] = process.argv.slice(2);
 using loop = new Loop();
 
 function result(player: ClipPlayer): Omit<Played, "heap"> {
@@ -43,7 +47,9 @@ function heapBytes(): number {
 
 /** A back-end in this process, on a device. */
 function serveHere(device: string, owned: DisposableStack): Fd {
-  const backend = owned.use(openV4l2Decoder(device));
+  const ways = WAYS.filter((each) => way === undefined || each === way);
+  if (way !== undefined) log.level = DEBUG;
+  const backend = owned.use(openV4l2Decoder(device, ways));
   const [ours, theirs] = socketPair();
   owned.use(new Connection(loop, ours, () => createVideoDevice({ backend, maxStreams: 4 })));
   return theirs;
@@ -61,6 +67,11 @@ async function run(): Promise<void> {
   for (let turn = 1; ; turn++) {
     const wishes = await wanted(`${base}.${turn}`);
     if (wishes.length === 0) break;
+    const { before, pauses = 0, plugs = 0 } = wishes[0] ?? {};
+    if (before === "reset") {
+      await device.reset();
+      for (let n = 0; n < EVENT_BUFFERS; n++) driver.postEvent();
+    } else if (before === "table") await device.replaceMemory();
     device.mark = mark;
     for (const _ of driver.events.splice(0)) driver.postEvent();
     const outs: number[] = [];
@@ -70,7 +81,8 @@ async function run(): Promise<void> {
       const whole: ClipOptions = { ...options, clip: readFileSync(clip), out: file };
       return new ClipPlayer(driver, i + 1, whole);
     });
-    await play(device, players, wishes[0]?.pauses ?? 0);
+    const interrupt = () => (pauses > 0 ? device.pause(PAUSE_MS) : device.plugMemory());
+    await play(device, players, { times: pauses + plugs, interrupt });
     for (const out of outs) closeSync(out);
     const heap = here ? heapBytes() : 0;
     console.log(JSON.stringify(players.map((player) => ({ ...result(player), heap }))));
@@ -91,16 +103,16 @@ async function wanted(path: string): Promise<readonly StreamWish[]> {
 async function play(
   device: RemoteDevice,
   players: readonly ClipPlayer[],
-  pauses: number,
+  { times, interrupt }: { times: number; interrupt: () => Promise<void> },
 ): Promise<void> {
   let paused = false;
-  let left = pauses;
+  let left = times;
   let nextPause = SETTLED;
   const pause = async () => {
     paused = true;
     left -= 1;
     nextPause = (players[0]?.frames ?? 0) + PAUSE_EVERY;
-    await device.pause(PAUSE_MS);
+    await interrupt();
     paused = false;
     turn();
   };

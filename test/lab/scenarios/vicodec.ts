@@ -1,9 +1,8 @@
 // A real V4L2 stateful decoder, the kernel's vicodec, behind the virtio-video device: the output must be, byte for
 // byte, what v4l2-ctl gets from the same decoder. The compiled executable serves, the tests' front-end drives it.
-import { timeOf } from "../../support/clip-player.ts";
 import { compareWithV4l2Ctl, listedDevices } from "../devices.ts";
 import type { Lab, Scenario } from "../lab.ts";
-import { type Clip, type Played, type StreamWish, Vicodec } from "../vicodec.ts";
+import { type Clip, good, type StreamWish, timesOf, Vicodec } from "../vicodec.ts";
 import { wanted } from "../wanted.ts";
 
 const long: Clip = { width: 640, height: 368, frames: 300 };
@@ -23,20 +22,6 @@ export const scenario: Scenario = {
     await decode(lab, true, made);
   },
 };
-
-/** Checks that there is one stream, without errors, of so many pictures. */
-function good(played: readonly Played[], fields: Partial<Played>): Played {
-  const [first] = played;
-  if (first === undefined) throw new Error("nothing was played");
-  for (const [name, value] of Object.entries({ errors: 0, ...fields }))
-    wanted(name, first[name as keyof Played], value);
-  return first;
-}
-
-function timesOf({ times, frames }: Played): void {
-  wanted("times", times.length, frames);
-  for (const [i, time] of times.entries()) wanted(`time ${i}`, time, String(timeOf(i)));
-}
 
 async function decode(
   lab: Lab,
@@ -88,8 +73,8 @@ async function decode(
     good(played, { frames: 30, eos: 0 });
     await same("short.ref");
   });
-  await check("buffers of 100 scattered pieces", async () => {
-    good(await player.play(wish("short", { pieces: 100 })), { frames: 30 });
+  await check("buffers of 100 pieces that begin inside pages", async () => {
+    good(await player.play(wish("short", { pieces: 100, skew: 64 })), { frames: 30 });
     await same("short.ref");
   });
   await check("drain, then all of it again without a word", async () => {
@@ -125,7 +110,9 @@ async function decode(
     await same("long.ref");
   });
   await check("paused ten times, with copies: byte-identical, each picture once", async () => {
-    const played = await player.play(wish("long", { chunk: "frame", pieces: 100, pauses: 10 }));
+    const played = await player.play(
+      wish("long", { chunk: "frame", pieces: 100, skew: 64, pauses: 10 }),
+    );
     timesOf(good(played, { frames: 300, eos: 1, changes: 1 }));
     await same("long.ref");
   });
@@ -142,8 +129,8 @@ async function decode(
     const counts = [...stderr.matchAll(/(\d+) pictures, (\d+) copied; (\d+) .*, (\d+) copied/g)];
     wanted("streams", counts.length, 12);
     for (const [i, [line, pictures, copied, , gathered]] of counts.entries()) {
-      const scattered = i === 1 || i === 10;
-      if (scattered ? copied !== pictures : copied !== "0" || gathered !== "0")
+      const apart = i === 1 || i === 10;
+      if (apart ? copied !== pictures : copied !== "0" || gathered !== "0")
         throw new Error(`stream ${i + 1}: ${line}`);
     }
   });

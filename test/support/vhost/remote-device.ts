@@ -6,7 +6,7 @@ import type { Loop, Watch } from "../../../src/loop.ts";
 import type { Request } from "../../../src/virtio/virtio-device.ts";
 import type { DriverDevice, DriverMemory } from "../video-driver.ts";
 import { DriverQueue } from "./driver.ts";
-import { FrontEnd } from "./front-end.ts";
+import { FrontEnd, payload } from "./front-end.ts";
 import { GuestRam } from "./guest-ram.ts";
 import { Hypervisor, monitor } from "./monitors.ts";
 
@@ -92,6 +92,13 @@ class Lane implements Disposable {
     this.#kickLater = false;
   }
 
+  /** Empties the rings, as a new driver does. */
+  reset(): void {
+    this.queue.reset();
+    this.#free.push(...this.#inFlight.values());
+    this.#inFlight.clear();
+  }
+
   [Symbol.dispose](): void {
     this.#watch[Symbol.dispose]();
     this.queue[Symbol.dispose]();
@@ -143,6 +150,28 @@ export class RemoteDevice implements DriverDevice {
     using _timer = this.#loop.after(ms, resolve);
     await promise;
     await this.#hypervisor.activate({ memory: false, bases });
+  }
+
+  /** The driver is unloaded and loaded again: new rings, nothing is answered any more. */
+  async reset(): Promise<void> {
+    await this.#hypervisor.stop();
+    for (const lane of this.#lanes) lane.reset();
+    await this.#hypervisor.activate({ memory: false });
+  }
+
+  /** Sends the memory table again: the back-end maps all of it anew. */
+  async replaceMemory(): Promise<void> {
+    const { rows, fd } = this.#ram;
+    const fds = rows.map(() => fd.number);
+    await this.#hypervisor.send("SET_MEM_TABLE", payload.regions(rows), fds);
+  }
+
+  /** Plugs memory in and takes it out again, while the machine runs. */
+  async plugMemory(): Promise<void> {
+    const [{ guest, size, user } = { guest: 0n, size: 0n, user: 0n }] = this.#ram.rows;
+    const behind = { guest: guest + size, user: user + size, size: 4096n, offset: 0n };
+    await this.#hypervisor.send("ADD_MEM_REG", payload.region(behind), [this.#ram.fd.number]);
+    await this.#hypervisor.send("REM_MEM_REG", payload.region(behind));
   }
 
   /** Whether the bytes around guest memory are unchanged. */
