@@ -31,7 +31,7 @@ function noCopies(stderr: string, streams: number): void {
 export const scenario: Scenario = {
   name: "vicodec-pieces",
   title: "FWHT clips decoded into scattered pages of the guest, without a copy",
-  limitMs: 280_000,
+  limitMs: 400_000,
   async run(lab) {
     await using codec = await Vicodec.boot(lab, "pieces", false);
     const { guest } = codec;
