@@ -47,33 +47,54 @@ export class AvDecoder implements Disposable {
   readonly #av: AvFunctions;
   readonly #packet;
   readonly #packetAt: number;
-  #context: number;
+  readonly #codec: string;
+  readonly #decoder: number;
+  readonly #limits: DecoderLimits;
+  #context = 0;
 
   /** Opens the decoder of a codec ("h264"). Throws CallError. */
-  constructor(library: AvLibrary, codec: string, { threads, maxPixels }: DecoderLimits) {
+  constructor(library: AvLibrary, codec: string, limits: DecoderLimits) {
     using undo = new DisposableStack();
     const av = library.functions;
-    const { decoder } = library.decoder(codec);
     this.#av = av;
-    this.#context = allocated(av.avcodec_alloc_context3(decoder), "avcodec_alloc_context3");
-    undo.defer(() => freeBy(av.avcodec_free_context, this.#context));
+    this.#codec = codec;
+    this.#decoder = library.decoder(codec).decoder;
+    this.#limits = limits;
     this.#packetAt = allocated(av.av_packet_alloc(), "av_packet_alloc");
     undo.defer(() => freeBy(av.av_packet_free, this.#packetAt));
     this.pictureAt = allocated(av.av_frame_alloc(), "av_frame_alloc");
     undo.defer(() => freeBy(av.av_frame_free, this.pictureAt));
-    this.#set("threads", threads);
-    this.#set("max_pixels", maxPixels + PIXELS_OF_ALIGNMENT);
-    const r = av.avcodec_open2(this.#context, decoder, 0);
-    if (r < 0) throw new CallError("avcodec_open2", codec, `error ${r}`);
+    this.#context = this.#newContext();
     this.#packet = packet.over(viewOf(this.#packetAt, packet.size));
     this.picture = frame.over(viewOf(this.pictureAt, frame.size));
     undo.move();
   }
 
-  #set(option: string, value: number): void {
+  #newContext(): number {
+    using undo = new DisposableStack();
+    const av = this.#av;
+    const context = allocated(av.avcodec_alloc_context3(this.#decoder), "avcodec_alloc_context3");
+    undo.defer(() => freeBy(av.avcodec_free_context, context));
+    this.#set(context, "threads", this.#limits.threads);
+    this.#set(context, "max_pixels", this.#limits.maxPixels + PIXELS_OF_ALIGNMENT);
+    const r = av.avcodec_open2(context, this.#decoder, 0);
+    if (r < 0) throw new CallError("avcodec_open2", this.#codec, `error ${r}`);
+    undo.move();
+    return context;
+  }
+
+  #set(context: number, option: string, value: number): void {
     const [name, text] = [cString(option), cString(String(value))];
-    const r = this.#av.av_opt_set(this.#context, addressOf(name), addressOf(text), 0);
+    const r = this.#av.av_opt_set(context, addressOf(name), addressOf(text), 0);
     if (r < 0) throw new CallError("av_opt_set", `${option}=${value}`, `error ${r}`);
+  }
+
+  /** Forgets everything, headers and states that `flush` keeps included. Throws CallError. */
+  reopen(): void {
+    const before = this.#open();
+    this.release();
+    this.#context = this.#newContext();
+    freeBy(this.#av.avcodec_free_context, before);
   }
 
   #open(): number {

@@ -137,7 +137,7 @@ export class Decoder implements Disposable {
       if (r >= 0) return true;
       if (r === AVERROR_EAGAIN) return false;
       if (r === AVERROR_EOF) break;
-      this.#sink.failed(this.#unitKey, r);
+      this.#damaged(this.#unitKey, r);
     }
     if (this.#draining === "pictures") this.#drained();
     return false;
@@ -245,7 +245,13 @@ export class Decoder implements Disposable {
     this.#unitKey = key;
     const r = this.#decoder.send(from, length, key);
     this.#sink.progress();
-    if (r < 0) this.#sink.failed(key, r);
+    if (r < 0) this.#damaged(key, r);
+  }
+
+  #damaged(key: number, error: number): void {
+    this.#sink.failed(key, error);
+    // After a size that it refuses, the decoder of VP9 fails for ever. Codecs without a parser have all they need in key frames.
+    if (error === EINVAL && this.#parser === undefined) this.#decoder.reopen();
   }
 
   #drained(): void {

@@ -166,6 +166,24 @@ test.each(["H.264 of two sizes", "VP9 of two sizes", "HEVC of two sizes"].map(ki
   },
 );
 
+test("VP9 is decoded again after a key frame that claims too large a size", () => {
+  const kind = kindNamed("VP9");
+  const clip = clips.get(kind);
+  const sink = new PictureSums(YUV420);
+  using decoder = openDecoder("vp9", sink);
+  const pieces = piecesOf(clip, PIECE);
+  feed(decoder, sink, clip, pieces.slice(0, 3));
+  const [first] = pieces;
+  const huge = clip.bytes.slice(first?.at, first?.end);
+  huge.set([0xff, 0xff, 0xff, 0xff], 5); // the upper bits of the width and the height: VP9 specification, 6.2
+  decoder.take(addressOf(huge), huge.length, 1);
+  runOut(decoder, sink);
+  expect(sink.failures).toEqual([EINVAL]);
+  sink.sums.length = 0;
+  decodeClip(decoder, sink, clip, PIECE);
+  expect(sink.sums).toEqual([...referenceSums(clip, kind).yuv420p]);
+});
+
 test("AV1 is decoded, although virtio-video has no number for it", () => {
   const encode = ["-c:v", "libsvtav1", "-preset", "12"];
   const kind: ClipKind = { name: "AV1", codec: "av1", encode };
