@@ -97,7 +97,7 @@ export interface RawFrame {
   readonly bytes: Uint8Array;
 }
 
-/** Listens on 127.0.0.1 and takes the stream of one sender apart. `pause` stops reading. */
+/** Listens on 127.0.0.1 or a path and takes the stream of one sender apart. `pause` stops reading. */
 export class RawReceiver implements Disposable {
   readonly #server: Server;
   readonly ended = Promise.withResolvers<void>();
@@ -112,13 +112,14 @@ export class RawReceiver implements Disposable {
     this.#server = server;
   }
 
-  /** `paused`: accepts a connection and reads nothing. */
-  static async listen(paused = false): Promise<RawReceiver> {
+  /** `paused`: accepts a connection and reads nothing. With a path it listens on a Unix socket. */
+  static async listen(paused = false, path?: string): Promise<RawReceiver> {
     const server = createServer({ pauseOnConnect: paused });
     const receiver = new RawReceiver(server);
     server.on("connection", (socket) => receiver.#accept(socket, paused));
     const { promise, resolve } = Promise.withResolvers<void>();
-    server.listen(0, "127.0.0.1", () => resolve());
+    if (path === undefined) server.listen(0, "127.0.0.1", () => resolve());
+    else server.listen(path, () => resolve());
     await within(promise, "a listening socket");
     return receiver;
   }

@@ -13,3 +13,11 @@ export function isRunning(pid: number): boolean {
   if (!existsSync(`/proc/${pid}/stat`)) return false;
   return !/\) [ZX]/.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
 }
+
+/**
+ * Milliseconds that the first thread of a process has waited for a processor: the second number of /proc/PID/schedstat
+ * (Documentation/scheduler/sched-stats.rst). It grows when other programs use the machine.
+ */
+export function waitedForProcessorMs(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/schedstat`, "utf8").split(" ")[1]) / 1e6;
+}
