@@ -10,5 +10,5 @@ test.each(targets)(
   async (target) => {
     expect(await runCases(target, 1, (done) => done < CASES)).toBe(CASES);
   },
-  20_000,
+  60_000,
 );

@@ -59,7 +59,7 @@ export class FrontEnd implements Disposable {
   }
 
   /** The next answer; undefined when the back-end closed the connection. Throws after `limitMs`. */
-  async receive(limitMs = 2000): Promise<Received | undefined> {
+  async receive(limitMs = 10_000): Promise<Received | undefined> {
     const header = new Uint8Array(new ArrayBuffer(p.header.size));
     const fds: Fd[] = [];
     if (!(await this.#fill(header, fds, limitMs))) return undefined;
@@ -114,7 +114,7 @@ export class FrontEnd implements Disposable {
   }
 
   /** Whether the back-end closed the connection, within `limitMs`. */
-  async closed(limitMs = 2000): Promise<boolean> {
+  async closed(limitMs = 10_000): Promise<boolean> {
     for (;;) {
       const got = await this.receive(limitMs);
       if (got === undefined) return true;
