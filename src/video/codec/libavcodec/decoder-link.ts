@@ -1,5 +1,6 @@
 // What the daemon has sent to the process of a decoder, and what it has got from there. The process is not trusted: each message
 // must be an answer to something that was sent.
+import { log } from "../../../cli/log.ts";
 import type { OwnProgram } from "../../../cli/own-program.ts";
 import type { DeviceLoop } from "../../../virtio/virtio-device.ts";
 import { Arrivals } from "./arrivals.ts";
@@ -37,6 +38,7 @@ export class DecoderLink implements ProcessOwner, Disposable {
   /** Decoders and drains that were asked for and not answered. */
   #opening = 0;
   #drains = 0;
+  #openedMs = 0;
   /** Bitstream was sent since the last flush or drain. */
   #fed = false;
   /** A drain is under way: the guest has not got its last picture. */
@@ -46,6 +48,7 @@ export class DecoderLink implements ProcessOwner, Disposable {
   constructor(loop: DeviceLoop, program: OwnProgram, limits: DecoderLimits, owner: LinkOwner) {
     this.#owner = owner;
     this.#limits = limits;
+    this.#openedMs = performance.now();
     this.#process = new DecoderProcess(loop, program, limits, this);
   }
 
@@ -71,6 +74,7 @@ export class DecoderLink implements ProcessOwner, Disposable {
   // What is sent. Messages leave with `send`.
 
   open(coded: number): void {
+    if (this.#opening === 0 && this.#key > 0) this.#openedMs = performance.now();
     this.#opening += 1;
     const message = this.#process.channel.post(messages.open.type);
     message.format = coded;
@@ -167,9 +171,7 @@ export class DecoderLink implements ProcessOwner, Disposable {
     const current = message.generation === this.#process.channel.generation;
     switch (type) {
       case messages.ready.type:
-        if (this.#opening === 0) return "it opened a decoder that was not asked for";
-        this.#opening -= 1;
-        return undefined;
+        return this.#heardReady();
       case messages.inputDone.type:
         if (this.#busy[slot] !== true) return `it has read slot ${slot}, which it does not have`;
         this.#busy[slot] = false;
@@ -191,6 +193,14 @@ export class DecoderLink implements ProcessOwner, Disposable {
       default:
         return `it sent a message of type ${type}`;
     }
+  }
+
+  #heardReady(): string | undefined {
+    if (this.#opening === 0) return "it opened a decoder that was not asked for";
+    this.#opening -= 1;
+    const ms = (performance.now() - this.#openedMs).toFixed(0);
+    log.withTag("video").debug(`the decoder's process (${this.pid}) is ready after ${ms} ms`);
+    return undefined;
   }
 
   #heardSize(width: number, height: number, current: boolean): string | undefined {
