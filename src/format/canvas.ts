@@ -74,8 +74,8 @@ export class Canvas {
 
   #setBits(at: number, { shift, count }: { shift: number; count: number }, value: number): void {
     const most = (1 << count) - 1;
-    const word =
-      (this.#wordAt(at) & ~(most << shift)) | (Math.round((value * most) / 255) << shift);
+    const scaled = count > 8 ? value << (count - 8) : Math.round((value * most) / 255);
+    const word = (this.#wordAt(at) & ~(most << shift)) | (scaled << shift);
     this.bytes[at] = word;
     this.bytes[at + 1] = word >> 8;
   }
@@ -90,7 +90,8 @@ export class Canvas {
       if (component.bits === undefined) return this.bytes[at] ?? 0;
       const { shift, count } = component.bits;
       const most = (1 << count) - 1;
-      return Math.round((((this.#wordAt(at) >> shift) & most) * 255) / most);
+      const value = (this.#wordAt(at) >> shift) & most;
+      return count > 8 ? value >> (count - 8) : Math.round((value * 255) / most);
     });
     const [a = 0, b = 0, c = 0] = values;
     if (this.format.model === "rgb") return [a, b, c];

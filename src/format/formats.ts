@@ -18,7 +18,10 @@ export interface Component {
   /** Pixels per sample. */
   readonly across: number;
   readonly down: number;
-  /** Its bits in the little-endian 16-bit word there. Without this it is the whole byte. */
+  /**
+   * Its bits in the little-endian 16-bit word there. Without this it is the whole byte. With more than eight, the upper eight
+   * are the value of 8-bit formats.
+   */
   readonly bits?: { readonly shift: number; readonly count: number };
 }
 
@@ -75,6 +78,13 @@ const bits = (shift: number, count: number): Component => ({
   ...at(0, 0, 2),
   bits: { shift, count },
 });
+const word: PlaneShape = { bytes: 2, across: 1, down: 1 };
+/** Grey in 16-bit words, of which the lower bits are used. */
+const greyWords = (count: number) => ({
+  model: "grey" as const,
+  planes: [word],
+  components: [bits(0, count)],
+});
 
 export const formats: readonly PixelFormat[] = [
   { name: "YUYV", ...packed(0, 1, 3), ffmpeg: "yuyv422", y4m: "422", sdl: fourcc("YUY2") },
@@ -99,7 +109,7 @@ export const formats: readonly PixelFormat[] = [
   {
     name: "RGBP",
     model: "rgb",
-    planes: [{ bytes: 2, across: 1, down: 1 }],
+    planes: [word],
     components: [bits(11, 5), bits(5, 6), bits(0, 5)],
     ffmpeg: "rgb565le",
     sdl: 0x1515_1002,
@@ -112,6 +122,20 @@ export const formats: readonly PixelFormat[] = [
     ffmpeg: "gray",
     y4m: "mono",
     sdl: fourcc("IYUV"),
+  },
+  { name: "Y10", ...greyWords(10), ffmpeg: "gray10le" },
+  { name: "Y12", ...greyWords(12), ffmpeg: "gray12le" },
+  { name: "Y16", ...greyWords(16), ffmpeg: "gray16le" },
+  {
+    name: "P010",
+    model: "yuv",
+    planes: [word, { bytes: 4, across: 2, down: 2 }],
+    components: [
+      bits(6, 10),
+      { ...at(1, 0, 4, 2, 2), bits: { shift: 6, count: 10 } },
+      { ...at(1, 2, 4, 2, 2), bits: { shift: 6, count: 10 } },
+    ],
+    ffmpeg: "p010le",
   },
 ];
 

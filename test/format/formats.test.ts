@@ -31,6 +31,10 @@ const documented = [
   { name: "XR24", code: 0x34325258, rows: [2560, 2564], bytes: [1_228_800, 1_228_156] },
   { name: "RGBP", code: 0x50424752, rows: [1280, 1282], bytes: [614_400, 614_078] },
   { name: "GREY", code: 0x59455247, rows: [640, 641], bytes: [307_200, 307_039] },
+  { name: "Y10", code: 0x20303159, rows: [1280, 1282], bytes: [614_400, 614_078] },
+  { name: "Y12", code: 0x20323159, rows: [1280, 1282], bytes: [614_400, 614_078] },
+  { name: "Y16", code: 0x20363159, rows: [1280, 1282], bytes: [614_400, 614_078] },
+  { name: "P010", code: 0x30313050, rows: [1280, 1282], bytes: [921_600, 922_238] },
 ] as const;
 const sizes = [
   [640, 480],

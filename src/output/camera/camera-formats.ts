@@ -8,7 +8,16 @@ import type { PictureFormat } from "../../v4l2/output-format.ts";
 export const jpegFormats: readonly number[] = [fourcc("MJPG"), fourcc("JPEG")];
 
 /** Formats that are in the table and that hardly any program takes. */
-const untaken: readonly number[] = ["GREY", "NM12", "NM21", "YM12"].map(fourcc);
+const untaken: readonly number[] = [
+  "GREY",
+  "NM12",
+  "NM21",
+  "YM12",
+  "Y10",
+  "Y12",
+  "Y16",
+  "P010",
+].map(fourcc);
 /** What they become: every program takes it. */
 const SAFE = fourcc("YUYV");
 

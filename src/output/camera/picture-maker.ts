@@ -107,10 +107,11 @@ function copyAndScale(
   owned: DisposableStack,
 ): Make {
   const { width, height } = from;
-  // Grey with neutral chroma: libswscale takes grey alone for full range where it makes RGB of it.
-  const isGrey = format.model === "grey";
-  const source = new PictureMemory(isGrey ? withChroma : format, width, height);
-  if (isGrey) source.bytes.fill(128);
+  // libswscale takes grey alone for full range where it makes RGB of it, and yuv420p10 for full range where it makes grey.
+  const neutral = format.model === "grey" && to.format.model === "rgb";
+  const source = neutral
+    ? greyMemory(format, width, height)
+    : new PictureMemory(format, width, height);
   const scaler = scalerFor(source, to, owned);
   const copy = copyInto(from, format, source);
   return (address, bytes) => {
@@ -130,6 +131,30 @@ function decodeAndScale({ width, height }: Size, to: PictureMemory, owned: Dispo
     if (wrong === undefined) scaler.run();
     return wrong;
   };
+}
+
+/** Memory for a grey picture with neutral chroma behind it. */
+function greyMemory(format: PixelFormat, width: number, height: number): PictureMemory {
+  const { count } = format.components[0]?.bits ?? {};
+  if (count === undefined) {
+    const memory = new PictureMemory(withChroma, width, height);
+    memory.bytes.fill(128);
+    return memory;
+  }
+  const [luma] = format.planes;
+  const chroma = { bytes: 2, across: 2, down: 2 };
+  const planes = luma === undefined ? [] : [luma, chroma, chroma];
+  const components = planes.map(({ across, down }, plane) => ({
+    plane,
+    offset: 0,
+    step: 2,
+    across,
+    down,
+  }));
+  const deep = { ...format, planes, components, ffmpeg: `yuv420p${count}le` };
+  const memory = new PictureMemory(deep, width, height);
+  new Uint16Array(memory.bytes.buffer, 0, memory.bytes.length >> 1).fill(1 << (count - 1));
+  return memory;
 }
 
 const withChroma = pixelFormatNamed("YU12") as PixelFormat;
