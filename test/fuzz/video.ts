@@ -3,8 +3,10 @@
 import { openNull } from "../../src/video/codec/null.ts";
 import { decoderOn } from "../../src/video/codec/v4l2-decoder.ts";
 import { commands } from "../../src/video/commands.ts";
+import { Stretches } from "../../src/video/stretches.ts";
 import * as s from "../../src/video/structs.ts";
 import { FakeDecoder, type FakeOptions } from "../support/fake-decoder.ts";
+import { FakeDmabufs } from "../support/fake-dmabufs.ts";
 import { fwhtFrame } from "../support/fwht.ts";
 import type { Random } from "../support/random.ts";
 import { BASE, type LocalDriver, localDriver, type Sent } from "../support/video-driver.ts";
@@ -178,6 +180,8 @@ const decoders: readonly FakeOptions[] = [
   { userPointers: true, late: "finishes" },
   { userPointers: true, multiplanar: true, forgetsStart: true, late: "finishes" },
   { multiplanar: true, raw: ["NM12"], forgetsStart: true },
+  { dmabufs: new Map() },
+  { dmabufs: new Map(), multiplanar: true, late: "finishes" },
 ];
 
 /** The same with the V4L2 back-end, on decoders of all kinds: it must neither spin nor leave descriptors open. */
@@ -208,9 +212,12 @@ export const decoderSequences = defineTarget<Step>({
     const owned = new DisposableStack();
     const clips = sizes.map(([w, h]) => Buffer.concat([fwhtFrame(w, h, 20), fwhtFrame(w, h, 0)]));
     const kinds = decoders.map((options) => {
-      const fake = new FakeDecoder(options);
+      const dmabufs = owned.use(new FakeDmabufs());
+      const takes = options.dmabufs === undefined ? {} : { dmabufs: dmabufs.memory };
+      const fake = new FakeDecoder({ ...options, ...takes });
       const backend = owned.use(decoderOn(fake.open(), () => fake.open()));
-      const memory = { memoryBytes: MEMORY, eventBuffers: 0 };
+      const stretches = new Stretches({ makeDmabuf: dmabufs.make });
+      const memory = { memoryBytes: MEMORY, eventBuffers: 0, stretches };
       const driver = owned.use(localDriver(backend, { ...memory, watcher: fake.watcher }));
       driver.memory.replace([first, second]);
       return { fake, driver };
@@ -285,13 +292,14 @@ function play(
       case "resource": {
         const base = one.n % 3 === 2 ? SECOND : BASE;
         const address = base + BigInt(one.queue === s.INPUT ? one.id * 1000 : 16_384 * one.id);
-        const half = one.queue === s.INPUT ? 400 : 1 + one.n * 2000;
-        driver.resource(one.stream, one.queue, one.id, [
-          [
-            { address, length: half },
-            { address: address + BigInt(half), length: half },
-          ],
-        ]);
+        // Pictures in one piece, or in two that whole pages make one stretch.
+        const swapped = one.queue === s.OUTPUT && (one.n + one.id) % 2 === 0;
+        const half = one.queue === s.INPUT ? 400 : swapped ? 8192 : 1 + one.n * 2000;
+        const pieces = [
+          { address, length: half },
+          { address: address + BigInt(half), length: half },
+        ];
+        driver.resource(one.stream, one.queue, one.id, [swapped ? pieces.reverse() : pieces]);
         break;
       }
       case "queue": {

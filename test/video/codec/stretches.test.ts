@@ -2,8 +2,7 @@
 // stretch is copied once, and the log says why.
 import { expect, test } from "bun:test";
 import { Fd } from "../../../ffi/fd.ts";
-import type { FilePiece } from "../../../ffi/file-pieces.ts";
-import { StitchedMapping } from "../../../ffi/stitched-mapping.ts";
+import type { StitchedMapping } from "../../../ffi/stitched-mapping.ts";
 import { log } from "../../../src/cli/log.ts";
 import { MAX_ENTRIES } from "../../../src/video/resource.ts";
 import { Stretches } from "../../../src/video/stretches.ts";
@@ -25,6 +24,7 @@ import {
   want,
 } from "../../support/decoder-rig.ts";
 import type { FakeOptions } from "../../support/fake-decoder.ts";
+import { FakeDmabufs } from "../../support/fake-dmabufs.ts";
 import { leftBehind, mappingsOf, nothing } from "../../support/resources.ts";
 import { BASE } from "../../support/video-driver.ts";
 
@@ -321,25 +321,9 @@ test("a clip of 150 with stops and new memory tables between its pictures: each 
   expect(counters(said)[1]).toMatch(/^150 pictures, 0 copied; 150 buffers of bitstream, 0 copied$/);
 });
 
-/** dma-bufs of the pieces, as far as a test can have them: the fake decoder finds the memory by the descriptor. */
-class Dmabufs implements Disposable {
-  readonly memory = new Map<number, StitchedMapping>();
-  made = 0;
-  readonly make = (pieces: readonly FilePiece[]) => {
-    const fd = Fd.memory("fake-dmabuf", 4096);
-    this.memory.get(fd.number)?.[Symbol.dispose]();
-    this.memory.set(fd.number, new StitchedMapping(pieces));
-    this.made++;
-    return fd;
-  };
-  [Symbol.dispose](): void {
-    for (const mapping of this.memory.values()) mapping[Symbol.dispose]();
-  }
-}
-
 test("a driver that takes dma-bufs and no pointers: one for each resource, nothing is copied", async () => {
   const left = await leftBehind("fake-dmabuf", () => {
-    using dmabufs = new Dmabufs();
+    using dmabufs = new FakeDmabufs();
     const stretches = new Stretches({ makeDmabuf: dmabufs.make });
     const said = logged(() => {
       using r = scattered({ userPointers: false, dmabufs: dmabufs.memory }, { stretches });
