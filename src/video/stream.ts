@@ -3,9 +3,10 @@
 import { SysError } from "../../ffi/errno.ts";
 import type { GuestMemory, Request } from "../virtio/virtio-device.ts";
 import type { CodecSession, ParamsWish, QueueParams, StreamClient } from "./codec/codec.ts";
+import { Drain } from "./drain.ts";
 import type { Events } from "./events.ts";
 import { ParameterChange } from "./parameter-change.ts";
-import { answerCode, answerQueued } from "./replies.ts";
+import { answerQueued } from "./replies.ts";
 import type { Resource } from "./resource.ts";
 import { StreamQueue } from "./stream-queue.ts";
 import {
@@ -19,8 +20,6 @@ import {
   response,
   VideoError,
 } from "./structs.ts";
-
-const ok = response.OK_NODATA;
 
 export interface StreamOptions {
   readonly id: number;
@@ -39,10 +38,7 @@ export class Stream implements StreamClient, Disposable {
   readonly #events: Events;
   readonly #session: CodecSession;
   readonly #ended: (reason: string) => void;
-  /** The STREAM_DRAIN that has not been answered. */
-  #drain: Request | undefined;
-  /** The codec has returned all pictures; only the EOS buffer is missing. */
-  #drained = false;
+  readonly #drain = new Drain();
   readonly #change = new ParameterChange();
   #failed = false;
   #paused = false;
@@ -112,7 +108,7 @@ export class Stream implements StreamClient, Disposable {
     const resource = this.queue(queue).resource(id);
     if (resource.queued)
       throw new VideoError("ERR_INVALID_OPERATION", "the resource is queued already");
-    if (queue === INPUT && this.#drain !== undefined)
+    if (queue === INPUT && this.#drain.held)
       throw new VideoError("ERR_INVALID_OPERATION", "the stream is being drained");
     return resource;
   }
@@ -139,9 +135,9 @@ export class Stream implements StreamClient, Disposable {
 
   drain(request: Request): void {
     if (this.#failed) throw new VideoError("ERR_INVALID_OPERATION", "the stream has failed");
-    if (this.#drain !== undefined)
+    if (this.#drain.held)
       throw new VideoError("ERR_INVALID_OPERATION", "the stream is being drained");
-    this.#drain = request;
+    this.#drain.begin(request);
     this.#pump();
   }
 
@@ -207,7 +203,7 @@ export class Stream implements StreamClient, Disposable {
   // What the codec calls: StreamClient.
 
   get draining(): boolean {
-    return this.#drain !== undefined && !this.#drained;
+    return this.#drain.pending;
   }
 
   get inputsWaiting(): number {
@@ -256,7 +252,7 @@ export class Stream implements StreamClient, Disposable {
   }
 
   drained(): void {
-    this.#drained = true;
+    this.#drain.drained();
     this.#finishDrain();
   }
 
@@ -280,10 +276,7 @@ export class Stream implements StreamClient, Disposable {
   // Answers.
 
   #cancelDrain(): void {
-    const request = this.#drain;
-    this.#drain = undefined;
-    this.#drained = false;
-    if (request !== undefined) answerCode(request, this.id, response.ERR_INVALID_OPERATION);
+    this.#drain.end(this.id, response.ERR_INVALID_OPERATION);
   }
 
   /** Ends the pictures of the old size with an empty EOS buffer, once the driver has read the new parameters. */
@@ -297,17 +290,14 @@ export class Stream implements StreamClient, Disposable {
 
   /** After the last picture: one more, empty, buffer carries EOS, because drivers empty it. Then the drain is answered. */
   #finishDrain(): void {
-    const request = this.#drain;
-    if (!this.#drained || request === undefined || this.#change.holdsEos) return;
+    if (!this.#drain.due || this.#change.holdsEos) return;
     if (this.#output.resources.size > 0) {
       if (this.outputsWaiting === 0) return;
       const resource = this.#output.waiting.shift();
       if (resource === undefined) return;
       this.#output.giveBack(resource, BUFFER_EOS);
     }
-    this.#drain = undefined;
-    this.#drained = false;
-    answerCode(request, this.id, ok);
+    this.#drain.end(this.id, response.OK_NODATA);
   }
 
   /** Closes the codec without answers: the driver is gone. */
