@@ -2,7 +2,6 @@
 // dev-decoder.rst. `pump` does the work: after a command, and when the descriptor is ready.
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI } from "../../../ffi/epoll.ts";
 import { errno, SysError } from "../../../ffi/errno.ts";
-import * as v from "../../../ffi/linux/videodev2.ts";
 import { log } from "../../cli/log.ts";
 import type { Watch } from "../../loop.ts";
 import type { DecoderDevice } from "../../v4l2/decoder-device.ts";
@@ -14,6 +13,7 @@ import { BitstreamQueue } from "./bitstream-queue.ts";
 import type { CodecSession, ParamsWish, QueueParams, StreamClient } from "./codec.ts";
 import { readControl, writeControl } from "./decoder-controls.ts";
 import { DecoderParams } from "./decoder-params.ts";
+import { DecoderSignals } from "./decoder-signals.ts";
 import { PictureQueue } from "./picture-queue.ts";
 
 export interface SessionOptions {
@@ -44,8 +44,7 @@ export class DecoderSession implements CodecSession {
   readonly #bitstream: BitstreamQueue;
   readonly #pictures: PictureQueue;
   readonly #watch: Watch;
-  readonly #event = v.v4l2Event.alloc();
-  readonly #command = v.v4l2DecoderCmd.alloc();
+  readonly #signals: DecoderSignals;
   /** The decoder has read the stream's header, and the guest was notified of its parameters. */
   #known = false;
   /** The decoder has announced another picture format; pictures of the old one are still coming out. */
@@ -65,11 +64,7 @@ export class DecoderSession implements CodecSession {
     const side = { device, multiplanar, client, ways, said };
     this.#bitstream = new BitstreamQueue(side);
     this.#pictures = new PictureQueue({ ...side, params: this.#params });
-    // Subscribe before the first STREAMON, or the first event is lost.
-    const wish = v.v4l2EventSubscription.alloc();
-    wish.type = v.V4L2_EVENT_SOURCE_CHANGE;
-    const r = device.ioctl(v.VIDIOC_SUBSCRIBE_EVENT, wish);
-    if (r < 0) throw new SysError("VIDIOC_SUBSCRIBE_EVENT", device.path, -r);
+    this.#signals = new DecoderSignals(device);
     this.#watch = loop.watch(device.fd, EPOLLPRI, (events) => this.#woken(events));
   }
 
@@ -163,7 +158,7 @@ export class DecoderSession implements CodecSession {
     if (!this.#client.draining || this.#client.inputsWaiting > 0) return;
     if (this.#drain !== "none" || this.#changing) return;
     if (this.#bitstream.buffers.queue.streaming && this.#pictures.buffers.queue.streaming) {
-      this.#sendCommand(v.V4L2_DEC_CMD_STOP);
+      this.#signals.stop();
       this.#drain = "stopping";
       return;
     }
@@ -182,27 +177,13 @@ export class DecoderSession implements CodecSession {
   /** Continues after a drain: START, and a restart of the picture queue where it still reports the last buffer. */
   #goOn(): void {
     this.#drain = "none";
-    this.#sendCommand(v.V4L2_DEC_CMD_START);
+    this.#signals.start();
     this.#pictures.goOn();
-  }
-
-  #sendCommand(cmd: number): void {
-    this.#command.$bytes.fill(0);
-    this.#command.cmd = cmd;
-    const r = this.#device.ioctl(v.VIDIOC_DECODER_CMD, this.#command);
-    if (r < 0 && cmd === v.V4L2_DEC_CMD_STOP && r !== -errno.EBUSY)
-      throw new SysError("VIDIOC_DECODER_CMD", this.#device.path, -r);
   }
 
   /** Takes the decoder's events; true when one announced another picture format. */
   #takeEvents(): boolean {
-    let changed = false;
-    while (this.#device.ioctl(v.VIDIOC_DQEVENT, this.#event) >= 0) {
-      if (this.#event.type !== v.V4L2_EVENT_SOURCE_CHANGE) continue;
-      if ((this.#event["u.src_change.changes"] & v.V4L2_EVENT_SRC_CH_RESOLUTION) !== 0)
-        changed = true;
-    }
-    if (!changed) return false;
+    if (!this.#signals.takeChange()) return false;
     if (this.#pictures.buffers.queue.streaming) {
       this.#changing = true; // until the last picture of the old format, which is marked
       return true;
@@ -284,7 +265,7 @@ export class DecoderSession implements CodecSession {
     const pictures = this.#pictures;
     const drains = this.#drain === "stopping";
     if (this.#drain === "none" && !this.#changing && this.#bitstream.buffers.queue.streaming)
-      this.#sendCommand(v.V4L2_DEC_CMD_STOP);
+      this.#signals.stop();
     for (;;) {
       this.#settle();
       if (pictures.sawLast || !pictures.writesToGuest) break;
