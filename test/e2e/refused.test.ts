@@ -52,8 +52,8 @@ test("a sender that is refused again and again comes back less and less often, a
   const [sent, received] = [await sender.ended(), await receiver.ended()];
   expect(sent.lines.length).toBeLessThan(10);
   expect(received.lines.length).toBeLessThan(10);
-  expect(sent.stderr).toMatch(/trying again in (1600|2000) ms \([3-7] times more\)/);
-  expect(received.stderr).toMatch(/waiting for the next sender \([3-7] times more\)/);
+  expect(sent.stderr).toMatch(/trying again in (800|1000) ms \([3-8] times more\)/);
+  expect(received.stderr).toMatch(/waiting for the next sender \([3-8] times more\)/);
   expect(sent.stderr).toContain("stopped: 0 frames, 0 bytes");
 });
 
