@@ -11,6 +11,8 @@ export interface ClipKind {
   /** Words for ffmpeg that make an elementary stream or, where the codec has no start codes, an IVF file. */
   readonly encode: readonly string[];
   readonly size?: string;
+  /** 300 if not given. */
+  readonly frames?: number;
   /** The size from the middle on. */
   readonly later?: string;
   /** Samples from 0 to 255. */
@@ -141,11 +143,11 @@ export class Clips implements Disposable {
     return made;
   }
 
-  #make({ codec, encode, size = "176x144", later }: ClipKind): Clip {
+  #make({ codec, encode, size = "176x144", frames: all = FRAMES, later }: ClipKind): Clip {
     const muxer = muxers[codec] ?? codec;
     const path = join(this.#folder, `${this.#made.size}.${muxer}`);
     const words = [...encode, "-f", muxer];
-    const frames = later === undefined ? FRAMES : FRAMES / 2;
+    const frames = later === undefined ? all : all / 2;
     const first = this.#encode(path, size, frames, words);
     const second = later === undefined ? undefined : this.#encode(path, later, frames, words);
     const ivf = muxer === "ivf";
@@ -178,6 +180,13 @@ function ivfUnits(bytes: Uint8Array<ArrayBuffer>): { at: number; length: number 
     at += IVF_FRAME_HEADER + length;
   }
   return units;
+}
+
+/** Where units begin and end in the file of a clip. */
+export function unitsOf(clip: Clip): { at: number; end: number }[] {
+  if (clip.units.length > 1) return clip.units.map(({ at, length }) => ({ at, end: at + length }));
+  const begins = picturePositions(clip).sort((a, b) => a - b);
+  return begins.map((at, i) => ({ at, end: begins[i + 1] ?? clip.bytes.length }));
 }
 
 /** Runs ffmpeg; answers what it writes to stdout. */

@@ -34,6 +34,11 @@ export interface DecoderOptions {
 
 /** Errors in sequence after which a decoder is taken to have no more pictures. */
 const MAX_ERRORS = 100;
+/**
+ * Units in sequence that fail before the decoder is opened again. Damaged headers can make it fail for ever: that of MPEG-4 takes
+ * no other stream after one of the studio profile. What it loses are headers, with which nothing was decoded.
+ */
+const MOST_FAILURES = 8;
 /** AVERROR(EINVAL): a picture that is larger than allowed. */
 const EINVAL = -22;
 
@@ -56,6 +61,8 @@ export class Decoder implements Disposable {
   #unitKey = 0;
   /** How far a drain is: the parser's last unit, the end for the decoder, its last pictures. */
   #draining: "no" | "unit" | "end" | "pictures" = "no";
+  /** Units that failed since the last picture. */
+  #failures = 0;
   /** The decoder has a picture that waits for a place. */
   #waiting = false;
   #layout: PictureLayout | undefined;
@@ -134,7 +141,10 @@ export class Decoder implements Disposable {
     for (let errors = 0; errors < MAX_ERRORS; errors++) {
       const r = this.#decoder.receive();
       this.#sink.progress();
-      if (r >= 0) return true;
+      if (r >= 0) {
+        this.#failures = 0;
+        return true;
+      }
       if (r === AVERROR_EAGAIN) return false;
       if (r === AVERROR_EOF) break;
       this.#damaged(this.#unitKey, r);
@@ -250,8 +260,16 @@ export class Decoder implements Disposable {
 
   #damaged(key: number, error: number): void {
     this.#sink.failed(key, error);
+    this.#failures += 1;
     // After a size that it refuses, the decoder of VP9 fails for ever. Codecs without a parser have all they need in key frames.
-    if (error === EINVAL && this.#parser === undefined) this.#decoder.reopen();
+    const refused = error === EINVAL && this.#parser === undefined;
+    if (refused || this.#failures === MOST_FAILURES) this.#reopen();
+  }
+
+  #reopen(): void {
+    this.#failures = 0;
+    this.#decoder.reopen();
+    if (this.#draining === "pictures") this.#draining = "no"; // a decoder that was opened has none
   }
 
   #drained(): void {

@@ -184,6 +184,24 @@ test("VP9 is decoded again after a key frame that claims too large a size", () =
   expect(sink.sums).toEqual([...referenceSums(clip, kind).yuv420p]);
 });
 
+test("MPEG-4 is decoded again some units after a header of the studio profile", () => {
+  const kind = kindNamed("MPEG-4");
+  const clip = clips.get(kind);
+  const sink = new PictureSums(YUV420);
+  using decoder = openDecoder("mpeg4", sink);
+  // A video object layer of type 14, "core studio": ISO/IEC 14496-2, 6.2.3.
+  const studio = new Uint8Array([
+    0, 0, 1, 0x20, 0x07, 0x54, 0x8d, 0x08, 0xd4, 0x8d, 0, 0, 1, 0xb6, 0x10,
+  ]);
+  decoder.take(addressOf(studio), studio.length, 1);
+  runOut(decoder, sink);
+  decodeClip(decoder, sink, clip, PIECE);
+  expect(sink.failures.length).toBeGreaterThan(7);
+  sink.sums.length = 0;
+  decodeClip(decoder, sink, clip, PIECE);
+  expect(sink.sums).toEqual([...referenceSums(clip, kind).yuv420p]);
+});
+
 test("AV1 is decoded, although virtio-video has no number for it", () => {
   const encode = ["-c:v", "libsvtav1", "-preset", "12"];
   const kind: ClipKind = { name: "AV1", codec: "av1", encode };
