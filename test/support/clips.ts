@@ -1,8 +1,16 @@
 // Clips for decoder tests, made by ffmpeg in the test, and what ffmpeg itself decodes from them.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { createHash } from "node:crypto";
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
-import { ensureDebian } from "../../scripts/ensure.ts";
+import { cacheDir, ensureDebian } from "../../scripts/ensure.ts";
 
 export interface ClipKind {
   readonly name: string;
@@ -131,44 +139,72 @@ export interface Clip {
   readonly units: readonly { readonly at: number; readonly length: number }[];
 }
 
-/** Makes clips, each once, in a folder that is removed when it is disposed. */
-export class Clips implements Disposable {
-  readonly #folder = mkdtempSync(join(tmpdir(), "framepass-clips-"));
-  readonly #made = new Map<string, Clip>();
+/** Makes clips, and keeps them with what ffmpeg says about them: making all takes longer than decoding them. */
+export class Clips {
+  readonly #folder = clipFolder();
+  readonly #read = new Map<string, Clip>();
 
   /** The clip of a kind, 300 frames. */
   get(kind: ClipKind): Clip {
-    const made = this.#made.get(kind.name) ?? this.#make(kind);
-    this.#made.set(kind.name, made);
-    return made;
+    const read = this.#read.get(kind.name) ?? this.#make(kind);
+    this.#read.set(kind.name, read);
+    return read;
   }
 
-  #make({ codec, encode, size = "176x144", frames: all = FRAMES, later }: ClipKind): Clip {
-    const muxer = muxers[codec] ?? codec;
-    const path = join(this.#folder, `${this.#made.size}.${muxer}`);
-    const words = [...encode, "-f", muxer];
-    const frames = later === undefined ? all : all / 2;
-    const first = this.#encode(path, size, frames, words);
-    const second = later === undefined ? undefined : this.#encode(path, later, frames, words);
-    const ivf = muxer === "ivf";
-    const more = second?.subarray(ivf ? IVF_HEADER : 0) ?? new Uint8Array(0);
-    const bytes = new Uint8Array(new ArrayBuffer(first.length + more.length));
-    bytes.set(first);
-    bytes.set(more, first.length);
-    writeFileSync(path, bytes);
-    return { path, bytes, units: ivf ? ivfUnits(bytes) : [{ at: 0, length: bytes.length }] };
+  #make(kind: ClipKind): Clip {
+    const muxer = muxers[kind.codec] ?? kind.codec;
+    const path = join(this.#folder, `${hashOf(JSON.stringify(kind))}.${muxer}`);
+    if (!existsSync(path)) keep(path, clipBytes(kind, muxer, `${path}.${process.pid}`));
+    const bytes = new Uint8Array(readFileSync(path));
+    const whole = [{ at: 0, length: bytes.length }];
+    return { path, bytes, units: muxer === "ivf" ? ivfUnits(bytes) : whole };
   }
+}
 
-  #encode(path: string, size: string, frames: number, encode: readonly string[]): Buffer {
+const hashOf = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 16);
+
+/** A folder for the clips of this ffmpeg. */
+function clipFolder(): string {
+  needFfmpeg();
+  const { size, mtimeMs } = statSync(Bun.which("ffmpeg") ?? "/usr/bin/ffmpeg");
+  const folder = join(cacheDir(), `clips-${hashOf(`${size} ${mtimeMs}`)}`);
+  mkdirSync(folder, { recursive: true });
+  return folder;
+}
+
+/** Writes a file unless another process has written it by now: then that one stays. */
+function keep(path: string, content: Uint8Array | string): void {
+  const own = `${path}.${process.pid}`;
+  writeFileSync(own, content);
+  try {
+    linkSync(own, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  } finally {
+    rmSync(own);
+  }
+}
+
+/** The text of a file, which `make` makes when it does not exist. */
+function kept(path: string, make: () => string): string {
+  if (!existsSync(path)) keep(path, make());
+  return readFileSync(path, "utf8");
+}
+
+function clipBytes(kind: ClipKind, muxer: string, scratch: string): Uint8Array {
+  const { encode, size = "176x144", frames: all = FRAMES, later } = kind;
+  const part = (of: string, frames: number) => {
     // The source makes even sizes only.
-    const source = `testsrc2=size=256x192:rate=30,crop=${size.replace("x", ":")}:0:0:exact=1`;
-    ffmpeg(["-f", "lavfi", "-i", source, "-frames:v", String(frames), ...encode, path]);
-    return readFileSync(path);
-  }
-
-  [Symbol.dispose](): void {
-    rmSync(this.#folder, { recursive: true, force: true });
-  }
+    const source = `testsrc2=size=256x192:rate=30,crop=${of.replace("x", ":")}:0:0:exact=1`;
+    const output = ["-frames:v", String(frames), ...encode, "-f", muxer, scratch];
+    ffmpeg(["-f", "lavfi", "-i", source, ...output]);
+    const bytes = readFileSync(scratch);
+    rmSync(scratch);
+    return bytes;
+  };
+  if (later === undefined) return part(size, all);
+  const header = muxer === "ivf" ? IVF_HEADER : 0;
+  return Buffer.concat([part(size, all / 2), part(later, all / 2).subarray(header)]);
 }
 
 function ivfUnits(bytes: Uint8Array<ArrayBuffer>): { at: number; length: number }[] {
@@ -194,8 +230,12 @@ export function ffmpeg(words: readonly string[]): string {
   return run("ffmpeg", ["-nostdin", "-y", ...words]);
 }
 
+function needFfmpeg(): void {
+  ensureDebian([{ package: "ffmpeg", provides: "ffmpeg" }]);
+}
+
 function run(program: "ffmpeg" | "ffprobe", words: readonly string[]): string {
-  ensureDebian([{ package: "ffmpeg", provides: program }]);
+  needFfmpeg();
   const done = Bun.spawnSync([program, "-v", "error", ...words]);
   if (done.exitCode !== 0) throw new Error(`${program} ${words.join(" ")}: ${done.stderr}`);
   return done.stdout.toString();
@@ -209,26 +249,30 @@ export interface ReferenceSums {
 
 /** Decodes a clip with ffmpeg, without scaling and without a change of range. */
 export function referenceSums({ path }: Clip, { fullRange = false }: ClipKind): ReferenceSums {
-  const range = fullRange ? ["-vf", "scale=out_range=full"] : [];
-  const sameSize = ["-map", "0:v", "-autoscale", "0", "-fps_mode", "passthrough", ...range];
-  const formats = ["yuv420p", "nv12"] as const;
-  const outputs = formats.flatMap((format) => [
-    ...[...sameSize, "-pix_fmt", format, "-f", "framemd5", `${path}.${format}`],
-  ]);
-  ffmpeg(["-i", path, ...outputs]);
-  const [yuv420p = [], nv12 = []] = formats.map((format) => {
-    const lines = readFileSync(`${path}.${format}`, "utf8").split("\n");
-    return lines
-      .filter((line) => /^\d/.test(line))
-      .map((line) => line.split(",").at(-1)?.trim() ?? "");
+  const text = kept(`${path}.sums`, () => {
+    const range = fullRange ? ["-vf", "scale=out_range=full"] : [];
+    const sameSize = ["-map", "0:v", "-autoscale", "0", "-fps_mode", "passthrough", ...range];
+    const nv12 = `${path}.${process.pid}.nv12`;
+    const sums = ["-f", "framemd5"];
+    const planar = [...sameSize, "-pix_fmt", "yuv420p", ...sums, "-"];
+    const first = ffmpeg(["-i", path, ...planar, ...sameSize, "-pix_fmt", "nv12", ...sums, nv12]);
+    const second = readFileSync(nv12, "utf8");
+    rmSync(nv12);
+    return JSON.stringify({ yuv420p: sumsIn(first), nv12: sumsIn(second) });
   });
-  return { yuv420p, nv12 };
+  return JSON.parse(text) as ReferenceSums;
+}
+
+/** The sums in the text of framemd5. */
+function sumsIn(text: string): string[] {
+  const lines = text.split("\n").filter((line) => /^\d/.test(line));
+  return lines.map((line) => line.split(",").at(-1)?.trim() ?? "");
 }
 
 /** For each picture in its order of display, where in the file its unit begins. */
 export function picturePositions({ path }: Clip): number[] {
-  const text = run("ffprobe", ["-show_entries", "frame=pkt_pos", "-of", "csv=p=0", path]);
-  return text
+  const words = ["-show_entries", "frame=pkt_pos", "-of", "csv=p=0", path];
+  return kept(`${path}.positions`, () => run("ffprobe", words))
     .split("\n")
     .map((line) => Number.parseInt(line, 10))
     .filter((position) => !Number.isNaN(position));

@@ -1,5 +1,5 @@
 // Whole clips through vhost-user, rings and the process of a decoder: every picture has the md5 that ffmpeg's own decoder gives.
-import { afterAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { socketPair } from "../../../../ffi/socket.ts";
 import { Loop } from "../../../../src/loop.ts";
 import { Connection } from "../../../../src/vhost/connection.ts";
@@ -20,7 +20,6 @@ const YUV420 = 4;
 const LIMIT_MS = 25_000;
 
 const clips = new Clips();
-afterAll(() => clips[Symbol.dispose]());
 
 /** Plays a clip; its pictures. */
 async function play(

@@ -1,5 +1,5 @@
 // What the decoder does besides decoding: keys, back-pressure, drains, seeks, limits.
-import { afterAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { loadAvcodec } from "../../../../ffi/libavcodec.ts";
 import { addressOf } from "../../../../ffi/libc.ts";
 import { Decoder } from "../../../../src/video/codec/libavcodec/decoder.ts";
@@ -16,7 +16,6 @@ import { PictureSums } from "../../../support/picture-sums.ts";
 import { leftBehind, nothing } from "../../../support/resources.ts";
 
 const clips = new Clips();
-afterAll(() => clips[Symbol.dispose]());
 
 const kindNamed = (name: string): ClipKind => {
   const kind = clipKinds.find((row) => row.name === name);

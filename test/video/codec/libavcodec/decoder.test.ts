@@ -1,13 +1,12 @@
 // Whole clips through the decoder, 300 frames each: every picture is the one that ffmpeg decodes. Both use the same library, so
 // this shows that we use it as ffmpeg does, and not that it is right.
-import { afterAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { NV12, YUV420, YVU420 } from "../../../../src/video/formats.ts";
 import { Clips, clipKinds, type ReferenceSums, referenceSums } from "../../../support/clips.ts";
 import { decodeClip, openDecoder } from "../../../support/decode-clip.ts";
 import { PictureSums } from "../../../support/picture-sums.ts";
 
 const clips = new Clips();
-afterAll(() => clips[Symbol.dispose]());
 
 const K = 1024;
 const ways = [

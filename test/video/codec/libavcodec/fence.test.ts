@@ -1,11 +1,10 @@
 // A process inside the fence decodes as outside, and every way out that its table names is closed.
-import { afterAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { resolve } from "node:path";
 import { Clips, clipKinds, referenceSums } from "../../../support/clips.ts";
 import type { FenceReport } from "../../../support/fenced-program.ts";
 
 const clips = new Clips();
-afterAll(() => clips[Symbol.dispose]());
 
 const [h264, hevc] = ["H.264 10 bit", "HEVC main"].map((name) => {
   const kind = clipKinds.find((row) => row.name === name);

@@ -1,5 +1,5 @@
 // Bitstream that is made to harm, and guests that open streams without end. Damage at random is in test/fuzz/libavcodec.ts.
-import { afterAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { softwareCodecs } from "../../../../src/video/codec/libavcodec/codecs.ts";
 import { residentBytes } from "../../../../src/video/codec/libavcodec/watchdog.ts";
 import * as s from "../../../../src/video/structs.ts";
@@ -15,7 +15,6 @@ const YUV420 = 4;
 const LIMIT_MS = 25_000;
 
 const clips = new Clips();
-afterAll(() => clips[Symbol.dispose]());
 
 const kindNamed = (name: string): ClipKind => {
   const kind = clipKinds.find((row) => row.name === name);
