@@ -64,11 +64,13 @@ export async function runFuzz(options: FuzzOptions): Promise<Tally> {
   }
 }
 
-function sharesOf(target: Target, { seed, cases, seconds }: FuzzOptions): Share[] {
+function sharesOf(target: Target, { seed, cases: all, seconds }: FuzzOptions): Share[] {
+  const cases = Math.ceil(all * target.weight);
   if (seconds > 0) return [{ target, first: seed, cases }];
   const shares: Share[] = [];
-  for (let done = 0; done < cases; done += SHARE) {
-    shares.push({ target, first: seed + done, cases: Math.min(SHARE, cases - done) });
+  const share = Math.ceil(SHARE * target.weight);
+  for (let done = 0; done < cases; done += share) {
+    shares.push({ target, first: seed + done, cases: Math.min(share, cases - done) });
   }
   return shares;
 }

@@ -10,6 +10,8 @@ export interface Opened extends Disposable {
 export interface Target {
   readonly name: string;
   readonly title: string;
+  /** The share of the cases that it gets, at most 1: its cases take longer. */
+  readonly weight: number;
   open(): Opened;
   /** The steps of a case, a line each. */
   script(seed: number): string[];
@@ -19,16 +21,18 @@ export interface Target {
 export function defineTarget<Step>(of: {
   readonly name: string;
   readonly title: string;
+  readonly weight?: number;
   readonly script: (random: Random) => Step[];
   readonly open: () => Disposable & {
     attempt(script: readonly Step[]): void | Promise<void>;
   };
 }): Target {
-  const { name, title } = of;
+  const { name, title, weight = 1 } = of;
   const steps = (seed: number) => of.script(new Random(seed));
   return {
     name,
     title,
+    weight,
     open() {
       const opened = of.open();
       return {

@@ -1,4 +1,5 @@
 // All fuzz targets.
+import { damagedBitstream } from "./libavcodec.ts";
 import { videoLimits } from "./limits.ts";
 import { rings } from "./rings.ts";
 import { socket } from "./socket.ts";
@@ -7,6 +8,7 @@ import { decoderSequences, videoBodies, videoSequences } from "./video.ts";
 
 /** The slowest first. */
 export const targets: readonly Target[] = [
+  damagedBitstream,
   decoderSequences,
   videoSequences,
   rings,
