@@ -1,5 +1,5 @@
 // The processes of decoders: one that dies, hangs, grows or breaks the rules costs its stream, and nothing else.
-import { afterAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { join } from "node:path";
 import type { CodecBackend } from "../../../../src/video/codec/codec.ts";
 import * as s from "../../../../src/video/structs.ts";
@@ -18,7 +18,6 @@ const OUTPUTS = [11, 12, 13, 14];
 const WAIT_MS = 20_000;
 
 const clips = new Clips();
-afterAll(() => clips[Symbol.dispose]());
 
 /** The frames of a clip in VP8: the decoder gives a picture for each of them at once. */
 function frames(): Uint8Array[] {
