@@ -4,6 +4,7 @@ import type { Options, Values } from "../cli/options.ts";
 import type { StreamStats, Summary } from "../cli/stats.ts";
 import { UsageError } from "../errors.ts";
 import { StampChecker } from "../format/stamp.ts";
+import { DEFAULT_HEAP, heapAllocator } from "../frame/memory.ts";
 import type { Loop } from "../loop.ts";
 import { cameraOptions, readCameraOptions } from "../output/camera/camera-options.ts";
 import { type OpenedOutputs, openOutputs } from "../output/open-outputs.ts";
@@ -78,6 +79,7 @@ export function readReceiverOptions(
     ...readCameraOptions(values),
     fromStart: keep,
     where: () => address.text,
+    openHeap: () => heapAllocator(DEFAULT_HEAP),
     readers: demand && ((path: string, count: number) => demand.set(path, count)),
   };
   const wishes = { paths, files: { noClobber: values["no-clobber"] }, cameras, camera };
@@ -96,11 +98,12 @@ export function readReceiverOptions(
       lines.push(`${changed} frames were overwritten by another sender while they were read`);
     }
     lines.push(...written);
-    for (const { name, frames: shown, leftOut } of opened.cameras)
-      lines.push(`${name}: ${shown} frames shown, ${leftOut} left out`);
-    const shown = opened.cameras.map(({ name, frames: count, leftOut }) => ({
+    for (const { name, frames: shown, copied, leftOut } of opened.cameras)
+      lines.push(`${name}: ${shown} frames shown, ${copied} copied, ${leftOut} left out`);
+    const shown = opened.cameras.map(({ name, frames: count, copied, leftOut }) => ({
       path: name,
       frames: count,
+      copied,
       left_out: leftOut,
     }));
     const leftOut = opened.files.reduce((sum, file) => sum + file.leftOutFrames, 0);

@@ -23,6 +23,8 @@ export interface NodeFormat extends PictureFormat {
   readonly bytes: number;
   /** The bytes of a picture in each memory plane of the node; the sum is `bytes`. */
   readonly memory: readonly number[];
+  /** The bytes of each memory plane, at least those of `memory`. */
+  readonly sizes: readonly number[];
   /** Whether rows have no padding, so that a picture as it is sent fits. */
   readonly tight: boolean;
 }
@@ -69,7 +71,16 @@ export function nodeFormat(path: string, answer: QueueFormat): NodeFormat {
   if (format === undefined) {
     if (memoryPlanes.length > 1) throw broken(`in ${memoryPlanes.length} memory planes`);
     const bytes = memoryPlanes[0]?.sizeimage ?? 0;
-    return { width, height, pixelformat, planes: [], bytes, memory: [bytes], tight: true };
+    return {
+      width,
+      height,
+      pixelformat,
+      planes: [],
+      bytes,
+      memory: [bytes],
+      sizes: [bytes],
+      tight: true,
+    };
   }
   const separate = memoryPlanes.length > 1;
   const least = layoutOf(format, width, height);
@@ -91,7 +102,8 @@ export function nodeFormat(path: string, answer: QueueFormat): NodeFormat {
     throw broken(`with ${has} bytes, a picture has ${memory.join(" + ")}`);
   }
   const tight = planes.every(({ rowBytes }, i) => rowBytes === least[i]?.rowBytes);
-  return { width, height, pixelformat, planes, bytes: offset, memory, tight };
+  const sizes = memoryPlanes.map(({ sizeimage }) => sizeimage);
+  return { width, height, pixelformat, planes, bytes: offset, memory, sizes, tight };
 }
 
 /** S_PARM: tells the readers of a node how many pictures a second there are. False where the driver refuses. */

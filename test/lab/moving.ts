@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import type { Guest } from "./guest.ts";
 
 const row = 640 * 2;
-const frameBytes = row * 480;
+export const FRAME_BYTES = row * 480;
 /** vivid moves its pattern to the left by so many of 640 pixels a frame. */
 const stepBytes = 4 * 2;
 
@@ -22,13 +22,13 @@ export async function setMoving(guest: Guest, device: number): Promise<void> {
 export function checkMoving(receivedPath: string, stillPath: string, count: number): void {
   const still = readFileSync(stillPath);
   const received = readFileSync(receivedPath);
-  if (still.length !== frameBytes) throw new Error(`the still picture has ${still.length} bytes`);
+  if (still.length !== FRAME_BYTES) throw new Error(`the still picture has ${still.length} bytes`);
   if (still.every((byte) => byte === still[0])) throw new Error("the camera shows nothing");
-  if (received.length !== count * frameBytes)
-    throw new Error(`${received.length} bytes arrived, must be ${count * frameBytes}`);
+  if (received.length !== count * FRAME_BYTES)
+    throw new Error(`${received.length} bytes arrived, must be ${count * FRAME_BYTES}`);
   let last = -1;
   for (let i = 0; i < count; i++) {
-    const by = movedBy(received.subarray(i * frameBytes, (i + 1) * frameBytes), still);
+    const by = shiftOf(received.subarray(i * FRAME_BYTES, (i + 1) * FRAME_BYTES), still);
     if (by === undefined) throw new Error(`frame ${i} is not the camera's`);
     if (by === last) throw new Error(`frame ${i} is the one before it once more`);
     last = by;
@@ -36,13 +36,13 @@ export function checkMoving(receivedPath: string, stillPath: string, count: numb
 }
 
 /** By how many bytes the rows of a picture are shifted against another's; undefined for another picture. */
-function movedBy(picture: Buffer, still: Buffer): number | undefined {
+export function shiftOf(picture: Buffer, still: Buffer): number | undefined {
   for (let by = 0; by < row; by += stepBytes) if (isMoved(picture, still, by)) return by;
   return undefined;
 }
 
 function isMoved(picture: Buffer, still: Buffer, by: number): boolean {
-  for (let at = 0; at < frameBytes; at += row) {
+  for (let at = 0; at < FRAME_BYTES; at += row) {
     const [from, to] = [at + by, at + row];
     if (picture.compare(still, from, to, at, to - by) !== 0) return false;
     if (by > 0 && picture.compare(still, at, from, to - by, to) !== 0) return false;

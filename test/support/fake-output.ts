@@ -1,5 +1,6 @@
 // A V4L2 output driver without a kernel: one queue, single- or multi-planar, that "shows" its buffers in order and records
 // each QBUF. It cannot show what a kernel does to mappings and DMA.
+import { Signal } from "../../ffi/epoll.ts";
 import { errno } from "../../ffi/errno.ts";
 import { Fd } from "../../ffi/fd.ts";
 import type { Ioctl } from "../../ffi/ioctl.ts";
@@ -41,11 +42,16 @@ export class FakeOutput implements OutputNode {
   readonly pictures: Uint8Array[] = [];
   /** Buffers that DQBUF keeps back: they are still on the screen. */
   holds = 0;
+  /** V4L2_MEMORY_ types that REQBUFS, or QBUF, refuses with EINVAL. */
+  readonly refusedTypes = new Set<number>();
+  readonly refusedAtQueueing = new Set<number>();
   /** Index that the next DQBUF answers, whatever was queued. */
   wrongIndex: number | undefined;
   readonly #planeBytes: readonly number[];
   readonly #multiplanar: boolean;
   readonly #memory: Fd;
+  /** What poll sees: always writable, as some kernels say it. */
+  readonly #readiness = new Signal();
   #count = 0;
   #memoryType = 0;
   #done: Shown[] = [];
@@ -70,7 +76,13 @@ export class FakeOutput implements OutputNode {
     return this.#multiplanar ? v.V4L2_BUF_TYPE_VIDEO_OUTPUT_MPLANE : v.V4L2_BUF_TYPE_VIDEO_OUTPUT;
   }
   get fd(): number {
-    return this.#memory.number;
+    return this.#readiness.fd;
+  }
+  /** Shows the next picture: all buffers but `holds` are finished, and poll says so. */
+  finish(holds: number): void {
+    this.holds = holds;
+    this.#readiness.raise();
+    this.#readiness.clear(); // which is what makes an eventfd report that it is writable
   }
   get buffers(): number {
     return this.#count;
@@ -115,7 +127,7 @@ export class FakeOutput implements OutputNode {
       return 0;
     },
     VIDIOC_REQBUFS: (q: Struct<typeof v.v4l2Requestbuffers.fields>) => {
-      if (q.type !== this.#type) return -errno.EINVAL;
+      if (q.type !== this.#type || this.refusedTypes.has(q.memory)) return -errno.EINVAL;
       this.#memoryType = q.memory;
       this.#count = q.count;
       return 0;
@@ -171,7 +183,7 @@ export class FakeOutput implements OutputNode {
   }
 
   #show(q: Struct<typeof v.v4l2Buffer.fields>): number {
-    if (!this.#knows(q)) return -errno.EINVAL;
+    if (!this.#knows(q) || this.refusedAtQueueing.has(q.memory)) return -errno.EINVAL;
     const planes = this.#planeBytes.map((bytes, i): ShownPlane => {
       const plane = this.#plane(q, i);
       const { bytesused } = plane;
@@ -212,6 +224,7 @@ export class FakeOutput implements OutputNode {
   }
 
   [Symbol.dispose](): void {
+    this.#readiness[Symbol.dispose]();
     this.#memory[Symbol.dispose]();
   }
 }

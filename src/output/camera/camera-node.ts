@@ -1,6 +1,7 @@
 // The device node of a virtual camera: opened, given a format, written, and opened again for another format, because a stream
 // of write() ends only with its descriptor.
 import type { Picture } from "../../format/picture-layout.ts";
+import type { FrameBuffer } from "../../frame/memory.ts";
 import { examineOutput, type OutputDevice, type OutputNode } from "../../v4l2/output-device.ts";
 import {
   agreeOnNodeFormat,
@@ -8,17 +9,20 @@ import {
   type PictureFormat,
   setNodeRate,
 } from "../../v4l2/output-format.ts";
+import type { Lending, Lent, OutputStream } from "../../v4l2/output-lending.ts";
 import { ReaderCount } from "../../v4l2/output-readers.ts";
-import { type OutputStream, openOutputStream } from "../../v4l2/output-stream.ts";
+import { openOutputStream } from "../../v4l2/output-stream.ts";
 
 export class CameraNode implements Disposable {
   readonly #openNode: () => OutputNode;
+  readonly #lending: Lending | undefined;
   #open: Opened;
   #stream: OutputStream | undefined;
 
-  /** Opens the node. Throws UnavailableError when it is no output. */
-  constructor(openNode: () => OutputNode) {
+  /** Opens the node. Without `lending` every picture is copied. Throws UnavailableError when it is no output. */
+  constructor(openNode: () => OutputNode, lending: Lending | undefined) {
     this.#openNode = openNode;
+    this.#lending = lending;
     this.#open = open(openNode);
   }
 
@@ -46,13 +50,33 @@ export class CameraNode implements Disposable {
     }
     const { node, device } = this.#open;
     const format = agreeOnNodeFormat(node, device, wish);
-    this.#stream = openOutputStream(node, device, format);
+    this.#stream = openOutputStream(node, device, format, this.#lending);
     return format;
   }
 
   /** OutputStream.put; false also before a format was set. */
   put(address: number, bytes: number): boolean {
     return this.#stream?.put(address, bytes) ?? false;
+  }
+
+  /** OutputStream.admit. */
+  admit(index: number, buffer: FrameBuffer): string | undefined {
+    return this.#stream === undefined ? "it has no format" : this.#stream.admit(index, buffer);
+  }
+
+  /** OutputStream.lend. */
+  lend(index: number, bytes: number): Lent {
+    return this.#stream?.lend(index, bytes) ?? "refused";
+  }
+
+  /** Buffers whose pictures the driver reads now. */
+  get lentCount(): number {
+    return this.#stream?.lentCount ?? 0;
+  }
+
+  /** OutputStream.dismiss. */
+  dismiss(): void {
+    this.#stream?.dismiss();
   }
 
   /** Tells readers the frame rate. */

@@ -5,9 +5,11 @@ import { addressOf } from "../../../ffi/libc.ts";
 import { log } from "../../cli/log.ts";
 import { OutputLost, UnavailableError } from "../../errors.ts";
 import type { Picture } from "../../format/picture-layout.ts";
+import type { Allocator, FrameBuffer } from "../../frame/memory.ts";
 import type { Loop } from "../../loop.ts";
 import type { OutputNode } from "../../v4l2/output-device.ts";
 import type { NodeFormat, PictureFormat } from "../../v4l2/output-format.ts";
+import type { Lent } from "../../v4l2/output-lending.ts";
 import type { StreamOutput, StreamWriter, WriterCalls } from "../stream-output.ts";
 import {
   type CameraFormatOptions,
@@ -20,6 +22,7 @@ import { CameraNode } from "./camera-node.ts";
 import { CameraState, sameFormat } from "./camera-state.ts";
 import { CameraWriter, type FrameTaker } from "./camera-writer.ts";
 import { CameraCard } from "./card.ts";
+import { LentFrames } from "./lent-frames.ts";
 import { RateMeter } from "./rate-meter.ts";
 
 /** How often silence and readers are looked at. */
@@ -36,11 +39,15 @@ export interface CameraOptions extends CameraFormatOptions {
   readonly lost: (error: unknown) => void;
   /** Called when the number of programs that read the camera has changed. */
   readonly readers?: ((path: string, count: number) => void) | undefined;
+  /** Opens a DMA heap. With this, frames are shown where they are, where the driver can. */
+  readonly openHeap?: (() => Allocator) | undefined;
 }
 
 export class CameraOutput implements StreamOutput, FrameTaker {
   /** Frames of senders that were written. */
   frames = 0;
+  /** Of these, the frames that were copied to be shown. */
+  copied = 0;
   /** Frames that were left out: the driver had all buffers, or the frame was damaged. */
   leftOut = 0;
   readonly name: string;
@@ -50,6 +57,7 @@ export class CameraOutput implements StreamOutput, FrameTaker {
   readonly #rate = new RateMeter();
   readonly #owned = new DisposableStack();
   readonly #said = new Set<string>();
+  readonly #lent: LentFrames;
   #format: NodeFormat | undefined;
   #writer: CameraWriter | undefined;
   #card: CameraCard | undefined;
@@ -61,7 +69,8 @@ export class CameraOutput implements StreamOutput, FrameTaker {
   /** Opens the node. Throws UnavailableError. */
   constructor(loop: Loop, openNode: () => OutputNode, options: CameraOptions) {
     this.#options = options;
-    this.#node = this.#owned.use(new CameraNode(openNode));
+    this.#node = this.#owned.use(new CameraNode(openNode, this.#lendingOn(loop)));
+    this.#lent = this.#owned.use(new LentFrames(loop, this.#node, options.lost));
     this.name = this.#node.path;
     using opened = new DisposableStack();
     opened.use(this.#owned);
@@ -73,6 +82,13 @@ export class CameraOutput implements StreamOutput, FrameTaker {
     }
     this.#owned.use(loop.every(TICK_MS, () => this.#tickOrLose()));
     opened.move();
+  }
+
+  /** What showing frames where they are needs. The last picture can be shown again only when it was copied. */
+  #lendingOn(loop: Loop) {
+    const { openHeap, standby, lost: failed } = this.#options;
+    if (openHeap === undefined || standby === "last") return undefined;
+    return { loop, openHeap, failed, returned: (index: number) => this.#writer?.returned(index) };
   }
 
   /** Whether the driver says how many programs read the camera. */
@@ -91,6 +107,7 @@ export class CameraOutput implements StreamOutput, FrameTaker {
   ended(writer: CameraWriter): void {
     if (this.#writer !== writer) return;
     this.#writer = undefined;
+    this.#lent.dismiss();
     if (this.#state.phase === "live") this.#state.standBy(performance.now());
   }
 
@@ -138,16 +155,41 @@ export class CameraOutput implements StreamOutput, FrameTaker {
 
   putFrame(address: number, length: number): void {
     if (!this.#node.put(address, length)) {
-      this.leaveOut("full", "the driver has all buffers, a frame is left out");
+      this.#leaveOutFull();
       return;
     }
     if (this.#last !== undefined) {
       copyMemory(this.#lastAt, address, length);
       this.#lastBytes = length;
     }
+    this.copied += 1;
+    this.#count();
+  }
+
+  #count(): void {
     this.frames += 1;
     this.#rate.frame();
     this.#state.frame(performance.now());
+  }
+
+  admit(index: number, buffer: FrameBuffer): boolean {
+    const why = this.#lent.admit(index, buffer);
+    if (why === undefined) return true;
+    if (why !== "" && !this.#said.has(why))
+      log.info(`${this.name}: each frame is copied once: ${why}`);
+    this.#said.add(why);
+    return false;
+  }
+
+  lendFrame(index: number, buffer: FrameBuffer, length: number): Lent {
+    const lent = this.#lent.lend(index, buffer, length);
+    if (lent === "held") this.#count();
+    else if (lent === "full") this.#leaveOutFull();
+    return lent;
+  }
+
+  #leaveOutFull(): void {
+    this.leaveOut("full", "the driver has all buffers, a frame is left out");
   }
 
   leaveOut(kind: string, text: string): void {

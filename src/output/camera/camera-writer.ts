@@ -10,6 +10,7 @@ import { RowFinder, unfitText } from "../../format/rows.ts";
 import type { FrameFacts } from "../../frame/frame.ts";
 import type { FrameBuffer } from "../../frame/memory.ts";
 import type { NodeFormat } from "../../v4l2/output-format.ts";
+import type { Lent } from "../../v4l2/output-lending.ts";
 import type { StreamWriter, Taken, WriterCalls } from "../stream-output.ts";
 import { formatText } from "./camera-formats.ts";
 import { sameFormat } from "./camera-state.ts";
@@ -21,6 +22,10 @@ export interface FrameTaker {
   readonly name: string;
   /** Writes a picture that lies as the node's format says. Throws SysError. */
   putFrame(address: number, bytes: number): void;
+  /** Prepares to show frames where they are in `buffer`. False where each has to be copied. */
+  admit(index: number, buffer: FrameBuffer): boolean;
+  /** Shows the picture in an admitted buffer. "held": `returned` is called later. "refused": write it by `putFrame`. */
+  lendFrame(index: number, buffer: FrameBuffer, bytes: number): Lent;
   /** Counts a frame that is not shown; `kind` is warned of once. */
   leaveOut(kind: string, text: string): void;
   /** The stream has ended. */
@@ -34,6 +39,8 @@ export class CameraWriter implements StreamWriter {
   readonly #format: PixelFormat | undefined;
   readonly #rows: RowFinder | undefined;
   readonly #buffers: FrameBuffer[] = [];
+  /** By buffer: whether its frames are shown where they are. Undefined: not decided yet. */
+  readonly #admitted: (boolean | undefined)[] = [];
   #node: NodeFormat | undefined;
   /** Converts the frames; undefined when they go into the node as they are. */
   #maker: PictureMaker | undefined;
@@ -56,6 +63,7 @@ export class CameraWriter implements StreamWriter {
   /** The node has that format now; `holder` keeps it where it is not the one that the stream wants. */
   fit(node: NodeFormat, holder: string | undefined): void {
     this.#drop();
+    this.#admitted.length = 0;
     this.#node = node;
     if (sameFormat(node, this.stream) && node.tight) return;
     this.#convert(node);
@@ -80,8 +88,23 @@ export class CameraWriter implements StreamWriter {
     if (buffer === undefined) throw new RangeError(`buffer ${index} of ${this.#buffers.length}`);
     const maker = this.#makerFor(bytesused);
     if (maker !== undefined) this.#make(maker, buffer, bytesused);
-    else if (this.#fits(bytesused)) this.#pass(buffer, bytesused);
+    else if (this.#fits(bytesused)) return this.#show(index, buffer, bytesused);
     return "taken";
+  }
+
+  #show(index: number, buffer: FrameBuffer, bytes: number): Taken {
+    const admitted = this.#admitted[index] ?? this.#camera.admit(index, buffer);
+    this.#admitted[index] = admitted;
+    const length = Math.min(bytes, this.#node?.bytes ?? 0);
+    const lent = admitted ? this.#camera.lendFrame(index, buffer, length) : "refused";
+    if (lent === "held") return "held";
+    if (lent === "refused") this.#pass(buffer, length);
+    return "taken";
+  }
+
+  /** The camera does not read buffer `index` any more. */
+  returned(index: number): void {
+    this.#calls.returned(index);
   }
 
   /** Rows may be padded although the stream's format is the node's. Throws ProtocolError for a frame without a picture. */
@@ -114,9 +137,8 @@ export class CameraWriter implements StreamWriter {
     return fits;
   }
 
-  #pass(buffer: FrameBuffer, bytes: number): void {
+  #pass(buffer: FrameBuffer, length: number): void {
     const { address } = buffer.mapping;
-    const length = Math.min(bytes, this.#node?.bytes ?? 0);
     if (buffer.changed === undefined) {
       this.#camera.putFrame(address, length);
       return;

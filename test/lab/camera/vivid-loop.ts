@@ -50,8 +50,9 @@ export async function checkVividLoop(lab: Lab, guest: Guest): Promise<void> {
       const distinct = read.numbers.filter((number, i) => number !== read.numbers[i - 1]);
       wanted("in order", inOrder(distinct), true);
       if (distinct.length < 60) throw new Error(`only ${distinct.length} different pictures`);
-      const [camera] = stopped.cameras as readonly { left_out: number }[];
+      const [camera] = stopped.cameras as readonly { copied: number; left_out: number }[];
       wanted("left out", camera?.left_out, 0);
+      wanted("copied from the memory that they were received into", camera?.copied, 0);
     },
   );
   await lab.check("vivid: --camera-size: a stream of another size is fitted in", async () => {

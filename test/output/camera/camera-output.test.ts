@@ -16,6 +16,7 @@ import type { OutputNode } from "../../../src/v4l2/output-device.ts";
 import { quiet } from "../../support/camera-options.ts";
 import { FakeLoopback } from "../../support/fake-loopback.ts";
 import { FakeOutput } from "../../support/fake-output.ts";
+import { fileOf } from "../../support/fake-output-file.ts";
 import { onLoop } from "../../support/loop.ts";
 import { plainBuffer } from "../../support/plain-buffer.ts";
 import { leftBehind, nothing } from "../../support/resources.ts";
@@ -425,14 +426,4 @@ test("an output with a size of its own: frames are fitted into it, and asking ag
     await sleep(300);
     expect(asked).toEqual(["open"]);
   });
-});
-
-/** A file of a fake, which may be closed without ending the fake. */
-const fileOf = (node: FakeOutput): OutputNode => ({
-  path: node.path,
-  fd: node.fd,
-  ioctl: (request, argument) => node.ioctl(request, argument),
-  map: (length, offset) => node.map(length, offset),
-  write: () => node.write(),
-  [Symbol.dispose]: () => undefined,
 });
