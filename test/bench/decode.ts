@@ -61,12 +61,18 @@ async function through(player: Player, { width, height, frames }: Clip): Promise
   return played;
 }
 
-/** Processor time that a program in the guest has used. */
+/** Processor time that a program in the guest has used, with its processes: the back-end has one for each front-end. */
 async function costOf(codec: Vicodec, job: { readonly id: string }): Promise<Cost> {
-  const stat = await codec.guest.ok(`cat /proc/$(cat /run/jobs/${job.id})/stat`);
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  const ms = (at: number) => Number(fields[at]) * TICK_MS;
-  return { seconds: 0, userMs: ms(11), kernelMs: ms(12) };
+  const stats = await codec.guest.ok(
+    `pid=$(cat /run/jobs/${job.id}); for p in $pid $(cat /proc/$pid/task/*/children); do cat /proc/$p/stat; done`,
+  );
+  let [userMs, kernelMs] = [0, 0];
+  for (const stat of stats.trim().split("\n")) {
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    userMs += Number(fields[11]) * TICK_MS;
+    kernelMs += Number(fields[12]) * TICK_MS;
+  }
+  return { seconds: 0, userMs, kernelMs };
 }
 
 function less(a: Cost, b: Cost): Cost {
