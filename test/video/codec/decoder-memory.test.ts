@@ -1,7 +1,6 @@
 // The memory of pictures and bitstream of a V4L2 decoder: guest memory in place, or buffers of the V4L2 driver, in one
 // memory plane or several.
 import { expect, test } from "bun:test";
-import { log } from "../../../src/cli/log.ts";
 import * as s from "../../../src/video/structs.ts";
 import {
   BITSTREAM,
@@ -15,6 +14,7 @@ import {
   want,
 } from "../../support/decoder-rig.ts";
 import type { FakeOptions } from "../../support/fake-decoder.ts";
+import { logged } from "../../support/logged.ts";
 
 test("a resource gets the buffer it had last: its pages are looked up once, not once a picture", () => {
   using r = rig({ userPointers: true });
@@ -100,11 +100,7 @@ const choices: [string, FakeOptions, number, string][] = [
 test.each(choices)(
   "%s: logged once for each queue, however often buffers are made",
   (_, more, pieces, last) => {
-    const { level } = log;
-    const said: string[] = [];
-    log.level = 4;
-    log.setReporters([{ log: ({ args }) => said.push(args.join(" ")) }]);
-    try {
+    const said = logged(() => {
       using r = rig({ userPointers: true, ...more }, { pieces });
       for (let i = 0; i < 3; i++) {
         feed(r, 1, frame(i), BigInt(i));
@@ -113,34 +109,24 @@ test.each(choices)(
         r.driver.clear(1, s.INPUT);
         r.driver.clear(1, s.OUTPUT);
       }
-    } finally {
-      log.level = level;
-      log.setReporters([]);
-    }
+    });
     for (const queue of ["bitstream", "pictures"])
       expect(said.filter((line) => line.includes(`${queue}: ${last}`)).length).toBe(1);
   },
 );
 
-test("counters: pictures in contiguous guest memory are not copied; all others are copied once", () => {
-  const { level } = log;
-  const said: string[] = [];
-  log.level = 4;
-  log.setReporters([{ log: ({ args }) => said.push(args.join(" ")) }]);
-  try {
+test("counters: pictures in contiguous guest memory are not copied, in pieces that begin inside pages once", () => {
+  const said = logged(() => {
     for (const pieces of [1, 2]) {
       using r = rig({ userPointers: true }, { pieces });
       feed(r, 1, frame(1), 1n);
       readParams(r);
       want(r, 11);
     }
-  } finally {
-    log.level = level;
-    log.setReporters([]);
-  }
+  });
   expect(said.filter((line) => line.includes("copied"))).toEqual([
-    "/dev/fake: 1 pictures, 0 copied; 1 buffers of bitstream, 0 copied",
-    "/dev/fake: 1 pictures, 1 copied; 1 buffers of bitstream, 1 copied",
+    "debug /dev/fake: 1 pictures, 0 copied; 1 buffers of bitstream, 0 copied",
+    "debug /dev/fake: 1 pictures, 1 copied; 1 buffers of bitstream, 1 copied",
   ]);
 });
 

@@ -3,7 +3,6 @@
 import { expect, test } from "bun:test";
 import { Fd } from "../../../ffi/fd.ts";
 import type { StitchedMapping } from "../../../ffi/stitched-mapping.ts";
-import { log } from "../../../src/cli/log.ts";
 import { MAX_ENTRIES } from "../../../src/video/resource.ts";
 import { Stretches } from "../../../src/video/stretches.ts";
 import * as s from "../../../src/video/structs.ts";
@@ -25,6 +24,7 @@ import {
 } from "../../support/decoder-rig.ts";
 import type { FakeOptions } from "../../support/fake-decoder.ts";
 import { FakeDmabufs } from "../../support/fake-dmabufs.ts";
+import { logged } from "../../support/logged.ts";
 import { leftBehind, mappingsOf, nothing } from "../../support/resources.ts";
 import { BASE } from "../../support/video-driver.ts";
 
@@ -33,20 +33,6 @@ const GUEST = "memfd:guest";
 const OUTPUTS = [11, 12, 13];
 type Entries = ReturnType<typeof scatter>;
 
-/** What is logged from level `debug` on while `act` runs. */
-function logged(act: () => void): string[] {
-  const { level } = log;
-  const said: string[] = [];
-  log.level = 4;
-  log.setReporters([{ log: ({ args, type }) => said.push(`${type} ${args.join(" ")}`) }]);
-  try {
-    act();
-  } finally {
-    log.level = level;
-    log.setReporters([]);
-  }
-  return said;
-}
 /** The counters at the end of each stream. */
 const counters = (said: readonly string[]) =>
   said.flatMap((line) => /\d+ pictures, .*/.exec(line)?.[0] ?? []);
