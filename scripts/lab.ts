@@ -4,28 +4,25 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { ensureLabTools } from "../test/lab/guest.ts";
+import { fetchKernel } from "../test/lab/kernel.ts";
 import { runScenario, type Scenario } from "../test/lab/lab.ts";
+import { type Counts, countsLine, runInProcess, runSideBySide } from "../test/lab/side-by-side.ts";
 import { ensureNpm, projectDir } from "./ensure.ts";
 
 const scenarioDir = join(projectDir, "test/lab/scenarios");
 
-/** Runs the scenarios named, or all of them, one after the other. */
-export async function runLab(
-  names: readonly string[],
-): Promise<{ readonly passed: number; readonly failed: number }> {
+/** Runs the scenarios named, or all of them. */
+export async function runLab(names: readonly string[]): Promise<Counts> {
   ensureNpm();
   const scenarios = await findScenarios(names);
   ensureLabTools();
   await buildExecutable();
-  let passed = 0;
-  let failed = 0;
-  for (const scenario of scenarios) {
-    const result = await runScenario(scenario);
-    passed += result.passed;
-    failed += result.failed;
-  }
-  process.stdout.write(`lab: ${passed} passed, ${failed} failed\n`);
-  return { passed, failed };
+  const [first] = scenarios;
+  const alone = scenarios.length === 1 && first !== undefined;
+  if (!alone) await fetchKernel(); // once: all of them need it
+  const counts = alone ? await runScenario(first) : await runSideBySide(scenarios, runInProcess);
+  process.stdout.write(`${countsLine(counts)}\n`);
+  return counts;
 }
 
 /** The scenarios named, all of them when none is, in the order of their files. */

@@ -4,8 +4,10 @@ import { expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { newest } from "./kernel.ts";
+import type { Scenario } from "./lab.ts";
 import { LineSocket } from "./line-socket.ts";
 import { Scratch } from "./scratch.ts";
+import { runSideBySide } from "./side-by-side.ts";
 
 test("the newest kernel is found number by number, not letter by letter", () => {
   const versions = ["6.12.9+deb12-amd64", "6.12.117+deb12-amd64", "6.12.22+deb12-amd64"];
@@ -44,6 +46,32 @@ test("lines arrive whole however they are cut, and are sent once the peer is the
   await all.promise;
   expect(got).toEqual(["one", "two", "three"]);
   peer.end();
+});
+
+test("scenarios run two at a time, the longest first, after those that need the machine for themselves", async () => {
+  const row = (name: string, limitMs?: number, besideOthers?: boolean): Scenario => ({
+    ...{ name, title: name, run: async () => undefined },
+    ...(limitMs !== undefined && { limitMs }),
+    ...(besideOthers !== undefined && { besideOthers }),
+  });
+  const scenarios = [
+    ...[row("short", undefined, true), row("alone", 10), row("long", 30, true)],
+    ...[row("middle", 20, true), row("alone too")],
+  ];
+  const log: string[] = [];
+  const shortEnded = Promise.withResolvers<void>();
+  const counts = await runSideBySide(scenarios, async ({ name }) => {
+    log.push(`${name} begins`);
+    await (name === "long" ? shortEnded.promise : Bun.sleep(1));
+    log.push(`${name} ends`);
+    if (name === "short") shortEnded.resolve();
+    return { passed: 2, failed: name === "short" ? 1 : 0 };
+  });
+  expect(log).toEqual([
+    ...["alone begins", "alone ends", "alone too begins", "alone too ends"],
+    ...["long begins", "middle begins", "middle ends", "short begins", "short ends", "long ends"],
+  ]);
+  expect(counts).toEqual({ passed: 10, failed: 1 });
 });
 
 test("every scenario file exports a scenario of its own name", async () => {

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { cacheDir } from "../../scripts/ensure.ts";
 import { bootGuest, type Guest, type GuestOptions } from "./guest.ts";
 import { Cable } from "./network.ts";
+import type { Counts } from "./side-by-side.ts";
 
 /** A scenario of the lab: one file in scenarios/ exports one as `scenario`. */
 export interface Scenario {
@@ -13,6 +14,8 @@ export interface Scenario {
   readonly title: string;
   /** The whole scenario is stopped after this time; two minutes when not given. */
   readonly limitMs?: number;
+  /** Its checks hold while another scenario runs. Without it the scenario has the machine for itself. */
+  readonly besideOthers?: boolean;
   run(lab: Lab): Promise<void>;
 }
 
@@ -96,9 +99,7 @@ export class Lab {
 }
 
 /** Runs one scenario within its time and counts its checks. */
-export async function runScenario(
-  scenario: Scenario,
-): Promise<{ readonly passed: number; readonly failed: number }> {
+export async function runScenario(scenario: Scenario): Promise<Counts> {
   await using lab = new Lab(scenario.name);
   const limitMs = scenario.limitMs ?? defaultLimitMs;
   const over = Promise.withResolvers<never>();

@@ -19,6 +19,7 @@ const kinds = [
 export const scenario: Scenario = {
   name: "addresses",
   title: "IPv4, IPv6, Unix and vsock addresses carry a stream",
+  besideOthers: true,
   async run(lab) {
     const guest = await lab.boot({ modules: ["vsock_loopback"] });
     await guest.ok("grep -q localhost /etc/hosts || echo 127.0.0.1 localhost >>/etc/hosts");

@@ -13,6 +13,7 @@ const oldestCpu = "Nehalem";
 export const scenario: Scenario = {
   name: "boot",
   title: "a guest boots with a virtual camera and runs the executable",
+  besideOthers: true,
   async run(lab) {
     const guest = await lab.boot({
       modules: ["vivid n_devs=1 node_types=0x1"],

@@ -16,6 +16,7 @@ export const scenario: Scenario = {
   name: "display",
   title: "frames reach the screen of a virtio-gpu",
   limitMs: 240_000,
+  besideOthers: true,
   async run(lab) {
     const gpu = `virtio-gpu-pci,xres=${screen.width},yres=${screen.height}`;
     const [sender, viewer] = await lab.bootPair(

@@ -20,6 +20,7 @@ export const scenario: Scenario = {
   name: "two-machines",
   title: "a camera's frames cross from one guest to another",
   limitMs: 240_000,
+  besideOthers: true,
   async run(lab) {
     const [first, second] = await lab.bootPair(
       { modules: ["vivid n_devs=1 node_types=0x1"], copyExecutable: true },

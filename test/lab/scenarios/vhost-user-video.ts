@@ -40,6 +40,7 @@ export const scenario: Scenario = {
   name: "vhost-user-video",
   title: "QEMU 11.1 with a driver that decodes: pause, reboot, kill -9 in the middle",
   limitMs: 300_000,
+  besideOthers: true,
   async run(lab) {
     const [qemu, modules] = await Promise.all([currentQemu(), buildModules(source)]);
     const ko = modules.get("framepass_vvideo");

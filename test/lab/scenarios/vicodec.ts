@@ -16,6 +16,7 @@ export const scenario: Scenario = {
   name: "vicodec",
   title: "FWHT clips decoded through virtio-video equal v4l2-ctl's output",
   limitMs: 280_000,
+  besideOthers: true,
   async run(lab) {
     const made = new Map<string, Uint8Array>();
     await decode(lab, false, made);

@@ -97,6 +97,7 @@ export const scenario: Scenario = {
   name: "zc-virtio-media",
   title: "zero copy by virtio-media handles, both revisions, and every ioctl failing",
   limitMs: 400_000,
+  besideOthers: true,
   async run(lab) {
     const modules = await buildModules(source);
     const ko = modules.get("framepass_vmedia");
