@@ -1,7 +1,7 @@
-// `bun run check`: format, lint, types and the unit tests (import direction and struct layouts are among them).
+// `bun run check`: build, format, lint, types and the unit tests (import direction and struct layouts are among them).
 import { displayNeeds } from "./display-needs.ts";
 import { ensureDebian, ensureNpm } from "./ensure.ts";
-import { npmProgram, step, stepWithOutput, type Tally, testCounts } from "./step.ts";
+import { npmProgram, step, stepBeside, stepWithOutput, type Tally, testCounts } from "./step.ts";
 
 /** What the tests use of Debian: a compiler and headers for the layouts, ffmpeg for the formats, a display and SDL. */
 const debianNeeds = [
@@ -12,6 +12,9 @@ const debianNeeds = [
   ...displayNeeds,
 ] as const;
 
+/** Ends the name of a file with long tests, before ".test.ts". */
+const LONG = ".long";
+
 /** Runs all checks, also after one has failed. */
 export async function runCheck(): Promise<Tally> {
   ensureNpm();
@@ -21,18 +24,42 @@ export async function runCheck(): Promise<Tally> {
     if (ok) tally.passed += 1;
     else tally.failed += 1;
   };
-  count(
-    await step("format and lint", [npmProgram("biome"), "ci", "--error-on-warnings", "."], 60_000),
-  );
-  count(await step("types", [npmProgram("tsc")], 120_000));
-  const tests = await stepWithOutput("tests", [process.execPath, "run", "test"], 300_000);
-  const counts = testCounts(tests.output);
-  tally.passed += counts.passed;
-  tally.failed += counts.failed;
-  if (!tests.ok && counts.failed === 0) tally.failed += 1; // the tests ended before they printed their counts
-  if (counts.passed + counts.failed === 0) tally.failed += 1; // a run without tests is a failure
-  return tally;
+  count(await step("build", [process.execPath, "run", "build"], 300_000)); // what the tests run
+  // The tests wait for most of their time: the other checks run beside them.
+  const [lint, types, tests] = await Promise.all([
+    stepBeside("format and lint", [npmProgram("biome"), "ci", "--error-on-warnings", "."], 120_000),
+    stepBeside("types", [npmProgram("tsc")], 120_000),
+    runTests("tests", ["--path-ignore-patterns", `**/*${LONG}.test.ts`]),
+  ]);
+  count(lint);
+  count(types);
+  return sum(tally, tests);
 }
+
+/** The tests that compute for tens of seconds: whole clips of each codec, and thousands of random cases. */
+export async function runLongTests(): Promise<Tally> {
+  ensureNpm();
+  ensureDebian(debianNeeds);
+  return await runTests("long tests", [`${LONG}.test.ts`]);
+}
+
+/** Runs `bun run test` with these words. A run without tests, and one that ends before its counts, is a failure. */
+async function runTests(name: string, words: readonly string[]): Promise<Tally> {
+  const limitMs = 600_000;
+  const { ok, output } = await stepWithOutput(
+    name,
+    [process.execPath, "run", "test", ...words],
+    limitMs,
+  );
+  const { passed, failed } = testCounts(output);
+  const incomplete = (!ok && failed === 0) || passed + failed === 0;
+  return { passed, failed: failed + (incomplete ? 1 : 0) };
+}
+
+const sum = (a: Tally, b: Tally) => ({
+  passed: a.passed + b.passed,
+  failed: a.failed + b.failed,
+});
 
 if (import.meta.main) {
   const { passed, failed } = await runCheck();

@@ -1,5 +1,5 @@
 // `bun run ci`: all checks, on a machine where nothing is installed. The last line is the counts.
-import { runCheck } from "./check.ts";
+import { runCheck, runLongTests } from "./check.ts";
 import { ensureNpm } from "./ensure.ts";
 import { step, type Tally } from "./step.ts";
 
@@ -15,7 +15,7 @@ const addStep = async (name: string, script: string, limitMs: number) => {
 };
 
 add(await runCheck());
-await addStep("build", "build", 300_000);
+add(await runLongTests());
 await addStep("demo", "demo", 120_000);
 const { CASES, runFuzz } = await import("./fuzz.ts");
 add(await runFuzz({ seed: 1, cases: CASES, seconds: 0 }));

@@ -7,6 +7,12 @@ export interface Tally {
   failed: number;
 }
 
+/** Whether a step's exit status was 0, and what it printed. */
+export interface StepResult {
+  readonly ok: boolean;
+  readonly output: string;
+}
+
 /** Runs `command` with our stdout, then prints its outcome. True when its exit status was 0. */
 export async function step(
   name: string,
@@ -17,11 +23,35 @@ export async function step(
 }
 
 /** Like `step`; also answers what the command printed. */
-export async function stepWithOutput(
+export function stepWithOutput(
   name: string,
   command: readonly string[],
   limitMs: number,
-): Promise<{ ok: boolean; output: string }> {
+): Promise<StepResult> {
+  return run(name, command, limitMs, (text) => process.stdout.write(text));
+}
+
+/** Like `step`, beside other steps: what the command prints is shown in one piece at its end. */
+export async function stepBeside(
+  name: string,
+  command: readonly string[],
+  limitMs: number,
+): Promise<boolean> {
+  let shown = "";
+  const show = (text: string) => {
+    shown += text;
+  };
+  const { ok } = await run(name, command, limitMs, show, () => process.stdout.write(shown));
+  return ok;
+}
+
+async function run(
+  name: string,
+  command: readonly string[],
+  limitMs: number,
+  show: (text: string) => void,
+  beforeVerdict = () => undefined as unknown,
+): Promise<StepResult> {
   const from = performance.now();
   const child = Bun.spawn([...command], {
     cwd: projectDir,
@@ -32,22 +62,27 @@ export async function stepWithOutput(
     env: { ...process.env, FORCE_COLOR: "0" },
   });
   const [out, err, status] = await Promise.all([
-    show(child.stdout),
-    show(child.stderr),
+    collect(child.stdout, show),
+    collect(child.stderr, show),
     child.exited,
   ]);
   const seconds = ((performance.now() - from) / 1000).toFixed(1);
   const verdict = status === 0 ? "ok" : `FAILED (${child.signalCode ?? `exit ${status}`})`;
+  beforeVerdict();
   console.log(`== ${name}: ${verdict}, ${seconds} s`);
   return { ok: status === 0, output: out + err };
 }
 
-async function show(stream: ReadableStream<Uint8Array>): Promise<string> {
+async function collect(
+  stream: ReadableStream<Uint8Array>,
+  show: (text: string) => void,
+): Promise<string> {
   const decoder = new TextDecoder();
   let text = "";
   for await (const part of stream) {
-    process.stdout.write(part);
-    text += decoder.decode(part, { stream: true });
+    const more = decoder.decode(part, { stream: true });
+    show(more);
+    text += more;
   }
   return text;
 }
