@@ -112,7 +112,9 @@ test("stderr that nothing reads loses lines, counted, and no frames", async () =
   const { drops } = records(sent.stdout).at(-1) ?? {}; // of a busy machine
   const { status, stdout } = await receiver.ended();
   expect(status).toBe(0);
-  expect(records(stdout).at(-1)).toMatchObject({ record: "stopped", frames: 150, drops });
+  const last = records(stdout).at(-1);
+  expect(last).toMatchObject({ record: "stopped", frames: 150 });
+  expect(Number(last?.drops)).toBeLessThanOrEqual(Number(drops)); // the sender also counts those before and after
   expect(held.closed).toBe(false);
 });
 
