@@ -9,7 +9,7 @@ import type { Scenario } from "../lab.ts";
 export const scenario: Scenario = {
   name: "capture",
   title: "what a camera captures arrives, whatever its buffers are and whatever goes wrong",
-  limitMs: 280_000,
+  limitMs: 400_000,
   besideOthers: true,
   async run(lab) {
     // video0 takes foreign buffers; video1 refuses them at QBUF and has an HDMI input, number 1; video2

@@ -15,7 +15,7 @@ const screen = { width: 1280, height: 800 };
 export const scenario: Scenario = {
   name: "display",
   title: "frames reach the screen of a virtio-gpu",
-  limitMs: 240_000,
+  limitMs: 400_000,
   besideOthers: true,
   async run(lab) {
     const gpu = `virtio-gpu-pci,xres=${screen.width},yres=${screen.height}`;
@@ -58,7 +58,7 @@ export const scenario: Scenario = {
         await showsBars(viewer, width, height, receiver);
         sending.kill("TERM");
         await sending.result;
-        await until(() => showsCard(viewer), 15_000); // otherwise the next check would see this picture
+        await until(() => showsCard(viewer), 30_000); // otherwise the next check would see this picture
       });
     }
     await lab.check("key q on the guest's keyboard ends it with status 0", async () => {

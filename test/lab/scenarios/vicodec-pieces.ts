@@ -32,6 +32,7 @@ export const scenario: Scenario = {
   name: "vicodec-pieces",
   title: "FWHT clips decoded into scattered pages of the guest, without a copy",
   limitMs: 400_000,
+  besideOthers: true,
   async run(lab) {
     await using codec = await Vicodec.boot(lab, "pieces", false);
     const { guest } = codec;

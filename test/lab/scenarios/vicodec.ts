@@ -15,7 +15,7 @@ const YU12 = 4;
 export const scenario: Scenario = {
   name: "vicodec",
   title: "FWHT clips decoded through virtio-video equal v4l2-ctl's output",
-  limitMs: 280_000,
+  limitMs: 400_000,
   besideOthers: true,
   async run(lab) {
     const made = new Map<string, Uint8Array>();
