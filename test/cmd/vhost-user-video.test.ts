@@ -36,7 +36,7 @@ async function listening(socket: string): Promise<void> {
 }
 
 function start(...words: string[]) {
-  return Bun.spawn([...program, ...words], { stdout: "pipe", stderr: "pipe", timeout: 20_000 });
+  return Bun.spawn([...program, ...words], { stdout: "pipe", stderr: "pipe", timeout: 60_000 });
 }
 
 const connect = (loop: Loop, socket: string) =>
@@ -217,7 +217,7 @@ test("--fd serves the front-end on an inherited socket and ends with it", () =>
     const [ours, theirs] = socketPair();
     const child = Bun.spawn([...program, "-b", "null", "--fd", "3"], {
       stdio: ["ignore", "pipe", "pipe", theirs.number],
-      timeout: 20_000,
+      timeout: 60_000,
     });
     theirs[Symbol.dispose]();
     using frontEnd = new FrontEnd(loop, ours);

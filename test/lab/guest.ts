@@ -44,7 +44,7 @@ const machine = "-accel tcg,thread=multi -smp 1 -no-reboot -nodefaults -display 
 /** no_timer_check: on a busy host the emulated timer may be late, and the kernel would end with "IO-APIC + timer doesn't work". */
 const commandLine =
   "console=ttyS0 quiet loglevel=5 panic=-1 mitigations=off random.trust_cpu=on no_timer_check";
-const bootTimeoutMs = 60_000;
+const bootTimeoutMs = 120_000;
 
 /** A running guest. */
 export class Guest {
