@@ -60,7 +60,7 @@ export const clipKinds: readonly ClipKind[] = [
     encode: x264("-g", "30", "-x264-params", "open-gop=1"),
   },
   {
-    name: "H.264 with four slices and no delay",
+    name: "H.264 with slices and no delay",
     codec: "h264",
     encode: x264("-tune", "zerolatency", "-x264-params", "slices=4"),
   },

@@ -1,14 +1,12 @@
 // Decodes a bitstream with libavcodec: bytes in any pieces go in, pictures are written where the sink says. It knows neither
 // processes nor guests.
-import { AVERROR_EAGAIN, AVERROR_EOF, AvDecoder, NO_KEY } from "../../../../ffi/av-decoder.ts";
-import { AvParser, INPUT_PADDING } from "../../../../ffi/av-parser.ts";
-import { copyMemory } from "../../../../ffi/copy.ts";
+import { AVERROR_EAGAIN, AVERROR_EOF, AvDecoder } from "../../../../ffi/av-decoder.ts";
 import type { AvLibrary } from "../../../../ffi/libavcodec.ts";
-import { addressOf } from "../../../../ffi/libc.ts";
 import { CallError } from "../../../../ffi/library.ts";
 import { type PictureWriter, pictureWriter } from "../../../../ffi/picture-writer.ts";
 import type { SoftwareCodec } from "./codecs.ts";
 import { type PictureLayout, pictureLayout, picturePlaces } from "./picture-layout.ts";
+import { UnitReader } from "./unit-reader.ts";
 
 /** Where pictures go. `place` and `picture` alternate. */
 export interface PictureSink {
@@ -45,22 +43,17 @@ const EINVAL = -22;
 export class Decoder implements Disposable {
   readonly #library: AvLibrary;
   readonly #decoder: AvDecoder;
-  /** Undefined for codecs whose bytes come in whole units. */
-  readonly #parser: AvParser | undefined;
+  readonly #units: UnitReader;
+  /** Whether key frames have all that the codec needs, so that nothing is lost when the decoder is opened again. */
+  readonly #headless: boolean;
   readonly #sink: PictureSink;
   readonly #maxPixels: number;
   readonly #ties: DisposableStack;
   #output: number;
-  /** The bytes taken last, with padding. */
-  #input = new Uint8Array(new ArrayBuffer(1 << 16));
-  #inputAt = addressOf(this.#input);
-  #read = 0;
-  #length = 0;
-  #key = 0;
   /** The key of the last unit. */
   #unitKey = 0;
-  /** How far a drain is: the parser's last unit, the end for the decoder, its last pictures. */
-  #draining: "no" | "unit" | "end" | "pictures" = "no";
+  /** How far a drain is: the last unit and the end are to be sent, or the last pictures to be received. */
+  #draining: "no" | "end" | "pictures" = "no";
   /** Units that failed since the last picture. */
   #failures = 0;
   /** The decoder has a picture that waits for a place. */
@@ -74,14 +67,15 @@ export class Decoder implements Disposable {
   /** Throws CallError when the library lacks the codec. */
   constructor(
     library: AvLibrary,
-    { name, parsed }: Pick<SoftwareCodec, "name" | "parsed">,
+    codec: Pick<SoftwareCodec, "name" | "parsed">,
     options: DecoderOptions,
     sink: PictureSink,
   ) {
     using owned = new DisposableStack();
     this.#library = library;
-    this.#decoder = owned.use(new AvDecoder(library, name, options));
-    this.#parser = parsed ? owned.use(new AvParser(library, name)) : undefined;
+    this.#decoder = owned.use(new AvDecoder(library, codec.name, options));
+    this.#units = owned.use(new UnitReader(library, codec));
+    this.#headless = !codec.parsed;
     this.#maxPixels = options.maxPixels;
     this.#output = options.output;
     this.#sink = sink;
@@ -91,28 +85,20 @@ export class Decoder implements Disposable {
 
   /** Whether `run` has nothing to do. Only then `take` and `drain` are allowed. */
   get idle(): boolean {
-    return this.#read === this.#length && this.#draining === "no" && !this.#waiting;
+    return this.#units.empty && this.#draining === "no" && !this.#waiting;
   }
 
   /** Copies bytes of the bitstream; `run` decodes them. A `key` is 0 to 2^53 - 1, and larger than those before. */
   take(from: number, length: number, key: number): void {
     if (!this.idle) throw new Error("the decoder is not idle");
-    const needed = length + INPUT_PADDING;
-    if (needed > this.#input.length) {
-      this.#input = new Uint8Array(new ArrayBuffer(2 ** Math.ceil(Math.log2(needed))));
-      this.#inputAt = addressOf(this.#input);
-    }
-    copyMemory(this.#inputAt, from, length);
-    this.#input.fill(0, length, needed);
-    this.#read = 0;
-    this.#length = length;
-    this.#key = key;
+    this.#units.take(from, length, key);
   }
 
   /** The bitstream ends here: `run` writes the pictures that the decoder holds back. Then a new bitstream may follow. */
   drain(): void {
     if (!this.idle) throw new Error("the decoder is not idle");
-    this.#draining = this.#parser === undefined ? "end" : "unit";
+    this.#units.end();
+    this.#draining = "end";
   }
 
   /** Decodes until there is nothing to do (true) or no place for a picture (false: call it again when there is one). */
@@ -204,40 +190,10 @@ export class Decoder implements Disposable {
 
   /** Gives the next unit to the decoder, or the end. False: there is nothing to give. */
   #feed(): boolean {
-    if (this.#read < this.#length) {
-      if (this.#parser !== undefined) return this.#parse(this.#parser);
-      this.#read = this.#length;
-      this.#send(this.#inputAt, this.#length, this.#key);
-      return true;
-    }
-    if (this.#draining === "unit" && this.#parser !== undefined) this.#feedLast(this.#parser);
+    if (this.#units.next()) this.#send(this.#units);
     else if (this.#draining === "end") this.#feedEnd();
     else return false;
     return true;
-  }
-
-  #parse(parser: AvParser): boolean {
-    while (this.#read < this.#length) {
-      const left = this.#length - this.#read;
-      const taken = parser.parse(this.#inputAt + this.#read, left, this.#key);
-      this.#read += taken;
-      const { size } = parser.unit;
-      if (size > 0) {
-        this.#sendUnit(parser, size);
-        return true;
-      }
-      if (taken <= 0) this.#read = this.#length; // it cannot happen; it would never end
-    }
-    return false;
-  }
-
-  /** The unit that the parser held back, because it had not seen its end. */
-  #feedLast(parser: AvParser): void {
-    parser.parse(this.#inputAt, 0, this.#key);
-    const { size } = parser.unit;
-    if (size > 0) this.#sendUnit(parser, size);
-    parser.reset();
-    this.#draining = "end";
   }
 
   #feedEnd(): void {
@@ -245,15 +201,9 @@ export class Decoder implements Disposable {
     if (this.#decoder.end() < 0) this.#drained();
   }
 
-  #sendUnit(parser: AvParser, size: number): void {
-    // A piece that has several units gives its key to the first of them.
-    const { key } = parser;
-    this.#send(parser.unit.data, size, key === NO_KEY ? this.#unitKey : key);
-  }
-
-  #send(from: number, length: number, key: number): void {
+  #send({ at, length, key }: UnitReader): void {
     this.#unitKey = key;
-    const r = this.#decoder.send(from, length, key);
+    const r = this.#decoder.send(at, length, key);
     this.#sink.progress();
     if (r < 0) this.#damaged(key, r);
   }
@@ -261,8 +211,8 @@ export class Decoder implements Disposable {
   #damaged(key: number, error: number): void {
     this.#sink.failed(key, error);
     this.#failures += 1;
-    // After a size that it refuses, the decoder of VP9 fails for ever. Codecs without a parser have all they need in key frames.
-    const refused = error === EINVAL && this.#parser === undefined;
+    // After a size that it refuses, the decoder of VP9 fails for ever.
+    const refused = error === EINVAL && this.#headless;
     if (refused || this.#failures === MOST_FAILURES) this.#reopen();
   }
 
@@ -282,9 +232,8 @@ export class Decoder implements Disposable {
     if (this.#waiting) this.#decoder.release();
     this.#waiting = false;
     this.#decoder.flush();
-    this.#parser?.reset();
+    this.#units.reset();
     this.#draining = "no";
-    this.#read = this.#length;
     this.#format = -1; // the next picture is announced again
   }
 
