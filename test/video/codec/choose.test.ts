@@ -1,0 +1,49 @@
+// Which decoder `--backend auto` takes.
+import { expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { errno, SysError } from "../../../ffi/errno.ts";
+import type { NodeHost } from "../../../src/v4l2/find-node.ts";
+import { chooseCodec } from "../../../src/video/codec/choose.ts";
+import { codec, FakeNode, type FakeNodeOptions, webcam } from "../../support/fake-node.ts";
+import { TempDir } from "../../support/tool.ts";
+
+/** A host with these nodes, /dev/video0 first. */
+function hostWith(temp: TempDir, ...nodes: readonly FakeNodeOptions[]): NodeHost {
+  for (const number of nodes.keys()) writeFileSync(temp.file(`video${number}`), "");
+  return {
+    directory: temp.path,
+    open(path) {
+      const options = nodes[Number(path.slice(-1))];
+      if (options === undefined) throw new SysError("open", path, errno.ENOENT);
+      return new FakeNode(options, path);
+    },
+  };
+}
+
+test("auto takes the decoder that is named, whatever the host has", () => {
+  using temp = new TempDir();
+  expect(chooseCodec("/dev/video5", hostWith(temp))).toEqual({
+    backend: "v4l2-decoder",
+    device: "/dev/video5",
+    because: "--v4l2-device names a decoder",
+  });
+});
+
+test("auto takes the first node that decodes, and says which", () => {
+  using temp = new TempDir();
+  const host = hostWith(temp, webcam(), codec("encoder"), codec("decoder"), codec("decoder"));
+  const device = temp.file("video2");
+  expect(chooseCodec(undefined, host)).toEqual({
+    backend: "v4l2-decoder",
+    device,
+    because: `${device} is a V4L2 decoder`,
+  });
+});
+
+test("auto takes libavcodec where cameras and encoders are all that there is", () => {
+  using temp = new TempDir();
+  expect(chooseCodec(undefined, hostWith(temp, webcam(), codec("encoder")))).toMatchObject({
+    backend: "libavcodec",
+    because: "no V4L2 decoder was found on this host",
+  });
+});
