@@ -1,5 +1,5 @@
 // What every codec must do, whatever decodes behind it: null, a V4L2 decoder, libavcodec in its process. One suite, three codecs.
-import { afterAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import type { CodecBackend } from "../../../src/video/codec/codec.ts";
 import { openNull } from "../../../src/video/codec/null.ts";
 import { decoderOn } from "../../../src/video/codec/v4l2-decoder.ts";
@@ -21,7 +21,6 @@ const FWHT = 0x1006;
 const WAIT_MS = 20_000;
 
 const clips = new Clips();
-afterAll(() => clips[Symbol.dispose]());
 
 /** The first `count` frames of a clip in VP8, whose decoder gives a picture for each of them at once. */
 function vp8(count: number, size = `${WIDTH}x${HEIGHT}`): Uint8Array[] {
