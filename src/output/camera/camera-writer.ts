@@ -4,6 +4,7 @@ import { copyMemory } from "../../../ffi/copy.ts";
 import { addressOf } from "../../../ffi/libc.ts";
 import { log } from "../../cli/log.ts";
 import { ProtocolError } from "../../errors.ts";
+import { isTight } from "../../format/conversion.ts";
 import { type PixelFormat, pixelFormat } from "../../format/formats.ts";
 import { type Picture, pictureBytes } from "../../format/picture-layout.ts";
 import { RowFinder, unfitText } from "../../format/rows.ts";
@@ -15,7 +16,7 @@ import type { StreamWriter, Taken, WriterCalls } from "../stream-output.ts";
 import { formatText } from "./camera-formats.ts";
 import { sameFormat } from "./camera-state.ts";
 import { NodePicture } from "./node-picture.ts";
-import { isTight, PictureMaker } from "./picture-maker.ts";
+import { PictureMaker } from "./picture-maker.ts";
 
 /** The camera, for its writers. */
 export interface FrameTaker {

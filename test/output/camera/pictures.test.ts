@@ -6,6 +6,7 @@ import { JpegDecoder } from "../../../ffi/turbojpeg.ts";
 import { JpegEncoder } from "../../../ffi/turbojpeg-encoder.ts";
 import { Canvas } from "../../../src/format/canvas.ts";
 import { defaultMatrix, type Rgb, toRgb, toYuv } from "../../../src/format/colour.ts";
+import { fittedPart } from "../../../src/format/conversion.ts";
 import {
   formats,
   fourcc,
@@ -15,7 +16,7 @@ import {
 import { pictureBytes } from "../../../src/format/picture-layout.ts";
 import { CameraCard } from "../../../src/output/camera/card.ts";
 import { NodePicture } from "../../../src/output/camera/node-picture.ts";
-import { fittedPart, PictureMaker } from "../../../src/output/camera/picture-maker.ts";
+import { PictureMaker } from "../../../src/output/camera/picture-maker.ts";
 import { nodeFormat } from "../../../src/v4l2/output-format.ts";
 
 const plain = formats.filter(({ sentAs }) => sentAs === undefined);
