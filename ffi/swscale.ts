@@ -61,6 +61,8 @@ export interface ScalerSide {
   readonly format: string;
   /** Where the planes are, in FFmpeg's order, and the bytes of a row in each. The memory has 64 spare bytes at its end. */
   readonly planes: readonly { readonly address: number; readonly stride: number }[];
+  /** Holds that memory. The scaler keeps it, because addresses alone do not: the runtime would free it. */
+  readonly memory: object;
 }
 
 export const pointers = struct("uint8_t *[4]", 32, {
@@ -141,11 +143,14 @@ class PlaneArrays {
   readonly height: number;
   readonly pointersAt: number;
   readonly stridesAt: number;
+  /** Kept for as long as its addresses are used. */
+  readonly memory: object;
   readonly #pointers = pointers.alloc();
   readonly #strides = strides.alloc();
 
-  constructor({ height, planes }: ScalerSide) {
+  constructor({ height, planes, memory }: ScalerSide) {
     this.height = height;
+    this.memory = memory;
     for (const [i, key] of (["a", "b", "c", "d"] as const).entries()) {
       this.#pointers[key] = planes[i]?.address ?? 0;
       this.#strides[key] = planes[i]?.stride ?? 0;

@@ -40,8 +40,9 @@ export function scalerFor(from: PictureMemory, to: PictureMemory, owned: Disposa
 /** Copies the picture of a frame, whatever padding the rows of either side have. */
 export function copyInto(from: Picture, format: PixelFormat, to: PictureMemory): Convert {
   const finder = new RowFinder(format, from);
-  const { address: start, planes } = to;
+  const { planes } = to;
   return (address, bytes) => {
+    const start = to.address; // what uses an address keeps the object that owns the memory
     const rows = finder.find(bytes);
     if (rows === undefined || rows === "short") return unfitText(format, from, bytes);
     for (let i = 0; i < rows.length; i++) {

@@ -51,6 +51,7 @@ export class PictureMemory {
     // FFmpeg has the planes in the order of the components.
     const order = [...new Set(components.map(({ plane }) => plane))];
     return {
+      memory: this.bytes,
       width: part.width,
       height: part.height,
       format: ffmpeg.split(" ")[0] ?? ffmpeg,
