@@ -84,7 +84,7 @@ const formatTable = () =>
       format.model,
       shapeOf(format),
       `${pictureBytes(format, 640, 480)}`,
-      format.sdl === undefined && format.sentAs === undefined ? "no" : "yes",
+      format.sdl === undefined && format.sentAs === undefined ? "converted" : "yes",
       format.y4m ?? "",
       format.ffmpeg,
     ]),

@@ -1,11 +1,19 @@
-// Loads frames into textures: unchanged if SDL has a texture for the format, otherwise decoded.
+// Loads frames into textures: unchanged if SDL has a texture for the format, otherwise decoded or converted.
 import { addressOf } from "../../ffi/libc.ts";
 import { SDL_PIXELFORMAT_RGB888, type Size } from "../../ffi/sdl2.ts";
 import type { SdlTexture } from "../../ffi/sdl2-texture.ts";
 import { JpegDecoder } from "../../ffi/turbojpeg.ts";
 import { needLibrary, ProtocolError } from "../errors.ts";
-import { formats, fourccName, type PixelFormat, pixelFormat } from "../format/formats.ts";
+import { copyAndScale } from "../format/conversion.ts";
+import {
+  formats,
+  fourccName,
+  type PixelFormat,
+  pixelFormat,
+  pixelFormatNamed,
+} from "../format/formats.ts";
 import { layoutOf, type Picture, pictureBytes } from "../format/picture-layout.ts";
+import { PictureMemory } from "../format/picture-memory.ts";
 import { type PlaneRows, RowFinder, unfitText } from "../format/rows.ts";
 
 export interface Loader extends Disposable {
@@ -29,7 +37,7 @@ const decoders: Readonly<Record<string, (size: Size) => Loader>> = {
 
 /** Names of the formats that can be shown. */
 export const displayable: readonly string[] = [
-  ...formats.filter((format) => format.sdl !== undefined).map((format) => format.name),
+  ...formats.filter((format) => format.sentAs === undefined).map((format) => format.name),
   ...Object.keys(decoders),
 ];
 
@@ -40,9 +48,10 @@ export const displayable: readonly string[] = [
 export function loaderFor(picture: Picture, maxFrame: number): Loader {
   const { width, height, pixelformat } = picture;
   const format = pixelFormat(pixelformat);
-  if (format?.sdl !== undefined) {
+  if (format !== undefined && format.sentAs === undefined) {
     if (picture.sizeimage < pictureBytes(format, width, height))
       throw new ProtocolError(`hello: ${unfitText(format, picture, picture.sizeimage)}`);
+    if (format.sdl === undefined) return scalingLoader(format, picture);
     return new RawLoader(format, picture, format.sdl);
   }
   const name = fourccName(pixelformat);
@@ -167,6 +176,31 @@ class FrameRows {
     throw new ProtocolError(`frame: ${unfitText(this.#format, this.#picture, bytes)}`);
   }
 }
+
+/** Converts with libswscale, to the pixel format of windows. */
+function scalingLoader(format: PixelFormat, picture: Picture): Loader {
+  const { width, height } = picture;
+  const made = new PictureMemory(windowFormat, width, height);
+  const planes = [{ address: made.address, pitch: made.planes[0]?.rowBytes ?? 0 }];
+  const rows = new FrameRows(format, picture);
+  using owned = new DisposableStack();
+  const convert = copyAndScale(picture, format, made, owned);
+  const release = owned.move();
+  return {
+    texture: SDL_PIXELFORMAT_RGB888,
+    exact: undefined,
+    accepts: (bytes) => rows.of(bytes) !== undefined,
+    load(texture, address, bytes) {
+      const wrong = convert(address, bytes);
+      if (wrong === undefined) texture.update(planes);
+      return wrong;
+    },
+    [Symbol.dispose]: () => release.dispose(),
+  };
+}
+
+/** The format of V4L2 with the bytes of SDL_PIXELFORMAT_RGB888. */
+const windowFormat = pixelFormatNamed("XR24") as PixelFormat;
 
 function jpegLoader(): Loader {
   const decoder = needLibrary(() => new JpegDecoder(), "libturbojpeg0");

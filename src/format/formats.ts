@@ -35,7 +35,10 @@ export interface PixelFormat {
   readonly ffmpeg: string;
   /** The YUV4MPEG2 colour space tag that its samples have in separate planes, if there is one. */
   readonly y4m?: string;
-  /** SDL_PixelFormatEnum of the texture that takes its rows unchanged. Grey formats also need neutral chroma. */
+  /**
+   * SDL_PixelFormatEnum of the texture that takes its rows unchanged; without one a window converts them. Grey formats also
+   * need neutral chroma.
+   */
   readonly sdl?: number;
   /** For a format with separate memory planes: the format with contiguous planes that it is sent as. */
   readonly sentAs?: string;
