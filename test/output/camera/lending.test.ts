@@ -76,8 +76,12 @@ test("frames are shown where they are: none of 100 is copied, and each buffer co
       await sleep(1);
     }
     expect([camera.frames, camera.copied, camera.leftOut]).toEqual([100, 0, 0]);
-    expect(returned).toEqual(Array.from({ length: 99 }, (_, i) => i % 4));
-    const places = node.shown.map(({ planes }) => planes[0]?.place);
+    // On a busy machine a frame may be the newest for so long that it is shown once more, from memory of ours.
+    const ours = node.shown.filter(({ index }) => index < OWN).length;
+    expect(returned.slice(0, 99)).toEqual(Array.from({ length: 99 }, (_, i) => i % 4));
+    expect(returned.length).toBeLessThanOrEqual(99 + ours);
+    const lent = node.shown.filter(({ index }) => index >= OWN);
+    const places = lent.map(({ planes }) => planes[0]?.place);
     expect(places).toEqual(Array.from({ length: 100 }, (_, i) => buffers[i % 4]?.fd.number));
   }));
 
