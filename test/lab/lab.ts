@@ -12,14 +12,14 @@ import type { Counts } from "./side-by-side.ts";
 export interface Scenario {
   readonly name: string;
   readonly title: string;
-  /** The whole scenario is stopped after this time; two minutes when not given. */
+  /** The whole scenario is stopped after this time; four minutes when not given. */
   readonly limitMs?: number;
   /** Its checks hold while another scenario runs. Without it the scenario has the machine for itself. */
   readonly besideOthers?: boolean;
   run(lab: Lab): Promise<void>;
 }
 
-const defaultLimitMs = 120_000;
+const defaultLimitMs = 240_000;
 const consoleLines = 25;
 
 /** One run of one scenario. */
