@@ -115,9 +115,14 @@ export class DecoderProcess implements Disposable {
     return this.#pictures.address + slot * this.pictureBytes;
   }
 
-  /** Sends what was posted; the rest follows when the socket takes more. */
+  /** Sends what was posted; the rest follows when the socket takes more. A failure is noticed in the next turn of the loop. */
   send(): void {
     if (this.#over || !this.channel.waiting) return;
+    this.channel.flush();
+    this.#setEvents();
+  }
+
+  #sendRest(): void {
     const r = this.channel.flush();
     if (r < 0) this.#gone(-r);
     else this.#setEvents();
@@ -136,7 +141,7 @@ export class DecoderProcess implements Disposable {
   }
 
   #woken(events: number): void {
-    if ((events & EPOLLOUT) !== 0) this.send();
+    if ((events & EPOLLOUT) !== 0) this.#sendRest();
     const gone = (events & (EPOLLHUP | EPOLLRDHUP)) !== 0;
     for (let packet = 0; packet < PACKETS_PER_TURN || gone; packet++) {
       if (this.#over) return;

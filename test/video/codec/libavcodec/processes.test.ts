@@ -230,3 +230,18 @@ test("a decoder's process has three descriptors of the daemon and no environment
   const maps = await Bun.file(`/proc/${pid}/maps`).text();
   expect(maps).not.toContain("guest");
 });
+
+test("a process that cannot be started is a refusal: STREAM_CREATE is answered OUT_OF_MEMORY", () => {
+  const program = { file: "/nonexistent/program", name: "none", words: [] };
+  using driver = localDriver(softwareDecoder({ program }), { memoryBytes: MEMORY });
+  expect(driver.create(1, { format: VP8 }).code).toBe(s.response.ERR_OUT_OF_MEMORY);
+});
+
+test("a process that ends before it has heard anything is one ERROR event", async () => {
+  const program = { file: "/bin/true", name: "true", words: [] };
+  using driver = localDriver(softwareDecoder({ program }), { memoryBytes: MEMORY });
+  const stream = new TestStream(driver, 1);
+  const picture = stream.want(11);
+  await driver.until(() => errorsOf(driver, 1) === 1, WAIT_MS);
+  expect(picture.flags).toBe(s.BUFFER_ERR);
+});
