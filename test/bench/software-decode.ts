@@ -4,12 +4,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ensureDebian } from "../../scripts/ensure.ts";
 import { type Bench, median, table } from "./bench.ts";
+import type { Latencies } from "./command-latency-side.ts";
 import type { Figures, Task } from "./software-decode-side.ts";
 
 const ROUNDS = 5;
 /** Most processor time, both processes together, as a part of ffmpeg's. */
 const CPU_BAR = 1.1;
 const READY_BAR_MS = 100;
+/** A command may take so many times as long while four streams are decoded. */
+const LATENCY_BAR = 3;
 
 /** Clips: 300 pictures, `loops` times; the part of ffmpeg's rate that we must reach. */
 const clips = [
@@ -109,37 +112,64 @@ interface Through {
   readonly readyMs: number;
 }
 
-/** The same through the executable, as users have it, and one front-end. */
-async function through(
+/** Runs a front-end of this folder at the executable, as users have it. Its figures, and what the daemon logged. */
+async function frontEnd<T>(
   work: string,
-  { coded, width, height }: ClipRow,
-  film: Film,
-): Promise<Through> {
+  side: string,
+  level: "debug" | "info",
+  about: Omit<Task, "socket" | "daemon">,
+): Promise<{ figures: T; log: string }> {
   const socket = join(work, "video.sock");
   const tool = join(import.meta.dir, "../../dist/vhost-user-video");
-  const words = ["-b", "libavcodec", "-s", socket, "--once", "--log-level", "debug"];
+  const words = ["-b", "libavcodec", "-s", socket, "--once", "--log-level", level];
   const logFile = join(work, "log");
   const options = { stdin: "ignore", stdout: "pipe", stderr: "pipe", timeout: 120_000 } as const;
   const daemon = Bun.spawn([tool, ...words], { ...options, stderr: Bun.file(logFile) });
   while (!existsSync(socket)) await Bun.sleep(20);
-  const { bitstream: clip, ends } = film;
-  const size = { width, height };
-  const task: Task = { socket, daemon: daemon.pid, clip, coded, ends, ...size, warmUp: FRAMES };
+  const task: Task = { ...about, socket, daemon: daemon.pid };
   const taskFile = join(work, "task.json");
   writeFileSync(taskFile, JSON.stringify(task));
-  const side = Bun.spawn(
-    [process.execPath, join(import.meta.dir, "software-decode-side.ts"), taskFile],
-    options,
-  );
+  const child = Bun.spawn([process.execPath, join(import.meta.dir, side), taskFile], options);
   const [out, err] = await Promise.all([
-    new Response(side.stdout).text(),
-    new Response(side.stderr).text(),
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
   ]);
-  if ((await side.exited) !== 0) throw new Error(`the front-end ended: ${err}`);
+  if ((await child.exited) !== 0) throw new Error(`the front-end ended: ${err}`);
   await daemon.exited;
-  const log = readFileSync(logFile, "utf8");
+  return { figures: JSON.parse(out), log: readFileSync(logFile, "utf8") };
+}
+
+const taskOf = ({ coded, width, height }: ClipRow, { bitstream, ends }: Film) => ({
+  clip: bitstream,
+  coded,
+  ends,
+  width,
+  height,
+  warmUp: FRAMES,
+});
+
+/** The same clip through the daemon. */
+async function through(work: string, row: ClipRow, film: Film): Promise<Through> {
+  const task = taskOf(row, film);
+  const { figures, log } = await frontEnd<Figures>(work, "software-decode-side.ts", "debug", task);
   const [, ready] = /is ready after (\d+) ms/.exec(log) ?? [];
-  return { figures: JSON.parse(out), readyMs: Number(ready) };
+  return { figures, readyMs: Number(ready) };
+}
+
+/** A command while nothing is decoded, and while four streams of 1080p are. */
+async function latencies(work: string): Promise<boolean> {
+  const row = clips[1];
+  const task = taskOf(row, encode(work, row));
+  const side = "command-latency-side.ts";
+  const { figures } = await frontEnd<Latencies>(work, side, "info", task);
+  const { idle, decoding } = figures;
+  const ratio = decoding.p50 / idle.p50;
+  const cells = [idle.p50, idle.p99, decoding.p50, decoding.p99].map(String);
+  table(
+    ["GET_PARAMS", "idle p50 us", "p99", "four streams of 1080p, p50 us", "p99", "ratio (bar)"],
+    [["kick to answer", ...cells, `${ratio.toFixed(2)} (${LATENCY_BAR})`]],
+  );
+  return ratio <= LATENCY_BAR;
 }
 
 async function measure(work: string): Promise<boolean> {
@@ -198,7 +228,8 @@ export const bench: Bench = {
     ensureDebian([{ package: "ffmpeg", provides: "ffmpeg" }]);
     const work = mkdtempSync(join(tmpdir(), "framepass-bench-"));
     try {
-      return await measure(work);
+      const answers = await latencies(work);
+      return (await measure(work)) && answers;
     } finally {
       rmSync(work, { recursive: true });
     }
