@@ -28,6 +28,8 @@ export interface StreamWish extends Omit<ClipOptions, "clip" | "out"> {
   readonly pauses?: number;
   /** How often memory is plugged in and out while this stream decodes, instead of pauses. */
   readonly plugs?: number;
+  /** How often the memory table is replaced while this stream decodes, instead of pauses. */
+  readonly tables?: number;
   /** What the front-end does before the first of several streams: a new driver, or a new memory table. */
   readonly before?: "reset" | "table";
 }

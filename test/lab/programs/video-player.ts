@@ -67,7 +67,7 @@ async function run(): Promise<void> {
   for (let turn = 1; ; turn++) {
     const wishes = await wanted(`${base}.${turn}`);
     if (wishes.length === 0) break;
-    const { before, pauses = 0, plugs = 0 } = wishes[0] ?? {};
+    const { before, pauses = 0, plugs = 0, tables = 0 } = wishes[0] ?? {};
     if (before === "reset") {
       await device.reset();
       for (let n = 0; n < EVENT_BUFFERS; n++) driver.postEvent();
@@ -81,8 +81,13 @@ async function run(): Promise<void> {
       const whole: ClipOptions = { ...options, clip: readFileSync(clip), out: file };
       return new ClipPlayer(driver, i + 1, whole);
     });
-    const interrupt = () => (pauses > 0 ? device.pause(PAUSE_MS) : device.plugMemory());
-    await play(device, players, { times: pauses + plugs, interrupt });
+    const interrupt = () =>
+      pauses > 0
+        ? device.pause(PAUSE_MS)
+        : plugs > 0
+          ? device.plugMemory()
+          : device.replaceMemory();
+    await play(device, players, { times: pauses + plugs + tables, interrupt });
     for (const out of outs) closeSync(out);
     const heap = here ? heapBytes() : 0;
     console.log(JSON.stringify(players.map((player) => ({ ...result(player), heap }))));

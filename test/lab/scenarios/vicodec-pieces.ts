@@ -54,6 +54,7 @@ export const scenario: Scenario = {
     await plays("user pointers", "long");
     await plays("paused ten times", "intra", { pauses: 10 });
     await plays("memory plugged in and out ten times", "long", { plugs: 10 });
+    await plays("memory replaced ten times", "intra", { tables: 10 });
     await plays("after a reset", "long", { before: "reset" });
     await plays("after a new memory table", "long", { before: "table" });
     await lab.check("the counters say that none of them was copied", async () => {
@@ -61,7 +62,7 @@ export const scenario: Scenario = {
       server.kill("TERM");
       const { status, stderr } = await server.result;
       wanted("status", status, 0);
-      noCopies(stderr, 5);
+      noCopies(stderr, 6);
     });
     await lab.check(
       "dma-bufs, also after a new table: byte-identical, none is copied",
