@@ -94,12 +94,6 @@ export class StreamQueue {
     for (const resource of this.resources.values()) this.giveBack(resource, BUFFER_ERR);
   }
 
-  /** Returns what the codec had, with the ERR flag. */
-  giveTakenBack(): void {
-    for (const resource of this.resources.values())
-      if (!this.waiting.includes(resource)) this.giveBack(resource, BUFFER_ERR);
-  }
-
   /** Returns what waits and has no memory any more, with the ERR flag. */
   giveGoneBack(): void {
     for (const resource of this.waiting.filter(({ gone }) => gone)) {

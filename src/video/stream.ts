@@ -183,18 +183,16 @@ export class Stream implements StreamClient, Disposable {
     this.#pump();
   }
 
-  /** Looks every resource up in a new memory table. What lost its memory while it waits is returned with an error. */
-  memoryChanged(memory: GuestMemory): void {
+  /**
+   * Looks every resource up in a new memory table. What lost its memory while it waits is returned with an error. It may wait
+   * for the codec until `lateMs`.
+   */
+  memoryChanged(memory: GuestMemory, lateMs: number): void {
     for (const type of [INPUT, OUTPUT] as const) {
       const queue = this.queue(type);
-      using old = new DisposableStack();
-      if (!queue.lookUp(memory, old)) this.#session.forgetPlaces(type);
-      else if (this.#session.zeroCopy(type)) {
-        // The hardware has the old addresses.
-        this.#step(() => this.#session.clear(type));
-        this.#step(() => this.#session.release(type));
-        queue.giveTakenBack();
-      }
+      using old = new DisposableStack(); // the hardware has the old addresses
+      const moved = queue.lookUp(memory, old);
+      this.#step(() => this.#session.forgetPlaces(type, moved ? { lateMs } : undefined));
       queue.giveGoneBack();
     }
     this.#pump();

@@ -36,7 +36,7 @@ const EVENT_QUEUE = 1;
 /** The fixed part of the longest command. */
 const SCRATCH_BYTES = 128;
 const HEADER_BYTES = 8;
-/** All streams together may wait this long for pictures that decoders are working on when the rings stop. */
+/** All streams together may wait this long for pictures that decoders work on when the rings stop or memory moves. */
 const SETTLE_MS = 1000;
 const nothing = new Uint8Array(new ArrayBuffer(0));
 
@@ -186,7 +186,8 @@ class VideoDevice implements VirtioDevice, CommandDevice {
 
   memoryChanged(memory: GuestMemory): void {
     this.#memory = memory;
-    for (const stream of this.streams.values()) stream.memoryChanged(memory);
+    const lateMs = performance.now() + SETTLE_MS;
+    for (const stream of this.streams.values()) stream.memoryChanged(memory, lateMs);
   }
 
   [Symbol.dispose](): void {

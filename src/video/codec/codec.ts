@@ -102,10 +102,11 @@ export interface CodecSession extends Disposable {
   clear(queue: QueueType): void;
   /** The resources of the queue were destroyed. */
   release(queue: QueueType): void;
-  /** Whether the codec uses the memory of the resources without a copy. */
-  zeroCopy(queue: QueueType): boolean;
-  /** The memory table changed and no resource of that queue moved. Other host addresses may now mean other memory. */
-  forgetPlaces(queue: QueueType): void;
+  /**
+   * Host addresses may mean other memory from now on. `moved`: resources of that queue are in another place now. From its
+   * return nothing is written to the old places; it may return what the hardware has finished until `lateMs`.
+   */
+  forgetPlaces(queue: QueueType, moved?: { readonly lateMs: number }): void;
   /**
    * From its return until `resume` neither codec nor hardware writes to a resource, and it does not call the stream. It may
    * return what the hardware has finished until `lateMs` (of performance.now).

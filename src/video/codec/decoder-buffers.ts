@@ -245,9 +245,13 @@ export class DecoderBuffers<D extends Direction> implements Disposable {
     this.#stale[index] = false;
   }
 
-  /** Addresses that no queued buffer has may be mapped to other memory now: those of stretches, or after a new memory table. */
-  forgetPlaces(): void {
-    for (let i = 0; i < this.#stale.length; i++) if (!this.queue.isQueued(i)) this.#stale[i] = true;
+  /**
+   * Addresses that no queued buffer has may be mapped to other memory now: those of stretches, or after a new memory table.
+   * `all`: those that queued buffers have, too.
+   */
+  forgetPlaces(all: boolean): void {
+    for (let i = 0; i < this.#stale.length; i++)
+      if (all || !this.queue.isQueued(i)) this.#stale[i] = true;
   }
 
   /** A finished buffer, or -EAGAIN or -EPIPE. Throws SysError for any other failure of DQBUF. */

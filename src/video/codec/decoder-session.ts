@@ -93,12 +93,19 @@ export class DecoderSession implements CodecSession {
     return !this.#disposed && writeControl(this.#device, number, this.#format, value);
   }
 
-  zeroCopy(queue: QueueType): boolean {
-    return this.#side(queue).buffers.onGuestMemory;
-  }
-
-  forgetPlaces(queue: QueueType): void {
-    this.#side(queue).buffers.forgetPlaces();
+  /**
+   * Pictures that the decoder has begun are finished, and its buffers are made again. Bitstream that it has stays: it is only
+   * read, and its pages are pinned. Throws SysError.
+   */
+  forgetPlaces(queue: QueueType, moved?: { readonly lateMs: number }): void {
+    const { buffers } = this.#side(queue);
+    if (this.#disposed || queue === INPUT || moved === undefined || !buffers.onGuestMemory) {
+      buffers.forgetPlaces(moved !== undefined);
+      return;
+    }
+    this.#settle();
+    if (this.#pictures.writesToGuest) this.#stopWriting(moved.lateMs);
+    this.#pictures.release();
   }
 
   pump(): void {

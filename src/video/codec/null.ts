@@ -127,10 +127,6 @@ class NullSession implements CodecSession {
     return false;
   }
 
-  zeroCopy(): boolean {
-    return false;
-  }
-
   forgetPlaces(): void {}
 
   pump(): void {

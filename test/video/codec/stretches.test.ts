@@ -1,6 +1,7 @@
 // Resources in scattered pages, as the Linux driver makes them: a decoder works on them in place all the same. What cannot be one
 // stretch is copied once, and the log says why.
 import { expect, test } from "bun:test";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { Fd } from "../../../ffi/fd.ts";
 import type { StitchedMapping } from "../../../ffi/stitched-mapping.ts";
 import { MAX_ENTRIES } from "../../../src/video/resource.ts";
@@ -26,6 +27,7 @@ import type { FakeOptions } from "../../support/fake-decoder.ts";
 import { FakeDmabufs } from "../../support/fake-dmabufs.ts";
 import { logged } from "../../support/logged.ts";
 import { leftBehind, mappingsOf, nothing } from "../../support/resources.ts";
+import { TempDir } from "../../support/tool.ts";
 import { BASE } from "../../support/video-driver.ts";
 
 const MEMORY = 8 * 1024 * 1024;
@@ -283,29 +285,51 @@ test("pieces that overlap, come twice or end inside a page do no harm", () => {
   r.driver.memory.checkGuards();
 });
 
-test("a clip of 150 with stops and new memory tables between its pictures: each comes once, none is copied", () => {
-  const said = logged(() => {
-    using r = rig({ userPointers: true, late: "finishes" });
-    r.driver.destroy(1);
-    const clip = Buffer.concat(Array.from({ length: 150 }, (_, i) => frame(i, W, H, 50 + i)));
-    const wish = { format: 4, width: W, height: H, chunk: "frame", mode: "drain" } as const;
-    const player = new ClipPlayer(r.driver, 1, { clip, pieces: 2, ...wish });
-    for (let turn = 0, idle = 0; !player.done && idle < 50; turn++) {
-      idle = player.step() ? 0 : idle + 1;
-      if (turn % 7 === 0) {
-        r.driver.device.pause();
-        if (turn % 3 === 0) r.driver.device.memoryChanged(r.driver.memory);
-        r.driver.device.resume();
+const disturbed: readonly [string, FakeOptions][] = [
+  ["single-planar", {}],
+  ["multi-planar", { multiplanar: true }],
+  ["START forgotten", { forgetsStart: true }],
+];
+test.each(disturbed)(
+  "%s: a clip of 150 with stops and memory that moves between its pictures: each comes once, none is copied",
+  (_, options) => {
+    const said = logged(() => {
+      using r = rig({ userPointers: true, late: "finishes", ...options });
+      r.driver.destroy(1);
+      const clip = Buffer.concat(Array.from({ length: 150 }, (_, i) => frame(i, W, H, 50 + i)));
+      const wish = { format: 4, width: W, height: H, chunk: "frame", mode: "drain" } as const;
+      using folder = new TempDir();
+      const path = folder.file("pictures");
+      const out = openSync(path, "w");
+      const player = new ClipPlayer(r.driver, 1, { clip, out, pieces: 2, ...wish });
+      const move = (turn: number) => {
+        if (turn % 2 === 0) r.driver.memory.replace([{ address: BASE, length: MEMORY }]);
+        r.driver.device.memoryChanged(r.driver.memory);
+      };
+      for (let turn = 0, idle = 0; !player.done && idle < 50; turn++) {
+        idle = player.step() ? 0 : idle + 1;
+        if (turn % 5 === 0) move(turn);
+        if (turn % 7 === 0) {
+          r.driver.device.pause();
+          if (turn % 3 === 0) move(turn);
+          r.driver.device.resume();
+        }
+        r.fake.settle();
+        if (turn % 3 !== 0) r.fake.finishLate();
+        r.fake.settle();
       }
-      r.fake.settle();
-      if (turn % 3 !== 0) r.fake.finishLate();
-      r.fake.settle();
-    }
-    expect([player.frames, player.errors, player.eos, player.done]).toEqual([150, 0, 1, true]);
-    expect(player.times).toEqual(Array.from({ length: 150 }, (_, i) => timeOf(i)));
-  });
-  expect(counters(said)[1]).toMatch(/^150 pictures, 0 copied; 150 buffers of bitstream, 0 copied$/);
-});
+      expect([player.frames, player.errors, player.eos, player.done]).toEqual([150, 0, 1, true]);
+      expect(player.times).toEqual(Array.from({ length: 150 }, (_, i) => timeOf(i)));
+      closeSync(out);
+      const right = (byte: number, i: number) =>
+        byte === ((Math.floor(i / PICTURE) + (i % PICTURE)) & 0xff);
+      const pictures = readFileSync(path);
+      expect([pictures.length, pictures.every(right)]).toEqual([150 * PICTURE, true]);
+      r.driver.memory.checkGuards();
+    });
+    expect(counters(said)[1]).toBe("150 pictures, 0 copied; 150 buffers of bitstream, 0 copied");
+  },
+);
 
 test("a driver that takes dma-bufs and no pointers: one for each resource, nothing is copied", async () => {
   const left = await leftBehind("fake-dmabuf", () => {

@@ -67,10 +67,6 @@ export class LibavcodecSession implements CodecSession, LinkOwner {
     return false;
   }
 
-  zeroCopy(): boolean {
-    return false;
-  }
-
   forgetPlaces(): void {} // addresses are looked up for each copy
 
   pump(): void {
