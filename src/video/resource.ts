@@ -139,6 +139,10 @@ export class Resource {
   }
 
   #find(way: Way): number {
+    if (this.gone) {
+      this.#apart = "its memory is gone";
+      return 0;
+    }
     if (this.planes.length !== 1 || this.planes[0]?.offset !== 0) {
       this.#apart = "its planes are apart";
       return 0;
