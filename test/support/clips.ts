@@ -251,7 +251,7 @@ export interface ReferenceSums {
 export function referenceSums({ path }: Clip, { fullRange = false }: ClipKind): ReferenceSums {
   const text = kept(`${path}.sums`, () => {
     const range = fullRange ? ["-vf", "scale=out_range=full"] : [];
-    const sameSize = ["-map", "0:v", "-autoscale", "0", "-fps_mode", "passthrough", ...range];
+    const sameSize = ["-map", "0:v", "-noautoscale", "-fps_mode", "passthrough", ...range];
     const nv12 = `${path}.${process.pid}.nv12`;
     const sums = ["-f", "framemd5"];
     const planar = [...sameSize, "-pix_fmt", "yuv420p", ...sums, "-"];
