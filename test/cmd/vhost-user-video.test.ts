@@ -9,6 +9,7 @@ import { ensureDebian } from "../../scripts/ensure.ts";
 import type { Loop } from "../../src/loop.ts";
 import { capabilities } from "../../src/vhost/server.ts";
 import { backendNames } from "../../src/video/codec/codec-options.ts";
+import { listensAt } from "../support/processes.ts";
 import { openDescriptors } from "../support/resources.ts";
 import { FrontEnd, payload } from "../support/vhost/front-end.ts";
 import { onLoop } from "../support/vhost/scene.ts";
@@ -16,7 +17,7 @@ import { onLoop } from "../support/vhost/scene.ts";
 const program = [process.execPath, join(import.meta.dir, "../../cmd/vhost-user-video.ts")];
 
 function run(...words: string[]): { status: number | null; out: string; err: string } {
-  const { exitCode, stdout, stderr } = Bun.spawnSync([...program, ...words], { timeout: 8000 });
+  const { exitCode, stdout, stderr } = Bun.spawnSync([...program, ...words], { timeout: 30_000 });
   return { status: exitCode, out: stdout.toString(), err: stderr.toString() };
 }
 
@@ -31,7 +32,7 @@ async function inFolder(act: (socket: string) => Promise<void>): Promise<void> {
 }
 
 async function listening(socket: string): Promise<void> {
-  for (let i = 0; i < 200 && !existsSync(socket); i++) await Bun.sleep(20);
+  for (let i = 0; i < 200 && !listensAt(socket); i++) await Bun.sleep(20);
   expect(lstatSync(socket).isSocket()).toBe(true);
 }
 
@@ -46,7 +47,7 @@ test("JSON records that cannot be written are one line and exit status 1, as in 
   await inFolder(async (socket) => {
     const words = [...program, "-b", "null", "-s", socket, "--json"];
     const shell = ["sh", "-c", 'exec "$0" "$@" > /dev/full', ...words];
-    const { exitCode, stderr } = Bun.spawnSync(shell, { timeout: 8000 });
+    const { exitCode, stderr } = Bun.spawnSync(shell, { timeout: 30_000 });
     const lines = stderr.toString().trim().split("\n");
     expect(exitCode).toBe(1);
     expect(lines.at(-1)).toBe(

@@ -21,7 +21,7 @@ import { Xvfb } from "../support/xvfb.ts";
 
 const picture = { width: 1920, height: 1080, pixelformat: fourcc("YUYV"), sizeimage: 4_147_200 };
 
-/** The time to the first acknowledgement, without the time that the receiver waited for a processor. */
+/** The time to the first acknowledgement, without the time that the receiver and this program waited for a processor. */
 async function firstAckMs(tool: string, env: Record<string, string> = {}): Promise<number> {
   using temp = new TempDir();
   const path = temp.file("s");
@@ -45,13 +45,14 @@ async function firstAckMs(tool: string, env: Record<string, string> = {}): Promi
   const frame = zcFrame.alloc();
   Object.assign(frame, { magic: FRAME_MAGIC, bytesused: picture.sizeimage, handle_low: 1 });
   const ack = new Uint8Array(new ArrayBuffer(24));
-  const waitedMs = waitedForProcessorMs(receiver.pid);
+  const waited = () => waitedForProcessorMs(receiver.pid) + waitedForProcessorMs(process.pid);
+  const waitedMs = waited();
   const fromMs = performance.now();
   send(socket, addressOf(frame.$bytes), frame.$bytes.length);
   while (receive(socket, addressOf(ack), ack.length) <= 0) {
     if (performance.now() - fromMs > 5000) throw new Error("no acknowledgement");
   }
-  return performance.now() - fromMs - (waitedForProcessorMs(receiver.pid) - waitedMs);
+  return performance.now() - fromMs - (waited() - waitedMs);
 }
 
 test("a receiver_zc that was just started acknowledges its first frame of 1920x1080 within 3 ms", async () => {

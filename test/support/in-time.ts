@@ -1,7 +1,7 @@
 // Time limits on a machine that is busy with other work: it makes an attempt late by chance, a fault makes all of them late.
 
 /** Attempts before a limit counts as missed. */
-const ATTEMPTS = 8;
+const ATTEMPTS = 15;
 
 /** Calls `attempt`, which answers how many milliseconds it took, until one is within the limit. Throws when none is. */
 export async function oneInTime(limitMs: number, attempt: () => Promise<number>): Promise<void> {

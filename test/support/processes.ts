@@ -14,6 +14,19 @@ export function isRunning(pid: number): boolean {
   return !/\) [ZX]/.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
 }
 
+/** A socket that listens has this flag in /proc/net/unix: __SO_ACCEPTCON of <linux/net.h>. */
+const ACCEPTS = 0x1_0000;
+
+/** Whether a Unix socket listens at `path`. The path is there before, when connections are still refused. */
+export function listensAt(path: string): boolean {
+  return readFileSync("/proc/net/unix", "utf8")
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/))
+    .some(
+      ([, , , flags = "0", , , , at]) => at === path && (Number.parseInt(flags, 16) & ACCEPTS) > 0,
+    );
+}
+
 /**
  * Milliseconds that the first thread of a process has waited for a processor: the second number of /proc/PID/schedstat
  * (Documentation/scheduler/sched-stats.rst). It grows when other programs use the machine.

@@ -333,12 +333,13 @@ test("the measured rate is set once", async () => {
   await withCamera(device.open, {}, async (camera, _loop, sleep) => {
     camera.begin(stream());
     const frame = memory(6144, 1);
+    const fromMs = performance.now();
     for (let i = 0; i < 24; i++) {
       write(camera, frame);
       await sleep(50);
     }
-    expect(device.rate).toBeGreaterThan(14);
-    expect(device.rate).toBeLessThan(21);
+    const written = 24_000 / (performance.now() - fromMs); // 20, less on a busy machine
+    expect((device.rate ?? 0) / written).toBeWithin(0.7, 1.3);
   });
 });
 
