@@ -112,7 +112,7 @@ test("a driver with a wrong value in any field of any answer costs at most the s
   expect(left).toEqual(nothing);
   expect(opened).toBeGreaterThan(150); // both happened often
   expect(refused).toBeGreaterThan(150);
-}, 20_000);
+}, 120_000);
 
 test("a driver that fails at any call, in any order, leaves nothing behind", async () => {
   const names = ["S_FMT", "G_PARM", "REQBUFS", "QUERYBUF", "EXPBUF", "QBUF", "DQBUF"];
@@ -147,7 +147,7 @@ test("a driver that fails at any call, in any order, leaves nothing behind", asy
   );
   const left = await leftBehind("memfd", () => fc.assert(property, { numRuns: 1000 }));
   expect(left).toEqual(nothing);
-}, 20_000);
+}, 120_000);
 
 test("the structs a driver writes into stay where they are while garbage is collected", () => {
   const device = new FakeCamera(setUps[2]);

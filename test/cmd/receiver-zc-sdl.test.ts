@@ -162,4 +162,4 @@ test("without a screen: one line, status 3", async () => {
   const { status, lines } = await tool.ended();
   expect(status).toBe(3);
   expect(lines.at(-1)).toMatch(/^receiver_zc_sdl: no display: .*DISPLAY/);
-}, 20_000);
+}, 120_000);

@@ -158,7 +158,7 @@ test("every format in every size shows its bars, one sender after the other", as
     if (descriptors === 0) descriptors = openDescriptors(receiver.pid);
     expect(openDescriptors(receiver.pid)).toBeLessThanOrEqual(descriptors + 4); // staging buffers
   }
-}, 60_000);
+}, 120_000);
 
 // Where Mesa is there: the textures of a GPU's renderer, which take rows as they are, drawn on the CPU all the same.
 const mesa = existsSync(library("dri/swrast_dri.so"));
@@ -179,7 +179,7 @@ test.skipIf(!mesa)(
     }
     await said(receiver, /opengl renderer on /);
   },
-  60_000,
+  120_000,
 );
 
 test.skipIf(!mesa || Bun.which("weston") === null)(
@@ -208,7 +208,7 @@ test.skipIf(!mesa || Bun.which("weston") === null)(
     await seen(output, (shot) => wrongBars(shot, false));
     await said(receiver, /video driver wayland/);
   },
-  60_000,
+  120_000,
 );
 
 test("the title says tool, size, format and rate", async () => {

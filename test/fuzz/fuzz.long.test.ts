@@ -10,5 +10,5 @@ test.each(targets.map((target) => ({ target, cases: CASES * target.weight, ...ta
   async ({ target, cases }) => {
     expect(await runCases(target, 1, (done) => done < cases)).toBe(cases);
   },
-  60_000,
+  120_000,
 );
