@@ -1,5 +1,5 @@
 // vhost-user-video serves each front-end in a process of its own: how that process ends, and how it ends with the daemon.
-import { expect, test } from "bun:test";
+import { beforeAll, expect, test } from "bun:test";
 import { existsSync, lstatSync, mkdtempSync, rmSync, unlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,11 +12,14 @@ import { isServed, listenOn, socketPair, startConnect } from "../../ffi/socket.t
 import type { Loop } from "../../src/loop.ts";
 import { oneInTime } from "../support/in-time.ts";
 import { childrenOf, isRunning, listensAt } from "../support/processes.ts";
+import { built, dist } from "../support/tool.ts";
 import { FrontEnd, payload } from "../support/vhost/front-end.ts";
 import { MIB } from "../support/vhost/guest-ram.ts";
 import { onLoop } from "../support/vhost/scene.ts";
 
-const program = [process.execPath, join(import.meta.dir, "../../cmd/vhost-user-video.ts")];
+/** The executable: it starts three times as fast as the source. */
+const program = [join(dist, "vhost-user-video")];
+beforeAll(built, 60_000);
 const FEATURES = 0x1_7000_0003n;
 
 function spawn(words: readonly string[], fds: readonly number[] = []) {
