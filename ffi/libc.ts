@@ -84,6 +84,9 @@ type Bound<S extends Signatures> = {
 // By the paths that are mapped: by name, a `libc.so.6` in the current directory would be used on a system that has none.
 const files = cLibraryIn(readFileSync("/proc/self/maps", "utf8"));
 
+/** Whether the C library is musl. */
+export const isMusl = files.libc.includes("musl");
+
 /** Binds functions, or ends the process with one line: no program of ours can do anything without them. */
 function bind<S extends Parameters<typeof dlopen>[1]>(path: string, table: S) {
   try {

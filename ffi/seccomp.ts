@@ -1,6 +1,6 @@
 // Takes system calls away from this process for good: seccomp(2) with a filter program, for all threads.
 import { errno, must, result } from "./errno.ts";
-import { addressOf, libc } from "./libc.ts";
+import { addressOf, isMusl, libc } from "./libc.ts";
 import {
   AUDIT_ARCH_AARCH64,
   AUDIT_ARCH_X86_64,
@@ -57,6 +57,7 @@ function program({ audit, number }: Architecture): Instruction[] {
     const k = number(call);
     return k === undefined ? [] : [{ code: IF_EQUAL, k, no: then.length }, ...then];
   };
+  const denied = deniedCalls.filter(({ neededByMusl }) => !(isMusl && neededByMusl));
   const allow = answer(SECCOMP_RET_ALLOW);
   const deny = refuse(errno.EPERM);
   // The low half of the first argument: both architectures are little-endian. Process ids and these flags fit.
@@ -69,7 +70,7 @@ function program({ audit, number }: Architecture): Instruction[] {
     load(nr),
     { code: IF_AT_LEAST, k: X32_BIT, no: 1 },
     deny,
-    ...deniedCalls.flatMap((call) => when(call, call.othersOnly ? unlessOwn : [deny])),
+    ...denied.flatMap((call) => when(call, call.othersOnly ? unlessOwn : [deny])),
     ...when(CLONE, unlessThread),
     ...when(CLONE3, [refuse(errno.ENOSYS)]),
     allow,

@@ -8,6 +8,8 @@ export interface SystemCall {
   readonly arm64?: number;
   /** Denied only when the first argument is not this process. The call is about a process. */
   readonly othersOnly?: true;
+  /** musl makes this call, and the runtime needs it to stop its threads. */
+  readonly neededByMusl?: true;
 }
 
 const row = (name: string, x64: number | undefined, arm64: number | undefined): SystemCall => ({
@@ -115,7 +117,7 @@ export const deniedCalls: readonly SystemCall[] = [
   row("pidfd_getfd", 438, 438),
   row("pidfd_send_signal", 424, 424),
   others("kill", 62, 129),
-  row("tkill", 200, 130),
+  { ...row("tkill", 200, 130), neededByMusl: true },
   others("tgkill", 234, 131),
   others("rt_sigqueueinfo", 129, 138),
   others("rt_tgsigqueueinfo", 297, 240),

@@ -81,10 +81,13 @@ test.each(huge)(
     }
     const one = player(driver, 1, codec, [claim, ...units]);
     let most = 0;
-    await driver.until(() => {
+    const all = driver.until(() => {
       for (const pid of decoders()) most = Math.max(most, residentBytes(pid));
       return stepAll([one]);
     }, LIMIT_MS);
+    await all.catch((error: Error) => {
+      throw new Error(`${error.message}; ${one}; ${driver.complaints.join("; ")}`);
+    });
     expect(one).toMatchObject({ frames: units.length, errors: 0 });
     expect(most).toBeGreaterThan(0);
     expect(most).toBeLessThan(256 << 20); // a picture of that size alone has 384 MiB
