@@ -1,7 +1,7 @@
 // vhost-user-video on the host, for QEMU in the lab: its output, its descriptors, its end.
 
 import { existsSync, readdirSync } from "node:fs";
-import { childrenOf } from "../support/processes.ts";
+import { childrenOf, isRunning } from "../support/processes.ts";
 
 const STAYS_MS = 500;
 
@@ -24,10 +24,10 @@ export class VideoDaemon {
     this.#child = child;
   }
 
-  /** Starts the program at `path` with the null codec and waits until it listens. */
-  static async start(path: string, socket: string): Promise<VideoDaemon> {
+  /** Starts the program at `path` with a codec and waits until it listens. */
+  static async start(path: string, socket: string, backend = "null"): Promise<VideoDaemon> {
     const command = ["setpriv", "--pdeathsig", "KILL", "--", path];
-    const child = Bun.spawn([...command, "-b", "null", "-s", socket, "--json"], {
+    const child = Bun.spawn([...command, "-b", backend, "-s", socket, "--json"], {
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",
@@ -54,6 +54,11 @@ export class VideoDaemon {
   descriptors(): number {
     const { pid } = this.#child;
     return [pid, ...childrenOf(pid)].reduce((sum, each) => sum + openIn(each), 0);
+  }
+
+  /** Processes of decoders. */
+  decoders(): number {
+    return childrenOf(this.#child.pid).flatMap(decodersOf).length;
   }
 
   /** Waits until a condition holds. */
@@ -84,6 +89,15 @@ export class VideoDaemon {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#child.kill("SIGKILL");
     await this.#child.exited;
+  }
+}
+
+/** Children of a process; none once it has ended. */
+function decodersOf(pid: number): readonly number[] {
+  try {
+    return childrenOf(pid).filter(isRunning);
+  } catch {
+    return [];
   }
 }
 

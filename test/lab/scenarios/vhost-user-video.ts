@@ -1,40 +1,25 @@
 // A real monitor: QEMU 11.1 in front of vhost-user-video on the host, and in its guest a driver that decodes with the null
 // codec and checks every byte: pauses, reboots and a monitor that is killed in the middle.
 
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { projectDir } from "../../../scripts/ensure.ts";
 import { currentQemu } from "../current-qemu.ts";
+import {
+  bootDecoding,
+  count,
+  decode,
+  decoderDriver,
+  inMiddle,
+  middle,
+  survivesPauses,
+} from "../decoding-guest.ts";
 import type { Guest } from "../guest.ts";
 import type { Lab, Scenario } from "../lab.ts";
-import { buildModules } from "../modules.ts";
 import { Scratch } from "../scratch.ts";
 import { VideoDaemon } from "../video-daemon.ts";
 
-const source = resolve(import.meta.dir, "../virtio-video");
-const files = "/sys/kernel/debug/framepass_vvideo";
-const MEMORY_MIB = 512;
-const seconds = (n: number) => ({ timeoutMs: n * 1000 });
-
-/** A counter of the driver. */
-const count = async (guest: Guest, name: string) => Number(await guest.ok(`cat ${files}/${name}`));
-
-/** Decodes frames; the driver fails unless every answer and every picture is right. */
-const decode = (guest: Guest, frames: number) =>
-  guest.ok(`echo ${frames} >${files}/decode`, seconds(60));
-
-/** Waits until a long decode is in its middle. */
-async function middle(guest: Guest): Promise<ReturnType<Guest["start"]>> {
-  await guest.ok(`echo 2 >${files}/pace_ms`);
-  const job = guest.start(`echo 400 >${files}/decode`, seconds(90));
-  await guest.until(`test $(cat ${files}/decoded) -gt 40`, 20_000);
-  return job;
-}
-
-async function inMiddle(guest: Guest): Promise<number> {
-  const decoded = await count(guest, "decoded");
-  if (decoded < 40 || decoded >= 400) throw new Error(`not in the middle: ${decoded} frames`);
-  return decoded;
-}
+/** Frames of a long decode. */
+const MANY = 400;
 
 export const scenario: Scenario = {
   name: "vhost-user-video",
@@ -42,31 +27,17 @@ export const scenario: Scenario = {
   limitMs: 300_000,
   besideOthers: true,
   async run(lab) {
-    const [qemu, modules] = await Promise.all([currentQemu(), buildModules(source)]);
-    const ko = modules.get("framepass_vvideo");
-    if (ko === undefined) throw new Error("the driver was not built");
+    const [qemu, ko] = await Promise.all([currentQemu(), decoderDriver()]);
     using scratch = new Scratch();
     const socket = join(scratch.path, "video.sock");
     await using daemon = await VideoDaemon.start(join(projectDir, "dist/vhost-user-video"), socket);
     const idle = daemon.descriptors();
-    const boot = () =>
-      lab.boot({
-        modules: [ko],
-        memoryMib: MEMORY_MIB,
-        qemu,
-        qemuArgs: [
-          ...["-object", `memory-backend-memfd,id=mem,size=${MEMORY_MIB}M,share=on`],
-          ...["-machine", "q35,memory-backend=mem"],
-          ...["-chardev", `socket,id=video,path=${socket}`],
-          ...["-device", "vhost-user-test-device-pci,chardev=video,virtio-id=31,num_vqs=2"],
-          ...["-global", "vhost-user-test-device-pci.config_size=44"],
-        ],
-      });
+    const boot = () => bootDecoding(lab, { qemu, ko, socket });
     const first = await boot();
     await firstGuest(lab, first, daemon);
     await lab.check("kill -9 of QEMU in mid-decode: the daemon lets go of everything", async () => {
-      await middle(first);
-      await inMiddle(first);
+      await middle(first, MANY);
+      await inMiddle(first, MANY);
       await first[Symbol.asyncDispose](); // SIGKILL
       await daemon.until(() => daemon.descriptors() === idle);
     });
@@ -104,22 +75,13 @@ async function firstGuest(lab: Lab, guest: Guest, daemon: VideoDaemon): Promise<
   await lab.check("ten decodes after another", async () => {
     for (let i = 0; i < 10; i++) await decode(guest, 20);
   });
-  await lab.check("pause and resume, ten times in mid-decode: not a picture is lost", async () => {
-    const job = await middle(guest);
-    for (let i = 0; i < 10; i++) {
-      await guest.qmp("stop");
-      await Bun.sleep(100);
-      await guest.qmp("cont");
-      await Bun.sleep(50);
-    }
-    await inMiddle(guest);
-    const { status } = await job.result;
-    return status === 0 && (await count(guest, "decoded")) === 400;
-  });
+  await lab.check("pause and resume, ten times in mid-decode: not a picture is lost", () =>
+    survivesPauses(guest, MANY),
+  );
   await lab.check("reboot in mid-decode: the driver binds again and decodes", async () => {
     const held = daemon.descriptors();
-    await middle(guest);
-    await inMiddle(guest);
+    await middle(guest, MANY);
+    await inMiddle(guest, MANY);
     await guest.reset();
     await decode(guest, 60);
     if (daemon.descriptors() !== held) throw new Error(`${daemon.descriptors()} for ${held}`);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The lab's driver of a virtio-video decoder (device id 31, draft v3): it decodes so many FWHT frames when their number
- * is written to /sys/kernel/debug/framepass_vvideo/decode, and checks every answer and every byte of every picture.
- * The pictures of the null codec are grey. The other files there count.
+ * The lab's driver of a virtio-video decoder (device id 31, draft v3): it decodes so many frames when their number is
+ * written to /sys/kernel/debug/framepass_vvideo/decode, and checks every answer and every byte of every picture.
+ * Without a clip they are FWHT frames for the null codec, whose pictures are grey. A clip is written to the file "clip"
+ * before, with the CRC of each picture. The other files there count.
  */
 #include <linux/completion.h>
+#include <linux/crc32.h>
 #include <linux/debugfs.h>
 #include <linux/delay.h>
 #include <linux/mm.h>
@@ -15,6 +17,7 @@
 #include <linux/unaligned.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
+#include <linux/vmalloc.h>
 
 #define VIDEO_DECODER 31
 #define INPUT 0x100
@@ -49,6 +52,15 @@
 #define EVENTS 16
 #define LIMIT (30 * HZ)
 
+/* A clip: this head, the CRC of each picture, then each unit after its length. Everything is little endian. */
+#define CLIP_MAGIC 0x50494c43
+#define CLIP_HEAD 20
+#define CLIP_FORMAT 4
+#define CLIP_WIDTH 8
+#define CLIP_HEIGHT 12
+#define CLIP_FRAMES 16
+#define CLIP_BYTES (8 << 20)
+
 /* A command, its answer, and the resource it is about. */
 struct command {
 	u8 request[128];
@@ -73,15 +85,39 @@ struct driver {
 	wait_queue_head_t wait;
 	struct mutex running;
 	u8 events[EVENTS][8];
-	struct command command;
+	struct command command, drain;
+	u8 *clip; /* CLIP_BYTES */
+	u32 clip_size, clip_at; /* the next unit is at clip_at */
 	struct buffer inputs[INPUTS], outputs[OUTPUTS];
 	u32 plane_size;
 	struct dentry *folder;
 	/* for the files */
-	u32 decoded, changes, features, config_size, pace_ms;
+	u32 decodes, decoded, changes, features, config_size, pace_ms;
 };
 
 static struct driver *the;
+
+static u32 get(const u8 *at, unsigned int offset);
+
+static bool has_clip(struct driver *d)
+{
+	return d->clip_size > CLIP_HEAD && get(d->clip, 0) == CLIP_MAGIC;
+}
+
+static u32 coded_format(struct driver *d)
+{
+	return has_clip(d) ? get(d->clip, CLIP_FORMAT) : FWHT;
+}
+
+static u32 width_of(struct driver *d)
+{
+	return has_clip(d) ? get(d->clip, CLIP_WIDTH) : WIDTH;
+}
+
+static u32 height_of(struct driver *d)
+{
+	return has_clip(d) ? get(d->clip, CLIP_HEIGHT) : HEIGHT;
+}
 
 static u32 get(const u8 *at, unsigned int offset)
 {
@@ -245,10 +281,33 @@ static u64 time_of(u32 frame)
 	return (1ULL << 60) + frame * 33333333ULL + 7;
 }
 
+/* The next unit of the clip, in the pages of a buffer. */
+static int send_unit(struct driver *d, struct buffer *r, u32 frame)
+{
+	u32 length, done = 0;
+
+	if (d->clip_at + 4 > d->clip_size)
+		return complain("units of the clip", frame, frame + 1);
+	length = get(d->clip, d->clip_at);
+	d->clip_at += 4;
+	if (length > r->count * PAGE_SIZE || length > d->clip_size - d->clip_at)
+		return complain("length of a unit", length, r->count * PAGE_SIZE);
+	for (unsigned int i = 0; done < length; i++) {
+		u32 bytes = min_t(u32, length - done, PAGE_SIZE);
+
+		memcpy(page_address(r->pages[i]), d->clip + d->clip_at + done, bytes);
+		done += bytes;
+	}
+	d->clip_at += length;
+	return queue_buffer(d, r, INPUT, length, time_of(frame));
+}
+
 static int send_frame(struct driver *d, struct buffer *r, u32 frame)
 {
 	u8 *at = page_address(r->pages[0]);
 
+	if (has_clip(d))
+		return send_unit(d, r, frame);
 	memset(at, 0, 44);
 	put_unaligned_be32(0x4f4f4f4f, at);
 	put_unaligned_be32(0xffffffff, at + 4);
@@ -266,11 +325,11 @@ static int send_picture_buffer(struct driver *d, struct buffer *r)
 	return queue_buffer(d, r, OUTPUT, 0, 0);
 }
 
-/* Whether what came back is picture number `frame`, all of it grey. */
+/* Whether what came back is picture number `frame`: that of the clip, or all of it grey. */
 static int check_picture(struct driver *d, struct buffer *r, u32 frame)
 {
 	u8 *answer = r->command.answer;
-	u32 left = d->plane_size;
+	u32 left = d->plane_size, crc = ~0;
 
 	if (get(answer, 0) != OK_QUEUED || r->command.length != 24)
 		return complain("RESOURCE_QUEUE OUTPUT", get(answer, 0), OK_QUEUED);
@@ -283,10 +342,14 @@ static int check_picture(struct driver *d, struct buffer *r, u32 frame)
 	for (unsigned int i = 0; i < r->count; i++) {
 		u32 bytes = min_t(u32, left, PAGE_SIZE);
 
-		if (memchr_inv(page_address(r->pages[i]), GREY, bytes))
+		if (has_clip(d))
+			crc = crc32_le(crc, page_address(r->pages[i]), bytes);
+		else if (memchr_inv(page_address(r->pages[i]), GREY, bytes))
 			return complain("content of page", i, frame);
 		left -= bytes;
 	}
+	if (has_clip(d) && ~crc != get(d->clip, CLIP_HEAD + 4 * frame))
+		return complain("CRC of a picture", frame, get(d->clip, CLIP_HEAD + 4 * frame));
 	return 0;
 }
 
@@ -299,27 +362,40 @@ static bool can_go_on(struct driver *d, bool more)
 	return READ_ONCE(d->outputs[d->decoded % OUTPUTS].command.answered);
 }
 
+/* Whether the format is in the answer to QUERY_CAPABILITY. */
+static bool offers(const u8 *answer, u32 format)
+{
+	unsigned int at = 16;
+
+	for (u32 i = 0; i < get(answer, 8) && at + 24 <= 512; i++) {
+		if (get(answer, at + 8) == format)
+			return true;
+		at += 24 + 40 * get(answer, at + 20);
+	}
+	return false;
+}
+
 static int prepare(struct driver *d)
 {
 	u8 *request = d->command.request, *answer = d->command.answer;
 	int err = ask_queue(d, "QUERY_CAPABILITY", QUERY_CAPABILITY, INPUT, OK_CAPABILITY);
 
-	if (!err && (get(answer, 8) < 1 || get(answer, 24) != FWHT))
-		err = complain("first coded format", get(answer, 24), FWHT);
+	if (!err && !offers(answer, coded_format(d)))
+		err = complain("coded formats", get(answer, 8), coded_format(d));
 	if (!err)
 		err = ask_queue(d, "QUERY_CAPABILITY", QUERY_CAPABILITY, OUTPUT, OK_CAPABILITY);
 	if (err)
 		return err;
 	memset(request, 0, sizeof(d->command.request));
-	put(request, 16, FWHT);
+	put(request, 16, coded_format(d));
 	err = ask(d, "STREAM_CREATE", STREAM_CREATE, 88, 0, OK_NODATA);
 	if (err)
 		return err;
 	memset(request, 0, sizeof(d->command.request));
 	put(request, 8, INPUT);
-	put(request, 12, FWHT);
-	put(request, 16, WIDTH);
-	put(request, 20, HEIGHT);
+	put(request, 12, coded_format(d));
+	put(request, 16, width_of(d));
+	put(request, 20, height_of(d));
 	put(request, 52, 1);
 	return ask(d, "SET_PARAMS_EXT", SET_PARAMS_EXT, 128, 0, OK_NODATA);
 }
@@ -330,11 +406,11 @@ static int prepare_outputs(struct driver *d)
 	u8 *answer = d->command.answer;
 	int err = ask_queue(d, "GET_PARAMS_EXT", GET_PARAMS_EXT, OUTPUT, OK_PARAMS);
 
-	if (!err && (get(answer, 16) != WIDTH || get(answer, 20) != HEIGHT))
-		err = complain("width", get(answer, 16), WIDTH);
+	if (!err && (get(answer, 16) != width_of(d) || get(answer, 20) != height_of(d)))
+		err = complain("width", get(answer, 16), width_of(d));
 	d->plane_size = get(answer, 56);
-	if (!err && d->plane_size < WIDTH * HEIGHT)
-		err = complain("plane size", d->plane_size, WIDTH * HEIGHT);
+	if (!err && d->plane_size < width_of(d) * height_of(d))
+		err = complain("plane size", d->plane_size, width_of(d) * height_of(d));
 	for (unsigned int i = 0; i < OUTPUTS && !err; i++) {
 		err = create_buffer(d, &d->outputs[i], OUTPUT, 100 + i, d->plane_size);
 		if (!err)
@@ -343,33 +419,62 @@ static int prepare_outputs(struct driver *d)
 	return err;
 }
 
+/* Fills the buffers for bitstream that are free. After the last frame the stream is drained. */
+static int feed(struct driver *d, u32 *sent, u32 frames)
+{
+	int err = 0;
+
+	for (unsigned int i = 0; i < INPUTS && !err && *sent < frames; i++) {
+		struct command *c = &d->inputs[i].command;
+
+		if (READ_ONCE(c->queued))
+			continue;
+		if (c->answered && get(c->answer, 0) != OK_QUEUED)
+			err = complain("RESOURCE_QUEUE INPUT", get(c->answer, 0), OK_QUEUED);
+		if (!err)
+			err = send_frame(d, &d->inputs[i], (*sent)++);
+		if (d->pace_ms > 0)
+			msleep(d->pace_ms);
+	}
+	if (err || *sent < frames || d->drain.queued || d->drain.answered)
+		return err;
+	/* A decoder holds its last pictures back until then. */
+	memset(d->drain.request, 0, sizeof(d->drain.request));
+	return submit(d, &d->drain, STREAM_DRAIN, 8, 0);
+}
+
+/* Whether bitstream can be sent, or the size is known. */
+static bool can_begin(struct driver *d, bool more, u32 before)
+{
+	if (READ_ONCE(d->changes) != before)
+		return true;
+	for (unsigned int i = 0; more && i < INPUTS; i++)
+		if (!READ_ONCE(d->inputs[i].command.queued))
+			return true;
+	return false;
+}
+
 static int run(struct driver *d, u32 frames)
 {
 	u32 sent = 0, before = d->changes;
 	int err = prepare(d);
 
 	for (unsigned int i = 0; i < INPUTS && !err; i++)
-		err = create_buffer(d, &d->inputs[i], INPUT, 1 + i, FRAME);
-	if (!err)
+		err = create_buffer(d, &d->inputs[i], INPUT, 1 + i, has_clip(d) ? PAGES * PAGE_SIZE : FRAME);
+	/* FWHT: the first frame is enough for its size, and shows that the device answers with one. */
+	if (!err && !has_clip(d))
 		err = send_frame(d, &d->inputs[0], sent++);
-	if (err)
-		return err;
-	if (!wait_event_timeout(d->wait, READ_ONCE(d->changes) != before, LIMIT))
-		return complain("events", d->changes, before + 1);
-	err = prepare_outputs(d);
+	while (!err && READ_ONCE(d->changes) == before) {
+		if (has_clip(d))
+			err = feed(d, &sent, frames);
+		if (!err && wait_event_timeout(d->wait, can_begin(d, has_clip(d) && sent < frames, before),
+					       LIMIT) == 0)
+			err = complain("events", d->changes, before + 1);
+	}
+	if (!err)
+		err = prepare_outputs(d);
 	while (!err && d->decoded < frames) {
-		for (unsigned int i = 0; i < INPUTS && !err; i++) {
-			struct command *c = &d->inputs[i].command;
-
-			if (READ_ONCE(c->queued) || sent >= frames)
-				continue;
-			if (c->answered && get(c->answer, 0) != OK_QUEUED)
-				err = complain("RESOURCE_QUEUE INPUT", get(c->answer, 0), OK_QUEUED);
-			if (!err)
-				err = send_frame(d, &d->inputs[i], sent++);
-			if (d->pace_ms > 0)
-				msleep(d->pace_ms);
-		}
+		err = feed(d, &sent, frames);
 		/* Pictures come in the order of their buffers. */
 		for (unsigned int i = d->decoded % OUTPUTS;
 		     !err && d->decoded < frames && READ_ONCE(d->outputs[i].command.answered);
@@ -390,11 +495,14 @@ static int run(struct driver *d, u32 frames)
 static int finish(struct driver *d)
 {
 	u8 *answer = d->outputs[d->decoded % OUTPUTS].command.answer;
-	int err = ask(d, "STREAM_DRAIN", STREAM_DRAIN, 8, 0, OK_NODATA);
 
-	if (!err && (get(answer, 16) != FLAG_EOS || get(answer, 20) != 0))
-		err = complain("flags of the last buffer", get(answer, 16), FLAG_EOS);
-	return err;
+	if (wait_event_timeout(d->wait, READ_ONCE(d->drain.answered), LIMIT) == 0)
+		return complain("STREAM_DRAIN", 0, OK_NODATA);
+	if (get(d->drain.answer, 0) != OK_NODATA)
+		return complain("STREAM_DRAIN", get(d->drain.answer, 0), OK_NODATA);
+	if (get(answer, 16) != FLAG_EOS || get(answer, 20) != 0)
+		return complain("flags of the last buffer", get(answer, 16), FLAG_EOS);
+	return 0;
 }
 
 static int clean_up(struct driver *d)
@@ -429,6 +537,12 @@ static ssize_t decode(struct file *file, const char __user *text, size_t length,
 		return err;
 	mutex_lock(&d->running);
 	d->decoded = 0;
+	d->decodes++;
+	d->drain.answered = false;
+	if (has_clip(d)) {
+		frames = min(frames, get(d->clip, CLIP_FRAMES));
+		d->clip_at = CLIP_HEAD + 4 * get(d->clip, CLIP_FRAMES);
+	}
 	for (unsigned int i = 0; i < INPUTS; i++)
 		d->inputs[i].command.answered = false;
 	for (unsigned int i = 0; i < OUTPUTS; i++)
@@ -441,6 +555,25 @@ static ssize_t decode(struct file *file, const char __user *text, size_t length,
 	return err ? err : later ? later : length;
 }
 
+/* The clip for the next decodes. Writing from the beginning replaces it. */
+static ssize_t take_clip(struct file *file, const char __user *bytes, size_t length, loff_t *at)
+{
+	struct driver *d = the;
+
+	if (*at < 0 || length > CLIP_BYTES || *at > CLIP_BYTES - length)
+		return -EFBIG;
+	if (!d->clip)
+		d->clip = vmalloc(CLIP_BYTES);
+	if (!d->clip)
+		return -ENOMEM;
+	if (copy_from_user(d->clip + *at, bytes, length))
+		return -EFAULT;
+	*at += length;
+	d->clip_size = *at;
+	return length;
+}
+
+static const struct file_operations clip_file = { .owner = THIS_MODULE, .write = take_clip };
 static const struct file_operations decode_file = { .owner = THIS_MODULE, .write = decode };
 
 static int probe(struct virtio_device *vdev)
@@ -478,6 +611,8 @@ static int probe(struct virtio_device *vdev)
 	the = d;
 	d->folder = debugfs_create_dir("framepass_vvideo", NULL);
 	debugfs_create_file("decode", 0200, d->folder, NULL, &decode_file);
+	debugfs_create_file("clip", 0200, d->folder, NULL, &clip_file);
+	debugfs_create_u32("decodes", 0444, d->folder, &d->decodes);
 	debugfs_create_u32("decoded", 0444, d->folder, &d->decoded);
 	debugfs_create_u32("changes", 0444, d->folder, &d->changes);
 	debugfs_create_u32("features", 0444, d->folder, &d->features);
@@ -494,6 +629,7 @@ static void take_away(struct virtio_device *vdev)
 	the = NULL;
 	virtio_reset_device(vdev);
 	vdev->config->del_vqs(vdev);
+	vfree(d->clip);
 	kfree(d);
 }
 
