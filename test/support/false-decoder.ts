@@ -45,7 +45,11 @@ export type Fault = keyof typeof faults | "a call that does not return" | "too m
 if (import.meta.main) {
   const fault = process.argv[2] as Fault;
   channel.receiveBlocking(); // until a decoder is asked for
-  if (fault === "a call that does not return") for (;;);
+  if (fault === "a call that does not return") {
+    ready();
+    channel.flushBlocking();
+    for (;;);
+  }
   if (fault === "too much memory") {
     const kept: Uint8Array[] = [];
     for (let i = 0; i < 12; i++) kept.push(new Uint8Array(64 << 20).fill(i + 1));

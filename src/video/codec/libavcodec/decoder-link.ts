@@ -231,8 +231,9 @@ export class DecoderLink implements ProcessOwner, Disposable {
     this.#owner.ended(reason);
   }
 
-  work(): "none" | "blocked" | "ready" {
-    if (this.#opening + this.#inputs + this.#drains === 0) return "none";
+  work(): "none" | "starting" | "blocked" | "ready" {
+    if (this.#opening > 0) return "starting";
+    if (this.#inputs + this.#drains === 0) return "none";
     return this.#epoch > 0 && this.#pictures.granted === 0 ? "blocked" : "ready";
   }
 

@@ -7,6 +7,8 @@ import type { DeviceLoop } from "../../../virtio/virtio-device.ts";
 const PERIOD_MS = 500;
 /** Processor time that a call of the decoder may use. */
 const CALL_LIMIT_MS = 2000;
+/** Processor time that its start may use: the runtime has threads of its own then. */
+const START_LIMIT_MS = 5000;
 /** A process that has work uses at least this share of the processor, or it waits for something. */
 const BUSY_SHARE = 0.05;
 /** How long a process may have work and room for pictures and do nothing. */
@@ -24,8 +26,8 @@ export interface Watched {
   readonly threads: number;
   /** A number that the process changes with every call. */
   progress(): number;
-  /** What the process has to do: nothing, something that has to wait for buffers of the guest, or something to do now. */
-  work(): "none" | "blocked" | "ready";
+  /** What the process has to do: nothing, start, something that waits for buffers of the guest, or something now. */
+  work(): "none" | "starting" | "blocked" | "ready";
   /** Called once, when a limit was passed. */
   over(reason: string): void;
 }
@@ -34,6 +36,7 @@ export class Watchdog implements Disposable {
   readonly #watched: Watched;
   readonly #timer: Disposable;
   #progress = -1;
+  #starting = true;
   #cpuMs = 0;
   #busyMs = 0;
   #idleMs = 0;
@@ -59,15 +62,19 @@ export class Watchdog implements Disposable {
     const usedMs = cpuMs - this.#cpuMs;
     this.#cpuMs = cpuMs;
     const progress = this.#watched.progress();
-    if (progress !== this.#progress) {
+    const started = this.#starting && work !== "starting";
+    this.#starting = work === "starting";
+    if (progress !== this.#progress || started) {
       this.#progress = progress;
       this.#busyMs = 0;
       this.#idleMs = 0;
       return;
     }
     if (usedMs >= PERIOD_MS * BUSY_SHARE) this.#busyMs += usedMs;
-    if (work === "ready") this.#idleMs += PERIOD_MS;
-    if (this.#busyMs >= CALL_LIMIT_MS * threads)
+    if (work !== "blocked") this.#idleMs = usedMs > 0 ? 0 : this.#idleMs + PERIOD_MS;
+    if (this.#starting) {
+      if (this.#busyMs >= START_LIMIT_MS) this.#over("did not start");
+    } else if (this.#busyMs >= CALL_LIMIT_MS * threads)
       this.#over(`did not return from a call within ${CALL_LIMIT_MS / 1000} s of processor time`);
     else if (this.#idleMs >= IDLE_LIMIT_MS)
       this.#over(`has done nothing for ${IDLE_LIMIT_MS / 1000} s`);

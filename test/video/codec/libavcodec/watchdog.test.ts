@@ -1,0 +1,59 @@
+// The limits of a decoder's process, with a real process and a loop of the test's own.
+import { expect, test } from "bun:test";
+import { Loop } from "../../../../src/loop.ts";
+import {
+  cpuTimeMs,
+  Watchdog,
+  type Watched,
+} from "../../../../src/video/codec/libavcodec/watchdog.ts";
+
+const LIMIT_MS = 25_000;
+
+/** Watches a shell script until a limit is passed or `enough` ms of its processor time were used. What was said. */
+async function watch(
+  script: string,
+  more: Partial<Watched>,
+  enoughMs = Number.POSITIVE_INFINITY,
+): Promise<string> {
+  using loop = new Loop();
+  const child = Bun.spawn(["sh", "-c", `exec ${script}`], {
+    stdio: ["ignore", "ignore", "ignore"],
+  });
+  try {
+    const { promise, resolve, reject } = loop.promise<string>();
+    using _limit = loop.after(LIMIT_MS, () => reject(new Error("waited in vain")));
+    using _enough = loop.every(50, () => {
+      if (cpuTimeMs(child.pid) >= enoughMs) resolve("");
+    });
+    using _dog = new Watchdog(loop, {
+      pid: child.pid,
+      memoryLimit: 1 << 30,
+      threads: 1,
+      progress: () => 1,
+      work: () => "ready",
+      over: resolve,
+      ...more,
+    });
+    return await loop.run(promise);
+  } finally {
+    child.kill("SIGKILL");
+  }
+}
+
+const SPIN = "awk 'BEGIN { while (1) i++ }'";
+
+test("2 s of processor time in one call are the limit", async () => {
+  expect(await watch(SPIN, {})).toBe("did not return from a call within 2 s of processor time");
+}, 30_000);
+
+test("calls that return may use any processor time, and so may a start, and a process that has no work", async () => {
+  let calls = 0;
+  expect(await watch(SPIN, { progress: () => calls++ }, 3500)).toBe("");
+  expect(await watch(SPIN, { work: () => "starting" }, 3000)).toBe("");
+  expect(await watch(SPIN, { work: () => "none" }, 3500)).toBe("");
+}, 90_000);
+
+test("memory over the limit is noticed, and a process that waits for buffers may wait", async () => {
+  expect(await watch("sleep 100", { memoryLimit: 1000 })).toMatch(/^uses \d+ MB, and the limit is/);
+  expect(await watch(SPIN, { memoryLimit: 1000, work: () => "none" }, 1500)).toBe("");
+});
