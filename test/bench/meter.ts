@@ -31,8 +31,8 @@ export class Meter {
     this.#startedMs = performance.now();
   }
 
-  /** Called after the last frame. */
-  report(): void {
+  /** Called after the last frame; `more` is printed as well. */
+  report(more: Readonly<Record<string, number>> = {}): void {
     const seconds = (performance.now() - this.#startedMs) / 1000;
     const { user, system } = process.cpuUsage(this.#cpuBefore);
     const side: Side = {
@@ -42,7 +42,7 @@ export class Meter {
       rssMib: Math.round(process.resourceUsage().maxRSS / 1024),
       heapGrowth: heapBytes() - this.#heapBefore,
     };
-    console.log(JSON.stringify(side));
+    console.log(JSON.stringify({ ...side, ...more }));
   }
 }
 
