@@ -12,6 +12,10 @@ const debianNeeds = [
   ...displayNeeds,
 ] as const;
 
+/** With this before it a command leaves the processor to the tests when both need it. */
+const nice = ["nice", "-n", "10"];
+const lintWords = ["ci", "--error-on-warnings", "."];
+
 /** Ends the name of a file with long tests, before ".test.ts". */
 const LONG = ".long";
 
@@ -25,10 +29,10 @@ export async function runCheck(): Promise<Tally> {
     else tally.failed += 1;
   };
   count(await step("build", [process.execPath, "run", "build"], 300_000)); // what the tests run
-  // The tests wait for most of their time: the other checks run beside them.
+  // The tests wait for most of their time: the other checks run beside them, where they leave the processor.
   const [lint, types, tests] = await Promise.all([
-    stepBeside("format and lint", [npmProgram("biome"), "ci", "--error-on-warnings", "."], 120_000),
-    stepBeside("types", [npmProgram("tsc")], 120_000),
+    stepBeside("format and lint", [...nice, npmProgram("biome"), ...lintWords], 300_000),
+    stepBeside("types", [...nice, npmProgram("tsc")], 300_000),
     runTests("tests", ["--path-ignore-patterns", `**/*${LONG}.test.ts`]),
   ]);
   count(lint);

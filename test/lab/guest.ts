@@ -72,7 +72,7 @@ export class Guest {
       stdout: Bun.file(join(dir, "qemu.log")),
       stderr: Bun.file(join(dir, "qemu.log")),
     });
-    const lifeMs = options.lifeMs ?? 300_000;
+    const lifeMs = options.lifeMs ?? 600_000;
     this.#life = setTimeout(() => {
       this.#endReason = `its life of ${lifeMs} ms is over`;
       this.#qemu.kill("SIGKILL");
