@@ -58,18 +58,21 @@ export class Lab {
     return Promise.all([joined(1, first), joined(2, second)]);
   }
 
-  /** One check: `sentence` holds unless `body` throws or answers false. Prints the outcome. */
+  /** One check: `sentence` holds unless `body` throws or answers false. Prints the outcome, and a figure that `body` answers. */
   async check(sentence: string, body: () => unknown): Promise<boolean> {
     const from = performance.now();
     let failure: string | undefined;
+    let figure = "";
     try {
-      if ((await body()) === false) failure = "does not hold";
+      const answer = await body();
+      if (answer === false) failure = "does not hold";
+      if (answer instanceof Object && "measured" in answer) figure = `: ${answer.measured}`;
     } catch (error) {
       failure = error instanceof Error ? error.message : String(error);
     }
     const seconds = ((performance.now() - from) / 1000).toFixed(1).padStart(5);
     const verdict = failure === undefined ? "ok    " : "FAILED";
-    const reason = failure === undefined ? "" : `: ${failure}`;
+    const reason = failure === undefined ? figure : `: ${failure}`;
     process.stdout.write(`${verdict} ${seconds} s  ${this.#scenario}: ${sentence}${reason}\n`);
     if (failure === undefined) this.passed++;
     else await this.#fail();

@@ -1,6 +1,7 @@
 // A stream over every kind of address; the receiver checks every frame.
 
 import type { Scenario } from "../lab.ts";
+import { checkThreeReceivers } from "../three-receivers.ts";
 import { startReceiver, Tool } from "../tool.ts";
 import { wanted } from "../wanted.ts";
 
@@ -35,6 +36,7 @@ export const scenario: Scenario = {
         wanted("frames verified", stopped.verified, frames);
       });
     }
+    await checkThreeReceivers(lab, guest);
     await lab.check("a Unix socket is removed when its receiver ends", () =>
       guest.ok("test ! -e /tmp/stream"),
     );
