@@ -6,6 +6,9 @@ import { wanted } from "../wanted.ts";
 /** Small pictures, so that an emulated reader is fast enough. */
 export const small = { source: "-d testsrc -W 160 -H 120", bytes: 160 * 120 * 2 } as const;
 
+/** A camera that is there from the start and has always the same size. */
+export const fixed = "--keep --camera-size 160x120";
+
 const limitMs = 300_000;
 
 /** A running receiver and the node that it made. */
@@ -33,15 +36,16 @@ export async function madeNode(receiver: Tool): Promise<string> {
 }
 
 /** Runs `task` with a receiver that has a camera; ends its senders, then it, which must leave no node. */
-export async function withCamera(
+export async function withCamera<T>(
   guest: Guest,
   options: string,
-  task: (camera: Camera) => Promise<void>,
-): Promise<void> {
+  task: (camera: Camera) => Promise<T>,
+): Promise<T> {
   const words = `receiver -l unix:/tmp/c --camera "guest A" ${options}`;
   const receiver = new Tool(guest, words, limitMs);
   const senders: Tool[] = [];
   let node = "";
+  let answer: T;
   try {
     node = await madeNode(receiver);
     if (!options.includes("--on-demand")) await receiver.says("listening on");
@@ -50,11 +54,12 @@ export async function withCamera(
       senders.push(sender);
       return sender;
     };
-    await task({ receiver, node, nodes: madeNodes(receiver), send });
+    answer = await task({ receiver, node, nodes: madeNodes(receiver), send });
   } finally {
     for (const sender of senders) sender.kill("KILL");
     receiver.kill("TERM");
   }
   wanted("status of the receiver", (await receiver.end()).status, 130);
   await guest.ok(`test ! -e ${node}`);
+  return answer;
 }

@@ -7,7 +7,12 @@ import { madeNode, madeNodes, small } from "./loopback-node.ts";
 
 const camera = `-l unix:/tmp/n --camera "guest A"`;
 
-export async function checkNodes(lab: Lab, guest: Guest, name: string): Promise<void> {
+export async function checkNodes(
+  lab: Lab,
+  guest: Guest,
+  name: string,
+  signal: "INT" | "TERM",
+): Promise<void> {
   const states: Readonly<Record<string, (receiver: Tool) => Promise<Tool | undefined>>> = {
     idle: async () => undefined,
     live: () => sending(guest, "-r 15"),
@@ -19,24 +24,22 @@ export async function checkNodes(lab: Lab, guest: Guest, name: string): Promise<
     },
   };
   for (const [state, reach] of Object.entries(states)) {
-    for (const signal of ["INT", "TERM"] as const) {
-      await lab.check(
-        `${name}: SIG${signal} while ${state} leaves no node, process or mapping`,
-        async () => {
-          const receiver = await startReceiver(
-            guest,
-            state === "stand-by" ? `${camera} --keep` : camera,
-          );
-          const node = await madeNode(receiver);
-          const sender = await reach(receiver);
-          receiver.kill(signal);
-          wanted("status", (await receiver.end()).status, 130);
-          sender?.kill("TERM");
-          await sender?.end();
-          await clean(guest, node);
-        },
-      );
-    }
+    await lab.check(
+      `${name}: SIG${signal} while ${state} leaves no node, process or mapping`,
+      async () => {
+        const receiver = await startReceiver(
+          guest,
+          state === "stand-by" ? `${camera} --keep` : camera,
+        );
+        const node = await madeNode(receiver);
+        const sender = await reach(receiver);
+        receiver.kill(signal);
+        wanted("status", (await receiver.end()).status, 130);
+        sender?.kill("TERM");
+        await sender?.end();
+        await clean(guest, node);
+      },
+    );
   }
   await lab.check(`${name}: a node that is being read stays at the end, with a line`, async () => {
     const receiver = await startReceiver(guest, `${camera} --keep`);

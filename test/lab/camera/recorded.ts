@@ -9,6 +9,8 @@ export interface Recorded {
   readonly frames: number;
   /** Numbers of the stamped pictures, in the order of the file. */
   readonly numbers: readonly number[];
+  /** Which frame of the file each of them is. */
+  readonly places: readonly number[];
   /** Frames that have a stamp and are not what was stamped. */
   readonly torn: number;
   /** Frames without a stamp: stand-by cards, converted pictures. */
@@ -26,17 +28,20 @@ export async function recorded(guest: Guest, file: string, frameBytes: number): 
   const one = new Uint8Array(new ArrayBuffer(frameBytes));
   const stamped = new StampedBuffer(one);
   const numbers: number[] = [];
+  const places: number[] = [];
   let torn = 0;
   let others = 0;
   const frame = (index: number) => bytes.subarray(index * frameBytes, (index + 1) * frameBytes);
   for (let i = 0; i < frames; i++) {
     one.set(frame(i));
     const read = stamped.read();
-    if (typeof read === "number") numbers.push(read);
-    else if (read === "torn") torn += 1;
+    if (typeof read === "number") {
+      numbers.push(read);
+      places.push(i);
+    } else if (read === "torn") torn += 1;
     else others += 1;
   }
-  return { frames, numbers, torn, others, rest: bytes.length - frames * frameBytes, frame };
+  return { frames, numbers, places, torn, others, rest: bytes.length - frames * frameBytes, frame };
 }
 
 /** Whether numbers only grow, from one sender; a slow reader may miss some. */
