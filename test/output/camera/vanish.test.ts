@@ -5,9 +5,9 @@ import { fourcc } from "../../../src/format/formats.ts";
 import { CameraOutput } from "../../../src/output/camera/camera-output.ts";
 import { Outputs } from "../../../src/output/outputs.ts";
 import type { StreamOutput } from "../../../src/output/stream-output.ts";
-import type { OutputNode } from "../../../src/v4l2/output-device.ts";
 import { quiet } from "../../support/camera-options.ts";
 import { FakeOutput } from "../../support/fake-output.ts";
+import { fileOf } from "../../support/fake-output-file.ts";
 import { onLoop } from "../../support/loop.ts";
 import { plainBuffer } from "../../support/plain-buffer.ts";
 import { leftBehind, nothing } from "../../support/resources.ts";
@@ -45,16 +45,6 @@ function vanish(node: FakeOutput): void {
   for (const call of ["QBUF", "DQBUF", "STREAMON", "STREAMOFF", "REQBUFS", "S_FMT", "S_PARM"])
     node.faults.set(`VIDIOC_${call}`, errno.ENODEV);
 }
-
-/** A file of the node that closes without the node's memory. */
-const fileOf = (node: FakeOutput): OutputNode => ({
-  path: node.path,
-  fd: node.fd,
-  ioctl: (request, argument) => node.ioctl(request, argument),
-  map: (length, offset) => node.map(length, offset),
-  write: () => -errno.EINVAL,
-  [Symbol.dispose]: () => undefined,
-});
 
 /** Runs a stream of ten frames into a file and a device that vanishes after `after` of them. */
 async function stream(after: number, fromStart: boolean) {
