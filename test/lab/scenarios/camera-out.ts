@@ -12,12 +12,11 @@ import { buildStatic, loopbackModule } from "../modules.ts";
 
 const packages = ["ffmpeg", "gstreamer1.0-tools", "gstreamer1.0-plugins-good", "libswscale6"];
 const removeNode = join(import.meta.dir, "../camera/remove-node.c");
-const lifeMs = 600_000;
 
 export const scenario: Scenario = {
   name: "camera-out",
   title: "programs read a receiver's camera, whatever happens to its sender",
-  limitMs: lifeMs,
+  limitMs: 600_000,
   async run(lab) {
     // All at the same time: most of it is waiting.
     await Promise.all([
@@ -33,7 +32,6 @@ async function checkVivid(lab: Lab): Promise<void> {
     name: "vivid",
     modules: [vividLoop],
     packages: ["libswscale6"],
-    lifeMs,
   });
   await checkVividLoop(lab, guest);
 }
@@ -51,7 +49,6 @@ async function checkLoopback(
     packages,
     files: { "/usr/bin/remove-node": await buildStatic(removeNode) },
     memoryMib: 2048,
-    lifeMs,
   });
   await checkReaders(lab, guest, name);
   await checkCompliance(lab, guest, name);
