@@ -6,6 +6,7 @@ import { checkChanges } from "../camera/changes.ts";
 import { checkDemand } from "../camera/demand.ts";
 import { checkFaults } from "../camera/faults.ts";
 import { checkNodes } from "../camera/nodes.ts";
+import { checkVanish } from "../camera/vanish.ts";
 import { checkVividLoop, vividLoop } from "../camera/vivid-loop.ts";
 import type { Lab, Scenario } from "../lab.ts";
 import { buildStatic, loopbackModule } from "../modules.ts";
@@ -34,6 +35,7 @@ async function checkVivid(lab: Lab): Promise<void> {
     packages: ["libswscale6"],
   });
   await checkVividLoop(lab, guest);
+  await checkVanish(lab, guest);
 }
 
 /** `signal` ends receivers: both signals take the same way, so that one for each release is enough. */
