@@ -74,7 +74,7 @@ test("a .y4m file has a header with size and real rate, and each picture behind 
   };
   const { rate, scale } = await record("-r", "50");
   expect(scale).toBe("1000");
-  expect(rate).toBeWithin(30_001, 50_001); // less than 50 fps on a busy machine; 30 is what the file has at the start
+  expect(rate).toBeWithin(30_001, 60_000); // about 50, less exact on a busy machine; 30 is what the file has at the start
   const { bytes, header } = await record("-r", "0"); // so that it drops nothing
   const expected = painted(small, 60);
   const size = (64 * 48 * 3) / 2;
