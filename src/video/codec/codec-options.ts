@@ -1,4 +1,5 @@
 // The options that choose a decoder and set it, and how they are read.
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Options, Values } from "../../cli/options.ts";
 import type { OwnProgram } from "../../cli/own-program.ts";
@@ -77,7 +78,7 @@ export function readCodecOptions(values: Given, program: OwnProgram): ChosenCode
   const words = [
     ...["--backend", choice.backend, "--threads", String(threads)],
     ...["--max-picture", values["max-picture"]],
-    ...(choice.backend === "v4l2-decoder" ? ["--v4l2-device", resolve(choice.device)] : []),
+    ...(choice.backend === "v4l2-decoder" ? ["--v4l2-device", fromAnywhere(choice.device)] : []),
     ...(formats === undefined ? [] : ["--formats", formats]),
   ];
   return {
@@ -95,6 +96,9 @@ export function readCodecOptions(values: Given, program: OwnProgram): ChosenCode
     },
   };
 }
+
+/** The device for a process in another folder. A path becomes absolute; a number or the name of a card stays. */
+const fromAnywhere = (device: string) => (existsSync(device) ? resolve(device) : device);
 
 function named(backend: string): CodecName {
   const name = codecNames.find((known) => known === backend);

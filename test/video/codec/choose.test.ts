@@ -1,9 +1,11 @@
 // Which decoder `--backend auto` takes.
 import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { errno, SysError } from "../../../ffi/errno.ts";
 import type { NodeHost } from "../../../src/v4l2/find-node.ts";
 import { chooseCodec } from "../../../src/video/codec/choose.ts";
+import { readCodecOptions } from "../../../src/video/codec/codec-options.ts";
 import { codec, FakeNode, type FakeNodeOptions, webcam } from "../../support/fake-node.ts";
 import { TempDir } from "../../support/tool.ts";
 
@@ -46,4 +48,18 @@ test("auto takes libavcodec where cameras and encoders are all that there is", (
     backend: "libavcodec",
     because: "no V4L2 decoder was found on this host",
   });
+});
+
+test.each([
+  ["vicodec", "vicodec"],
+  ["2", "2"],
+  ["usb-decoder-video-index0", "usb-decoder-video-index0"],
+  ["/dev/null", "/dev/null"],
+  ["package.json", resolve("package.json")],
+])("the process of a front-end, in another folder, finds the decoder %s", (device, word) => {
+  const program = { file: "vhost-user-video", words: [], name: "vhost-user-video" };
+  const given = { backend: "v4l2-decoder", threads: 1, formats: undefined };
+  const size = { "max-picture": "4096x2304" };
+  const { words } = readCodecOptions({ ...given, ...size, "v4l2-device": device }, program);
+  expect(words.slice(words.indexOf("--v4l2-device"))).toEqual(["--v4l2-device", word]);
 });
