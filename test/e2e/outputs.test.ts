@@ -46,7 +46,8 @@ test.each([
   { words: ["--camera", "x".repeat(32)], status: 2, text: "--camera must be 1 to 31 printable" },
   { words: ["--camera-size", "640"], status: 2, text: "--camera-size must be WIDTHxHEIGHT" },
   { words: ["--camera-size", "99999x1"], status: 2, text: "--camera-size must be at most 16384" },
-  { words: ["--camera-format", "H264"], status: 2, text: "--camera-format must be a format" },
+  { words: ["--camera-format", "H264"], status: 2, text: 'P010, MJPG, JPEG, got "H264"' },
+  { words: ["--camera-format", "YUYV2"], status: 2, text: "--camera-format must be YUYV, UYVY," },
   { words: ["--standby", "film"], status: 2, text: "--standby must be card, last" },
 ])(
   "receiver $words is refused with status $status and one line",

@@ -1,6 +1,6 @@
 // Which pixel formats the programs that use cameras take, and what a virtual camera makes of the others.
 import { UsageError } from "../../errors.ts";
-import { fourcc, fourccName, pixelFormat } from "../../format/formats.ts";
+import { formats, fourcc, fourccName, pixelFormat } from "../../format/formats.ts";
 import type { Picture } from "../../format/picture-layout.ts";
 import type { PictureFormat } from "../../v4l2/output-format.ts";
 
@@ -34,9 +34,9 @@ export const isConvertible = (pixelformat: number) =>
 
 /** The fourcc number of --camera-format. Throws UsageError for a format that cannot be made. */
 export function cameraFormat(name: string): number {
-  const code = fourcc(name);
-  if (isConvertible(code)) return code;
-  throw new UsageError(`--camera-format must be a format of docs/camera.md, got "${name}"`);
+  const names = [...formats.map((row) => row.name), ...jpegFormats.map(fourccName)];
+  if (names.includes(name.trimEnd())) return fourcc(name);
+  throw new UsageError(`--camera-format must be ${names.join(", ")}, got "${name}"`);
 }
 
 /** The format that the node should have for a stream. */
