@@ -90,8 +90,8 @@ export function nodeFormat(path: string, answer: QueueFormat): NodeFormat {
   const planes: PlaneLayout[] = [];
   let offset = 0;
   for (const [i, { rowBytes, rows }] of least.entries()) {
-    const told = separate ? (memoryPlanes[i]?.bytesperline ?? 0) : strideOf(answer, format, i);
-    const stride = Math.max(rowBytes, told);
+    const pitch = separate ? (memoryPlanes[i]?.bytesperline ?? 0) : strideOf(answer, format, i);
+    const stride = Math.max(rowBytes, pitch);
     planes.push({ offset, rowBytes: stride, rows });
     offset += stride * rows;
     memory[separate ? i : 0] = (memory[separate ? i : 0] ?? 0) + stride * rows;

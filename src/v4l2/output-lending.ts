@@ -1,10 +1,10 @@
-// The interface of pictures into a node, and of showing them where they are, in the memory of others.
+// The interface of a stream of pictures into a node: pictures that are copied, and pictures that the driver reads in place.
 import type { Allocator, FrameBuffer } from "../frame/memory.ts";
 import type { Loop } from "../loop.ts";
 import type { NodeFormat } from "./output-format.ts";
 
 /**
- * What became of a picture that is to be shown where it is. "held": the driver reads its memory until `returned` is called.
+ * The result of showing a picture in place. "held": the driver reads its memory until `returned` is called.
  * "full": the driver has enough pictures, this one is left out. "refused": it has to be copied.
  */
 export type Lent = "held" | "full" | "refused";
@@ -22,7 +22,7 @@ export interface OutputStream extends Disposable {
   admit(index: number, buffer: FrameBuffer): string | undefined;
   /** Shows the picture in the first `bytes` of admitted buffer `index`. Throws SysError. */
   lend(index: number, bytes: number): Lent;
-  /** The admitted buffers are given up by their owner: `returned` is not called for them any more. */
+  /** The owner of the admitted buffers frees them now: `returned` is not called for them any more. */
   dismiss(): void;
 }
 

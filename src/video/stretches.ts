@@ -20,7 +20,7 @@ export interface Stretch extends Disposable {
   readonly handle: number;
 }
 
-/** Memory that a decoder works on instead of a resource that is in no stretch. */
+/** Memory of ours that a decoder works on when a resource cannot become one stretch. */
 export interface Spare extends Stretch {
   readonly mapping: Mapping;
 }
@@ -44,7 +44,7 @@ function mostMappings(): number {
   return Math.floor(Math.min(most, USUAL_MAPPINGS) / 2);
 }
 
-/** The stretches of a connection. Each has its owner; what is counted here is what is left for others. */
+/** Makes the stretches of a connection and counts how many it may still have. Their owners dispose them. */
 export class Stretches {
   readonly #makeDmabuf: typeof makeUdmabuf;
   #mappings: number;
@@ -97,7 +97,7 @@ export class Stretches {
     };
   }
 
-  /** Makes memory of `length` bytes that is no guest's, for what is in no stretch. Throws SysError. */
+  /** Makes `length` bytes of memory of ours, for a resource that cannot become one stretch. Throws SysError. */
   spare(way: Way, length: number): Spare {
     using owned = new DisposableStack();
     const bytes = wholePages(length);

@@ -61,7 +61,7 @@ export class CameraWriter implements StreamWriter {
       throw new ProtocolError(`hello: ${unfitText(this.#format, stream, stream.sizeimage)}`);
   }
 
-  /** The node has that format now; `holder` keeps it where it is not the one that the stream wants. */
+  /** The node has that format now. Where it is not the one that the stream wants, `holder` is the reason. */
   fit(node: NodeFormat, holder: string | undefined): void {
     this.#drop();
     this.#admitted.length = 0;

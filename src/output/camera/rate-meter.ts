@@ -2,7 +2,7 @@
 
 /** How long is measured. */
 const SPAN_MS = 1000;
-/** A rate that differs by less is not told again. */
+/** A rate that differs by less is not reported again. */
 const CHANGE = 0.2;
 /** Rates that cameras have. A second of a busy host measures one that is some percent off. */
 const usual: readonly number[] = [5, 10, 15, 20, 24, 25, 30, 50, 60, 90, 120];
@@ -20,7 +20,7 @@ export class RateMeter {
   #frames = 0;
   #firstMs = 0;
   #lastMs = 0;
-  #told: number | undefined;
+  #reported: number | undefined;
 
   /** A stream begins. */
   restart(): void {
@@ -33,16 +33,16 @@ export class RateMeter {
     this.#frames += 1;
   }
 
-  /** Frames per second, when a span has been measured and readers were told another rate. */
+  /** Frames per second, when a span has been measured and the rate differs from the one that was reported last. */
   news(): number | undefined {
     const spanMs = this.#lastMs - this.#firstMs;
     if (this.#frames < 2 || spanMs < SPAN_MS) return undefined;
     const fps = ((this.#frames - 1) * 1000) / spanMs;
     this.#frames = 0;
     const rate = usualRate(fps);
-    if (this.#told !== undefined && Math.abs(rate - this.#told) <= CHANGE * this.#told)
+    if (this.#reported !== undefined && Math.abs(rate - this.#reported) <= CHANGE * this.#reported)
       return undefined;
-    this.#told = rate;
+    this.#reported = rate;
     return rate;
   }
 }

@@ -1,4 +1,4 @@
-// What the process of a decoder has said and the guest has not got yet, in order. Entries are used again, so that a picture costs
+// What the process of a decoder has sent and the guest has not got yet, in order. Entries are used again, so that a picture costs
 // no allocation.
 import { PICTURE_SLOTS } from "./messages.ts";
 

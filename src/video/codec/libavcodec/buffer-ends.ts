@@ -1,7 +1,7 @@
 // Learns whether the guest ends its buffers where units of the bitstream end. Most programs put one unit into each buffer. Then a
 // unit needs not wait for the buffer after it, which shows where the unit ends.
 
-/** Ends in sequence after which the guest is believed. */
+/** So many buffers in sequence must end where a unit ends; then units no longer wait for the next buffer. */
 const ENOUGH = 3;
 /** The parser of HEVC leaves the first zero of a start code of four bytes to the unit before. */
 const SLACK = 1;
@@ -37,7 +37,7 @@ export class BufferEnds {
   /** Bytes of the units found. */
   #units = 0;
   #good = 0;
-  /** A buffer has ended in the middle of a unit. The guest is not believed again. */
+  /** A buffer has ended in the middle of a unit. From then on each unit waits for the next buffer. */
   #cut = false;
 
   /** For a codec by FFmpeg's name. */

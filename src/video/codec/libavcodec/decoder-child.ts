@@ -134,7 +134,7 @@ class DecoderChild implements PictureSink, Disposable {
     return this.#waiting > 0;
   }
 
-  // What the daemon says.
+  // Messages of the daemon.
 
   /** Takes the messages that are there; with `wait`, waits for the first. */
   #hear(wait: boolean): void {
@@ -180,7 +180,7 @@ class DecoderChild implements PictureSink, Disposable {
     work.maxPixels = message.max_pixels;
   }
 
-  /** Takes the oldest message that waits. It is valid until the next messages are heard. */
+  /** Takes the oldest message that waits. It is valid until the next messages are received. */
   #shift(): Work {
     const work = this.#work[this.#first];
     if (work === undefined || this.#waiting === 0) throw new Error("no message waits");
@@ -279,7 +279,7 @@ class DecoderChild implements PictureSink, Disposable {
   place(bytes: number): number {
     if (this.#granted.length === 0) this.#hear(false);
     const slot = this.#granted[0];
-    // The decoder is told of a flush or another format when it has returned.
+    // A flush or another format is passed to the decoder after `run` has returned.
     const stop = this.#flushDue || this.#closed || this.#format !== this.#written;
     if (slot === undefined || stop || bytes + SPARE_BYTES > this.#pictureBytes) return 0;
     return this.#pictures.address + slot * this.#pictureBytes;

@@ -142,7 +142,7 @@ export class DecoderLink implements ProcessOwner, Disposable {
     this.#process.send();
   }
 
-  /** Whether the process is heard. While it is not, it continues and nothing is lost. */
+  /** Whether messages of the process are read. While they are not, it continues and nothing is lost. */
   listen(on: boolean): void {
     this.#process.listen(on);
   }
@@ -164,7 +164,7 @@ export class DecoderLink implements ProcessOwner, Disposable {
     this.#pictures.free(slot);
   }
 
-  // What the process says.
+  // Messages of the process.
 
   heard(message: DecoderRecord): string | undefined {
     const { type, slot } = message;

@@ -39,7 +39,7 @@ export interface DecoderLimits {
 export interface ProcessOwner extends Pick<Watched, "work"> {
   /** Takes a record of the process. Answers what is wrong with it. */
   heard(message: DecoderRecord): string | undefined;
-  /** Called after the records that were there have been heard. */
+  /** Called after the records that had arrived were handled. */
   heardAll(): void;
   /** Called once when the process can do no more; it is dead or has been killed. */
   ended(reason: string): void;
@@ -128,7 +128,7 @@ export class DecoderProcess implements Disposable {
     else this.#setEvents();
   }
 
-  /** Whether its messages are heard. While they are not, the process continues and nothing is lost. */
+  /** Whether its messages are read. While they are not, the process continues and nothing is lost. */
   listen(on: boolean): void {
     if (this.#over) return;
     this.#listening = on;
@@ -201,7 +201,7 @@ function spawn(program: OwnProgram, fds: readonly Fd[]): Bun.Subprocess {
   const child = Bun.spawn([program.file, ...program.words], {
     argv0: program.name,
     cwd: "/", // the runtime does not start in a folder that was removed
-    // No more than it needs: who takes it over must not read secrets here.
+    // Only what it needs: an attacker who controls the process must not find secrets in its environment.
     env: {
       [DAEMON]: String(process.pid),
       ...(LD_LIBRARY_PATH !== undefined && { LD_LIBRARY_PATH }),

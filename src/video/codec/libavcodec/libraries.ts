@@ -1,9 +1,8 @@
-// Which of FFmpeg's libraries this host has, and under which licence they are: they are loaded at run time and not part of this
-// program.
+// Which libavcodec this host has, and under which licence: it is loaded at run time and not part of this program.
 import { AVCODEC_PACKAGES, loadAvcodec } from "../../../../ffi/libavcodec.ts";
 import { LibraryError } from "../../../../ffi/library.ts";
 
-/** A line for each library. */
+/** The lines of `--version --verbose`. */
 export function avLibraries(): readonly string[] {
   try {
     const { soname, version, licence } = loadAvcodec();

@@ -69,7 +69,7 @@ export class SessionParams {
     return Math.min(bitstreamBytes, Math.max(OFFERED_PLANE, this.layout.bytes));
   }
 
-  /** What the guest wishes, as far as it is possible. */
+  /** Takes the parameters that the guest asks for, as far as they are possible. */
   wish(queue: QueueType, { width, height, planeSize }: ParamsWish): void {
     if (queue === INPUT) this.#planeSize = planeSize;
     const { sizes } = this.#limits;

@@ -23,7 +23,7 @@ export class UnitReader implements Disposable {
   #inputKey = 0;
   #read = 0;
   #ending = false;
-  /** The parser was made to answer what it held: it cannot read on. `unit` is in its memory until it is reset. */
+  /** The parser was flushed, so it cannot parse more before it is reset. Until then `unit` is in its memory. */
   #flushed = false;
 
   /** Throws CallError. */
@@ -32,7 +32,7 @@ export class UnitReader implements Disposable {
     this.#ends = new BufferEnds(name);
   }
 
-  /** Whether all was read that was taken. */
+  /** Whether the buffer that was taken has been read to its end. */
   get empty(): boolean {
     return this.#read === this.#inputLength && !this.#ending;
   }
@@ -68,7 +68,7 @@ export class UnitReader implements Disposable {
       const taken = parser.parse(this.#inputAt + this.#read, left, this.#inputKey);
       this.#read += taken; // 0 when the unit has ended in the buffer before
       if (parser.unit.size > 0) return this.#found(parser);
-      if (taken <= 0) this.#read = this.#inputLength; // it cannot happen; it would never end
+      if (taken <= 0) this.#read = this.#inputLength; // never seen; without this the loop would not end
     }
     const { believed, held } = this.#ends;
     if (parser !== undefined && (this.#ending || (believed && held))) return this.#last(parser);

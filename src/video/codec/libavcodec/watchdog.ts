@@ -1,5 +1,5 @@
 // Watches the process of a decoder: memory, and calls that do not return. A call is judged by the processor time that it has used,
-// because on a host that was suspended or is overloaded a good decoder needs any time by the clock.
+// because on a host that was suspended or is overloaded a call can last long although the decoder works.
 import { readFileSync } from "node:fs";
 import { pageSize } from "../../../../ffi/mapping.ts";
 import type { DeviceLoop } from "../../../virtio/virtio-device.ts";
