@@ -11,11 +11,11 @@ export interface ToolRow {
 
 const rows = {
   sender: { summary: "capture video and send its frames to a receiver" },
-  receiver: { summary: "receive a sender's frames into memory, a file or a pipe" },
+  receiver: { summary: "receive a sender's frames into memory, a file, a pipe or a camera" },
   receiver_sdl: { summary: "receive a sender's frames and show them in a window" },
   sender_zc: { summary: "capture video and lend its frames to a receiver, without copies" },
   receiver_zc: {
-    summary: "read a sender's frames in shared memory, into a file, a pipe or a check",
+    summary: "read a sender's frames in shared memory, into a file, a pipe or a camera",
   },
   receiver_zc_sdl: { summary: "show a sender's frames in a window, out of shared memory" },
   devices: {

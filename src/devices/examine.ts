@@ -19,7 +19,7 @@ import {
 } from "./report.ts";
 import { toolLine } from "./tool-line.ts";
 
-/** What `examineNode` may be told. */
+/** Options of `examineNode`. */
 export interface ExamineOptions {
   readonly controls: boolean;
 }

@@ -1,4 +1,4 @@
-// What a V4L2 decoder tells, and is told, besides buffers: source changes, start and stop. dev-decoder.rst
+// The signals between a V4L2 decoder and its user besides buffers: source changes, start and stop. dev-decoder.rst
 import { errno, SysError } from "../../../ffi/errno.ts";
 import * as v from "../../../ffi/linux/videodev2.ts";
 import type { VideoDevice } from "../../v4l2/device.ts";

@@ -50,7 +50,7 @@ export class BufferEnds {
     return this.#good >= ENOUGH && !this.#cut;
   }
 
-  /** Bytes of units whose end was not seen yet. */
+  /** Whether bytes came that belong to a unit whose end was not seen yet. */
   get held(): boolean {
     return this.#units < this.#total;
   }
