@@ -41,7 +41,11 @@ export const roles: Readonly<Record<Role, RoleTexts>> = {
     missing:
       "connect the camera or name another with --device (framepass devices lists them; testsrc needs none)",
   },
-  decoder: { option: "--v4l2-device", wrong: nameDecoder, missing: nameDecoder },
+  decoder: {
+    option: "--v4l2-device",
+    wrong: nameDecoder,
+    missing: `${nameDecoder}, or use --backend libavcodec`,
+  },
   output: {
     option: "--output",
     wrong: "name a file, a pipe or a video output device with --output",
