@@ -162,6 +162,7 @@ class DecoderChild implements PictureSink, Disposable {
       this.#format = message.format;
     } else if (type === messages.flush.type) {
       this.#dropWork();
+      if (this.#draining) this.#answerDrain(); // in the generation in which it was asked for
       this.#channel.generation = message.generation;
       this.#flushDue = true;
     } else this.#keep(message);
@@ -189,18 +190,24 @@ class DecoderChild implements PictureSink, Disposable {
     return work;
   }
 
-  /** Drops bitstream and drains that wait; what opens a decoder stays. */
+  /** Drops bitstream and drains that wait, and answers them; what opens a decoder stays. */
   #dropWork(): void {
     for (let i = 0; i < this.#waiting; i++) {
       const work = this.#work[(this.#first + i) % MAX_WORK];
       if (work === undefined || work.type === messages.open.type) continue;
       if (work.type === messages.input.type) this.#answerInput(work.slot);
+      if (work.type === messages.drain.type) this.#answerDrain();
       work.type = DROPPED;
     }
   }
 
   #answerInput(slot: number): void {
     this.#channel.post(messages.inputDone.type).slot = slot;
+  }
+
+  #answerDrain(): void {
+    this.#draining = false;
+    this.#channel.post(messages.drained.type);
   }
 
   // What is done.
@@ -248,8 +255,7 @@ class DecoderChild implements PictureSink, Disposable {
     }
     this.#running = !decoder.run();
     if (this.#running || !this.#draining) return;
-    this.#draining = false;
-    this.#channel.post(messages.drained.type);
+    this.#answerDrain();
     this.#send();
   }
 
@@ -257,7 +263,6 @@ class DecoderChild implements PictureSink, Disposable {
     if (!this.#flushDue) return;
     this.#flushDue = false;
     this.#running = false;
-    this.#draining = false;
     this.#decoder?.flush();
   }
 

@@ -35,7 +35,11 @@ export const messages = {
     means: "the next picture is `width` x `height`; every grant is void",
   },
   picture: { type: 19, from: "decoder", means: "the picture of `key` is in `slot`" },
-  drained: { type: 20, from: "decoder", means: "the last picture of the drain was sent" },
+  drained: {
+    type: 20,
+    from: "decoder",
+    means: "the last picture of the drain was sent, or a flush has dropped the drain",
+  },
   failed: {
     type: 21,
     from: "decoder",
