@@ -1,6 +1,6 @@
 // What a process gives up before it reads the first byte of a guest: files, the network, other processes, new programs. A flaw
 // in a decoder then reaches the stream of that guest and nothing else.
-import { setPriority } from "node:os";
+import { getPriority, setPriority } from "node:os";
 import { limitUse } from "../../../../ffi/process.ts";
 import { denySystemCalls, refuseNewPrivileges } from "../../../../ffi/seccomp.ts";
 
@@ -13,7 +13,8 @@ const NICENESS = 5;
  * the limits hold. Throws SysError.
  */
 export function enterFence(): boolean {
-  setPriority(NICENESS);
+  // Less priority than now may be taken away from a process only: a daemon may run with less already.
+  setPriority(Math.max(NICENESS, getPriority()));
   limitUse("fileBytes", 0);
   limitUse("coreBytes", 0); // a dump would have pictures of the guest
   refuseNewPrivileges();

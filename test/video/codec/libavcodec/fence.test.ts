@@ -48,6 +48,16 @@ test("files, the network, other processes and programs are out of reach", () => 
   expect(self).toBe("answered 0");
 });
 
+test("a process that has less priority already keeps it: it may not ask for more", () => {
+  const fence = resolve(import.meta.dir, "../../../../src/video/codec/libavcodec/fence.ts");
+  const script = `import { getPriority } from "node:os";
+    import { enterFence } from ${JSON.stringify(fence)};
+    enterFence();
+    console.log(getPriority());`;
+  const nice = Bun.spawnSync(["nice", "-n", "10", process.execPath, "-e", script]);
+  expect([nice.stdout.toString(), nice.stderr.toString()]).toEqual(["10\n", ""]);
+});
+
 test("a decoder has less priority than the process that serves the rings", () => {
   expect(report().niceness).toBe(5);
 });
