@@ -13,7 +13,7 @@ import {
   sockFilter,
   sockFprog,
 } from "./linux/seccomp.ts";
-import { CLONE, CLONE3, deniedCalls, SECCOMP, type SystemCall } from "./system-calls.ts";
+import { CLONE, CLONE3, deniedCalls, FCNTL, SECCOMP, type SystemCall } from "./system-calls.ts";
 
 const PR_SET_NO_NEW_PRIVS = 38;
 
@@ -27,6 +27,8 @@ const ANSWER = 0x06; // BPF_RET | BPF_K
 /** Numbers from here on are calls of the x32 interface, with other arguments. */
 const X32_BIT = 0x4000_0000;
 const CLONE_THREAD = 0x1_0000;
+/** <asm-generic/fcntl.h>: F_SETOWN, F_SETSIG, F_SETOWN_EX. With them the kernel sends any signal to any process of the same user. */
+const SIGNAL_COMMANDS = [8, 10, 15];
 
 interface Instruction {
   readonly code: number;
@@ -36,7 +38,7 @@ interface Instruction {
   readonly no?: number;
 }
 
-const { nr, arch, "args[0]": first } = seccompData.fields;
+const { nr, arch, "args[0]": first, "args[1]": second } = seccompData.fields;
 const load = ({ offset }: { readonly offset: number }): Instruction => ({ code: LOAD, k: offset });
 const answer = (k: number): Instruction => ({ code: ANSWER, k });
 const refuse = (number: number): Instruction => answer(SECCOMP_RET_ERRNO | number);
@@ -51,7 +53,7 @@ const architectures: Partial<Record<NodeJS.Architecture, Architecture>> = {
   arm64: { audit: AUDIT_ARCH_AARCH64, number: ({ arm64 }) => arm64 },
 };
 
-/** Denies `deniedCalls`, and new processes. Denied calls fail with EPERM. Threads may still be started. */
+/** Denies `deniedCalls`, new processes, and signals by fcntl. Denied calls fail with EPERM. Threads may still be started. */
 function program({ audit, number }: Architecture): Instruction[] {
   const when = (call: SystemCall, then: readonly Instruction[]): Instruction[] => {
     const k = number(call);
@@ -63,6 +65,12 @@ function program({ audit, number }: Architecture): Instruction[] {
   // The low half of the first argument: both architectures are little-endian. Process ids and these flags fit.
   const unlessOwn = [load(first), { code: IF_EQUAL, k: process.pid, no: 1 }, allow, deny];
   const unlessThread = [load(first), { code: IF_BITS, k: CLONE_THREAD, no: 1 }, allow, deny];
+  const unlessSignals = [
+    load(second),
+    ...SIGNAL_COMMANDS.map((k, i) => ({ code: IF_EQUAL, k, yes: SIGNAL_COMMANDS.length - i })),
+    allow,
+    deny,
+  ];
   return [
     load(arch),
     { code: IF_EQUAL, k: audit, yes: 1 },
@@ -72,6 +80,7 @@ function program({ audit, number }: Architecture): Instruction[] {
     deny,
     ...denied.flatMap((call) => when(call, call.othersOnly ? unlessOwn : [deny])),
     ...when(CLONE, unlessThread),
+    ...when(FCNTL, unlessSignals),
     ...when(CLONE3, [refuse(errno.ENOSYS)]),
     allow,
   ];

@@ -27,6 +27,8 @@ export const SECCOMP = row("seccomp", 317, 277);
 export const CLONE = row("clone", 56, 220);
 /** The same with its flags in memory, where a filter cannot read them. The C library uses `clone` where it is missing. */
 export const CLONE3 = row("clone3", 435, 435);
+/** Works on open files, and can also make the kernel send signals: its second argument says which. */
+export const FCNTL = row("fcntl", 72, 25);
 
 export const deniedCalls: readonly SystemCall[] = [
   // Files: opening, naming, changing.
@@ -68,6 +70,9 @@ export const deniedCalls: readonly SystemCall[] = [
   row("removexattr", 197, 14),
   row("lremovexattr", 198, 15),
   row("fremovexattr", 199, 16),
+  row("setxattrat", 463, 463),
+  row("removexattrat", 466, 466),
+  row("file_setattr", 469, 469),
   row("chdir", 80, 49),
   row("fchdir", 81, 50),
   row("chroot", 161, 51),
@@ -87,6 +92,7 @@ export const deniedCalls: readonly SystemCall[] = [
   row("fsmount", 432, 432),
   row("fspick", 433, 433),
   row("mount_setattr", 442, 442),
+  row("open_tree_attr", 467, 467),
   row("unshare", 272, 97),
   row("setns", 308, 268),
   // The network and other ways to processes.
@@ -99,9 +105,17 @@ export const deniedCalls: readonly SystemCall[] = [
   row("accept4", 288, 242),
   row("shmget", 29, 194),
   row("shmat", 30, 196),
+  row("shmctl", 31, 195),
   row("msgget", 68, 186),
+  row("msgctl", 71, 187),
+  row("msgrcv", 70, 188),
+  row("msgsnd", 69, 189),
   row("semget", 64, 190),
+  row("semctl", 66, 191),
+  row("semtimedop", 220, 192),
+  row("semop", 65, 193),
   row("mq_open", 240, 180),
+  row("mq_unlink", 241, 181),
   // Programs and other processes.
   row("execve", 59, 221),
   row("execveat", 322, 281),

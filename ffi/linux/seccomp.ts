@@ -15,6 +15,7 @@ export const seccompData = struct("struct seccomp_data", 64, {
   nr: u32(0),
   arch: u32(4),
   "args[0]": n64(16),
+  "args[1]": n64(24),
 });
 /** An instruction. */
 export const sockFilter = struct("struct sock_filter", 8, {

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { Ioctl } from "../../ffi/ioctl.ts";
 import type { Fields, StructType } from "../../ffi/struct.ts";
-import { CLONE, CLONE3, deniedCalls, SECCOMP } from "../../ffi/system-calls.ts";
+import { CLONE, CLONE3, deniedCalls, FCNTL, SECCOMP } from "../../ffi/system-calls.ts";
 
 type Table = StructType<Fields>;
 type Code = Ioctl<Fields>;
@@ -108,8 +108,16 @@ test.each(Object.entries(headers))(
 );
 
 /** Calls that are newer than the headers of Debian 12. */
-const newer = new Set(["fchmodat2"]);
-const numbers = [...deniedCalls, CLONE, CLONE3, SECCOMP].filter(({ name }) => !newer.has(name));
+const newer = new Set([
+  "fchmodat2",
+  "setxattrat",
+  "removexattrat",
+  "open_tree_attr",
+  "file_setattr",
+]);
+const numbers = [...deniedCalls, CLONE, CLONE3, FCNTL, SECCOMP].filter(
+  ({ name }) => !newer.has(name),
+);
 const unistd = [
   { architecture: "x64", header: "x86_64-linux-gnu/asm/unistd_64.h", defines: [] },
   {

@@ -13,6 +13,8 @@ import type { Clip } from "./clips.ts";
 import { decodeClip, openDecoder } from "./decode-clip.ts";
 import { PictureSums } from "./picture-sums.ts";
 
+const F_SETOWN = 8;
+
 /** What fence.test.ts reads. */
 export interface FenceReport {
   readonly fenced: boolean;
@@ -72,6 +74,7 @@ function main([h264 = "", hevc = ""]: readonly string[]): FenceReport {
       "open a socket": answerOf(libc.socket(2, 1, 0)),
       "kill the parent": call("kill", parent, 0),
       "signal a thread of the parent": call("tgkill", parent, parent, 0),
+      "let the kernel send signals to the parent": answerOf(libc.fcntl(0, F_SETOWN, parent)),
       "attach to the parent": call("ptrace", 16, parent),
       "run a program": call("execve", addressOf(program)),
       "start a process": call("clone", constants.signals.SIGCHLD),
