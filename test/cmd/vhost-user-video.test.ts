@@ -99,6 +99,7 @@ test.each([
   { words: ["-b", "null", "--formats", "H264,FOO"], says: '"FOO"' },
   { words: ["-b", "null", "--max-picture", "full"], says: "a size like 1920x1080" },
   { words: ["-b", "null", "--max-picture", "99999x99"], says: "16x16 to 16384x16384" },
+  { words: ["-b", "null", "--max-picture", "16384x16384"], says: "at most 134217728 pixels" },
   { words: ["-b", "null", "--threads", "0"], says: "--threads" },
   { words: ["-b", "null"], says: "exactly one of --socket-path and --fd" },
   { words: ["-b", "null", "-s", "/tmp/x", "--fd", "5"], says: "exactly one" },

@@ -13,6 +13,8 @@ const AUTO = "auto";
 /** The decoder of --backend v4l2-decoder when none is named. */
 const FIRST_NODE = "/dev/video0";
 const MAX_SIDE = 16_384;
+/** 16384x8192. The slots for larger pictures would not fit into one mapping (mapping.ts). */
+const MAX_PIXELS = 1 << 27;
 
 /** The back-ends that can be named. */
 export const backendNames: readonly string[] = [AUTO, ...codecNames];
@@ -111,5 +113,7 @@ function readSize(text: string): { readonly maxWidth: number; readonly maxHeight
   const [maxWidth = 0, maxHeight = 0] = text.split("x").map(Number);
   if (Math.min(maxWidth, maxHeight) < 16 || Math.max(maxWidth, maxHeight) > MAX_SIDE)
     throw new UsageError(`--max-picture must be 16x16 to ${MAX_SIDE}x${MAX_SIDE}, got "${text}"`);
+  if (maxWidth * maxHeight > MAX_PIXELS)
+    throw new UsageError(`--max-picture must have at most ${MAX_PIXELS} pixels, got "${text}"`);
   return { maxWidth, maxHeight };
 }
