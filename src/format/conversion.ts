@@ -1,10 +1,10 @@
 // Converts the frames of a stream, whatever padding their rows have, to pictures of another format or size.
 import { copyMemory } from "../../ffi/copy.ts";
-import { Scaler, SWSCALE_PACKAGES } from "../../ffi/swscale.ts";
+import { Scaler, type ScalerSide, SWSCALE_PACKAGES } from "../../ffi/swscale.ts";
 import { needLibrary } from "../errors.ts";
-import { type PixelFormat, pixelFormatNamed } from "./formats.ts";
-import type { Picture, PlaneLayout } from "./picture-layout.ts";
-import { type Part, PictureMemory } from "./picture-memory.ts";
+import { type PixelFormat, type PlaneShape, pixelFormatNamed } from "./formats.ts";
+import { layoutOf, type Picture, type PlaneLayout } from "./picture-layout.ts";
+import { alignedLayout, type Part, PictureMemory } from "./picture-memory.ts";
 import { type PlaneRows, RowFinder, unfitText } from "./rows.ts";
 
 export interface Size {
@@ -30,11 +30,52 @@ export type Convert = (address: number, bytes: number) => string | undefined;
 export const isTight = (rows: readonly PlaneRows[]) =>
   rows.every(({ rowBytes, stride }) => rowBytes === stride);
 
-export function scalerFor(from: PictureMemory, to: PictureMemory, owned: DisposableStack): Scaler {
+/** Answers what converts the picture that is in `from` into the part of `to` with its shape. */
+export function scalerFor(
+  from: PictureMemory,
+  to: PictureMemory,
+  owned: DisposableStack,
+): () => void {
   const { width, height } = from;
   const source = from.side({ left: 0, top: 0, width, height });
-  const target = to.side(fittedPart(from, to));
-  return owned.use(needLibrary(() => new Scaler(source, target), SWSCALE_PACKAGES));
+  const part = fittedPart(from, to);
+  const make = (target: ScalerSide) =>
+    owned.use(needLibrary(() => new Scaler(source, target), SWSCALE_PACKAGES));
+  const sameSize = part.width === width && part.height === height;
+  if (!sameSize || !separatesChroma(from, to) || to.isAligned(part)) {
+    const scaler = make(to.side(part));
+    return () => scaler.run();
+  }
+  const { format } = to;
+  const between = new PictureMemory(format, width, height, alignedLayout(format, width, height));
+  const scaler = make(between.side({ left: 0, top: 0, width, height }));
+  const tight = layoutOf(format, width, height);
+  return () => {
+    scaler.run();
+    copyPlanes(between, to, part, tight);
+  };
+}
+
+/** libswscale separates interleaved chroma with instructions that end the process where a row is not aligned. */
+const separatesChroma = ({ format: a }: PictureMemory, { format: b }: PictureMemory) =>
+  a.model === "yuv" && a.planes.length === 2 && b.model === "yuv" && b.planes.length === 3;
+
+/** Copies a picture of the size of `part`, whose rows are as long as those of `tight`, into that part of `to`. */
+function copyPlanes(
+  from: PictureMemory,
+  to: PictureMemory,
+  { left, top }: Part,
+  tight: readonly PlaneLayout[],
+): void {
+  for (let i = 0; i < tight.length; i++) {
+    const { rowBytes, rows } = tight[i] as PlaneLayout;
+    const { offset, rowBytes: stride } = from.planes[i] as PlaneLayout;
+    const { offset: at, rowBytes: pitch } = to.planes[i] as PlaneLayout;
+    const { bytes, across, down } = to.format.planes[i] as PlaneShape;
+    const start = to.address + at + (top / down) * pitch + (left / across) * bytes;
+    for (let y = 0; y < rows; y++)
+      copyMemory(start + y * pitch, from.address + offset + y * stride, rowBytes);
+  }
 }
 
 /** Copies the picture of a frame, whatever padding the rows of either side have. */
@@ -71,11 +112,11 @@ export function copyAndScale(
   const source = neutral
     ? greyMemory(format, width, height)
     : new PictureMemory(format, width, height);
-  const scaler = scalerFor(source, to, owned);
+  const scale = scalerFor(source, to, owned);
   const copy = copyInto(from, format, source);
   return (address, bytes) => {
     const wrong = copy(address, bytes);
-    if (wrong === undefined) scaler.run();
+    if (wrong === undefined) scale();
     return wrong;
   };
 }
@@ -100,7 +141,8 @@ function greyMemory(format: PixelFormat, width: number, height: number): Picture
   }));
   const deep = { ...format, planes, components, ffmpeg: `yuv420p${count}le` };
   const memory = new PictureMemory(deep, width, height);
-  new Uint16Array(memory.bytes.buffer, 0, memory.bytes.length >> 1).fill(1 << (count - 1));
+  const { buffer, byteOffset, length } = memory.bytes;
+  new Uint16Array(buffer, byteOffset, length >> 1).fill(1 << (count - 1));
   return memory;
 }
 

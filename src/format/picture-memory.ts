@@ -7,6 +7,21 @@ import { layoutOf, type PlaneLayout } from "./picture-layout.ts";
 
 /** libswscale may access some bytes after a picture. */
 const SPARE_BYTES = 64;
+/** What its vector instructions may need addresses and strides to be a multiple of. */
+const ALIGNMENT = 64;
+
+const aligned = (length: number) => Math.ceil(length / ALIGNMENT) * ALIGNMENT;
+
+/** The planes of a picture, each row of which begins at an aligned address of a PictureMemory. */
+export function alignedLayout(format: PixelFormat, width: number, height: number): PlaneLayout[] {
+  let offset = 0;
+  return layoutOf(format, width, height).map(({ rowBytes: least, rows }) => {
+    const rowBytes = aligned(least);
+    const layout = { offset, rowBytes, rows };
+    offset += rowBytes * rows;
+    return layout;
+  });
+}
 
 /** A part of a picture, pixels, on whole chroma samples. */
 export interface Part {
@@ -15,6 +30,9 @@ export interface Part {
   readonly width: number;
   readonly height: number;
 }
+
+const isAligned = ({ offset, rowBytes }: PlaneLayout) =>
+  offset % ALIGNMENT === 0 && rowBytes % ALIGNMENT === 0;
 
 /** Memory for one picture of a format in the table. */
 export class PictureMemory {
@@ -36,9 +54,17 @@ export class PictureMemory {
     this.height = height;
     this.planes = planes;
     const ends = planes.map(({ offset, rowBytes, rows }) => offset + rowBytes * rows);
-    const memory = new ArrayBuffer(Math.max(...ends) + SPARE_BYTES);
-    this.bytes = new Uint8Array(memory);
-    this.address = addressOf(this.bytes);
+    const length = Math.max(...ends) + SPARE_BYTES;
+    const memory = new ArrayBuffer(length + ALIGNMENT);
+    const start = addressOf(new Uint8Array(memory));
+    this.bytes = new Uint8Array(memory, aligned(start) - start, length);
+    this.address = aligned(start);
+  }
+
+  /** Whether each row of each plane, in that part, begins at an aligned address. */
+  isAligned({ left, top }: Part): boolean {
+    const whole = left === 0 && top === 0;
+    return whole && this.planes.every(isAligned);
   }
 
   canvas(): Canvas {

@@ -61,11 +61,11 @@ function decodeAndScale(
 ): Convert {
   const decoder = owned.use(needLibrary(() => new JpegDecoder(), "libturbojpeg0"));
   const source = new PictureMemory(drawn, width, height);
-  const scaler = scalerFor(source, to, owned);
+  const scale = scalerFor(source, to, owned);
   const decoded = { address: source.address, pitch: width * 4, width, height };
   return (address, bytes) => {
     const wrong = decoder.decode(address, bytes, decoded);
-    if (wrong === undefined) scaler.run();
+    if (wrong === undefined) scale();
     return wrong;
   };
 }

@@ -71,6 +71,38 @@ test.each(cases)("$from becomes $to with the same colours", ({ from, to }) => {
   }
 });
 
+const separated = ["NV12", "NV21", "P010"].flatMap((from) =>
+  ["YU12", "YV12"].flatMap((to) => [
+    { from, to, width: 66, height: 48, into: 48 },
+    { from, to, width: 720, height: 12, into: 12 },
+    { from, to, width: 30, height: 20, into: 40 },
+  ]),
+);
+
+test.each(separated)(
+  "$from becomes $to although the rows of $width pixels are at odd addresses, in $into rows",
+  ({ from, to, width, height, into }) => {
+    const { bytes, picture } = squares(pixelFormatNamed(from) as PixelFormat, width, height);
+    using made = new NodePicture(node(to, width, into));
+    using maker = new PictureMaker(picture, made);
+    expect(maker.make(addressOf(bytes), bytes.length)).toBeUndefined();
+    const canvas = made.memory.canvas();
+    const top = (into - height) / 2;
+    for (const [i, colour] of colours.entries()) {
+      const x = (i % 2) * (width / 2);
+      const y = top + (i >> 1) * (height / 2);
+      for (const [right, down] of [
+        [2, 2],
+        [width / 2 - 4, height / 2 - 4],
+      ] as const)
+        expect(apart(canvas.colourAt(x + right, y + down), colour)).toBeLessThanOrEqual(8);
+    }
+    if (top > 0)
+      for (const y of [top - 1, top + height])
+        expect(apart(canvas.colourAt(5, y), [0, 0, 0])).toBeLessThanOrEqual(2);
+  },
+);
+
 test.each(plain)("$name is scaled, and keeps its format and colours", (format) => {
   const { bytes, picture } = squares(format, 128, 96);
   using made = new NodePicture(node(format.name, 64, 48));
