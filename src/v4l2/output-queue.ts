@@ -33,6 +33,8 @@ interface Slot {
   lent: number;
   /** The driver keeps the memory of an admitted buffer until another picture comes into this slot. */
   foreign: boolean;
+  /** That memory. */
+  kept: readonly PlaneMemory[] | undefined;
 }
 
 export class OutputQueue implements OutputStream {
@@ -84,7 +86,12 @@ export class OutputQueue implements OutputStream {
     this.#buffers = this.#makeBuffers(own, owned);
     this.#free = Array.from({ length: own }, (_, index) => own - 1 - index);
     this.#freeCount = own;
-    this.#slots = Array.from({ length: count }, () => ({ own: NONE, lent: NONE, foreign: false }));
+    this.#slots = Array.from({ length: count }, () => ({
+      own: NONE,
+      lent: NONE,
+      foreign: false,
+      kept: undefined,
+    }));
     owned.defer(() => this.#stop());
     if (memory !== "mmap") this.#probe();
     this.#watch = lending && owned.use(lending.loop.watch(node.fd, 0, () => this.#onWritable()));
@@ -189,12 +196,22 @@ export class OutputQueue implements OutputStream {
       return "its memory is no dma-buf";
     if (index >= this.#slots.length - OWN) return `it has more than ${index} buffers`;
     const length = this.#memory === "dmabuf" && fd ? endOf(fd.number) : mapping.length;
+    if (this.#memory === "userptr" && this.#keeps(this.#slots[OWN + index], mapping))
+      return "the driver still has memory of an earlier sender at the same address";
     if (length < needs) return `its buffers have ${length} bytes, ${this.#path} needs ${needs}`;
     this.#admitted[index] =
       this.#memory === "dmabuf" && fd
         ? [{ fd: fd.number, length }]
         : [{ address: mapping.address, length }];
     return undefined;
+  }
+
+  /** A driver does not look up the pages of an address and length that it has in that slot already. */
+  #keeps(slot: Slot | undefined, { address, length }: Memory): boolean {
+    const kept = slot?.foreign === true ? slot.kept?.[0] : undefined;
+    return (
+      kept !== undefined && "address" in kept && kept.address === address && kept.length === length
+    );
   }
 
   lend(index: number, bytes: number): Lent {
@@ -211,6 +228,7 @@ export class OutputQueue implements OutputStream {
     const slot = this.#slots[at] as Slot;
     slot.lent = index;
     slot.foreign = true;
+    slot.kept = given;
     this.lentCount += 1;
     this.#queue.start();
     // Edge-triggered: some kernels report an output as writable while it has no finished buffer.

@@ -247,3 +247,23 @@ test("a node that vanishes while it has pictures of others is reported", () =>
     await loop.sleep(20, signal);
     expect(failures).toEqual(["SysError: VIDIOC_DQBUF /dev/video9: ENODEV (no such device)"]);
   }));
+
+test("user pointers: memory where an earlier stream had its own is copied until the driver has let go of that", () =>
+  onLoop(async (loop, signal) => {
+    using node = new FakeOutput([BYTES], false);
+    const { stream } = openStream(loop, node, { openHeap: noHeap });
+    using _stream = stream;
+    // As after a sender's return: the kernel maps new memory where the old was.
+    using memfd = memfdAllocator.allocate(BYTES);
+    stream.admit(0, memfd);
+    expect(stream.lend(0, BYTES)).toBe("held");
+    stream.dismiss();
+    const why = "the driver still has memory of an earlier sender at the same address";
+    expect(stream.admit(0, memfd)).toBe(why);
+    expect([stream.admit(1, memfd), stream.lend(0, BYTES)]).toEqual([undefined, "refused"]);
+    stream.dismiss();
+    node.finish(0);
+    await loop.sleep(20, signal);
+    for (const value of [1, 2]) stream.put(addressOf(own(value)), BYTES);
+    expect(stream.admit(0, memfd)).toBeUndefined();
+  }));
