@@ -13,7 +13,7 @@ import type { FrameBuffer } from "../../frame/memory.ts";
 import type { NodeFormat } from "../../v4l2/output-format.ts";
 import type { Lent } from "../../v4l2/output-lending.ts";
 import type { StreamWriter, Taken, WriterCalls } from "../stream-output.ts";
-import { formatText } from "./camera-formats.ts";
+import { formatText, isConvertible } from "./camera-formats.ts";
 import { sameFormat } from "./camera-state.ts";
 import { NodePicture } from "./node-picture.ts";
 import { PictureMaker } from "./picture-maker.ts";
@@ -75,8 +75,15 @@ export class CameraWriter implements StreamWriter {
   }
 
   #convert(node: NodeFormat): PictureMaker {
-    this.#made = new NodePicture(node);
-    this.#maker = new PictureMaker(this.stream, this.#made);
+    if (!isConvertible(node.pixelformat))
+      throw new ProtocolError(
+        `hello: ${formatText(this.stream)} cannot be converted to ${formatText(node)}, which the camera has`,
+      );
+    using made = new DisposableStack();
+    const picture = made.use(new NodePicture(node));
+    this.#maker = new PictureMaker(this.stream, picture);
+    this.#made = picture;
+    made.move();
     return this.#maker;
   }
 
@@ -122,8 +129,14 @@ export class CameraWriter implements StreamWriter {
   #make(maker: PictureMaker, buffer: FrameBuffer, bytes: number): void {
     const wrong = maker.make(buffer.mapping.address, bytes);
     if (this.#hasChanged(buffer)) return;
+    const { address = 0, length = 0 } = this.#made ?? {};
     if (wrong !== undefined) this.#camera.leaveOut("damaged", `a frame is left out: ${wrong}`);
-    else this.#camera.putFrame(this.#made?.address ?? 0, this.#made?.length ?? 0);
+    else if (length > 0) this.#camera.putFrame(address, length);
+    else
+      this.#camera.leaveOut(
+        "size",
+        "a frame is left out: its JPEG is larger than the camera takes",
+      );
   }
 
   /** Whether the node takes a frame of that length as it is. */

@@ -1,8 +1,9 @@
 // A virtual camera on the fake of v4l2loopback and on the fake of another driver: what is in the node, and when.
-import { expect, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
 import { errno } from "../../../ffi/errno.ts";
 import { addressOf } from "../../../ffi/libc.ts";
 import type { Memory } from "../../../ffi/mapping.ts";
+import { JpegEncoder } from "../../../ffi/turbojpeg-encoder.ts";
 import { OutputLost, UnavailableError } from "../../../src/errors.ts";
 import { Canvas } from "../../../src/format/canvas.ts";
 import { fourcc, type PixelFormat, pixelFormatNamed } from "../../../src/format/formats.ts";
@@ -325,6 +326,44 @@ test("a stream that cannot be converted is refused by name, and the camera goes 
     camera.begin(stream());
     write(camera, memory(6144, 1));
     expect(device.pictures.length).toBe(1);
+  });
+});
+
+test("a node that keeps a format that nothing can be made of: another stream is refused by name", async () => {
+  const device = new FakeLoopback();
+  const pixelformat = fourcc("H264");
+  device.format = { width: 64, height: 48, pixelformat, sizeimage: 9000 };
+  device.readers = 1;
+  await withCamera(device.open, {}, async (camera) => {
+    expect(() => camera.begin(stream())).toThrow(
+      "hello: 64x48 YUYV cannot be converted to 64x48 H264, which the camera has",
+    );
+    camera.begin({ width: 64, height: 48, pixelformat, sizeimage: 9000 });
+    write(camera, memory(500, 1));
+    expect(device.pictures.map(({ length }) => length)).toEqual([500]);
+  });
+});
+
+test("a stream that is refused leaves no JPEG encoder behind", async () => {
+  const device = new FakeLoopback();
+  device.format = { width: 32, height: 24, pixelformat: fourcc("MJPG"), sizeimage: 1536 };
+  device.readers = 1;
+  using closed = spyOn(JpegEncoder.prototype, Symbol.dispose);
+  await withCamera(device.open, {}, async (camera) => {
+    const h264 = { width: 64, height: 48, pixelformat: fourcc("H264"), sizeimage: 9000 };
+    expect(() => camera.begin(h264)).toThrow("cannot be converted");
+    expect(closed).toHaveBeenCalledTimes(1);
+  });
+});
+
+test("a JPEG of ours that is larger than the node takes is left out", async () => {
+  const device = new FakeLoopback();
+  device.format = { width: 64, height: 48, pixelformat: fourcc("MJPG"), sizeimage: 100 };
+  device.readers = 1;
+  await withCamera(device.open, {}, async (camera) => {
+    camera.begin(stream());
+    write(camera, memory(6144, 7));
+    expect([device.pictures.length, camera.frames, camera.leftOut]).toEqual([0, 0, 1]);
   });
 });
 
