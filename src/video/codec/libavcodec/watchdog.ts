@@ -11,7 +11,7 @@ const CALL_LIMIT_MS = 2000;
 const START_LIMIT_MS = 5000;
 /** A process that has work uses at least this share of the processor, or it waits for something. */
 const BUSY_SHARE = 0.05;
-/** How long a process may have work and room for pictures and do nothing. */
+/** How long a process may start, or have work and room for pictures, and do nothing. */
 const IDLE_LIMIT_MS = 20_000;
 /** USER_HZ: the unit of the times in /proc/PID/stat. The same on every architecture that Bun runs on. */
 const TICKS_PER_MS = 100 / 1000;
@@ -72,9 +72,8 @@ export class Watchdog implements Disposable {
     }
     if (usedMs >= PERIOD_MS * BUSY_SHARE) this.#busyMs += usedMs;
     if (work !== "blocked") this.#idleMs = usedMs > 0 ? 0 : this.#idleMs + PERIOD_MS;
-    if (this.#starting) {
-      if (this.#busyMs >= START_LIMIT_MS) this.#over("did not start");
-    } else if (this.#busyMs >= CALL_LIMIT_MS * threads)
+    if (this.#starting && this.#busyMs >= START_LIMIT_MS) this.#over("did not start");
+    else if (!this.#starting && this.#busyMs >= CALL_LIMIT_MS * threads)
       this.#over(`did not return from a call within ${CALL_LIMIT_MS / 1000} s of processor time`);
     else if (this.#idleMs >= IDLE_LIMIT_MS)
       this.#over(`has done nothing for ${IDLE_LIMIT_MS / 1000} s`);

@@ -57,3 +57,38 @@ test("memory over the limit is noticed, and a process that waits for buffers may
   expect(await watch("sleep 100", { memoryLimit: 1000 })).toMatch(/^uses \d+ MB, and the limit is/);
   expect(await watch(SPIN, { memoryLimit: 1000, work: () => "none" }, 1500)).toBe("");
 });
+
+/** What is said of a process that sleeps, and after how many looks of at most 100. */
+function looksAt(work: ReturnType<Watched["work"]>): [number, string] {
+  const child = Bun.spawn(["sleep", "100"], { stdio: ["ignore", "ignore", "ignore"] });
+  let [look, said, looks] = [() => {}, "", 0];
+  const every = (_ms: number, callback: () => void) => {
+    look = callback;
+    return { [Symbol.dispose]: () => {} };
+  };
+  try {
+    const loop = { every } as unknown as Loop;
+    const over = (reason: string) => {
+      said = reason;
+    };
+    const { pid } = child;
+    const watched = { pid, memoryLimit: 1 << 30, threads: 1, progress: () => 1, over };
+    using _dog = new Watchdog(loop, { ...watched, work: () => work });
+    while (looks < 100 && said === "") {
+      look();
+      looks += 1;
+    }
+    return [looks, said];
+  } finally {
+    child.kill("SIGKILL");
+  }
+}
+
+test("a process that does nothing for 20 s is given up when it starts or has work, and not when it waits", () => {
+  const given = "has done nothing for 20 s";
+  const [start, ready] = [looksAt("starting"), looksAt("ready")];
+  expect([start[1], ready[1]]).toEqual([given, given]);
+  expect(Math.min(start[0], ready[0])).toBeGreaterThan(40); // a look every 500 ms
+  expect(looksAt("blocked")).toEqual([100, ""]);
+  expect(looksAt("none")).toEqual([100, ""]);
+});
