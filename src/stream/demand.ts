@@ -16,9 +16,14 @@ export class Demand {
     this.#loop = loop;
   }
 
-  /** The number of programs that read `camera` has changed. */
-  set(camera: string, readers: number): void {
-    this.#readers.set(camera, readers);
+  /**
+   * The number of programs that read `camera` has changed; undefined: the camera is gone. Without the last camera the other
+   * outputs go on as they are.
+   */
+  set(camera: string, readers: number | undefined): void {
+    if (readers === undefined) this.#readers.delete(camera);
+    else this.#readers.set(camera, readers);
+    if (this.#readers.size === 0) return;
     const some = [...this.#readers.values()].some((count) => count > 0);
     if (some) this.#start();
     else if (this.#wanted) this.#linger ??= this.#loop.after(LINGER_MS, () => this.#end());

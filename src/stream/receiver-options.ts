@@ -80,7 +80,7 @@ export function readReceiverOptions(
     fromStart: keep,
     where: () => address.text,
     openHeap: () => heapAllocator(DEFAULT_HEAP),
-    readers: demand && ((path: string, count: number) => demand.set(path, count)),
+    readers: demand && ((path: string, count: number | undefined) => demand.set(path, count)),
   };
   const wishes = { paths, files: { noClobber: values["no-clobber"] }, cameras, camera };
   const nodes = owned.use(new DisposableStack());

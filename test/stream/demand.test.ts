@@ -39,6 +39,22 @@ test("frames are wanted from the first reader until some time after the last", (
     expect(performance.now() - fromMs).toBeGreaterThan(1900);
   }, 10_000));
 
+test("a camera that is gone has no readers; without the last camera, frames are wanted as before", () =>
+  onLoop(async (loop, signal) => {
+    const demand = new Demand(loop);
+    demand.set("a", 1);
+    demand.set("b", 0);
+    const ends = await demand.begins(signal);
+    demand.set("a", undefined);
+    await loop.sleep(2200, signal);
+    expect(ends.aborted).toBe(true);
+    demand.set("b", 1);
+    const again = await demand.begins(signal);
+    demand.set("b", undefined);
+    await loop.sleep(2200, signal);
+    expect(again.aborted).toBe(false);
+  }, 10_000));
+
 test("a stop ends the wait for a reader", () =>
   onLoop(async (loop) => {
     const stop = new AbortController();

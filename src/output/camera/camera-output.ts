@@ -37,8 +37,8 @@ export interface CameraOptions extends CameraFormatOptions {
   readonly where: () => string;
   /** Called when the node cannot be written outside of a stream. */
   readonly lost: (error: unknown) => void;
-  /** Called when the number of programs that read the camera has changed. */
-  readonly readers?: ((path: string, count: number) => void) | undefined;
+  /** Called when the number of programs that read the camera has changed; undefined: the camera is gone. */
+  readonly readers?: ((path: string, count: number | undefined) => void) | undefined;
   /** Opens a DMA heap. With this, frames are shown where they are, where the driver can. */
   readonly openHeap?: (() => Allocator) | undefined;
 }
@@ -252,5 +252,6 @@ export class CameraOutput implements StreamOutput, FrameTaker {
     this.#card?.[Symbol.dispose]();
     this.#card = undefined;
     this.#owned.dispose();
+    this.#options.readers?.(this.name, undefined);
   }
 }

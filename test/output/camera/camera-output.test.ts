@@ -367,6 +367,17 @@ test("a JPEG of ours that is larger than the node takes is left out", async () =
   });
 });
 
+test("the number of readers is told when it changes, and that the camera is gone", async () => {
+  const device = new FakeLoopback();
+  const told: unknown[] = [];
+  const readers = (path: string, count: number | undefined) => told.push([path, count]);
+  await withCamera(device.open, { readers }, async (_camera, _loop, sleep) => {
+    device.setReaders(1);
+    await sleep(250);
+  });
+  expect(told).toEqual([0, 1, undefined].map((count) => ["/dev/video10", count]));
+});
+
 test("the measured rate is set once", async () => {
   const device = new FakeLoopback();
   await withCamera(device.open, {}, async (camera, _loop, sleep) => {
