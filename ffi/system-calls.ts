@@ -141,6 +141,9 @@ export const deniedCalls: readonly SystemCall[] = [
   row("sched_setscheduler", 144, 119),
   row("sched_setparam", 142, 118),
   row("sched_setattr", 314, 274),
+  row("sched_setaffinity", 203, 122),
+  row("migrate_pages", 256, 238),
+  row("move_pages", 279, 239),
   // The kernel itself.
   row("bpf", 321, 280),
   row("perf_event_open", 298, 241),
