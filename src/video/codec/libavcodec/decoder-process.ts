@@ -36,7 +36,9 @@ export interface DecoderLimits {
 }
 
 /** The session, for its process. */
-export interface ProcessOwner extends Pick<Watched, "work"> {
+export interface ProcessOwner {
+  /** What the process has to do, as `Watched.work`. */
+  work(): Exclude<ReturnType<Watched["work"]>, "paused">;
   /** Takes a record of the process. Answers what is wrong with it. */
   heard(message: DecoderRecord): string | undefined;
   /** Called after the records that had arrived were handled. */
@@ -100,7 +102,7 @@ export class DecoderProcess implements Disposable {
         threads,
         memoryLimit: BASE_MEMORY + PICTURES_HELD * BYTES_PER_PIXEL * maxPixels,
         progress: () => this.#progress[0] ?? 0,
-        work: () => (this.#listening ? owner.work() : "none"),
+        work: () => (this.#listening ? owner.work() : "paused"),
         over: (reason) => this.#end(`the decoder's process (${this.pid}) ${reason}`),
       }),
     );

@@ -26,8 +26,11 @@ export interface Watched {
   readonly threads: number;
   /** A number that the process changes with every call. */
   progress(): number;
-  /** What the process has to do: nothing, start, something that waits for buffers of the guest, or something now. */
-  work(): "none" | "starting" | "blocked" | "ready";
+  /**
+   * What the process has to do: nothing, start, something that waits for buffers of the guest, or something now. "paused":
+   * `over` must not be called.
+   */
+  work(): "none" | "starting" | "blocked" | "ready" | "paused";
   /** Called once, when a limit was passed. */
   over(reason: string): void;
 }
@@ -49,15 +52,14 @@ export class Watchdog implements Disposable {
   #look(): void {
     const { pid, threads, memoryLimit } = this.#watched;
     const work = this.#watched.work();
-    if (work === "none") {
-      this.#progress = -1;
-      return;
-    }
+    if (work === "none" || work === "paused") this.#progress = -1;
+    if (work === "paused") return;
     const resident = residentBytes(pid);
     if (resident > memoryLimit) {
       this.#over(`uses ${megabytes(resident)} MB, and the limit is ${megabytes(memoryLimit)} MB`);
       return;
     }
+    if (work === "none") return;
     const cpuMs = cpuTimeMs(pid);
     const usedMs = cpuMs - this.#cpuMs;
     this.#cpuMs = cpuMs;

@@ -53,9 +53,11 @@ test("calls that return may use any processor time, and so may a start, and a pr
   expect(await watch(SPIN, { work: () => "none" }, 3500)).toBe("");
 }, 90_000);
 
-test("memory over the limit is noticed, and a process that waits for buffers may wait", async () => {
-  expect(await watch("sleep 100", { memoryLimit: 1000 })).toMatch(/^uses \d+ MB, and the limit is/);
-  expect(await watch(SPIN, { memoryLimit: 1000, work: () => "none" }, 1500)).toBe("");
+test("memory over the limit is noticed, also where there is no work, and not while nothing may be said", async () => {
+  const tooMuch = /^uses \d+ MB, and the limit is/;
+  expect(await watch("sleep 100", { memoryLimit: 1000 })).toMatch(tooMuch);
+  expect(await watch("sleep 100", { memoryLimit: 1000, work: () => "none" })).toMatch(tooMuch);
+  expect(await watch(SPIN, { memoryLimit: 1000, work: () => "paused" }, 1500)).toBe("");
 });
 
 /** What is said of a process that sleeps, and after how many looks of at most 100. */
