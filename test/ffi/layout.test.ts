@@ -1,11 +1,11 @@
 // Every table of a kernel struct and every ioctl code, compared with what the C compiler makes of the header.
-import { afterAll, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { expect, test } from "bun:test";
+import { existsSync, readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Ioctl } from "../../ffi/ioctl.ts";
 import type { Fields, StructType } from "../../ffi/struct.ts";
 import { CLONE, CLONE3, deniedCalls, FCNTL, SECCOMP } from "../../ffi/system-calls.ts";
+import { askCompiler } from "../support/c-compiler.ts";
 
 type Table = StructType<Fields>;
 type Code = Ioctl<Fields>;
@@ -31,41 +31,13 @@ const headers: Record<string, readonly string[]> = {
 };
 /** Structs that new kernels append to: ours is the first part. */
 const growing = new Set(["struct tcp_info"]);
-const work = mkdtempSync(join(tmpdir(), "framepass-layout-"));
-afterAll(() => rmSync(work, { recursive: true, force: true }));
 
 const isTable = (value: unknown): value is Table =>
   typeof value === "object" && value !== null && "fields" in value && "alloc" in value;
 const isIoctl = (value: unknown): value is Code =>
   typeof value === "object" && value !== null && "code" in value && "argument" in value;
 
-/** Compiles and runs a program that prints one line per question. */
-function ask(
-  name: string,
-  includes: readonly string[],
-  questions: readonly string[],
-  defines: readonly string[] = [],
-): string[] {
-  const source = join(work, `${name}.c`);
-  const program = join(work, name);
-  const lines = questions.map((q) => `  printf("%llu\\n", (unsigned long long)(${q}));`);
-  const head = ["stdio.h", "stddef.h", "stdint.h", "sys/ioctl.h", ...includes].map(
-    (h) => `#include <${h}>`,
-  );
-  const text = [
-    "#define _GNU_SOURCE",
-    ...head,
-    "int main(void) {",
-    ...lines,
-    "  return 0;",
-    "}",
-    "",
-  ].join("\n");
-  writeFileSync(source, text);
-  const build = Bun.spawnSync(["gcc", "-Wall", ...defines, "-o", program, source]);
-  if (build.exitCode !== 0) throw new Error(build.stderr.toString());
-  return Bun.spawnSync([program]).stdout.toString().trim().split("\n");
-}
+const system = (header: string) => `<${header}>`;
 
 /** Size in C of a member, where it has one of its own. */
 const sized = (table: Table, member: string) => `sizeof(((${table.name} *)0)->${member})`;
@@ -100,7 +72,7 @@ test.each(Object.entries(headers))(
       } else if (isIoctl(value)) question(name, name, value.code);
       else if (typeof value === "number") question(name, `(uint32_t)(${name})`, value);
     }
-    const answers = ask(file.replace(/\W/g, "_"), includes, questions);
+    const answers = askCompiler(includes.map(system), questions);
     expect(answers.length).toBe(expected.length);
     const ours = expected.map(([what, value]) => `${what} = ${value}`);
     expect(ours).toEqual(expected.map(([what], i) => `${what} = ${answers[i]}`));
@@ -132,9 +104,8 @@ test.each(unistd.filter(({ header }) => existsSync(`/usr/include/${header}`)))(
   ({ architecture, header, defines }) => {
     const rows = numbers.filter((call) => call[architecture] !== undefined);
     expect(rows.length).toBeGreaterThan(80);
-    const answers = ask(
-      `unistd_${architecture}`,
-      [header],
+    const answers = askCompiler(
+      [system(header)],
       rows.map(({ name }) => `__NR_${name}`),
       defines,
     );

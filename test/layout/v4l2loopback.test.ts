@@ -1,14 +1,9 @@
 // The tables of ffi/linux/v4l2loopback.ts against v4l2loopback.h, as the compiler lays it out, and against the codes that
 // were read off modules in use.
-import { afterAll, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { expect, test } from "bun:test";
 import * as k from "../../ffi/linux/v4l2loopback.ts";
 import type { Fields, StructType } from "../../ffi/struct.ts";
-
-const work = mkdtempSync(join(tmpdir(), "framepass-layout-"));
-afterAll(() => rmSync(work, { recursive: true, force: true }));
+import { compareWithHeader } from "./compare.ts";
 
 const tables = [k.v4l2LoopbackConfig, k.v4l2EventClientUsage] as StructType<Fields>[];
 const codes = {
@@ -22,36 +17,11 @@ const codes = {
 } as const;
 
 test("sizes, offsets and codes are the compiler's and the modules'", () => {
-  const ours: string[] = [];
-  const questions: string[] = [];
-  const ask = (c: string, value: number) => {
-    ours.push(`${c} = ${value}`);
-    questions.push(c);
-  };
-  for (const table of tables) {
-    ask(`sizeof(${table.name})`, table.size);
-    for (const [member, field] of Object.entries(table.fields)) {
-      ask(`offsetof(${table.name}, ${member})`, field.offset);
-      ask(`sizeof(((${table.name} *)0)->${member})`, field.size);
-    }
-  }
-  for (const [name, [{ code }, known]] of Object.entries(codes)) {
-    expect(code).toBe(known);
-    ask(name, known);
-  }
-  ask("V4L2_EVENT_PRI_CLIENT_USAGE", k.V4L2_EVENT_PRI_CLIENT_USAGE);
-  const prints = questions.map((q) => `printf("%llu\\n", (unsigned long long)(${q}));`);
-  const head = ["stdio.h", "stddef.h"].map((name) => `#include <${name}>`);
-  const own = `#include "${join(import.meta.dir, "v4l2loopback.h")}"`;
-  const program = join(work, "ask");
-  writeFileSync(
-    `${program}.c`,
-    [...head, own, "int main(void) {", ...prints, "return 0;", "}", ""].join("\n"),
-  );
-  const build = Bun.spawnSync(["gcc", "-Wall", "-Werror", "-o", program, `${program}.c`]);
-  expect(build.stderr.toString()).toBe("");
-  const answers = Bun.spawnSync([program]).stdout.toString().trim().split("\n");
-  expect(ours).toEqual(questions.map((q, i) => `${q} = ${answers[i]}`));
+  compareWithHeader("v4l2loopback.h", {
+    tables,
+    codes,
+    constants: { V4L2_EVENT_PRI_CLIENT_USAGE: k.V4L2_EVENT_PRI_CLIENT_USAGE },
+  });
 });
 
 test("a label is cut after 31 bytes and never in the middle of a character", () => {
