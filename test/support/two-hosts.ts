@@ -52,7 +52,7 @@ export class TwoHosts implements Disposable {
     return ["ip", "netns", "exec", host === "near" ? this.#names[0] : this.#names[1]];
   }
 
-  /** Takes the link down: nothing arrives any more, and neither host is told. */
+  /** Takes the link down: nothing arrives any more, and neither host gets an error. */
   cut(): void {
     if (!ip("-n", this.#names[0], "link", "set", "cable", "down")) throw new Error("link down");
   }

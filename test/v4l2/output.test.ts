@@ -57,7 +57,7 @@ test("a node that is missing, or a device that is no video device, is refused wi
   );
 });
 
-test("the second writer of an exclusive node is told so", () => {
+test("a second writer of an exclusive node gets an error that says so", () => {
   const device = new FakeLoopback();
   using first = device.open();
   agreeOnNodeFormat(first, examineOutput(first), wish(4, 2));
@@ -67,7 +67,7 @@ test("the second writer of an exclusive node is told so", () => {
   expect(() => examineOutput(second)).toThrow("is written by another program already");
 });
 
-test("the second writer of a node that announces both is told so when it sets the format", () => {
+test("a second writer of a node that announces both gets that error when it sets the format", () => {
   const device = new FakeLoopback();
   device.exclusive = false;
   using first = device.open();

@@ -367,7 +367,7 @@ test("a JPEG of ours that is larger than the node takes is left out", async () =
   });
 });
 
-test("the number of readers is told when it changes, and that the camera is gone", async () => {
+test("a callback gets the number of readers when it changes, and the news that the camera is gone", async () => {
   const device = new FakeLoopback();
   const told: unknown[] = [];
   const readers = (path: string, count: number | undefined) => told.push([path, count]);

@@ -159,7 +159,7 @@ export class RemoteDevice implements DriverDevice {
     await this.#hypervisor.activate({ memory: false });
   }
 
-  /** Sends the memory table again: the back-end maps all of it anew. */
+  /** Sends the memory table again: the back-end maps all of it again. */
   async replaceMemory(): Promise<void> {
     const { rows, fd } = this.#ram;
     const fds = rows.map(() => fd.number);
