@@ -1,6 +1,7 @@
 // `bun run check`: build, format, lint, types and the unit tests (import direction and struct layouts are among them).
 import { displayNeeds } from "./display-needs.ts";
 import { ensureDebian, ensureNpm } from "./ensure.ts";
+import { failedFiles, hasSecondRun, secondRunLine } from "./second-run.ts";
 import { npmProgram, step, stepBeside, stepWithOutput, type Tally, testCounts } from "./step.ts";
 
 /** What the tests use of Debian: a compiler and headers for the layouts, ffmpeg for the formats, a display and SDL. */
@@ -47,17 +48,26 @@ export async function runLongTests(): Promise<Tally> {
   return await runTests("long tests", [`${LONG}.test.ts`]);
 }
 
-/** Runs `bun run test` with these words. A run without tests, and one that ends before its counts, is a failure. */
+/**
+ * Runs `bun run test` with these words. A few files with failures run once more, one at a time: their second run decides.
+ * A run without tests, and one that ends before its counts, is a failure.
+ */
 async function runTests(name: string, words: readonly string[]): Promise<Tally> {
-  const limitMs = 600_000;
-  const { ok, output } = await stepWithOutput(
-    name,
-    [process.execPath, "run", "test", ...words],
-    limitMs,
-  );
+  const first = await runTestFiles(name, words);
+  const files = failedFiles(first.output);
+  if (first.incomplete || !hasSecondRun(files)) return first.tally;
+  console.log(secondRunLine(files));
+  const second = await runTestFiles(`${name}, second run`, ["--parallel=1", ...files]);
+  const { failed } = second.tally;
+  return { passed: first.tally.passed + first.tally.failed - failed, failed };
+}
+
+async function runTestFiles(name: string, words: readonly string[]) {
+  const command = [process.execPath, "run", "test", ...words];
+  const { ok, output } = await stepWithOutput(name, command, 600_000);
   const { passed, failed } = testCounts(output);
   const incomplete = (!ok && failed === 0) || passed + failed === 0;
-  return { passed, failed: failed + (incomplete ? 1 : 0) };
+  return { output, incomplete, tally: { passed, failed: failed + (incomplete ? 1 : 0) } };
 }
 
 const sum = (a: Tally, b: Tally) => ({

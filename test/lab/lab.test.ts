@@ -59,19 +59,52 @@ test("scenarios run two at a time, the longest first, after those that need the 
     ...[row("middle", 20, true), row("alone too")],
   ];
   const log: string[] = [];
+  const printed: string[] = [];
   const shortEnded = Promise.withResolvers<void>();
-  const counts = await runSideBySide(scenarios, async ({ name }) => {
+  const runOne = async ({ name }: Scenario) => {
     log.push(`${name} begins`);
     await (name === "long" ? shortEnded.promise : Bun.sleep(1));
     log.push(`${name} ends`);
     if (name === "short") shortEnded.resolve();
     return { passed: 2, failed: name === "short" ? 1 : 0 };
-  });
+  };
+  const counts = await runSideBySide(scenarios, runOne, (line) => printed.push(line));
   expect(log).toEqual([
     ...["alone begins", "alone ends", "alone too begins", "alone too ends"],
     ...["long begins", "middle begins", "middle ends", "short begins", "short ends", "long ends"],
+    ...["short begins", "short ends"],
   ]);
   expect(counts).toEqual({ passed: 10, failed: 1 });
+  expect(printed).toEqual(["== second run, one at a time: short"]);
+});
+
+test("a scenario that fails runs once more on its own, and that run decides", async () => {
+  const rows = ["steady", "late once", "broken"].map((name) => ({
+    ...{ name, title: name, besideOthers: true, run: async () => undefined },
+  }));
+  const runs = new Map<string, number>();
+  const runOne = async ({ name }: Scenario) => {
+    const run = (runs.get(name) ?? 0) + 1;
+    runs.set(name, run);
+    const failed = name === "broken" || (name === "late once" && run === 1) ? 1 : 0;
+    return { passed: 3 - failed, failed };
+  };
+  const counts = await runSideBySide(rows, runOne, () => undefined);
+  expect(Object.fromEntries(runs)).toEqual({ steady: 1, "late once": 2, broken: 2 });
+  expect(counts).toEqual({ passed: 8, failed: 1 });
+});
+
+test("when many scenarios fail nothing runs a second time", async () => {
+  const rows = ["a", "b", "c", "d"].map((name) => ({
+    ...{ name, title: name, run: async () => undefined },
+  }));
+  let runs = 0;
+  const counts = await runSideBySide(rows, async () => {
+    runs += 1;
+    return { passed: 0, failed: 1 };
+  });
+  expect(runs).toBe(4);
+  expect(counts).toEqual({ passed: 0, failed: 4 });
 });
 
 test("every scenario file exports a scenario of its own name", async () => {

@@ -1,6 +1,7 @@
 // Scenarios at the same time: each in a process of its own, which prints the lines of its checks and then its counts.
 import { join } from "node:path";
 import { projectDir } from "../../scripts/ensure.ts";
+import { hasSecondRun, secondRunLine } from "../../scripts/second-run.ts";
 import type { Scenario } from "./lab.ts";
 
 /** Scenarios that run at the same time. A guest computes for half of its time, and a machine has two processors or more. */
@@ -16,17 +17,17 @@ export const countsLine = ({ passed, failed }: Counts) => `lab: ${passed} passed
 
 /**
  * Runs scenarios: first each one that needs the machine for itself, then two at a time those that do not, the longest
- * first. Answers the sum of their counts.
+ * first. A few with failures run once more, each with the machine for itself: their second run decides. Answers the sum
+ * of their counts.
  */
 export async function runSideBySide(
   scenarios: readonly Scenario[],
   runOne: (scenario: Scenario) => Promise<Counts>,
+  print: (line: string) => unknown = (line) => process.stdout.write(`${line}\n`),
 ): Promise<Counts> {
-  const total = { passed: 0, failed: 0 };
+  const counted = new Map<Scenario, Counts>();
   const add = async (scenario: Scenario) => {
-    const { passed, failed } = await runOne(scenario);
-    total.passed += passed;
-    total.failed += failed;
+    counted.set(scenario, await runOne(scenario));
   };
   for (const scenario of scenarios) if (!scenario.besideOthers) await add(scenario);
   const waiting = scenarios
@@ -36,8 +37,18 @@ export async function runSideBySide(
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) await add(next);
   };
   await Promise.all(Array.from({ length: AT_ONCE }, lane));
-  return total;
+  const failed = [...counted].filter(([, counts]) => counts.failed > 0).map(([row]) => row);
+  if (hasSecondRun(failed)) {
+    print(secondRunLine(failed.map(({ name }) => name)));
+    for (const scenario of failed) await add(scenario);
+  }
+  return [...counted.values()].reduce(sum, { passed: 0, failed: 0 });
 }
+
+const sum = (a: Counts, b: Counts): Counts => ({
+  passed: a.passed + b.passed,
+  failed: a.failed + b.failed,
+});
 
 /** Runs one scenario in a process that ends with this one, and shows its lines. A process without counts is a failure. */
 export async function runInProcess({ name }: Scenario): Promise<Counts> {
