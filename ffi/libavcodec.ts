@@ -2,7 +2,14 @@
 // name, because their numbers differ between versions. Only offsets that are the same in libavcodec 58 to 63 are used.
 import { FFIType } from "bun:ffi";
 import { addressOf, cString, viewOf } from "./libc.ts";
-import { CallError, type Functions, LibraryError, openLibrary, textAt } from "./library.ts";
+import {
+  CallError,
+  type Functions,
+  LibraryError,
+  openFirst,
+  openLibrary,
+  textAt,
+} from "./library.ts";
 import { i32, n64, struct } from "./struct.ts";
 
 /** Newest first: FFmpeg 9, 8, 7, 6, 5 and 4. */
@@ -122,16 +129,12 @@ export class AvLibrary {
 
 let loaded: AvLibrary | undefined;
 
-/** Loads the newest version that is installed. Throws LibraryError when there is none. */
+/** Loads the newest version that is installed and works. Throws LibraryError when there is none. */
 export function loadAvcodec(): AvLibrary {
-  if (loaded !== undefined) return loaded;
-  for (const soname of AVCODEC_SONAMES) {
-    try {
-      loaded = new AvLibrary(soname, openLibrary(soname, signatures));
-      return loaded;
-    } catch (error) {
-      if (!(error instanceof LibraryError && error.missing)) throw error;
-    }
-  }
-  throw new LibraryError("libavcodec not found", true);
+  loaded ??= openFirst(
+    "libavcodec",
+    AVCODEC_SONAMES,
+    (soname) => new AvLibrary(soname, openLibrary(soname, signatures)),
+  );
+  return loaded;
 }

@@ -43,14 +43,7 @@ export type Functions<S extends Signatures> = {
 export function openLibrary<S extends Signatures>(soname: string, signatures: S): Functions<S> {
   const name = cString(soname);
   const handle = libc.dlopen(addressOf(name), RTLD_NOW);
-  if (handle === 0) {
-    const reason = textAt(libc.dlerror());
-    const missing = reason.startsWith(`${soname}: cannot open`) || reason.includes("No such file");
-    throw new LibraryError(
-      missing && !reason.includes(": undefined") ? `${soname} not found` : `dlopen ${reason}`,
-      missing,
-    );
-  }
+  if (handle === 0) throw notLoaded(soname, textAt(libc.dlerror()));
   const symbols: Record<string, { args: FFIType[]; returns: FFIType; ptr: number }> = {};
   for (const [symbol, { args, returns }] of Object.entries(signatures)) {
     const text = cString(symbol);
@@ -60,6 +53,39 @@ export function openLibrary<S extends Signatures>(soname: string, signatures: S)
   }
   const linked = linkSymbols(symbols as unknown as Parameters<typeof linkSymbols>[0]);
   return linked.symbols as unknown as Functions<S>;
+}
+
+/** The error for what dlerror says. A library that `soname` needs may be the missing one: then `soname` itself is installed. */
+function notLoaded(soname: string, reason: string): LibraryError {
+  // glibc: "NAME: cannot open shared object file: ..."; musl: "Error loading shared library NAME: No such file or directory".
+  const missing =
+    reason.startsWith(`${soname}: cannot open`) || reason.includes(`${soname}: No such file`);
+  if (missing) return new LibraryError(`${soname} not found`, true);
+  return new LibraryError(`dlopen ${reason.includes(soname) ? "" : `${soname}: `}${reason}`, false);
+}
+
+/**
+ * Opens the first of `sonames` that `open` accepts; `name` is what they have in common. Throws LibraryError: `missing` when the
+ * host has none of them, otherwise with the reason for each that it has.
+ */
+export function openFirst<T>(
+  name: string,
+  sonames: readonly string[],
+  open: (soname: string) => T,
+): T {
+  const reasons: string[] = [];
+  for (const soname of sonames) {
+    try {
+      return open(soname);
+    } catch (error) {
+      if (!(error instanceof LibraryError)) throw error;
+      if (!error.missing) reasons.push(error.message);
+    }
+  }
+  const tried = `tried ${sonames.join(", ")}`;
+  const missing = reasons.length === 0;
+  const text = missing ? `${name} not found` : `no ${name} can be used: ${reasons.join("; ")}`;
+  throw new LibraryError(`${text} (${tried})`, missing);
 }
 
 /** Binds a function by an address that a library returned. */

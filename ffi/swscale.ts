@@ -2,7 +2,7 @@
 // are found by name, because their numbers are not part of the library's interface.
 import { FFIType } from "bun:ffi";
 import { addressOf, cString } from "./libc.ts";
-import { CallError, type Functions, LibraryError, openLibrary } from "./library.ts";
+import { CallError, type Functions, openFirst, openLibrary } from "./library.ts";
 import { i32, n64, struct } from "./struct.ts";
 
 /** Newest first: FFmpeg 9, 8, 7, 6, 5 and 4. The functions used here are the same in all of them. */
@@ -38,19 +38,14 @@ export type SwsFunctions = Functions<typeof signatures>;
 
 let loaded: SwsFunctions | undefined;
 
-/** Loads the newest version that is installed. Throws LibraryError when there is none. */
+/** Loads the newest version that is installed and works. Throws LibraryError when there is none. */
 export function loadSwscale(): SwsFunctions {
-  if (loaded !== undefined) return loaded;
-  for (const soname of SWSCALE_SONAMES) {
-    try {
-      loaded = openLibrary(soname, signatures);
-      loaded.av_log_set_level(AV_LOG_QUIET); // what it logs would go to our stderr
-      return loaded;
-    } catch (error) {
-      if (!(error instanceof LibraryError && error.missing)) throw error;
-    }
-  }
-  throw new LibraryError("libswscale not found", true);
+  loaded ??= openFirst("libswscale", SWSCALE_SONAMES, (soname) => {
+    const functions = openLibrary(soname, signatures);
+    functions.av_log_set_level(AV_LOG_QUIET); // what it logs would go to our stderr
+    return functions;
+  });
+  return loaded;
 }
 
 /** One side of a conversion. */

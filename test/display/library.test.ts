@@ -1,9 +1,9 @@
 import { FFIType } from "bun:ffi";
 import { expect, test } from "bun:test";
-import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { LibraryError, openLibrary } from "../../ffi/library.ts";
+import { LibraryError, openFirst, openLibrary } from "../../ffi/library.ts";
 import { needLibrary, UnavailableError } from "../../src/errors.ts";
 import { glyphOf, isPrintable } from "../../src/format/font.ts";
 
@@ -41,6 +41,35 @@ test("a function the library lacks is named", () => {
   expect(() => openLibrary("libc.so.6", unknown)).toThrow(
     /^libc\.so\.6 is too old: it has no no_such_function$/,
   );
+});
+
+/** A function that libm has and libc has not. */
+const ilogb = { ilogb: { args: [FFIType.f64], returns: FFIType.i32 } };
+const firstWithIlogb = (...sonames: readonly string[]) =>
+  openFirst("libtest", sonames, (soname) => openLibrary(soname, ilogb));
+
+test("a newer library that lacks a function, or is no library, does not hide an older one that works", () => {
+  const work = mkdtempSync(join(tmpdir(), "framepass-library-"));
+  try {
+    const noLibrary = join(work, "libtest.so.2");
+    writeFileSync(noLibrary, "this is no library, but a file with its name");
+    const found = firstWithIlogb("libframepass-none.so.3", noLibrary, "libc.so.6", "libm.so.6");
+    expect(found.ilogb(8)).toBe(3);
+  } finally {
+    rmSync(work, { recursive: true });
+  }
+});
+
+test("where no version of a library works, the error names what was tried and why each does not work", () => {
+  const use = () => needLibrary(() => firstWithIlogb("libnone.so.3", "libc.so.6"), "libtest6");
+  expect(use).toThrow(
+    "no libtest can be used: libc.so.6 is too old: it has no ilogb (tried libnone.so.3, libc.so.6); install a newer libtest6",
+  );
+});
+
+test("where no version of a library is installed, the error names what was tried", () => {
+  const use = () => needLibrary(() => firstWithIlogb("libnone.so.3", "libnone.so.2"), "libnone3");
+  expect(use).toThrow("libtest not found (tried libnone.so.3, libnone.so.2); install libnone3");
 });
 
 test("the font has every character that the tools write, and no two look alike", () => {

@@ -1,13 +1,14 @@
 // The executables decode with libavcodec: they start themselves again as the process of a stream's decoder.
 import { expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { unixAddress } from "../../ffi/sockaddr.ts";
 import { startConnect } from "../../ffi/socket.ts";
+import { ensureDebian } from "../../scripts/ensure.ts";
 import { ClipPlayer, timeOf } from "../support/clip-player.ts";
 import { Clips, clipKinds } from "../support/clips.ts";
 import { childrenOf } from "../support/processes.ts";
-import { built, dist, TempDir, Tool } from "../support/tool.ts";
+import { built, dist, run, TempDir, Tool } from "../support/tool.ts";
 import { RemoteDevice } from "../support/vhost/remote-device.ts";
 import { onLoop } from "../support/vhost/scene.ts";
 import { Driver } from "../support/video-driver.ts";
@@ -74,4 +75,21 @@ test.each([
   await daemon.says("the front-end has left after");
   daemon.signal("SIGTERM");
   expect((await daemon.ended()).status).toBe(0);
+});
+
+test("a broken libavcodec or libswscale that is newer does not hide the one of this host", async () => {
+  await built();
+  ensureDebian([{ package: "ffmpeg", provides: "ffmpeg" }]); // with its libraries
+  const words = ["--version", "--verbose"];
+  const usual = await run("vhost-user-video", words);
+  expect(usual.stdout).toContain("libavcodec.so.");
+  using temp = new TempDir();
+  for (const name of ["libavcodec.so.63", "libswscale.so.10"])
+    writeFileSync(temp.file(name), "this is no library, but a file with its name");
+  const env = { LD_LIBRARY_PATH: temp.path };
+  expect(await run("vhost-user-video", words, { env })).toEqual(usual);
+  const formats = await run("vhost-user-video", ["-b", "libavcodec", "--print-capabilities"], {
+    env,
+  });
+  expect(formats).toMatchObject({ status: 0, stderr: "" });
 });
