@@ -1,4 +1,7 @@
-// How a tool starts its own program again.
+// How a tool starts its own program again, and how the new process recognizes that.
+import { fstatSync } from "node:fs";
+import { sealsOf } from "../../ffi/fd.ts";
+import { UsageError } from "../errors.ts";
 
 /** A program: its file, the name it is called by, and the words before its options. */
 export interface OwnProgram {
@@ -17,4 +20,36 @@ const COMPILED = "/$bunfs/";
 export function ownProgram(name: string): OwnProgram {
   const words = Bun.main.startsWith(COMPILED) ? [] : [Bun.main];
   return { file: "/proc/self/exe", name, words };
+}
+
+/** Numbers of the descriptors that this program passes when it starts itself again. */
+export interface PassedDescriptors {
+  readonly sockets: readonly number[];
+  /** Sealed memory (memfd). */
+  readonly memory: readonly number[];
+}
+
+/**
+ * The process id in the environment variable `variable`, with which this program starts itself again; the variable is removed.
+ * Undefined when it is not set. Throws UsageError when the descriptors are not there: then a user has set it.
+ */
+export function startedAgainBy(
+  variable: string,
+  { sockets, memory }: PassedDescriptors,
+): string | undefined {
+  const parent = process.env[variable];
+  if (parent === undefined) return undefined;
+  delete process.env[variable];
+  if (sockets.every(isSocket) && memory.every((fd) => sealsOf(fd) > 0)) return parent;
+  throw new UsageError(
+    `${variable} is in the environment, and only the processes that this program starts may have it; unset it`,
+  );
+}
+
+function isSocket(fd: number): boolean {
+  try {
+    return fstatSync(fd).isSocket();
+  } catch {
+    return false; // not open
+  }
 }

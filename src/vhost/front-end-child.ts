@@ -3,6 +3,7 @@
 import { EPOLLRDHUP } from "../../ffi/epoll.ts";
 import { Fd } from "../../ffi/fd.ts";
 import { dieWithParent } from "../../ffi/process.ts";
+import { startedAgainBy } from "../cli/own-program.ts";
 import type { Loop } from "../loop.ts";
 import { type QueueCounts, SharedCounts } from "./counts.ts";
 
@@ -18,11 +19,12 @@ export interface ChildOf extends Disposable {
   readonly signal: AbortSignal;
 }
 
-/** What the listener passed to this process; undefined when no listener started it. Throws SysError. */
+/** What the listener passed to this process; undefined when no listener started it. Throws SysError, UsageError. */
 export function childOfListener(loop: Loop): ChildOf | undefined {
-  const listener = process.env[LISTENER];
+  const { connection, lifeline: tie, counts: counters } = inherited;
+  const passed = { sockets: [connection, tie], memory: [counters] };
+  const listener = startedAgainBy(LISTENER, passed);
   if (listener === undefined) return undefined;
-  delete process.env[LISTENER];
   using owned = new DisposableStack();
   const stop = new AbortController();
   dieWithParent();

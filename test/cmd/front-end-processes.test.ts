@@ -22,8 +22,13 @@ const program = [join(dist, "vhost-user-video")];
 beforeAll(built, 60_000);
 const FEATURES = 0x1_7000_0003n;
 
-function spawn(words: readonly string[], fds: readonly number[] = []) {
+function spawn(
+  words: readonly string[],
+  fds: readonly number[] = [],
+  env: Readonly<Record<string, string>> = {},
+) {
   return Bun.spawn([...program, "-b", "null", ...words], {
+    env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe", ...fds],
     timeout: 60_000,
   });
@@ -273,6 +278,22 @@ test("--fd with a connection whose front-end has left already ends with status 0
   const daemon = spawn(["--fd", "3"], [theirs.number]);
   ours[Symbol.dispose]();
   expect(await daemon.exited).toBe(0);
+});
+
+test.each([
+  ["FRAMEPASS_VHOST_LISTENER", "1"],
+  ["FRAMEPASS_VHOST_LISTENER", String(process.pid)],
+  ["FRAMEPASS_DECODER_DAEMON", "1"],
+  ["FRAMEPASS_DECODER_DAEMON", String(process.pid)],
+])("a user who sets %s=%s gets one line with its name, status 2", async (variable, value) => {
+  const [ours, theirs] = socketPair();
+  using _ours = ours;
+  using _theirs = theirs;
+  const daemon = spawn(["--fd", "3"], [theirs.number], { [variable]: value });
+  expect(await daemon.exited).toBe(2);
+  const lines = await linesOf(daemon);
+  expect(lines.length).toBe(1);
+  expect(lines[0]).toStartWith(`vhost-user-video: error: ${variable} is in the environment, and `);
 });
 
 test("an unknown back-end: the line lists those that there are, status 2", () => {

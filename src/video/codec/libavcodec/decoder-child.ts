@@ -7,6 +7,7 @@ import { Mapping } from "../../../../ffi/mapping.ts";
 import { SPARE_BYTES } from "../../../../ffi/picture-writer.ts";
 import { dieOfMemoryFaults, dieWithParent } from "../../../../ffi/process.ts";
 import { loadSwscale } from "../../../../ffi/swscale.ts";
+import { startedAgainBy } from "../../../cli/own-program.ts";
 import { NV12 } from "../../formats.ts";
 import { Channel, type DecoderRecord } from "./channel.ts";
 import { softwareCodecs } from "./codecs.ts";
@@ -39,16 +40,17 @@ const DROPPED = 0;
 
 /**
  * Decodes for the daemon that started this process, until the daemon closes the connection. False when no daemon has started it
- * for that.
+ * for that. Throws UsageError when a user has set its variable.
  */
 export function decodeForDaemon(): boolean {
-  const daemon = process.env[DAEMON];
+  const { socket: connection, bitstream, pictures } = inherited;
+  const passed = { sockets: [connection], memory: [bitstream, pictures] };
+  const daemon = startedAgainBy(DAEMON, passed);
   if (daemon === undefined) return false;
-  delete process.env[DAEMON];
   dieOfMemoryFaults();
   dieWithParent();
   if (String(process.ppid) !== daemon) return true; // it ended before prctl: no signal will come
-  const socket = new Fd(inherited.socket, "daemon");
+  const socket = new Fd(connection, "daemon");
   socket.setNonBlocking(false);
   using channel = new Channel(socket);
   try {
