@@ -1,4 +1,5 @@
 // Lines that a peer can cause again and again: each is logged once, then with the number of times it came.
+import { counted } from "./counted.ts";
 import { log } from "./log.ts";
 
 /** A repeated line is logged this often, with its count. */
@@ -46,7 +47,7 @@ export class FoldedLog implements Disposable {
   }
 
   #logAgain(line: Line, nowMs: number): void {
-    if (line.repeats > 0) log[line.level](`${line.text} (${line.repeats} times more)`);
+    if (line.repeats > 0) log[line.level](`${line.text} (${counted(line.repeats, "time")} more)`);
     line.repeats = 0;
     line.loggedMs = nowMs;
   }

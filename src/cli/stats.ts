@@ -5,6 +5,7 @@ import {
   V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC,
 } from "../../ffi/linux/videodev2.ts";
 import type { Loop } from "../loop.ts";
+import { counted } from "./counted.ts";
 import { Histogram } from "./histogram.ts";
 import { log } from "./log.ts";
 import { Records } from "./stdout.ts";
@@ -138,7 +139,7 @@ export class StreamStats implements Disposable {
       ...this.#latencyText(),
     ];
     const { frames: total } = this.#options;
-    const count = `${this.frames} frames`;
+    const count = counted(this.frames, "frame");
     // The status line has room for one stream.
     if (!onTerminal || this.#whose !== "") log.info(this.#whose + [count, ...parts].join(", "));
     else if (total === undefined) showStatus([count, ...parts]);
@@ -189,8 +190,13 @@ export class StreamStats implements Disposable {
       this.#records?.flush();
     } finally {
       if (this.#records?.broken !== false) {
-        const rate = `${this.bytes} bytes in ${seconds.toFixed(2)} s (${this.fps.toFixed(1)} fps)`;
-        const counts = [`${this.frames} frames`, rate, `${drops} dropped`, `${errors} damaged`];
+        const rate = `${counted(this.bytes, "byte")} in ${seconds.toFixed(2)} s (${this.fps.toFixed(1)} fps)`;
+        const counts = [
+          counted(this.frames, "frame"),
+          rate,
+          `${drops} dropped`,
+          `${errors} damaged`,
+        ];
         if (this.short > 0) counts.push(`${this.short} short`);
         log.info(`${this.#whose}${reason}: ${[...counts, ...this.#latencyText()].join(", ")}`);
         for (const line of extra) log.info(this.#whose + line);

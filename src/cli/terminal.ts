@@ -1,5 +1,6 @@
 // stderr: whole lines, and on a terminal a status line that is redrawn in place.
 import { isatty } from "node:tty";
+import { countedWere } from "./counted.ts";
 import { LineWriter } from "./line-writer.ts";
 
 const STDERR = 2;
@@ -13,7 +14,10 @@ export const onTerminal = isatty(STDERR) && hasEscapes;
 const CLEAR = "\r\x1b[J";
 
 let name = "framepass";
-const out = new LineWriter(STDERR, (hidden) => `${name}: ${hidden} lines were not shown\n`);
+const out = new LineWriter(
+  STDERR,
+  (hidden) => `${name}: ${countedWere(hidden, "line")} not shown\n`,
+);
 let parts: readonly string[] = [];
 let following = false;
 

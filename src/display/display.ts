@@ -4,6 +4,7 @@ import { monotonicUs } from "../../ffi/clock.ts";
 import { CallError } from "../../ffi/library.ts";
 import * as sdl from "../../ffi/sdl2.ts";
 import { type SdlVideo, SdlWindow } from "../../ffi/sdl2-window.ts";
+import { counted } from "../cli/counted.ts";
 import { Histogram } from "../cli/histogram.ts";
 import { log } from "../cli/log.ts";
 import { joined, type Summary } from "../cli/stats.ts";
@@ -135,7 +136,9 @@ export class Display implements Disposable {
     const { shown, passed, damaged } = this.counts;
     const p99 = this.presenting.percentileMs(99) ?? 0;
     const unshown = `${passed} passed by a newer one, ${damaged} not showable`;
-    const lines = [`shown ${shown} frames, ${unshown}; presenting took p99 ${p99.toFixed(1)} ms`];
+    const lines = [
+      `shown ${counted(shown, "frame")}, ${unshown}; presenting took p99 ${p99.toFixed(1)} ms`,
+    ];
     const ms = Math.round(p99 * 1000) / 1000;
     return { lines, fields: { shown, passed, not_showable: damaged, present_p99_ms: ms } };
   }

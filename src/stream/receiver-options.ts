@@ -1,5 +1,6 @@
 // Option rows that all receivers share, and how they are read.
 
+import { counted, countedWere } from "../cli/counted.ts";
 import type { Options, Values } from "../cli/options.ts";
 import type { StreamStats, Summary } from "../cli/stats.ts";
 import { UsageError } from "../errors.ts";
@@ -93,13 +94,15 @@ export function readReceiverOptions(
   const summary = ({ fps }: StreamStats): Summary => {
     const written = opened.files.flatMap((file) => file.finish(fps));
     const lines: string[] = [];
-    if (checker !== undefined) lines.push(`verified ${checker.verified} frames`);
+    if (checker !== undefined) lines.push(`verified ${counted(checker.verified, "frame")}`);
     if (changed > 0) {
-      lines.push(`${changed} frames were overwritten by another sender while they were read`);
+      lines.push(`${countedWere(changed, "frame")} overwritten by another sender during the read`);
     }
     lines.push(...written);
     for (const { name, frames: shown, copied, leftOut } of opened.cameras)
-      lines.push(`${name}: ${shown} frames shown, ${copied} copied, ${leftOut} left out`);
+      lines.push(
+        `${name}: ${counted(shown, "frame")} shown, ${copied} copied, ${leftOut} left out`,
+      );
     const shown = opened.cameras.map(({ name, frames: count, copied, leftOut }) => ({
       path: name,
       frames: count,

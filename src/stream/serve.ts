@@ -1,6 +1,7 @@
 // The receiver around its connections, for both flows: listens, serves one sender after the other, and with --keep goes on
 // after a sender that was wrong.
 import { V4L2_BUF_FLAG_ERROR } from "../../ffi/linux/videodev2.ts";
+import { counted } from "../cli/counted.ts";
 import { FoldedLog } from "../cli/folded.ts";
 import { log } from "../cli/log.ts";
 import {
@@ -161,7 +162,7 @@ async function serve(
     whole = wholeBytes(stream);
     const format = fourccName(pixelformat);
     log.info(
-      `${peer.address.name} sends ${width}x${height} ${format}, ${sizeimage} bytes a frame, ${bufferCount} buffers`,
+      `${peer.address.name} sends ${width}x${height} ${format}, ${sizeimage} bytes a frame, ${counted(bufferCount, "buffer")}`,
     );
     stats.record("started", {
       peer: peer.address.name,

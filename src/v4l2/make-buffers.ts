@@ -1,5 +1,6 @@
 // Makes the buffers of a queue with one of the memory types, and hands them to the driver: all of them or none.
 import { SysError } from "../../ffi/errno.ts";
+import { counted } from "../cli/counted.ts";
 import { log } from "../cli/log.ts";
 import { MemoryRefused, UnavailableError } from "../errors.ts";
 import { type Allocator, heapAllocator, memfdAllocator } from "../frame/memory.ts";
@@ -42,7 +43,7 @@ export function makeBuffers(
     );
   }
   if (count !== options.buffers)
-    log.info(`${path}: ${count} buffers, asked for ${options.buffers}`);
+    log.info(`${path}: ${counted(count, "buffer")}, asked for ${options.buffers}`);
   const made = owned.use(allocate(queue, count, planes, options));
   const release = owned.move();
   return { ...made, [Symbol.dispose]: () => release.dispose() };

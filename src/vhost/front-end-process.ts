@@ -4,6 +4,7 @@ import { EPOLLRDHUP } from "../../ffi/epoll.ts";
 import { asSysError } from "../../ffi/errno.ts";
 import { Fd } from "../../ffi/fd.ts";
 import { finishSending, socketPair } from "../../ffi/socket.ts";
+import { counted, countedWere } from "../cli/counted.ts";
 import { log, logLevel } from "../cli/log.ts";
 import type { OwnProgram } from "../cli/own-program.ts";
 import { failureFields } from "../errors.ts";
@@ -50,7 +51,8 @@ export async function serveFrontEnds(
     const socket = await options.next(signal);
     if (socket === undefined) return;
     const { quiet, hidden } = allowance.take();
-    if (hidden > 0) out().warn(`${hidden} front-ends were not logged: they came too fast`);
+    if (hidden > 0)
+      out().warn(`${countedWere(hidden, "front-end")} not logged: they came too fast`);
     await serveInProcess(
       loop,
       socket,
@@ -126,7 +128,7 @@ async function serveInProcess(
   const end = ending(child, killed);
   if (end === undefined && (exitCode ?? 0) === 0) return;
   const how = end ?? `ended with status ${exitCode}`;
-  const message = `the process of the front-end (${pid}) ${how} after ${shared.counts.requests} requests`;
+  const message = `the process of the front-end (${pid}) ${how} after ${counted(shared.counts.requests, "request")}`;
   if (end !== undefined && !options.quiet) out().warn(message); // a child that exited has logged the reason
   options.onFailure({
     class: "ProcessEnded",

@@ -1,5 +1,6 @@
 // Serves one front-end in this process, with a connection and a device of its own.
 import type { Fd } from "../../ffi/fd.ts";
+import { counted } from "../cli/counted.ts";
 import { log } from "../cli/log.ts";
 import type { Loop } from "../loop.ts";
 import { Connection } from "./connection.ts";
@@ -51,7 +52,7 @@ export async function serveFrontEnd(
   const end = await Promise.race([connection.over, aborted]);
   if (end === "aborted") return;
   const { requests, malformed } = counts;
-  const done = `${requests} requests${malformed > 0 ? `, ${malformed} malformed` : ""}`;
+  const done = `${counted(requests, "request")}${malformed > 0 ? `, ${malformed} malformed` : ""}`;
   if (end === "left") out.info(`the front-end has left after ${done}`);
   else out.warn(`the connection was closed after ${done}: ${end.message}`);
 }

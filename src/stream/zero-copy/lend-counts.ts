@@ -1,4 +1,5 @@
 // What became of the frames that were lent to receivers, and the line about it.
+import { countedWere } from "../../cli/counted.ts";
 
 /** Counts of lent frames, over all connections. */
 export interface LendCounts {
@@ -15,7 +16,7 @@ export interface LendCounts {
 /** The line for the summary. With an `ackTimeoutMs` of 0 no frame is overdue. */
 export function lentText(counts: LendCounts, ackTimeoutMs: number): string {
   const { returned, refused, overdue } = counts;
-  const parts = [`${returned} frames were returned`];
+  const parts = [`${countedWere(returned, "frame")} returned`];
   if (refused > 0) parts.push(`${refused} of them with an error of the receiver`);
   if (ackTimeoutMs > 0) parts.push(`${overdue} took longer than ${ackTimeoutMs} ms`);
   return parts.join(", ");
