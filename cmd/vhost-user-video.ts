@@ -18,6 +18,7 @@ import { serveFrontEnds } from "../src/vhost/front-end-process.ts";
 import type { MakeDevice } from "../src/vhost/queues.ts";
 import { RingStats, type RingStatsOptions } from "../src/vhost/ring-stats.ts";
 import { capabilities, type FoundCodec, serveFrontEnd } from "../src/vhost/server.ts";
+import type { CodecBackend } from "../src/video/codec/codec.ts";
 import {
   backendNames,
   type ChosenCodec,
@@ -80,17 +81,18 @@ export const vhostUserVideo = defineTool({
     const codec = owned.use(chosen.open());
     if (chosen.because !== undefined)
       log.info(`decoder: ${chosen.name}, because ${chosen.because}`);
+    const decoder = { ...foundCodec(chosen, codec), decoder: codec.deviceName };
     const makeDevice = () =>
       createVideoDevice({ backend: codec, maxStreams: values["max-streams"] });
     dieOfMemoryFaults();
     if (inherited?.listening === false) {
-      await serveOne(inherited.socket, makeDevice, values, { loop, signal });
+      await serveOne(inherited.socket, makeDevice, { ...values, decoder }, { loop, signal });
       return "done";
     }
     codec[Symbol.dispose](); // each front-end's process opens its own
     const listener = owned.use(await listen(loop, values["socket-path"], inherited, signal));
     if (listener === undefined) return "done";
-    const stats = owned.use(new RingStats(loop, values));
+    const stats = owned.use(new RingStats(loop, values, decoder));
     stats.listening(listener.name);
     await serveFrontEnds(
       loop,
@@ -113,13 +115,18 @@ export const vhostUserVideo = defineTool({
 function found(chosen: ChosenCodec): FoundCodec | undefined {
   try {
     using codec = chosen.open();
-    return { backend: chosen.name, formats: formatNames(codec.capabilities) };
+    return foundCodec(chosen, codec);
   } catch (error) {
     if (!(error instanceof UnavailableError)) throw error;
     log.warn(error.message);
     return undefined;
   }
 }
+
+const foundCodec = ({ name }: ChosenCodec, { capabilities }: CodecBackend): FoundCodec => ({
+  backend: name,
+  formats: formatNames(capabilities),
+});
 
 /** The inherited socket of --fd: a listening one, or one with a front-end. Throws UsageError, UnavailableError. */
 function frontEndSocket(fd: number): InheritedSocket {
@@ -164,7 +171,7 @@ async function listen(
 async function serveOne(
   socket: Fd,
   makeDevice: MakeDevice,
-  options: RingStatsOptions,
+  options: RingStatsOptions & { readonly decoder: Readonly<Record<string, unknown>> },
   { loop, signal }: Context,
 ): Promise<void> {
   using owned = new DisposableStack();
@@ -175,7 +182,7 @@ async function serveOne(
     await serveFrontEnd(loop, socket, { makeDevice, counts: child.counts }, ended);
     return;
   }
-  const stats = owned.use(new RingStats(loop, options));
+  const stats = owned.use(new RingStats(loop, options, options.decoder));
   const counts = noCounts();
   stats.follow(counts);
   await serveFrontEnd(loop, socket, { makeDevice, counts }, signal);

@@ -9,6 +9,7 @@ import {
   openFirst,
   openLibrary,
   textAt,
+  versionText,
 } from "./library.ts";
 import { i32, n64, struct } from "./struct.ts";
 
@@ -90,12 +91,11 @@ export class AvLibrary {
 
   constructor(soname: string, av: AvFunctions) {
     av.av_log_set_level(AV_LOG_QUIET);
-    const number = av.avcodec_version();
-    const parts = [number >>> 16, (number >>> 8) & 0xff, number & 0xff];
-    if (soname !== `libavcodec.so.${parts[0]}`)
-      throw new LibraryError(`${soname} says that it is version ${parts.join(".")}`, false);
+    const number = versionText(av.avcodec_version());
+    if (soname !== `libavcodec.so.${number.split(".")[0]}`)
+      throw new LibraryError(`${soname} says that it is version ${number}`, false);
     this.soname = soname;
-    this.version = `${textAt(av.av_version_info())}, libavcodec ${parts.join(".")}`;
+    this.version = `${textAt(av.av_version_info())}, libavcodec ${number}`;
     this.licence = textAt(av.avcodec_license());
     this.functions = av;
   }

@@ -104,3 +104,7 @@ export function textAt(address: number): string {
   if (address === 0) return "";
   return new CString(address as ConstructorParameters<typeof CString>[0]).toString();
 }
+
+/** The version of a library of FFmpeg as text: AV_VERSION_INT of libavutil/version.h. */
+export const versionText = (version: number): string =>
+  [version >>> 16, (version >>> 8) & 0xff, version & 0xff].join(".");

@@ -2,7 +2,14 @@
 // are found by name, because their numbers are not part of the library's interface.
 import { FFIType } from "bun:ffi";
 import { addressOf, cString } from "./libc.ts";
-import { CallError, type Functions, openFirst, openLibrary } from "./library.ts";
+import {
+  CallError,
+  type Functions,
+  openFirst,
+  openLibrary,
+  textAt,
+  versionText,
+} from "./library.ts";
 import { i32, n64, struct } from "./struct.ts";
 
 /** Newest first: FFmpeg 9, 8, 7, 6, 5 and 4. The functions used here are the same in all of them. */
@@ -29,23 +36,40 @@ const signatures = {
   sws_scale: { args: [at, at, at, int, int, at, at], returns: int },
   sws_getCoefficients: { args: [int], returns: address },
   sws_setColorspaceDetails: { args: [at, at, int, at, int, int, int, int], returns: int },
+  swscale_version: { args: [], returns: FFIType.u32 },
+  swscale_license: { args: [], returns: address },
   // Of libavutil, which libswscale loads.
+  av_version_info: { args: [], returns: address },
   av_get_pix_fmt: { args: [at], returns: int },
   av_log_set_level: { args: [int], returns: FFIType.void },
 } as const;
 
 export type SwsFunctions = Functions<typeof signatures>;
 
-let loaded: SwsFunctions | undefined;
+let loaded: { readonly soname: string; readonly functions: SwsFunctions } | undefined;
 
 /** Loads the newest version that is installed and works. Throws LibraryError when there is none. */
-export function loadSwscale(): SwsFunctions {
+export const loadSwscale = (): SwsFunctions => loadNewest().functions;
+
+function loadNewest() {
   loaded ??= openFirst("libswscale", SWSCALE_SONAMES, (soname) => {
     const functions = openLibrary(soname, signatures);
     functions.av_log_set_level(AV_LOG_QUIET); // what it logs would go to our stderr
-    return functions;
+    return { soname, functions };
   });
   return loaded;
+}
+
+/** The library that is loaded: FFmpeg's version and its own, and the licence of this build. Throws LibraryError. */
+export function swscaleVersion(): {
+  readonly soname: string;
+  readonly version: string;
+  readonly licence: string;
+} {
+  const { soname, functions } = loadNewest();
+  const ffmpeg = textAt(functions.av_version_info());
+  const version = `${ffmpeg}, libswscale ${versionText(functions.swscale_version())}`;
+  return { soname, version, licence: textAt(functions.swscale_license()) };
 }
 
 /** One side of a conversion. */

@@ -1,4 +1,5 @@
 // Statistics of a back-end: requests, answers and interrupts, per interval and at the end.
+import { counted } from "../cli/counted.ts";
 import { log } from "../cli/log.ts";
 import type { RecordKind } from "../cli/stats.ts";
 import { Records } from "../cli/stdout.ts";
@@ -23,11 +24,12 @@ export class RingStats implements Disposable {
   #now: Readonly<QueueCounts> = this.#before;
   #shown = 0;
 
-  constructor(loop: Loop, options: RingStatsOptions) {
+  /** `started` are the fields of the `started` record. */
+  constructor(loop: Loop, options: RingStatsOptions, started: Readonly<Record<string, unknown>>) {
     this.#options = options;
     this.#records = options.json ? new Records() : undefined;
     if (options.stats > 0) this.#timer = loop.every(options.stats * 1000, () => this.#interval());
-    this.#record("started", {});
+    this.#record("started", started);
   }
 
   /** Records that front-ends can connect now. */
@@ -70,7 +72,8 @@ export class RingStats implements Disposable {
   finish(): void {
     this.#record("stopped", {});
     this.#records?.flush();
-    if (!this.#options.json) log.info(`${this.#frontEnds} front-ends, ${text(this.#totals())}`);
+    if (!this.#options.json)
+      log.info(`${counted(this.#frontEnds, "front-end")}, ${text(this.#totals())}`);
   }
 
   [Symbol.dispose](): void {
@@ -80,4 +83,10 @@ export class RingStats implements Disposable {
 }
 
 const text = ({ requests, answers, interrupts, malformed, refused }: QueueCounts) =>
-  `${requests} requests, ${answers} answers, ${interrupts} interrupts, ${malformed} malformed, ${refused} refused`;
+  [
+    counted(requests, "request"),
+    counted(answers, "answer"),
+    counted(interrupts, "interrupt"),
+    `${malformed} malformed`,
+    `${refused} refused`,
+  ].join(", ");

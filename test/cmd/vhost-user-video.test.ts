@@ -90,13 +90,18 @@ test("a decoder that is not there offers no formats, and says why", () => {
 test("--version --verbose names the libraries in use and their licences", () => {
   ensureDebian([{ package: "ffmpeg", provides: "ffmpeg" }]);
   expect(run("--version", "--verbose").out).toMatch(
-    /^framepass .*\nlibavcodec\.so\.\d+: FFmpeg .*, .*GPL version .*; loaded from this host\n$/,
+    /^framepass .*\nlibavcodec\.so\.\d+: FFmpeg .*, .*GPL version .*; loaded from this host\nlibswscale\.so\.\d+: FFmpeg .*, libswscale .*GPL version .*; loaded from this host\n$/,
   );
 });
 
 test.each([
   { words: [], says: "exactly one of --socket-path and --fd" },
   { words: ["-b", "null", "--formats", "H264,FOO"], says: '"FOO"' },
+  { words: ["--formats", "H265"], says: "H265 is called HEVC here" },
+  { words: ["-b", "libavcodec", "-d", "vicodec"], says: "--v4l2-device is only for" },
+  { words: ["-b", "null", "-d", "vicodec"], says: "--v4l2-device is only for" },
+  { words: ["-b", "null", "--threads", "1"], says: "--threads is only for --backend libavcodec" },
+  { words: ["-b", "v4l2-decoder", "--max-picture", "64x64"], says: "--max-picture is only for" },
   { words: ["-b", "null", "--max-picture", "full"], says: "a size like 1920x1080" },
   { words: ["-b", "null", "--max-picture", "99999x99"], says: "16x16 to 16384x16384" },
   { words: ["-b", "null", "--max-picture", "16384x16384"], says: "at most 134217728 pixels" },
@@ -112,6 +117,21 @@ test.each([
   expect({ status, out }).toEqual({ status: 2, out: "" });
   expect(err.split("\n")[0]).toContain(says);
 });
+
+test("--json: the first record names the back-end, its decoder and the formats that guests are offered", () =>
+  inFolder(async (socket) => {
+    await using child = start("-b", "null", "-s", socket, "--json");
+    await listening(socket);
+    child.kill("SIGTERM");
+    expect(await child.exited).toBe(0);
+    const [first = ""] = (await new Response(child.stdout).text()).split("\n");
+    expect(JSON.parse(first)).toMatchObject({
+      record: "started",
+      backend: "null",
+      decoder: "framepass null decoder",
+      formats: ["FWHT"],
+    });
+  }));
 
 test("-h and -V are what they are everywhere", () => {
   expect(run("-h").out).toContain("--socket-path");

@@ -77,7 +77,7 @@ test.each(calls)(
     const called = await answered(daemon, socket);
     expect(called[0]).toBe("vhost-user-video");
     expect(called.slice(1).join(" ")).toBe(
-      "--fd 3 --backend null --threads 1 --max-picture 4096x2304 --max-streams 3 --log-level debug",
+      "--fd 3 --backend null --max-streams 3 --log-level debug",
     );
     await daemon.says("the front-end has left after");
     daemon.signal("SIGTERM");

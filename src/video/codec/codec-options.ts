@@ -4,15 +4,17 @@ import { resolve } from "node:path";
 import type { Options, Values } from "../../cli/options.ts";
 import type { OwnProgram } from "../../cli/own-program.ts";
 import { UsageError } from "../../errors.ts";
-import { chooseCodec } from "./choose.ts";
+import { chooseCodec, openChosen } from "./choose.ts";
 import type { CodecBackend } from "./codec.ts";
 import { type CodecName, codecNames, codecs, openCodec } from "./index.ts";
-import { offerOnly, parseFormats } from "./offered.ts";
+import { codedNames, offerOnly, parseFormats } from "./offered.ts";
 
 const AUTO = "auto";
 /** The decoder of --backend v4l2-decoder when none is named. */
 const FIRST_NODE = "/dev/video0";
+const MIN_SIDE = 16;
 const MAX_SIDE = 16_384;
+const sizeRange = `${MIN_SIDE}x${MIN_SIDE} to ${MAX_SIDE}x${MAX_SIDE}`;
 /** 16384x8192. The slots for larger pictures would not fit into one mapping (mapping.ts). */
 const MAX_PIXELS = 1 << 27;
 
@@ -43,18 +45,27 @@ export const codecOptions = {
   formats: {
     type: "text",
     value: "NAME,...",
-    help: "coded formats to offer, for example H264,VP9; all that the decoder has without it",
+    help: `coded formats to offer, of ${codedNames.join(", ")}; all that the decoder has without it`,
   },
   "max-picture": {
     type: "text",
     default: "4096x2304",
     pattern: [/^\d{2,5}x\d{2,5}$/, "a size like 1920x1080"],
     value: "SIZE",
-    help: "largest pictures to decode, for libavcodec",
+    help: `largest pictures to decode, for libavcodec (${sizeRange}, at most ${MAX_PIXELS} pixels)`,
   },
 } as const satisfies Options;
 
-type Given = Omit<Values<typeof codecOptions>, "given">;
+type Given = Omit<Values<typeof codecOptions>, "given"> & {
+  readonly given: { has(option: string): boolean };
+};
+
+/** Options that only one back-end uses. */
+const optionsOf = {
+  null: [],
+  "v4l2-decoder": ["v4l2-device"],
+  libavcodec: ["threads", "max-picture"],
+} as const satisfies Record<CodecName, readonly (keyof typeof codecOptions)[]>;
 
 /** A decoder that the command line has chosen. */
 export interface ChosenCodec {
@@ -77,10 +88,15 @@ export function readCodecOptions(values: Given, program: OwnProgram): ChosenCode
     backend === AUTO
       ? chooseCodec(device)
       : { backend: named(backend), device: device ?? FIRST_NODE, because: undefined };
+  if (backend !== AUTO) refuseOthers(choice.backend, values.given);
+  const own: Record<(typeof optionsOf)[CodecName][number], string> = {
+    "v4l2-device": fromAnywhere(choice.device),
+    threads: String(threads),
+    "max-picture": values["max-picture"],
+  };
   const words = [
-    ...["--backend", choice.backend, "--threads", String(threads)],
-    ...["--max-picture", values["max-picture"]],
-    ...(choice.backend === "v4l2-decoder" ? ["--v4l2-device", fromAnywhere(choice.device)] : []),
+    ...["--backend", choice.backend],
+    ...optionsOf[choice.backend].flatMap((name) => [`--${name}`, own[name]]),
     ...(formats === undefined ? [] : ["--formats", formats]),
   ];
   return {
@@ -90,13 +106,22 @@ export function readCodecOptions(values: Given, program: OwnProgram): ChosenCode
     open() {
       using owned = new DisposableStack();
       const { device } = choice;
-      const codec = owned.use(openCodec(choice.backend, { device, program, threads, ...size }));
+      const options = { device, program, threads, ...size };
+      const codec = owned.use(openChosen(choice, () => openCodec(choice.backend, options)));
       const capabilities =
         wanted === undefined ? codec.capabilities : offerOnly(codec.capabilities, wanted);
       owned.move();
       return { ...codec, capabilities };
     },
   };
+}
+
+/** Throws UsageError for an option that only another back-end uses. */
+function refuseOthers(backend: CodecName, given: Given["given"]): void {
+  for (const [other, names] of Object.entries(optionsOf))
+    for (const name of names)
+      if (other !== backend && given.has(name))
+        throw new UsageError(`--${name} is only for --backend ${other}, got --backend ${backend}`);
 }
 
 /** The device for a process in another folder. A path becomes absolute; a number or the name of a card stays. */
@@ -111,8 +136,8 @@ function named(backend: string): CodecName {
 
 function readSize(text: string): { readonly maxWidth: number; readonly maxHeight: number } {
   const [maxWidth = 0, maxHeight = 0] = text.split("x").map(Number);
-  if (Math.min(maxWidth, maxHeight) < 16 || Math.max(maxWidth, maxHeight) > MAX_SIDE)
-    throw new UsageError(`--max-picture must be 16x16 to ${MAX_SIDE}x${MAX_SIDE}, got "${text}"`);
+  if (Math.min(maxWidth, maxHeight) < MIN_SIDE || Math.max(maxWidth, maxHeight) > MAX_SIDE)
+    throw new UsageError(`--max-picture must be ${sizeRange}, got "${text}"`);
   if (maxWidth * maxHeight > MAX_PIXELS)
     throw new UsageError(`--max-picture must have at most ${MAX_PIXELS} pixels, got "${text}"`);
   return { maxWidth, maxHeight };

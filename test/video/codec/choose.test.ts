@@ -3,8 +3,9 @@ import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { errno, SysError } from "../../../ffi/errno.ts";
+import { UnavailableError } from "../../../src/errors.ts";
 import type { NodeHost } from "../../../src/v4l2/find-node.ts";
-import { chooseCodec } from "../../../src/video/codec/choose.ts";
+import { chooseCodec, openChosen } from "../../../src/video/codec/choose.ts";
 import { readCodecOptions } from "../../../src/video/codec/codec-options.ts";
 import { codec, FakeNode, type FakeNodeOptions, webcam } from "../../support/fake-node.ts";
 import { TempDir } from "../../support/tool.ts";
@@ -50,6 +51,17 @@ test("auto takes libavcodec where cameras and encoders are all that there is", (
   });
 });
 
+test("where auto finds neither decoder, the error names both ways to get one", () => {
+  using temp = new TempDir();
+  const choice = chooseCodec(undefined, hostWith(temp, webcam()));
+  const missing = () => {
+    throw new UnavailableError("libavcodec not found; install libavcodec59");
+  };
+  expect(() => openChosen(choice, missing)).toThrow(
+    "no V4L2 decoder was found on this host; libavcodec not found; install libavcodec59, or name a decoder with --v4l2-device",
+  );
+});
+
 test.each([
   ["vicodec", "vicodec"],
   ["2", "2"],
@@ -60,6 +72,9 @@ test.each([
   const program = { file: "vhost-user-video", words: [], name: "vhost-user-video" };
   const given = { backend: "v4l2-decoder", threads: 1, formats: undefined };
   const size = { "max-picture": "4096x2304" };
-  const { words } = readCodecOptions({ ...given, ...size, "v4l2-device": device }, program);
+  const { words } = readCodecOptions(
+    { ...given, ...size, "v4l2-device": device, given: new Set() },
+    program,
+  );
   expect(words.slice(words.indexOf("--v4l2-device"))).toEqual(["--v4l2-device", word]);
 });

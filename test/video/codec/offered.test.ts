@@ -27,6 +27,23 @@ test("formats are named as virtio-video names them, in any case and order", () =
     expect(() => parseFormats(wrong)).toThrow("--formats must be of MPEG2, MPEG4, H264");
 });
 
+test.each([
+  ["H265", "HEVC"],
+  ["h.265", "HEVC"],
+  ["H.264", "H264"],
+  ["avc", "H264"],
+  ["MPEG-2", "MPEG2"],
+  ["vp80", "VP8"],
+])("the error for %s says that it is called %s here", (wrong, name) => {
+  expect(() => parseFormats(`VP9,${wrong}`)).toThrow(
+    `got "${wrong}"; ${wrong} is called ${name} here`,
+  );
+});
+
+test("the error for a word that is no format suggests nothing", () => {
+  expect(() => parseFormats("theora")).toThrow(/got "theora"$/);
+});
+
 test("what is left keeps its order, and the masks name each other's rows", () => {
   expect(shape(offerOnly(capabilities, [0x1005, 0x1002]))).toEqual([
     [
