@@ -14,6 +14,10 @@ const NONE = 0;
 const WRITE = 1;
 const READ = 2;
 
+function codeOf(direction: number, type: string, nr: number, size: number): number {
+  return ((direction << 30) | (size << 16) | (type.charCodeAt(0) << 8) | nr) >>> 0;
+}
+
 function request<F extends Fields>(
   direction: number,
   name: string,
@@ -23,9 +27,7 @@ function request<F extends Fields>(
 ): Ioctl<F> {
   // The size has 14 bits: 16,384 bytes would become 0.
   if (argument.size > 16_383) throw new RangeError(`${name}: ${argument.size} bytes do not fit`);
-  const sized = direction === NONE ? 0 : argument.size;
-  const code = ((direction << 30) | (sized << 16) | (type.charCodeAt(0) << 8) | nr) >>> 0;
-  return { name, code, argument };
+  return { name, code: codeOf(direction, type, nr, argument.size), argument };
 }
 
 /** An ioctl that reads and writes its argument, `_IOWR`. */
@@ -47,7 +49,15 @@ export interface IoctlDevice {
 }
 
 /** An ioctl without direction and size in its code, `_IO`, that takes a struct all the same. */
-export const io = <F extends Fields>(name: string, type: string, nr: number, of: StructType<F>) =>
+export const io = <F extends Fields>(
+  name: string,
+  type: string,
+  nr: number,
+  of: StructType<F>,
+): Ioctl<F> => ({ name, code: codeOf(NONE, type, nr, 0), argument: of });
+
+/** An ioctl with a size and no direction in its code, `_IOC(_IOC_NONE, ...)`, as Xen's drivers have them. */
+export const ioc = <F extends Fields>(name: string, type: string, nr: number, of: StructType<F>) =>
   request(NONE, name, type, nr, of);
 
 /** For ioctls whose argument is a pointer to an int. */
