@@ -2,22 +2,17 @@
 import { SysError } from "../../ffi/errno.ts";
 import type { IoctlDevice } from "../../ffi/ioctl.ts";
 import { log } from "../cli/log.ts";
-import { MemoryRefused, UnavailableError, UsageError } from "../errors.ts";
-import { type Allocator, memfdAllocator } from "../frame/memory.ts";
+import { UnavailableError, UsageError } from "../errors.ts";
 import { type Importer, type SharedSource, shareSource } from "../frame/sharing.ts";
-import type { Source } from "../frame/source.ts";
-import { CopyingSource } from "./copying.ts";
 import { exportRegion, importRegion, RegionAllocator } from "./dax.ts";
 import { exportDescriptors, importDescriptors } from "./fd.ts";
+import { type OpenWith, openPassable, openPlaced } from "./placed.ts";
 import {
   exportFailure,
   exportVirtioMedia,
   importVirtioMedia,
   mapsHandles,
 } from "./virtio-media.ts";
-
-/** Opens the source with buffers of one memory type; for "userptr" `allocator` provides the memory. */
-export type OpenWith = (memory: "auto" | "mmap" | "userptr", allocator?: Allocator) => Source;
 
 /** The sender's options. */
 export interface SendOptions {
@@ -95,42 +90,6 @@ function needLocal(local: boolean): void {
 function needDomain(domain: number | undefined): number {
   if (domain !== undefined) return domain;
   throw new UsageError("--domid is required with --share virtio-media (the receiver's domain)");
-}
-
-/** A source with its buffers in `region`. The device writes there, or pictures are copied if it cannot. */
-function openPlaced(open: OpenWith, region: RegionAllocator): Source {
-  try {
-    using owned = new DisposableStack();
-    const source = owned.use(open("userptr", region));
-    if (source.frames.every(({ pieces }) => pieces.length === 1)) {
-      owned.move();
-      return source;
-    }
-    log.warn(`${source.name}: its pictures are not in one piece; each is copied once`);
-  } catch (error) {
-    if (!(error instanceof MemoryRefused)) throw error;
-    log.warn(`${error.message}; each picture is copied once into ${region.name}`);
-  }
-  region.reset();
-  return new CopyingSource(open("mmap"), region);
-}
-
-/** A source whose buffers have descriptors; if they have none, pictures are copied to memory that does. */
-function openPassable(open: OpenWith): Source {
-  using owned = new DisposableStack();
-  const source = owned.use(open("auto"));
-  owned.move();
-  try {
-    source.share(0)[Symbol.dispose]();
-    return source;
-  } catch (error) {
-    if (error instanceof UnavailableError) {
-      log.warn(`${error.message}; each picture is copied once`);
-      return new CopyingSource(source, memfdAllocator);
-    }
-    source[Symbol.dispose]();
-    throw error;
-  }
 }
 
 /**
