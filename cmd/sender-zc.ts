@@ -7,7 +7,7 @@ import { defineTool, runMain } from "../src/cli/tool.ts";
 import { UsageError } from "../src/errors.ts";
 import { DEFAULT_HEAP } from "../src/frame/memory.ts";
 import { openShared, shareNames } from "../src/share/index.ts";
-import { LAST_DOMAIN } from "../src/share/virtio-media.ts";
+import { LAST_DOMAIN } from "../src/share/xen-domain.ts";
 import { feedReceivers } from "../src/stream/feed.ts";
 import { readSenderOptions, senderOptions } from "../src/stream/sender-options.ts";
 import { addressOptions } from "../src/stream/stream-options.ts";
@@ -43,7 +43,7 @@ export const senderZc = defineTool({
       min: 0,
       max: LAST_DOMAIN,
       value: "ID",
-      help: "Xen domain of the receiver; required with --share virtio-media",
+      help: "Xen domain of the receiver; required with --share virtio-media and xen-grant",
     },
     ...shareOptions(shareNames),
     ...senderOptions,
@@ -52,9 +52,11 @@ export const senderZc = defineTool({
     if (values["list-formats"]) return await listFormats(values.device);
     const sending = readSenderOptions(values);
     const { addresses } = sending;
-    if (addresses.length > 1 && (values.share === "virtio-media" || values.domid !== undefined)) {
+    const granting = values.share === "virtio-media" || values.share === "xen-grant";
+    if (addresses.length > 1 && (granting || values.domid !== undefined)) {
+      const share = granting ? values.share : "xen-grant or virtio-media";
       throw new UsageError(
-        "--share virtio-media (--domid) grants memory to one receiver: give --address once, or share by fd (unix:/path) or dax (--region)",
+        `--share ${share} (--domid) grants memory to one receiver: give --address once, or share by fd (unix:/path) or dax (--region)`,
       );
     }
     using pipe = await openPipeInput(loop, values.device, signal);
@@ -71,6 +73,7 @@ export const senderZc = defineTool({
             heap: DEFAULT_HEAP,
             queueAtStart: memory === "mmap", // a virtio-media driver exports buffers before they are queued
           }),
+        buffers: values.buffers,
         domain: values.domid,
         region: values.region,
         local: addresses.every(({ kind }) => kind === "unix"),

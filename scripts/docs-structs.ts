@@ -2,6 +2,7 @@
 // field without a meaning does not compile.
 import type { Fields, StructType } from "../ffi/struct.ts";
 import { STAMP_MAGIC, stamp } from "../src/format/stamp.ts";
+import { MAX_REFERENCES } from "../src/frame/sharing.ts";
 import { regionHeader } from "../src/share/region.ts";
 import { frameHeader } from "../src/stream/copy/messages.ts";
 import {
@@ -13,7 +14,7 @@ import {
   MAX_SIDE,
   VERSION,
 } from "../src/stream/hello.ts";
-import { handleMessage, MAX_REFERENCES, zcAck, zcFrame } from "../src/stream/zero-copy/messages.ts";
+import { handleMessage, zcAck, zcFrame } from "../src/stream/zero-copy/messages.ts";
 import type { Parts } from "./docs.ts";
 import { hexadecimal, table } from "./docs-table.ts";
 

@@ -14,6 +14,9 @@ export type Handle = {
   readonly length: number;
 } & (Grants | Descriptor | Region);
 
+/** The references that a handle's message has room for. */
+export const MAX_REFERENCES = 4000;
+
 /** Pages granted to the peer's Xen domain, one reference each. */
 export interface Grants {
   readonly kind: "grants";
@@ -22,7 +25,7 @@ export interface Grants {
   readonly domain: number;
   readonly references: Uint32Array;
   /** How many references its message has room for: the drivers of the two revisions differ. 4000 by default. */
-  readonly room?: 4000 | 512;
+  readonly room?: typeof MAX_REFERENCES | 512;
 }
 
 /** A descriptor that is sent with the handle over a Unix socket. */

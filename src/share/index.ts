@@ -1,28 +1,36 @@
-// The ways to share frame memory, a row each, and how --share auto chooses.
-import { SysError } from "../../ffi/errno.ts";
+// The ways to share frame memory, a row each, in the order in which --share auto tries them.
 import type { IoctlDevice } from "../../ffi/ioctl.ts";
 import { log } from "../cli/log.ts";
 import { UnavailableError, UsageError } from "../errors.ts";
-import { type Importer, type SharedSource, shareSource } from "../frame/sharing.ts";
+import { type Handle, type Importer, type SharedSource, shareSource } from "../frame/sharing.ts";
+import type { Source } from "../frame/source.ts";
 import { exportRegion, importRegion, RegionAllocator } from "./dax.ts";
 import { exportDescriptors, importDescriptors } from "./fd.ts";
 import { type OpenWith, openPassable, openPlaced } from "./placed.ts";
+import { butNot, listed, type NotTaken, shortly } from "./reasons.ts";
 import {
   exportFailure,
   exportVirtioMedia,
   importVirtioMedia,
   mapsHandles,
+  noIoctls,
 } from "./virtio-media.ts";
+import type { XenDomain } from "./xen-domain.ts";
+import { exportGrants, GrantAllocator, importGrants } from "./xen-grant.ts";
 
 /** The sender's options. */
 export interface SendOptions {
   readonly open: OpenWith;
+  /** How many buffers the source is asked for. */
+  readonly buffers?: number;
   /** The receiver's Xen domain. */
   readonly domain: number | undefined;
   /** The dax device of the region. */
   readonly region: string | undefined;
   /** Whether the connection is a Unix socket. */
   readonly local: boolean;
+  /** For tests. */
+  readonly xen?: XenDomain;
 }
 
 /** The receiver's options. */
@@ -30,27 +38,74 @@ export interface ReceiveOptions {
   readonly openDevice: () => IoctlDevice & Disposable;
   readonly region: string | undefined;
   readonly local: boolean;
+  /** For tests. */
+  readonly xen?: XenDomain;
 }
 
 interface Way {
-  readonly name: "virtio-media" | "fd" | "dax";
+  readonly name: "virtio-media" | "xen-grant" | "dax" | "fd";
+  readonly kind: Handle["kind"];
   /** Opens a source and exports its buffers. Throws UnavailableError or UsageError. */
   send(options: SendOptions): SharedSource;
+  /** The same for auto: returns what the options or this host lack, in a few words. */
+  offer(options: SendOptions): SharedSource | string;
   /** Opens the importer. Throws UnavailableError or UsageError. */
   receive(options: ReceiveOptions): Importer;
+  /** The same for auto: returns what the options or this host lack. */
+  accept(options: ReceiveOptions): Importer | string;
 }
+
+const NO_DOMAIN = "no --domid";
+const NO_REGION = "no --region";
+const NOT_LOCAL = "the address is not unix:/path";
+/** What the options lack; all else is found by trying. */
+const lacks: ReadonlySet<string> = new Set([NO_DOMAIN, NO_REGION, NOT_LOCAL]);
 
 const ways: readonly Way[] = [
   {
     name: "virtio-media",
+    kind: "grants",
     send({ open, domain }) {
-      const granted = needDomain(domain);
-      return shareSource(open("mmap"), (of) => exportVirtioMedia(of, granted));
+      const granted = needDomain(domain, "virtio-media");
+      return shareDriver(open("mmap"), granted);
+    },
+    offer({ open, domain }) {
+      if (domain === undefined) return NO_DOMAIN;
+      const source = open("mmap");
+      const { device, name } = source;
+      const failure = device === undefined ? `${name}: no driver behind it` : exportFailure(device);
+      if (failure === undefined) return shareDriver(source, domain);
+      source[Symbol.dispose]();
+      return typeof failure === "string" ? failure : failure.message;
     },
     receive: ({ openDevice }) => importVirtioMedia(openDevice()),
+    accept({ openDevice }) {
+      using opened = new DisposableStack();
+      try {
+        const device = opened.use(openDevice());
+        if (!mapsHandles(device)) return noIoctls(device).message;
+        opened.move();
+        return importVirtioMedia(device);
+      } catch (error) {
+        return shortly(error);
+      }
+    },
+  },
+  {
+    name: "xen-grant",
+    kind: "grants",
+    send: (options) => shareGrants(options, openGrants(options)),
+    offer(options) {
+      if (options.domain === undefined) return NO_DOMAIN;
+      const grants = attempt(() => openGrants(options));
+      return typeof grants === "string" ? grants : shareGrants(options, grants);
+    },
+    receive: ({ xen }) => importGrants(xen),
+    accept: ({ xen }) => attempt(() => importGrants(xen)),
   },
   {
     name: "dax",
+    kind: "region",
     send({ open, region: path }) {
       using owned = new DisposableStack();
       const region = owned.use(new RegionAllocator(needRegion(path)));
@@ -58,17 +113,30 @@ const ways: readonly Way[] = [
       owned.move();
       return shareSource(source, (of) => exportRegion(of, region), region);
     },
+    offer(options) {
+      return options.region === undefined ? NO_REGION : this.send(options);
+    },
     receive: ({ region }) => importRegion(needRegion(region)),
+    accept(options) {
+      return options.region === undefined ? NO_REGION : this.receive(options);
+    },
   },
   {
     name: "fd",
+    kind: "descriptor",
     send({ open, local }) {
       needLocal(local);
       return shareSource(openPassable(open), exportDescriptors);
     },
+    offer(options) {
+      return options.local ? this.send(options) : NOT_LOCAL;
+    },
     receive({ local }) {
       needLocal(local);
       return importDescriptors();
+    },
+    accept(options) {
+      return options.local ? this.receive(options) : NOT_LOCAL;
     },
   },
 ];
@@ -87,39 +155,60 @@ function needLocal(local: boolean): void {
   throw new UsageError("--share fd needs a unix:/path address: descriptors do not cross a network");
 }
 
-function needDomain(domain: number | undefined): number {
+function needDomain(domain: number | undefined, share: Way["name"]): number {
   if (domain !== undefined) return domain;
-  throw new UsageError("--domid is required with --share virtio-media (the receiver's domain)");
+  throw new UsageError(`--domid is required with --share ${share} (the receiver's domain)`);
+}
+
+const shareDriver = (source: Source, domain: number) =>
+  shareSource(source, (of) => exportVirtioMedia(of, domain));
+
+function openGrants({ domain, buffers = 1, xen }: SendOptions): GrantAllocator {
+  return new GrantAllocator({ domain: needDomain(domain, "xen-grant"), buffers, xen });
+}
+
+/** Takes ownership of `grants`. */
+function shareGrants({ open }: SendOptions, grants: GrantAllocator): SharedSource {
+  using owned = new DisposableStack();
+  owned.use(grants);
+  const source = openPlaced(open, grants);
+  owned.move();
+  return shareSource(source, (of) => exportGrants(of, grants), grants);
+}
+
+/** What `open` opens, or why this host cannot. */
+function attempt<T>(open: () => T): T | string {
+  try {
+    return open();
+  } catch (error) {
+    return shortly(error);
+  }
 }
 
 /**
- * Opens the source and exports its buffers according to `--share`. "auto" chooses virtio-media if there is a --domid and
- * the driver exports a buffer. What the options lack is found before the source is opened. Throws UnavailableError or
- * UsageError.
+ * Opens the source and exports its buffers according to `--share`. "auto" takes the first way that the options and this host
+ * allow. What the options lack is found before the source is opened. Throws UnavailableError or UsageError.
  */
 export function openShared(choice: ShareName, options: SendOptions): SharedSource {
   const chosen = ways.find(({ name }) => name === choice);
   if (chosen !== undefined) return chosen.send(options);
-  const { domain, region, local } = options;
-  const possible = { dax: region !== undefined, fd: local, "virtio-media": false };
-  const other = ways.find(({ name }) => possible[name]);
-  if (domain === undefined) {
-    if (other !== undefined) return other.send(options);
-    throw new UsageError(
-      "no way to share frames: give --domid (Xen), --region (a dax device of two guests) or an address unix:/path (one machine)",
+  const others: NotTaken[] = [];
+  for (const way of ways) {
+    const shared = way.offer(options);
+    if (typeof shared !== "string") {
+      log.info(`--share auto takes ${way.name}${butNot(others)}`);
+      return shared;
+    }
+    others.push({ name: way.name, why: shared });
+  }
+  const tried = others.filter(({ why }) => !lacks.has(why));
+  if (tried.length > 0) {
+    throw new UnavailableError(
+      `${listed(tried)}; no other way to share its frames: give --region (a dax device of two guests) or an address unix:/path (one machine)`,
     );
   }
-  const source = options.open("mmap");
-  const { device, name } = source;
-  const failure = device === undefined ? undefined : exportFailure(device);
-  if (device !== undefined && failure === undefined)
-    return shareSource(source, (of) => exportVirtioMedia(of, domain));
-  source[Symbol.dispose]();
-  if (other !== undefined) return other.send(options);
-  const why = failure?.message ?? `${name}: no driver behind it`;
-  throw new UnavailableError(
-    `${why}; no other way to share its frames: give --region (a dax device of two guests) or an address unix:/path (one machine)`,
-    { cause: failure },
+  throw new UsageError(
+    "no way to share frames: give --domid (Xen), --region (a dax device of two guests) or an address unix:/path (one machine)",
   );
 }
 
@@ -133,31 +222,29 @@ const NO_CAMERA =
  */
 export function openImporters(choice: ShareName, options: ReceiveOptions): readonly Importer[] {
   const chosen = ways.find(({ name }) => name === choice);
-  if (chosen !== undefined) return announce([chosen.receive(options)]);
+  if (chosen !== undefined) return announce([chosen.receive(options)], []);
   using owned = new DisposableStack();
   const importers: Importer[] = [];
-  if (options.region !== undefined) importers.push(owned.use(importRegion(options.region)));
-  if (options.local) importers.push(importDescriptors());
-  try {
-    using opened = new DisposableStack();
-    const device = opened.use(options.openDevice());
-    if (importers.length === 0 || mapsHandles(device)) {
-      opened.move();
-      importers.push(owned.use(importVirtioMedia(device)));
-    }
-  } catch (error) {
-    if (!(error instanceof UnavailableError)) throw error;
-    if (importers.length === 0) {
-      // Without the error's own advice, which is for cameras.
-      const why = error.cause instanceof SysError ? error.cause.message : error.message;
-      throw new UnavailableError(`${why}; ${NO_CAMERA}`, { cause: error });
-    }
+  const others: NotTaken[] = [];
+  for (const way of ways) {
+    const same = importers.find(({ kind }) => kind === way.kind);
+    const accepted = same === undefined ? way.accept(options) : `${same.name} takes its handles`;
+    if (typeof accepted === "string") others.push({ name: way.name, why: accepted });
+    else importers.push(owned.use(accepted));
+  }
+  if (importers.length === 0) {
+    const tried = others.filter(({ why }) => !lacks.has(why)).map(({ why }) => why);
+    throw new UnavailableError(`${tried.join("; ")}; ${NO_CAMERA}`);
   }
   owned.move();
-  return announce(importers);
+  return announce(importers, others);
 }
 
-function announce(importers: readonly Importer[]): readonly Importer[] {
-  log.info(`accepts frames shared by ${importers.map(({ name }) => name).join(" or ")}`);
+function announce(
+  importers: readonly Importer[],
+  others: readonly NotTaken[],
+): readonly Importer[] {
+  const names = importers.map(({ name }) => name).join(" or ");
+  log.info(`accepts frames shared by ${names}${butNot(others)}`);
   return importers;
 }

@@ -12,9 +12,7 @@ import { needed, ProtocolError, UnavailableError } from "../errors.ts";
 import type { Exporter, Handle, Importer } from "../frame/sharing.ts";
 import type { Source } from "../frame/source.ts";
 import { mapForReading } from "./fd.ts";
-
-/** Xen keeps the numbers from 32,752 on for itself: xen/include/public/xen.h, DOMID_FIRST_RESERVED. */
-export const LAST_DOMAIN = 32_751;
+import { LAST_DOMAIN } from "./xen-domain.ts";
 
 /** The two revisions of the IMPORT ioctl; a driver has one of them. */
 const revisions = [
@@ -59,10 +57,14 @@ export function exportFailure(device: IoctlDevice): SysError | undefined {
   return undefined;
 }
 
+/** The error of a driver without the ioctls. */
+export const noIoctls = (device: IoctlDevice) =>
+  new SysError(revisions[0].request.name, device.path, errno.ENOTTY);
+
 function demandRevision(device: IoctlDevice): Revision {
   const revision = findRevision(device);
   if (revision !== undefined) return revision;
-  const error = new SysError(revisions[0].request.name, device.path, errno.ENOTTY);
+  const error = noIoctls(device);
   throw new UnavailableError(
     `${error.message}; its driver has no virtio-media ioctls, choose another --share`,
     { cause: error },

@@ -21,6 +21,7 @@ import { checkHeader, regionHeader, writeHeader } from "../../src/share/region.t
 import { borrowFrames } from "../../src/stream/zero-copy/borrow.ts";
 import { openConsumer } from "../../src/stream/zero-copy/view-target.ts";
 import { FakeVirtioMedia, Hypervisor } from "../support/fake-virtio-media.ts";
+import { noXen } from "../support/fake-xen.ts";
 import { leftBehind, nothing } from "../support/resources.ts";
 import { borrow, lend, never, onLoop } from "../support/streams.ts";
 
@@ -208,10 +209,10 @@ test("buffers that do not fit are refused with what to do", () => {
 });
 
 test("without any way to share, auto says why", () => {
-  const options = { ...painted(""), region: undefined };
+  const options = { ...painted(""), region: undefined, xen: noXen() };
   expect(() => openShared("auto", options)).toThrow("no way to share frames: give --domid");
   expect(() => openShared("auto", { ...options, domain: 5 })).toThrow(
-    "no driver behind it; no other way to share its frames",
+    "virtio-media (testsrc:bars: no driver behind it), xen-grant (open /dev/xen/gntalloc: ENOENT (no such file or directory)); no other way to share its frames",
   );
   expect(() => openShared("dax", options)).toThrow("--region is required");
   expect(() => openShared("fd", options)).toThrow("--share fd needs a unix:/path");
@@ -221,6 +222,7 @@ test("without any way to share, auto says why", () => {
     },
     region: undefined,
     local: false,
+    xen: noXen(),
   };
   expect(() => openImporters("auto", receive)).toThrow("ENOENT");
   expect(openImporters("auto", { ...receive, local: true }).map((one) => one.name)).toEqual(["fd"]);

@@ -14,6 +14,7 @@ import { exportVirtioMedia, importVirtioMedia, mapsHandles } from "../../src/sha
 import { FRAME_MAGIC, hello, makeHello } from "../../src/stream/hello.ts";
 import { handleMessage, makeHandle, zcAck, zcFrame } from "../../src/stream/zero-copy/messages.ts";
 import { FakeVirtioMedia, Hypervisor } from "../support/fake-virtio-media.ts";
+import { noXen } from "../support/fake-xen.ts";
 import { leftBehind, nothing } from "../support/resources.ts";
 import { borrow, lend, onLoop, put, takeAll } from "../support/streams.ts";
 
@@ -313,6 +314,7 @@ const shares = (device: FakeVirtioMedia, domain: number | undefined, opened: str
   domain,
   region: undefined,
   local: true,
+  xen: noXen(),
 });
 
 test.each(["ENOTTY", "EINVAL", "EOPNOTSUPP", "EIO"] as const)(

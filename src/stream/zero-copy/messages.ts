@@ -2,10 +2,8 @@
 // 48 bytes, and 24 bytes return its buffer.
 import { n64, type Struct, struct, u32, u64, words } from "../../../ffi/struct.ts";
 import { ProtocolError } from "../../errors.ts";
-import type { Handle } from "../../frame/sharing.ts";
+import { type Handle, MAX_REFERENCES } from "../../frame/sharing.ts";
 import { FRAME_MAGIC, HANDLE_MAGIC, hex } from "../hello.ts";
-
-export const MAX_REFERENCES = 4000;
 
 /** Sent once per buffer, right after the hello. */
 export const handleMessage = struct(
@@ -76,7 +74,7 @@ export type ZcAck = Struct<typeof zcAck.fields>;
 
 /** The flag bit of each kind of handle. The C programs know the first only. */
 export const handleKinds = [
-  { kind: "grants", flag: 0x0000_0001, share: "virtio-media" },
+  { kind: "grants", flag: 0x0000_0001, share: "xen-grant or virtio-media" },
   { kind: "descriptor", flag: 0x0001_0000, share: "fd" },
   { kind: "region", flag: 0x0002_0000, share: "dax" },
 ] as const satisfies readonly { kind: Handle["kind"]; flag: number; share: string }[];

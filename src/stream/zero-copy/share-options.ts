@@ -9,7 +9,7 @@ export const shareOptions = <const C extends readonly string[]>(choices: C) =>
       type: "choice",
       choices,
       default: "auto",
-      help: "how frame memory is shared; auto: virtio-media if the device has its ioctls, else dax with --region, else fd",
+      help: "how frame memory is shared; auto: with --domid virtio-media if the device has its ioctls, else xen-grant; with --region dax; else fd",
     },
     region: {
       short: "R",

@@ -1,0 +1,303 @@
+// Sharing by grants, over stand-ins of xen-gntalloc and xen-gntdev (test/support/fake-xen.ts). The guest lab repeats it
+// between two domains of a Xen (scenario zc-xen).
+import { expect, test } from "bun:test";
+import { errno } from "../../ffi/errno.ts";
+import { PROT_READ, PROT_WRITE } from "../../ffi/mapping.ts";
+import { openCamera } from "../../src/capture/camera.ts";
+import { openTestSource } from "../../src/capture/testsrc.ts";
+import { exitStatus, ProtocolError, UnavailableError } from "../../src/errors.ts";
+import type { Handle } from "../../src/frame/sharing.ts";
+import { openImporters, openShared, type SendOptions } from "../../src/share/index.ts";
+import { GNTALLOC, GNTDEV } from "../../src/share/xen-domain.ts";
+import { GrantAllocator, importGrants } from "../../src/share/xen-grant.ts";
+import { FakeVirtioMedia, Hypervisor } from "../support/fake-virtio-media.ts";
+import { type FakeDomain, FakeXen, XEN_MEMORY } from "../support/fake-xen.ts";
+import { leftBehind, nothing } from "../support/resources.ts";
+import { borrow, lend, onLoop } from "../support/streams.ts";
+
+const wish = { width: 320, height: 240, format: "YUYV", fps: 0, buffers: 4 };
+const SENDER = 3;
+const RECEIVER = 5;
+
+function domains(): { xen: FakeXen; here: FakeDomain; there: FakeDomain } {
+  const xen = new FakeXen();
+  return { xen, here: xen.domain(SENDER), there: xen.domain(RECEIVER) };
+}
+
+const painted = (xen: FakeDomain, more: Partial<typeof wish> = {}): SendOptions => ({
+  open: (_, allocator) => openTestSource("testsrc", { ...wish, ...more, allocator }),
+  buffers: more.buffers ?? wish.buffers,
+  domain: RECEIVER,
+  region: undefined,
+  local: false,
+  xen,
+});
+
+function thrown(action: () => unknown): Error {
+  try {
+    action();
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error("nothing was thrown");
+}
+
+type Grants = Handle & { readonly kind: "grants" };
+function grantsOf(handle: Handle | undefined): Grants {
+  if (handle?.kind !== "grants") throw new Error("no handle with grants");
+  return handle;
+}
+
+test("300 frames are drawn into granted pages and read in the other domain, and every one is right", async () => {
+  const { xen, here, there } = domains();
+  const left = await leftBehind(XEN_MEMORY, () =>
+    onLoop(async (loop, near, far) => {
+      {
+        using shared = openShared("xen-grant", painted(here));
+        expect(shared.exporter.name).toBe("xen-grant (domain 3)");
+        using importer = importGrants(there);
+        const reading = borrow(loop, far, [importer]).finally(() => far.close());
+        expect(await lend(loop, near, shared, { frames: 300 })).toBe("done");
+        expect(await reading).toEqual({ verified: 300, end: "closed" });
+        expect(here.pages).toBe(4 * 38); // 153,600 bytes are 37.5 pages
+        expect([...xen.grants.values()].every(({ readOnly }) => readOnly)).toBe(true);
+      }
+      expect([here.pages, xen.grants.size]).toEqual([0, 0]);
+    }),
+  );
+  expect(left).toEqual(nothing);
+  for (const name of ["IOCTL_GNTDEV_MAP_GRANT_REF", "IOCTL_GNTDEV_UNMAP_GRANT_REF"]) {
+    expect(there.calls.filter((call) => call === name).length).toBe(wish.buffers); // never per frame
+  }
+});
+
+test("frames of a camera that refuses USERPTR are copied into granted pages, and are right", async () => {
+  const { here, there } = domains();
+  const left = await leftBehind("memfd:", () =>
+    onLoop(async (loop, near, far) => {
+      using shared = openShared("xen-grant", {
+        ...painted(here),
+        open: (memory, allocator) =>
+          openCamera(new FakeVirtioMedia(new Hypervisor()), {
+            ...{ width: 64, height: 32, format: "YUYV", buffers: 4, heap: "" },
+            memory,
+            allocator,
+          }),
+      });
+      expect(shared.source.memory).toBe(`mmap copied to ${GNTALLOC}`);
+      using importer = importGrants(there);
+      const reading = borrow(loop, far, [importer]).finally(() => far.close());
+      expect(await lend(loop, near, shared, { frames: 100 })).toBe("done");
+      expect(await reading).toEqual({ verified: 100, end: "closed" });
+    }),
+  );
+  expect(left).toEqual(nothing);
+  expect(here.pages).toBe(0);
+});
+
+test("a picture that ends within a page is mapped with the pages that it needs, and no more", () => {
+  const { here, there } = domains();
+  using shared = openShared("xen-grant", painted(here, { width: 66, height: 33, buffers: 1 }));
+  const handle = grantsOf(shared.exporter.handles[0]);
+  expect([handle.length, handle.references.length]).toEqual([4356, 2]);
+  using importer = importGrants(there);
+  const stream = { ...shared.source.picture, bufferCount: 1, sizeimage: 4096 };
+  using buffer = importer.import(handle, stream, undefined);
+  expect(buffer.mapping.length).toBe(4096);
+});
+
+test("a domain cannot map for writing what it was granted for reading, and another domain not at all", () => {
+  const { xen, here, there } = domains();
+  using shared = openShared("xen-grant", painted(here));
+  const handle = grantsOf(shared.exporter.handles[0]);
+  const stream = { ...shared.source.picture, bufferCount: 4 };
+  {
+    using device = there.open(GNTDEV);
+    const open = there.open.bind(there);
+    // The importer asks for PROT_READ; this one asks for more.
+    there.open = () => ({
+      path: GNTDEV,
+      ioctl: (request, argument) => device.ioctl(request, argument),
+      map: (length, offset) => device.map(length, offset, PROT_READ | PROT_WRITE),
+      [Symbol.dispose]: () => undefined,
+    });
+    using writer = importGrants(there);
+    there.open = open;
+    expect(() => writer.import(handle, stream, undefined)).toThrow("mmap /dev/xen/gntdev: EINVAL");
+  }
+  using third = importGrants(xen.domain(7));
+  const error = thrown(() => third.import(handle, stream, undefined));
+  expect(error).toBeInstanceOf(ProtocolError);
+  expect(error.message).toContain("domain 3 did not grant all 38 references to this domain");
+  expect(error.message).toContain("give the sender --domid 7");
+});
+
+test("a handle that asks for too much is refused before a driver sees it", () => {
+  const { here, there } = domains();
+  using shared = openShared("xen-grant", painted(here));
+  const handle = grantsOf(shared.exporter.handles[0]);
+  const stream = { ...shared.source.picture, bufferCount: 4 };
+  using importer = importGrants(there);
+  const wrong: [Partial<Grants>, string][] = [
+    [{ pageBytes: 65_536 }, "pages of 65536 bytes, must be 4096"],
+    [{ domain: 32_752 }, "gref_domid is 32752, must be 0 to 32751"],
+    [{ domain: 0xffff_ffff }, "gref_domid is 4294967295"],
+    [{ references: new Uint32Array(37) }, "need 38 references, it has 37"],
+    [{ references: new Uint32Array(0) }, "it has 0"],
+  ];
+  for (const [change, text] of wrong) {
+    const error = thrown(() => importer.import({ ...handle, ...change }, stream, undefined));
+    expect(error).toBeInstanceOf(ProtocolError);
+    expect(error.message).toContain(text);
+  }
+  expect(there.calls.filter((call) => call.startsWith("IOCTL"))).toEqual([]);
+  const unknown = { ...handle, references: handle.references.map(() => 16_000) };
+  expect(() => importer.import(unknown, stream, undefined)).toThrow(ProtocolError);
+  const maps = there.calls.filter((call) => call === "IOCTL_GNTDEV_MAP_GRANT_REF").length;
+  const unmaps = there.calls.filter((call) => call === "IOCTL_GNTDEV_UNMAP_GRANT_REF").length;
+  expect([maps, unmaps]).toEqual([1, 1]);
+  importer.import(handle, stream, undefined)[Symbol.dispose](); // a good one still does
+});
+
+test("too many pages for the limit are refused with figures before the first is allocated", () => {
+  const { here } = domains();
+  const large = { width: 1920, height: 1080 };
+  const error = thrown(() => openShared("xen-grant", painted(here, large)));
+  expect(error).toBeInstanceOf(UnavailableError);
+  expect(exitStatus(error)).toBe(3);
+  expect(error.message).toBe(
+    `${GNTALLOC}: 4 buffers of 4147200 bytes need 4 x 1013 = 4052 pages, its limit is 1024; raise it (echo 8192 > /sys/module/xen_gntalloc/parameters/limit), or use a smaller picture or fewer --buffers`,
+  );
+  expect(here.calls).not.toContain("IOCTL_GNTALLOC_ALLOC_GREF");
+  here.limit = 8192;
+  openShared("xen-grant", painted(here, large))[Symbol.dispose]();
+  expect(here.pages).toBe(0);
+});
+
+test("a picture of more pages than a handle carries is refused with figures", () => {
+  const { here } = domains();
+  here.limit = 100_000;
+  const error = thrown(() => openShared("xen-grant", painted(here, { width: 3840, height: 2160 })));
+  expect(exitStatus(error)).toBe(3);
+  expect(error.message).toBe(
+    "a buffer of 16588800 bytes needs 4050 grant references, a handle carries 4000; choose a smaller picture",
+  );
+});
+
+test("pages that others hold are missing only when the driver is asked: its refusal has the figures too", () => {
+  const { here } = domains();
+  using other = new GrantAllocator({ domain: RECEIVER, buffers: 1, xen: here });
+  using _held = other.allocate(1000 * 4096);
+  const error = thrown(() => openShared("xen-grant", painted(here)));
+  expect(exitStatus(error)).toBe(3);
+  expect(error.message).toStartWith(
+    "IOCTL_GNTALLOC_ALLOC_GREF /dev/xen/gntalloc (38 pages): ENOSPC",
+  );
+  expect(error.message).toContain("4 x 38 = 152 pages; the limit of 1024 counts all programs");
+  expect(here.pages).toBe(1000);
+});
+
+const failures = [
+  ["IOCTL_GNTALLOC_ALLOC_GREF", "ENOMEM"],
+  ["mmap", "ENOMEM"],
+  ["domid", "ETIMEDOUT"],
+  [GNTALLOC, "ENOENT"],
+  [GNTALLOC, "EACCES"],
+] as const;
+test.each(failures)(
+  "the sender's %s fails with %s: one line, status 3, nothing left",
+  async (call, code) => {
+    const { here } = domains();
+    here.fail.set(call, errno[code]);
+    const left = await leftBehind(XEN_MEMORY, () => {
+      const error = thrown(() => openShared("xen-grant", painted(here)));
+      expect(exitStatus(error)).toBe(3);
+      expect(error.message).toContain(code);
+      expect(error.message).not.toContain("\n");
+    });
+    expect([left, here.pages]).toEqual([nothing, 0]);
+  },
+);
+
+test("a failed release is a warning, and the rest is released", async () => {
+  const { here, there } = domains();
+  here.fail.set("IOCTL_GNTALLOC_DEALLOC_GREF", errno.EINVAL);
+  there.fail.set("IOCTL_GNTDEV_UNMAP_GRANT_REF", errno.ENOENT);
+  const left = await leftBehind(XEN_MEMORY, () => {
+    using shared = openShared("xen-grant", painted(here));
+    using importer = importGrants(there);
+    const stream = { ...shared.source.picture, bufferCount: 4 };
+    for (const handle of shared.exporter.handles) {
+      importer.import(handle, stream, undefined)[Symbol.dispose]();
+    }
+  });
+  expect([left, here.pages]).toEqual([nothing, 0]);
+});
+
+test("pages that a receiver still maps stay with the kernel until it lets go, and count to the limit", () => {
+  const { xen, here, there } = domains();
+  using importer = importGrants(there);
+  const shared = openShared("xen-grant", painted(here));
+  const stream = { ...shared.source.picture, bufferCount: 4 };
+  const buffer = importer.import(grantsOf(shared.exporter.handles[0]), stream, undefined);
+  shared[Symbol.dispose]();
+  expect([here.pages, xen.grants.size]).toEqual([38, 38]);
+  expect(buffer.mapping.bytes.length).toBe(153_600); // the receiver still reads memory, not a hole
+  buffer[Symbol.dispose]();
+  openShared("xen-grant", painted(here))[Symbol.dispose](); // the driver looks at each new allocation
+  expect([here.pages, xen.grants.size]).toEqual([0, 0]);
+});
+
+test("--share auto: with --domid and without the driver's ioctls it takes xen-grant on both sides", () => {
+  const { here, there } = domains();
+  {
+    using shared = openShared("auto", painted(here));
+    expect(shared.exporter.name).toStartWith("xen-grant");
+  }
+  const receive = {
+    openDevice: () => {
+      throw new UnavailableError("open /dev/video0: ENOENT");
+    },
+    region: undefined,
+    local: false,
+    xen: there,
+  };
+  const names = (importers: readonly { readonly name: string }[]) =>
+    importers.map(({ name }) => name);
+  expect(names(openImporters("auto", receive))).toEqual(["xen-grant"]);
+  const driver = { ...receive, openDevice: () => new FakeVirtioMedia(new Hypervisor()) };
+  expect(names(openImporters("auto", driver))).toEqual(["virtio-media (4000 references)"]);
+  expect(names(openImporters("auto", { ...receive, local: true }))).toEqual(["xen-grant", "fd"]);
+  expect(() => openShared("xen-grant", { ...painted(here), domain: undefined })).toThrow(
+    "--domid is required with --share xen-grant",
+  );
+});
+
+test("50 connections that end in the middle of a stream leave no descriptor, mapping or grant behind", async () => {
+  const { xen, here, there } = domains();
+  const cycle = (n: number) =>
+    onLoop(async (loop, near, far) => {
+      using shared = openShared("xen-grant", painted(here));
+      using importer = importGrants(there);
+      const reading = borrow(loop, far, [importer], n % 2 === 0 ? { frames: 3 } : {})
+        .catch((error: Error) => error)
+        .finally(() => far.close());
+      const stop = new AbortController();
+      const lending = lend(loop, near, shared, { frames: 1e6, signal: stop.signal })
+        .catch((error: Error) => error)
+        .finally(() => near.close());
+      // Even: the receiver leaves after three frames. Odd: the sender is stopped.
+      if (n % 2 === 1) {
+        await loop.sleep(2, new AbortController().signal);
+        stop.abort();
+      }
+      await Promise.all([reading, lending]);
+    });
+  await cycle(0);
+  const left = await leftBehind(XEN_MEMORY, async () => {
+    for (let n = 0; n < 50; n++) await cycle(n);
+  });
+  expect(left).toEqual(nothing);
+  expect([here.pages, xen.grants.size]).toEqual([0, 0]);
+  expect(xen.free.length).toBe(16_384 - 8);
+});
