@@ -14,7 +14,7 @@ const REQUEST = 1;
  * `timeoutMs` at most. Throws SysError: ETIMEDOUT without an answer, EPROTO for a wrong one, ENOENT when there is no such key.
  */
 export function readXenstore(fd: Fd, key: string, timeoutMs: number): string {
-  const what = `read of ${key} from`;
+  const what = `read(${key})`;
   const path = new TextEncoder().encode(`${key}\0`);
   const question = new Uint8Array(new ArrayBuffer(xsdSockmsg.size + path.length));
   const header = xsdSockmsg.over(question);

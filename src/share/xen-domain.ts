@@ -50,7 +50,7 @@ export const thisDomain: XenDomain = {
     using xenbus = Fd.open(XENBUS, O_RDWR | O_NONBLOCK);
     const text = readXenstore(xenbus, "domid", XENSTORE_MS);
     if (/^\d{1,5}$/.test(text)) return Number(text);
-    throw new SysError("read of domid from", XENBUS, errno.EPROTO);
+    throw new SysError("read(domid)", XENBUS, errno.EPROTO);
   },
   pageLimit() {
     try {
