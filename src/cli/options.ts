@@ -1,6 +1,7 @@
 // Command line options as rows. Parsing, range checks, help, manual pages and tests use the rows.
 import { parseArgs } from "node:util";
 import { UsageError } from "../errors.ts";
+import { didYouMean, nearest } from "./suggest.ts";
 
 interface Common {
   /** One letter. Not h or v. */
@@ -17,6 +18,8 @@ export type Option = Common &
         readonly type: "text";
         /** What the value must match, and the same in words for the error. */
         readonly pattern?: readonly [RegExp, string];
+        /** The right value for one that other programs use instead. It is named, and the given one is refused. */
+        readonly instead?: (text: string) => string | undefined;
         readonly default?: string;
         readonly required?: true;
       }
@@ -114,7 +117,7 @@ function readOperands(operands: Operands, words: readonly string[]): Record<stri
     const shown = operand.value ?? name;
     if (word === undefined) throw new UsageError(`${shown} is missing${rangeText(operand)}`);
     if (operand.type === "choice" && !operand.choices.includes(word)) {
-      throw new UsageError(`${shown} must be ${operand.choices.join(", ")}, got "${word}"`);
+      throw notAChoice(shown, operand.choices, word);
     }
     values[name] = word;
   }
@@ -153,12 +156,25 @@ function readWords(
       continue;
     }
     const option = Object.hasOwn(options, token.name) ? options[token.name] : undefined;
-    if (option === undefined) throw new UsageError(`unknown option "${token.rawName}"`);
+    if (option === undefined) throw unknownOption(token.rawName, options);
     const value = checkValue(token.name, option, token);
     if (option.type !== "list") raw[token.name] = value;
     else raw[token.name] = [...((raw[token.name] as string[] | undefined) ?? []), String(value)];
   }
   return { raw, words };
+}
+
+function unknownOption(rawName: string, options: Options): UsageError {
+  const isLong = rawName.startsWith("--");
+  const names = Object.entries(options).flatMap(([name, { short }]) =>
+    isLong ? [`--${name}`] : short === undefined ? [] : [`-${short}`],
+  );
+  return new UsageError(`unknown option "${rawName}"${didYouMean(nearest(rawName, names))}`);
+}
+
+function notAChoice(shown: string, choices: readonly string[], got: string): UsageError {
+  const meant = didYouMean(nearest(got, choices));
+  return new UsageError(`${shown} must be ${choices.join(", ")}, got "${got}"${meant}`);
 }
 
 /** The value given to an option; true for a flag. A following option is not a value, but "-1" and "-" are. */
@@ -183,12 +199,15 @@ function convert(name: string, option: Option, given: Raw[string] | undefined): 
   const text = String(given);
   if (option.type === "text") {
     const [pattern, words] = option.pattern ?? [/^/, ""];
-    if (pattern.test(text)) return text;
-    throw new UsageError(`--${name} must be ${words}, got "${text}"`);
+    const instead = option.instead?.(text);
+    if (!pattern.test(text))
+      throw new UsageError(`--${name} must be ${words}, got "${text}"${didYouMean(instead)}`);
+    if (instead === undefined) return text;
+    throw new UsageError(`--${name}: there is no "${text}"${didYouMean(instead)}`);
   }
   if (option.type === "choice") {
     if (option.choices.includes(text)) return text;
-    throw new UsageError(`--${name} must be ${option.choices.join(", ")}, got "${text}"`);
+    throw notAChoice(`--${name}`, option.choices, text);
   }
   if (option.type === "size") return convertSize(name, option, text);
   const pattern = option.type === "integer" ? /^-?\d+$/ : /^\d+(\.\d+)?$/;

@@ -33,6 +33,9 @@ export interface PixelFormat {
   readonly components: readonly Component[];
   /** ffmpeg's name for the format, for the ffplay command line. */
   readonly ffmpeg: string;
+  /** GStreamer's name, and the one of V4L2's macro after V4L2_PIX_FMT_, where they are not `name`. */
+  readonly gstreamer?: string;
+  readonly macro?: string;
   /** The YUV4MPEG2 colour space tag that its samples have in separate planes, if there is one. */
   readonly y4m?: string;
   /**
@@ -90,31 +93,77 @@ const greyWords = (count: number) => ({
 });
 
 export const formats: readonly PixelFormat[] = [
-  { name: "YUYV", ...packed(0, 1, 3), ffmpeg: "yuyv422", y4m: "422", sdl: fourcc("YUY2") },
+  {
+    name: "YUYV",
+    ...packed(0, 1, 3),
+    ffmpeg: "yuyv422",
+    gstreamer: "YUY2",
+    y4m: "422",
+    sdl: fourcc("YUY2"),
+  },
   { name: "UYVY", ...packed(1, 0, 2), ffmpeg: "uyvy422", y4m: "422", sdl: fourcc("UYVY") },
   { name: "YVYU", ...packed(0, 3, 1), ffmpeg: "yvyu422", y4m: "422", sdl: fourcc("YVYU") },
   { name: "NV12", ...nv(0, 1), ffmpeg: "nv12", y4m: "420jpeg", sdl: fourcc("NV12") },
   { name: "NV21", ...nv(1, 0), ffmpeg: "nv21", y4m: "420jpeg", sdl: fourcc("NV21") },
-  { name: "YU12", ...planar(1, 2), ffmpeg: "yuv420p", y4m: "420jpeg", sdl: fourcc("IYUV") },
+  {
+    name: "YU12",
+    ...planar(1, 2),
+    ffmpeg: "yuv420p",
+    gstreamer: "I420",
+    macro: "YUV420",
+    y4m: "420jpeg",
+    sdl: fourcc("IYUV"),
+  },
   {
     name: "YV12",
     ...planar(2, 1),
     ffmpeg: "yuv420p -vf shuffleplanes=0:2:1",
+    macro: "YVU420",
     y4m: "420jpeg",
     sdl: fourcc("YV12"),
   },
-  { name: "NM12", ...nv(0, 1), ffmpeg: "nv12", y4m: "420jpeg", sentAs: "NV12" },
-  { name: "NM21", ...nv(1, 0), ffmpeg: "nv21", y4m: "420jpeg", sentAs: "NV21" },
-  { name: "YM12", ...planar(1, 2), ffmpeg: "yuv420p", y4m: "420jpeg", sentAs: "YU12" },
-  { name: "RGB3", ...rgb(3, 0, 1, 2), ffmpeg: "rgb24", sdl: 0x1710_1803 },
-  { name: "BGR3", ...rgb(3, 2, 1, 0), ffmpeg: "bgr24", sdl: 0x1740_1803 },
-  { name: "XR24", ...rgb(4, 2, 1, 0), ffmpeg: "bgr0", sdl: 0x1616_1804 },
+  { name: "NM12", ...nv(0, 1), ffmpeg: "nv12", macro: "NV12M", y4m: "420jpeg", sentAs: "NV12" },
+  { name: "NM21", ...nv(1, 0), ffmpeg: "nv21", macro: "NV21M", y4m: "420jpeg", sentAs: "NV21" },
+  {
+    name: "YM12",
+    ...planar(1, 2),
+    ffmpeg: "yuv420p",
+    macro: "YUV420M",
+    y4m: "420jpeg",
+    sentAs: "YU12",
+  },
+  {
+    name: "RGB3",
+    ...rgb(3, 0, 1, 2),
+    ffmpeg: "rgb24",
+    gstreamer: "RGB",
+    macro: "RGB24",
+    sdl: 0x1710_1803,
+  },
+  {
+    name: "BGR3",
+    ...rgb(3, 2, 1, 0),
+    ffmpeg: "bgr24",
+    gstreamer: "BGR",
+    macro: "BGR24",
+    sdl: 0x1740_1803,
+  },
+  {
+    name: "XR24",
+    ...rgb(4, 2, 1, 0),
+    ffmpeg: "bgr0",
+    gstreamer: "BGRx",
+    macro: "XBGR32",
+    sdl: 0x1616_1804,
+  },
   {
     name: "RGBP",
     model: "rgb",
     planes: [word],
     components: [bits(11, 5), bits(5, 6), bits(0, 5)],
     ffmpeg: "rgb565le",
+    gstreamer: "RGB16",
+    macro: "RGB565",
     sdl: 0x1515_1002,
   },
   {
@@ -123,12 +172,13 @@ export const formats: readonly PixelFormat[] = [
     planes: [full],
     components: [at(0, 0, 1)],
     ffmpeg: "gray",
+    gstreamer: "GRAY8",
     y4m: "mono",
     sdl: fourcc("IYUV"),
   },
   { name: "Y10", ...greyWords(10), ffmpeg: "gray10le" },
   { name: "Y12", ...greyWords(12), ffmpeg: "gray12le" },
-  { name: "Y16", ...greyWords(16), ffmpeg: "gray16le" },
+  { name: "Y16", ...greyWords(16), ffmpeg: "gray16le", gstreamer: "GRAY16_LE" },
   {
     name: "P010",
     model: "yuv",
@@ -139,6 +189,7 @@ export const formats: readonly PixelFormat[] = [
       { ...at(1, 2, 4, 2, 2), bits: { shift: 6, count: 10 } },
     ],
     ffmpeg: "p010le",
+    gstreamer: "P010_10LE",
   },
 ];
 
