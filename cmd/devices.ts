@@ -1,4 +1,5 @@
 // devices: lists the cameras, outputs, decoders and encoders of this machine, and the tool that uses each.
+import { captureFiles } from "../src/capture/capture-options.ts";
 import { log } from "../src/cli/log.ts";
 import { ownProgram } from "../src/cli/own-program.ts";
 import { printOut } from "../src/cli/stdout.ts";
@@ -15,6 +16,11 @@ import { toolRow } from "./tool-rows.ts";
 
 export const devices = defineTool({
   ...toolRow("devices"),
+  examples: [
+    { does: "list everything", line: "devices" },
+    { does: "one camera with its controls", line: "devices -d /dev/video0 --controls" },
+  ],
+  files: captureFiles,
   options: {
     device: {
       short: "d",

@@ -1,43 +1,71 @@
 // The main executable: selects a tool by the name it was called with, or by its first word.
 import { basename } from "node:path";
 import { printOut } from "../src/cli/stdout.ts";
+import { didYouMean, nearest } from "../src/cli/suggest.ts";
 import { flushStderr, writeStderr } from "../src/cli/terminal.ts";
-import { runMain } from "../src/cli/tool.ts";
+import { help, runMain } from "../src/cli/tool.ts";
 import { versionLine } from "../src/cli/version.ts";
-import { exitCodes, exitStatus } from "../src/errors.ts";
+import { exitStatus, UsageError } from "../src/errors.ts";
+import { summary } from "./tool-rows.ts";
 import { findTool, tools } from "./tools.ts";
 
-const called = findTool(basename(process.argv0));
+/** The column of the summaries. */
+const COLUMN = 20;
+
+const linked = findTool(basename(process.argv0));
 const [word = "", ...rest] = process.argv.slice(2);
-const chosen = called ?? findTool(word);
+const chosen = linked ?? findTool(word);
 
 if (chosen !== undefined) {
   const tool = await chosen.load();
-  await runMain(tool, called === undefined ? rest : process.argv.slice(2));
+  if (linked !== undefined) await runMain(tool, process.argv.slice(2), linked.name);
+  else await runMain(tool, rest, `framepass ${tool.name}`);
 }
 
-const usage = [
-  "framepass: camera video between virtual machines",
-  "",
-  "usage: framepass TOOL [OPTIONS]    (or call a link to this file that is named like the tool)",
-  "",
-  ...tools.map(({ name, summary }) => `  ${name.padEnd(18)}${summary}`),
-  "",
-  "framepass TOOL --help lists the options of a tool; framepass --version prints the version.",
-].join("\n");
-
-if (word === "--version" || word === "--help") {
-  const failure = await printOut(word === "--help" ? usage : versionLine()).catch(
-    (error: Error) => error,
-  );
-  if (failure !== undefined) {
-    writeStderr(`framepass: error: ${failure.message}\n`);
-    process.exitCode = exitStatus(failure);
-  }
-} else {
-  const wrong = word === "" ? "no tool was named" : `there is no tool "${word}"`;
-  const names = tools.map(({ name }) => name).join(", ");
-  writeStderr(`framepass: error: ${wrong}; choose one of ${names}, or --help\n`);
+try {
+  await printOut(await answer());
+} catch (error) {
+  writeStderr(`framepass: error: ${(error as Error).message}\n`);
   flushStderr();
-  process.exitCode = exitCodes.usage.status;
+  process.exitCode = exitStatus(error);
+}
+
+/** The answer to words that name no tool. Throws UsageError. */
+async function answer(): Promise<string> {
+  if (["help", "--help", "-h"].includes(word)) return await helpAbout(rest[0]);
+  if (["version", "--version", "-V"].includes(word)) return versionLine();
+  throw noTool(word, [...names(), "help", "version"]);
+}
+
+async function helpAbout(name: string | undefined): Promise<string> {
+  if (name === undefined) return await usage();
+  const tool = await findTool(name)?.load();
+  if (tool === undefined) throw noTool(name, names());
+  return await help(tool, `framepass ${tool.name}`);
+}
+
+function noTool(name: string, candidates: readonly string[]): UsageError {
+  const wrong = name === "" ? "no tool was named" : `there is no tool "${name}"`;
+  const meant = nearest(name, candidates);
+  if (meant !== undefined) return new UsageError(`${wrong}${didYouMean(meant)}`);
+  return new UsageError(`${wrong}; choose one of ${names().join(", ")}, or --help`);
+}
+
+function names(): string[] {
+  return tools.map(({ name }) => name);
+}
+
+async function usage(): Promise<string> {
+  const { entry } = await import("../src/cli/help.ts");
+  return [
+    `framepass: ${summary}`,
+    "",
+    "Usage: framepass TOOL [OPTIONS]",
+    "       (or call a link to this file that is named like the tool)",
+    "",
+    ...tools.flatMap((tool) => entry(tool.name, tool.summary, COLUMN)),
+    "",
+    ...entry("help [TOOL]", "show this text, or the options of a tool", COLUMN),
+    ...entry("version", "show version, commit and target", COLUMN),
+  ].join("\n");
 }

@@ -3,8 +3,9 @@
 
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { Display } from "../src/display/display.ts";
-import { displayOptions } from "../src/display/display-options.ts";
+import { displayEnvironment, displayKeys, displayOptions } from "../src/display/display-options.ts";
 import { type Allocator, receiveAllocator } from "../src/frame/memory.ts";
+import { cameraFiles } from "../src/output/camera/camera-options.ts";
 import { MemoryTarget } from "../src/stream/copy/memory-target.ts";
 import { receiveFrames } from "../src/stream/copy/receive.ts";
 import { readReceiverOptions } from "../src/stream/receiver-options.ts";
@@ -14,6 +15,19 @@ import { toolRow } from "./tool-rows.ts";
 
 export const receiverSdl = defineTool({
   ...toolRow("receiver_sdl"),
+  examples: [
+    {
+      does: "show what a sender sends, with rate and latency in the picture",
+      line: "receiver_sdl -p 5000 --hud",
+    },
+    {
+      does: "show one sender after the other in full screen, and record",
+      line: "receiver_sdl -p 5000 --keep --fullscreen -o film.y4m",
+    },
+  ],
+  keys: displayKeys,
+  files: cameraFiles,
+  environment: displayEnvironment,
   options: { ...receiver.options, ...displayOptions },
   async run(values, { loop, signal }) {
     const { "max-frame": maxFrame, given, heap } = values;

@@ -3,7 +3,7 @@
 
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { Display } from "../src/display/display.ts";
-import { displayOptions } from "../src/display/display-options.ts";
+import { displayEnvironment, displayKeys, displayOptions } from "../src/display/display-options.ts";
 import { importDescriptors } from "../src/share/fd.ts";
 import { readReceiverOptions } from "../src/stream/receiver-options.ts";
 import { serveSenders } from "../src/stream/serve.ts";
@@ -15,6 +15,19 @@ import { toolRow } from "./tool-rows.ts";
 
 export const receiverZcSdl = defineTool({
   ...toolRow("receiver_zc_sdl"),
+  examples: [
+    {
+      does: "show the frames of a sender_zc on the same machine",
+      line: "receiver_zc_sdl -l unix:/run/frames",
+    },
+    {
+      does: "show the frames of another guest of the host, through a shared region",
+      line: "receiver_zc_sdl -p 5000 -R /dev/dax0.0 --hud",
+    },
+  ],
+  keys: displayKeys,
+  files: receiverZc.files ?? [],
+  environment: displayEnvironment,
   options: { ...receiverZc.options, ...displayOptions },
   async run(values, { loop, signal }) {
     const { "max-frame": maxFrame } = values;

@@ -2,13 +2,14 @@
 
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import type { Importer } from "../src/frame/sharing.ts";
+import { cameraFiles } from "../src/output/camera/camera-options.ts";
 import { importDescriptors } from "../src/share/fd.ts";
 import { openImporters, type ShareName, shareNames } from "../src/share/index.ts";
 import { readReceiverOptions, receiverOptions } from "../src/stream/receiver-options.ts";
 import { serveSenders } from "../src/stream/serve.ts";
 import type { Address } from "../src/stream/socket/address.ts";
 import { borrowFrames } from "../src/stream/zero-copy/borrow.ts";
-import { borrowOptions, shareOptions } from "../src/stream/zero-copy/share-options.ts";
+import { borrowOptions, shareFiles, shareOptions } from "../src/stream/zero-copy/share-options.ts";
 import { openConsumer } from "../src/stream/zero-copy/view-target.ts";
 import { warmUp } from "../src/stream/zero-copy/warm-up.ts";
 import { openVideoDevice } from "../src/v4l2/device.ts";
@@ -32,6 +33,17 @@ export function importersFor(
 
 export const receiverZc = defineTool({
   ...toolRow("receiver_zc"),
+  examples: [
+    {
+      does: "read the frames of a sender_zc on the same machine, and check them",
+      line: "receiver_zc -l unix:/run/frames --verify",
+    },
+    {
+      does: "record the frames of another guest of the host, through a shared region",
+      line: "receiver_zc -p 5000 -R /dev/dax0.0 -o film.y4m",
+    },
+  ],
+  files: [...shareFiles, ...cameraFiles],
   options: { ...receiverOptions, ...borrowOptions, ...shareOptions(shareNames) },
   async run(values, { loop, signal }) {
     using owned = new DisposableStack();

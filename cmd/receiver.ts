@@ -1,6 +1,8 @@
 // receiver: receives frames into memory, and from there writes them to a file or pipe, or checks them.
+import { inGroup } from "../src/cli/groups.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
-import { type Allocator, DEFAULT_HEAP, receiveAllocator } from "../src/frame/memory.ts";
+import { type Allocator, DEFAULT_HEAP, heapFiles, receiveAllocator } from "../src/frame/memory.ts";
+import { cameraFiles } from "../src/output/camera/camera-options.ts";
 import { MemoryTarget } from "../src/stream/copy/memory-target.ts";
 import { receiveFrames } from "../src/stream/copy/receive.ts";
 import { readReceiverOptions, receiverOptions } from "../src/stream/receiver-options.ts";
@@ -9,15 +11,29 @@ import { toolRow } from "./tool-rows.ts";
 
 export const receiver = defineTool({
   ...toolRow("receiver"),
+  examples: [
+    { does: "record what a sender sends", line: "receiver -p 5000 -o film.y4m" },
+    {
+      does: "make it a camera for browsers and video calls",
+      line: 'receiver -p 5000 --camera "Guest A" --keep',
+    },
+    {
+      does: "pipe the frames of a sender with -f MJPG into another program",
+      line: "receiver -p 5000 -o - | ffplay -f mjpeg -",
+    },
+  ],
+  files: [...cameraFiles, ...heapFiles],
   options: {
     ...receiverOptions,
-    heap: {
-      short: "e",
-      type: "text",
-      default: DEFAULT_HEAP,
-      value: "PATH",
-      help: "DMA heap for the buffers; if the default heap is missing, memfd is used",
-    },
+    ...inGroup("output", {
+      heap: {
+        short: "e",
+        type: "text",
+        default: DEFAULT_HEAP,
+        value: "PATH",
+        help: "DMA heap for the buffers; if the default heap is missing, memfd is used",
+      },
+    }),
   },
   async run(values, { loop, signal }) {
     using owned = new DisposableStack();

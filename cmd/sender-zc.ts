@@ -1,8 +1,9 @@
 // sender_zc: captures frames and lends them to a receiver, which reads them in the buffers of the camera.
 
-import { captureOptions } from "../src/capture/capture-options.ts";
+import { captureFiles, captureOptions } from "../src/capture/capture-options.ts";
 import { openSource } from "../src/capture/open.ts";
 import { openPipeInput } from "../src/capture/pipe-input.ts";
+import { inGroup } from "../src/cli/groups.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { UsageError } from "../src/errors.ts";
 import { DEFAULT_HEAP } from "../src/frame/memory.ts";
@@ -13,7 +14,7 @@ import { readSenderOptions, senderOptions } from "../src/stream/sender-options.t
 import { addressOptions } from "../src/stream/stream-options.ts";
 import { lendFrames } from "../src/stream/zero-copy/lend.ts";
 import { type LendCounts, lentText } from "../src/stream/zero-copy/lend-counts.ts";
-import { shareOptions } from "../src/stream/zero-copy/share-options.ts";
+import { shareFiles, shareOptions } from "../src/stream/zero-copy/share-options.ts";
 import { listFormats } from "./list-formats.ts";
 import { toolRow } from "./tool-rows.ts";
 
@@ -21,30 +22,43 @@ const noCounts: LendCounts = { returned: 0, refused: 0, overdue: 0, late: 0 };
 
 export const senderZc = defineTool({
   ...toolRow("sender_zc"),
+  examples: [
+    {
+      does: "lend a camera's frames to a receiver_zc on the same machine",
+      line: "sender_zc -d /dev/video0 -a unix:/run/frames",
+    },
+    {
+      does: "lend them to another guest of the host, through a shared region",
+      line: "sender_zc -d /dev/video0 -a 10.0.0.2 -p 5000 -R /dev/dax0.0",
+    },
+  ],
+  files: [...captureFiles, ...shareFiles],
   options: {
     ...captureOptions,
     ...addressOptions.connect,
-    "ack-timeout": {
-      short: "k",
-      type: "integer",
-      min: 0,
-      max: 3_600_000,
-      default: 200,
-      value: "MS",
-      help: "milliseconds after which a frame that was not returned is reported; 0 waits for ever",
-    },
-    "requeue-on-timeout": {
-      type: "flag",
-      help: "after --ack-timeout queue the buffer again, though the receiver may still read it",
-    },
-    domid: {
-      short: "D",
-      type: "integer",
-      min: 0,
-      max: LAST_DOMAIN,
-      value: "ID",
-      help: "Xen domain of the receiver; required with --share virtio-media and xen-grant",
-    },
+    ...inGroup("sharing", {
+      "ack-timeout": {
+        short: "k",
+        type: "integer",
+        min: 0,
+        max: 3_600_000,
+        default: 200,
+        value: "MS",
+        help: "milliseconds after which a frame that was not returned is reported; 0 waits for ever",
+      },
+      "requeue-on-timeout": {
+        type: "flag",
+        help: "after --ack-timeout queue the buffer again, though the receiver may still read it",
+      },
+      domid: {
+        short: "D",
+        type: "integer",
+        min: 0,
+        max: LAST_DOMAIN,
+        value: "ID",
+        help: "Xen domain of the receiver; required with --share virtio-media and xen-grant",
+      },
+    }),
     ...shareOptions(shareNames),
     ...senderOptions,
   },

@@ -1,10 +1,11 @@
 // sender: captures frames and sends them over TCP, a Unix socket or vsock.
 import { memoryTypes } from "../src/capture/camera.ts";
-import { captureOptions } from "../src/capture/capture-options.ts";
+import { captureFiles, captureOptions } from "../src/capture/capture-options.ts";
 import { openSource } from "../src/capture/open.ts";
 import { openPipeInput } from "../src/capture/pipe-input.ts";
+import { inGroup } from "../src/cli/groups.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
-import { DEFAULT_HEAP } from "../src/frame/memory.ts";
+import { DEFAULT_HEAP, heapFiles } from "../src/frame/memory.ts";
 import { sendFrames } from "../src/stream/copy/send.ts";
 import { feedReceivers } from "../src/stream/feed.ts";
 import { readSenderOptions, senderOptions } from "../src/stream/sender-options.ts";
@@ -14,24 +15,41 @@ import { toolRow } from "./tool-rows.ts";
 
 export const sender = defineTool({
   ...toolRow("sender"),
+  examples: [
+    {
+      does: "send a camera to the receiver on another machine",
+      line: "sender -d /dev/video0 -W 1280 -H 720 -f MJPG -a 10.0.0.2 -p 5000",
+    },
+    {
+      does: "send the built-in source, without a camera, and connect again when it is lost",
+      line: "sender -d testsrc -a 10.0.0.2 -p 5000 --reconnect",
+    },
+    {
+      does: "show what a camera offers",
+      line: "sender -d /dev/video0 --list-formats",
+    },
+  ],
+  files: [...captureFiles, ...heapFiles],
   options: {
     ...captureOptions,
     ...addressOptions.connect,
-    heap: {
-      short: "e",
-      type: "text",
-      default: DEFAULT_HEAP,
-      value: "PATH",
-      help: "DMA heap for --memory dmabuf",
-    },
-    memory: {
-      short: "m",
-      type: "choice",
-      choices: memoryTypes,
-      default: "auto",
-      help: "who allocates the buffers: DMA heap or driver; auto tries dmabuf, then mmap",
-    },
-    latest: { type: "flag", help: "if several frames wait, send only the newest" },
+    ...inGroup("capture", {
+      heap: {
+        short: "e",
+        type: "text",
+        default: DEFAULT_HEAP,
+        value: "PATH",
+        help: "DMA heap for --memory dmabuf",
+      },
+      memory: {
+        short: "m",
+        type: "choice",
+        choices: memoryTypes,
+        default: "auto",
+        help: "who allocates the buffers: DMA heap or driver; auto tries dmabuf, then mmap",
+      },
+      latest: { type: "flag", help: "if several frames wait, send only the newest" },
+    }),
     ...senderOptions,
   },
   async run(values, { loop, signal }) {

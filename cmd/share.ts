@@ -9,7 +9,16 @@ import { toolRow } from "./tool-rows.ts";
 
 export const share = defineTool({
   ...toolRow("share"),
-  example: "framepass share create /dev/shm/frames --size 128M",
+  examples: [
+    {
+      does: "make a file for two guests, and print QEMU's options for both",
+      line: "share create /dev/shm/frames --size 128M",
+    },
+    {
+      does: "the same for pictures of 3840x2160, which need more",
+      line: "share create /dev/shm/frames --size 512M",
+    },
+  ],
   operands: {
     action: {
       type: "choice",

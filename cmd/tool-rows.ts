@@ -26,6 +26,9 @@ const rows = {
   "vhost-user-video": { summary: "serve a virtio video decoder to a virtual machine" },
 } as const satisfies Record<string, Omit<ToolRow, "name">>;
 
+/** What framepass is, for its help and its manual page. */
+export const summary = "camera video between virtual machines";
+
 export type ToolName = keyof typeof rows;
 
 /** The row of a tool, for its definition. */

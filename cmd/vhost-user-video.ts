@@ -3,6 +3,7 @@ import { SysError } from "../ffi/errno.ts";
 import type { Fd } from "../ffi/fd.ts";
 import { dieOfMemoryFaults } from "../ffi/process.ts";
 import { type InheritedSocket, inheritedSocket } from "../ffi/socket.ts";
+import { inGroup } from "../src/cli/groups.ts";
 import { log } from "../src/cli/log.ts";
 import { ownProgram } from "../src/cli/own-program.ts";
 import { printOut } from "../src/cli/stdout.ts";
@@ -36,28 +37,52 @@ const WANTED = "it must be a Unix stream socket that listens or is connected";
 
 export const vhostUserVideo = defineTool({
   ...toolRow("vhost-user-video"),
+  examples: [
+    {
+      does: "serve the first decoder that is here",
+      line: "vhost-user-video -s /run/video.sock",
+    },
+    {
+      does: "decode only H264 and VP9, with libavcodec",
+      line: "vhost-user-video -s /run/video.sock -b libavcodec --formats H264,VP9",
+    },
+    { does: "show what this machine can offer", line: "vhost-user-video --print-capabilities" },
+  ],
+  files: [
+    { word: "/dev/video*", meaning: "decoders of the kernel, for --backend v4l2-decoder" },
+    { word: "/dev/udmabuf", meaning: "lets a decoder write into the memory of the guest" },
+  ],
+  environment: [{ word: "LD_LIBRARY_PATH", meaning: "where libavcodec is looked for first" }],
   options: {
-    "socket-path": { short: "s", type: "text", value: "PATH", help: "Unix socket to listen on" },
-    fd: {
-      type: "integer",
-      min: 0,
-      max: LARGEST_FD,
-      help: "number of an inherited Unix socket: a listening one, or one with a front-end",
-    },
+    ...inGroup("connection", {
+      "socket-path": { short: "s", type: "text", value: "PATH", help: "Unix socket to listen on" },
+      fd: {
+        type: "integer",
+        min: 0,
+        max: LARGEST_FD,
+        help: "number of an inherited Unix socket: a listening one, or one with a front-end",
+      },
+      once: { type: "flag", help: "end when the first front-end disconnects" },
+    }),
     ...codecOptions,
-    "max-streams": {
-      type: "integer",
-      min: 1,
-      max: 1024,
-      default: 64,
-      help: "most streams a guest may have at the same time",
-    },
-    once: { type: "flag", help: "end when the first front-end disconnects" },
-    "print-capabilities": {
+    ...inGroup("decoder", {
+      "max-streams": {
+        type: "integer",
+        min: 1,
+        max: 1024,
+        default: 64,
+        help: "most streams a guest may have at the same time",
+      },
+      "print-capabilities": {
+        type: "flag",
+        help: "print the capabilities of this back-end as JSON, with the formats it has found, and end",
+      },
+    }),
+    verbose: {
       type: "flag",
-      help: "print the capabilities of this back-end as JSON, with the formats it has found, and end",
+      group: "general",
+      help: "with --version: name the libraries in use and their licences",
     },
-    verbose: { type: "flag", help: "with --version: name the libraries in use and their licences" },
     ...statsOptions,
     stats: { ...statsOptions.stats, default: 0 },
   },

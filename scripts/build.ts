@@ -35,7 +35,7 @@ function compile(entry: string, outfile: string, target: string, cross: boolean)
       entry,
       "--compile",
       "--bytecode", // halves the time the executable needs to start
-      "--format=esm", // bytecode as CommonJS breaks citty and consola
+      "--format=esm", // bytecode as CommonJS breaks consola
       ...(cross ? [`--target=bun-${target}`] : []),
       "--no-compile-autoload-dotenv",
       "--no-compile-autoload-bunfig",
@@ -72,13 +72,21 @@ async function buildAll(): Promise<void> {
 
 /** Writes a manual page per tool, where `man -M dist/man` finds them. */
 async function writeManuals(tools: readonly LoadableTool[]): Promise<void> {
-  const { manPage } = await import("../src/cli/man.ts");
+  const { mainPage, manPage, pageName } = await import("../src/cli/man.ts");
+  const { calledAs } = await import("../src/cli/tool-text.ts");
+  const { summary } = await import("../cmd/tool-rows.ts");
   const section = join(dist, "man", "man1");
   mkdirSync(section, { recursive: true });
+  writeFileSync(
+    join(section, "framepass.1"),
+    mainPage(
+      summary,
+      tools.map((row) => ({ ...row, called: calledAs(row) })),
+    ),
+  );
   for (const row of tools) {
-    const called = row.unlinked ? `framepass ${row.name}` : row.name;
-    const page = join(section, `${called.replace(" ", "-")}.1`);
-    writeFileSync(page, manPage(await row.load(), called));
+    const called = calledAs(row);
+    writeFileSync(join(section, `${pageName(called)}.1`), manPage(await row.load(), called));
   }
   console.log("dist/man/man1: their manual pages");
 }

@@ -1,7 +1,8 @@
 // The generated parts of the pages, a row each: tables that derive from the rows of the code.
 import { tools } from "../cmd/tools.ts";
+import { grouped } from "../src/cli/groups.ts";
 import { defaultText, type Operand, rangeText, spelled, valueText } from "../src/cli/options.ts";
-import { optionsOf } from "../src/cli/tool.ts";
+import { calledAs, exampleLine, optionsOf, type ToolText } from "../src/cli/tool-text.ts";
 import { exitCodes } from "../src/errors.ts";
 import { formats, type PixelFormat } from "../src/format/formats.ts";
 import { pictureBytes } from "../src/format/picture-layout.ts";
@@ -20,18 +21,18 @@ const code = (text: string) => `\`${text}\``;
 const toolTable = () =>
   table(
     ["tool", "what it does"],
-    tools.map(({ name, summary, unlinked }) => [
-      code(unlinked ? `framepass ${name}` : name),
-      summary,
-    ]),
+    tools.map((tool) => [code(calledAs(tool)), tool.summary]),
   );
+
+/** The options in the order of --help. */
+const optionsInOrder = (tool: ToolText) => grouped(optionsOf(tool)).flatMap(({ rows }) => rows);
 
 /** All options of all tools, a section each. */
 async function optionSections(): Promise<string> {
   const sections: string[] = [];
   for (const row of tools) {
     const tool = await row.load();
-    const called = row.unlinked ? `framepass ${row.name}` : row.name;
+    const called = calledAs(row);
     const operands = Object.entries<Operand>(tool.operands ?? {});
     const line = (row: { help: string }, range: string) => `${row.help}${range}`;
     sections.push(
@@ -46,7 +47,7 @@ async function optionSections(): Promise<string> {
             "required",
             line(operand, rangeText(operand)),
           ]),
-          ...Object.entries(optionsOf(tool)).map(([name, option]) => [
+          ...optionsInOrder(tool).map(([name, option]) => [
             code(spelled(name, option)),
             option.type === "flag" ? "" : valueText(option),
             "required" in option ? "required" : defaultText(option),
@@ -54,6 +55,7 @@ async function optionSections(): Promise<string> {
           ]),
         ],
       ),
+      ["```", ...tool.examples.map((one) => exampleLine(tool, one, called)), "```"].join("\n"),
     );
   }
   return sections.join("\n\n");
@@ -78,6 +80,7 @@ const formatTable = () =>
       "window",
       ".y4m",
       "ffplay -pixel_format",
+      "GStreamer, if another name",
     ],
     formats.map((format) => [
       format.sentAs === undefined ? format.name : `${format.name}, sent as ${format.sentAs}`,
@@ -87,6 +90,7 @@ const formatTable = () =>
       format.sdl === undefined && format.sentAs === undefined ? "converted" : "yes",
       format.y4m ?? "",
       format.ffmpeg,
+      format.gstreamer ?? "",
     ]),
   );
 

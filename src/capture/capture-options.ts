@@ -1,8 +1,11 @@
 // Option rows for what is captured and how, which several tools share.
+import { inGroup } from "../cli/groups.ts";
 import type { Options } from "../cli/options.ts";
+import type { Explained } from "../cli/tool-text.ts";
+import { fourccInstead } from "../format/other-names.ts";
 
 /** What to capture. */
-export const captureOptions = {
+export const captureOptions = inGroup("capture", {
   device: {
     short: "d",
     type: "text",
@@ -16,6 +19,7 @@ export const captureOptions = {
     short: "f",
     type: "text",
     pattern: [/^[ -~]{1,4}$/, "1 to 4 characters"],
+    instead: fourccInstead,
     default: "YUYV",
     value: "FOURCC",
     help: "pixel format, as --list-formats names it",
@@ -47,4 +51,12 @@ export const captureOptions = {
     max: 1000,
     help: "frames per second; 0, for testsrc and recordings only: as fast as possible",
   },
-} as const satisfies Options;
+} as const satisfies Options);
+
+export const captureFiles: readonly Explained[] = [
+  {
+    word: "/dev/video*",
+    meaning: "cameras and other video devices; the group video may open them",
+  },
+  { word: "/dev/v4l/by-id, /dev/v4l/by-path", meaning: "names of cameras that stay the same" },
+];

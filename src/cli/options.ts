@@ -1,6 +1,7 @@
 // Command line options as rows. Parsing, range checks, help, manual pages and tests use the rows.
 import { parseArgs } from "node:util";
 import { UsageError } from "../errors.ts";
+import type { Group } from "./groups.ts";
 import { didYouMean, nearest } from "./suggest.ts";
 
 interface Common {
@@ -10,6 +11,8 @@ interface Common {
   readonly help: string;
   /** Placeholder of the value in help texts: "PATH". */
   readonly value?: string;
+  /** Where help lists it. */
+  readonly group?: Group;
 }
 
 export type Option = Common &

@@ -11,7 +11,7 @@ export interface OwnProgram {
 }
 
 /** A compiled executable's sources are under this path. */
-const COMPILED = "/$bunfs/";
+export const COMPILED = "/$bunfs/";
 
 /**
  * This program, called as the tool `name`. /proc/self/exe is the file that runs now, also when it was replaced or removed. The

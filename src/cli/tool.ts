@@ -1,8 +1,6 @@
-// What every tool does: parse options, print help, report a failure in one line, set the exit status. options.ts parses,
-// because citty accepts unknown options, surplus words and missing values. citty renders the help.
+// What every tool does: parse options, print help, report a failure in one line, set the exit status.
 import { readFileSync } from "node:fs";
-import { stripVTControlCharacters } from "node:util";
-import type { ArgsDef } from "citty";
+import { basename } from "node:path";
 import { asSysError, SysError } from "../../ffi/errno.ts";
 import {
   exitCodes,
@@ -14,19 +12,12 @@ import {
   UsageError,
 } from "../errors.ts";
 import { Loop } from "../loop.ts";
-import { log, logDefect, logLevels, setUpLog } from "./log.ts";
-import {
-  defaultText,
-  type Operand,
-  type Operands,
-  type Options,
-  parseOptions,
-  rangeText,
-  type Values,
-  valueText,
-} from "./options.ts";
+import { log, logDefect, setUpLog } from "./log.ts";
+import { type Operands, type Options, parseOptions, type Values } from "./options.ts";
+import { COMPILED } from "./own-program.ts";
 import { printOut, Records } from "./stdout.ts";
 import { endStatus, flushStderr, hasEscapes } from "./terminal.ts";
+import { calledAs, common, exampleLine, type ToolText } from "./tool-text.ts";
 import { versionLine } from "./version.ts";
 import { checkWords } from "./words.ts";
 
@@ -40,36 +31,13 @@ export interface Context {
 /** How a tool ended without error: "stopped" means by a signal. */
 export type Outcome = "done" | "stopped";
 
-export interface Tool<O extends Options = Options, P extends Operands = Operands> {
-  /** As users call it: "receiver_sdl". */
-  readonly name: string;
-  readonly summary: string;
-  /** A subcommand without a link: users type "framepass NAME". */
-  readonly unlinked?: true;
-  /** A correct command line, printed after a wrong one. For tools whose options alone do not show what to type. */
-  readonly example?: string;
+export interface Tool<O extends Options = Options, P extends Operands = Operands> extends ToolText {
   readonly options: O;
-  /** Words without a dash, in order. Without these rows such words are refused. */
   readonly operands?: P;
   /** Lines that --version --verbose adds: the libraries that are loaded at run time, and their licences. */
   readonly libraries?: () => readonly string[];
   run(values: Values<O & P>, context: Context): Promise<Outcome>;
 }
-
-/** Options every tool has. */
-const common = {
-  "log-level": {
-    type: "choice",
-    choices: logLevels,
-    default: "info",
-    help: "how much is logged on stderr",
-  },
-  help: { short: "h", type: "flag", help: "show this text" },
-  version: { short: "V", type: "flag", help: "show version, commit and target" },
-} as const satisfies Options;
-
-/** All options of a tool: its own and those that every tool has. */
-export const optionsOf = (tool: Pick<Tool, "options">): Options => ({ ...tool.options, ...common });
 
 /** Defines a tool; `run` gets its options with their types. */
 export function defineTool<
@@ -79,13 +47,17 @@ export function defineTool<
   return tool;
 }
 
-/** Runs a tool with the words after its name and ends the process with its status. */
+/**
+ * Runs a tool with the words after its name and ends the process with its status. `called` is what users type to call it;
+ * without it the executable is called by its own name.
+ */
 export async function runMain<O extends Options, P extends Operands>(
   tool: Tool<O, P>,
   argv: readonly string[] = process.argv.slice(2),
+  called = ownName(tool),
 ): Promise<never> {
   setUpLog(calledAs(tool), "info");
-  const status = await runTool(tool, argv);
+  const status = await runTool(tool, argv, called);
   endStatus();
   flushStderr();
   process.exit(status);
@@ -94,13 +66,14 @@ export async function runMain<O extends Options, P extends Operands>(
 async function runTool<O extends Options, P extends Operands>(
   tool: Tool<O, P>,
   argv: readonly string[],
+  called: string,
 ): Promise<number> {
   let json = false;
   try {
     // --help and --version work even when required options are missing.
     const asked = ["--help", "-h", "--version", "-V"].find((word) => argv.includes(word));
     if (asked !== undefined) {
-      await printOut(/^--?h/.test(asked) ? await helpText(tool) : versionText(tool, argv));
+      await printOut(/^--?h/.test(asked) ? await help(tool, called) : versionText(tool, argv));
       return exitCodes.done.status;
     }
     checkWords(argv);
@@ -115,7 +88,7 @@ async function runTool<O extends Options, P extends Operands>(
     endStatus();
     if (json) writeFailure(error);
     if (error instanceof ReaderLeft) log.info(error.message);
-    else if (error instanceof UsageError) log.error(usageText(error, tool));
+    else if (error instanceof UsageError) log.error(usageText(error, tool, called));
     else if (error instanceof UnavailableError)
       log.fatal(error.message); // without "error: "
     else if (isExpected(error) || (error instanceof Error && isOutOfMemory(error)))
@@ -130,13 +103,21 @@ function versionText({ libraries }: Pick<Tool, "libraries">, argv: readonly stri
   return [versionLine(), ...more].join("\n");
 }
 
-/** What users type to call the tool. */
-const calledAs = ({ name, unlinked }: Pick<Tool, "name" | "unlinked">) =>
-  unlinked === true ? `framepass ${name}` : name;
+/** The help of a tool; loaded only now, because a stream does not need it. */
+export async function help(tool: ToolText, called: string): Promise<string> {
+  const { helpText } = await import("./help.ts");
+  const styled = process.stdout.isTTY === true && hasEscapes && !process.env.NO_COLOR;
+  return helpText(tool, { called, styled });
+}
 
-function usageText({ message }: UsageError, tool: Pick<Tool, "name" | "unlinked" | "example">) {
-  const example = tool.example === undefined ? "" : `for example: ${tool.example}; `;
-  return `${message}; ${example}see ${calledAs(tool)} --help`;
+/** What users type to call a tool that is an executable of its own: the name that the file has now. */
+const ownName = (tool: ToolText) =>
+  Bun.main.startsWith(COMPILED) ? basename(process.argv0) : calledAs(tool);
+
+function usageText({ message }: UsageError, tool: ToolText, called: string) {
+  const [first] = tool.operands === undefined ? [] : tool.examples;
+  const example = first === undefined ? "" : `for example: ${exampleLine(tool, first, called)}; `;
+  return `${message}; ${example}see ${called} --help`;
 }
 
 /** The runtime's error for memory that it does not get. */
@@ -194,38 +175,4 @@ async function runStoppable<O extends Options, P extends Operands>(
     if (!ignored) process.on(name, onSignal);
   }
   return await loop.run(tool.run(values, { loop, signal: stop.signal }));
-}
-
-async function helpText<O extends Options, P extends Operands>(tool: Tool<O, P>): Promise<string> {
-  const { renderUsage } = await import("citty");
-  const options = optionsOf(tool);
-  const args: ArgsDef = {};
-  for (const [name, operand] of Object.entries<Operand>(tool.operands ?? {})) {
-    const description = `${operand.help}${rangeText(operand)}`;
-    args[operand.value ?? name] = { type: "positional", description, required: true };
-  }
-  for (const [name, option] of Object.entries(options)) {
-    const about = {
-      description: `${option.help}${rangeText(option)}`,
-      ...(option.short !== undefined && { alias: option.short }),
-      ...("required" in option && { required: true }),
-    };
-    args[name] =
-      option.type === "flag"
-        ? { type: "boolean", ...about }
-        : {
-            type: "string",
-            valueHint: valueText(option),
-            ...about,
-            ...("default" in option && { default: defaultText(option) }),
-          };
-  }
-  const usage = await renderUsage({
-    meta: { name: calledAs(tool), description: tool.summary },
-    args,
-  });
-  const codes = Object.values(exitCodes).map(({ status, meaning }) => `${status} ${meaning}`);
-  const plain = process.stdout.isTTY && hasEscapes ? usage : stripVTControlCharacters(usage);
-  const trimmed = plain.replace(/ +$/gm, "").trimEnd();
-  return `${trimmed}\n\nEXIT STATUS  ${codes.join(", ")}`;
 }

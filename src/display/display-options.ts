@@ -1,7 +1,9 @@
 // Option rows of the tools that open a window.
 import { statSync } from "node:fs";
 import * as sdl from "../../ffi/sdl2.ts";
+import { inGroup } from "../cli/groups.ts";
 import type { Options, Values } from "../cli/options.ts";
+import type { Explained } from "../cli/tool-text.ts";
 import { UsageError } from "../errors.ts";
 import { scaleModes } from "./placement.ts";
 
@@ -13,7 +15,7 @@ const conversions = {
 } as const;
 
 /** Options of the window. */
-export const displayOptions = {
+export const displayOptions = inGroup("window", {
   fullscreen: { type: "flag", help: "start in full screen; key f switches" },
   scale: {
     type: "choice",
@@ -34,7 +36,33 @@ export const displayOptions = {
     value: "DIR",
     help: "folder in which key s saves the picture as PNG",
   },
-} as const satisfies Options;
+} as const satisfies Options);
+
+/** Keys of the window: SDL's number of the key, its name, and what it does. */
+export const displayKeys = [
+  { key: sdl.SDLK_ESCAPE, word: "Esc", does: "end", meaning: "end the tool" },
+  { key: keyOf("q"), word: "q", does: "end", meaning: "end the tool" },
+  { key: keyOf("f"), word: "f", does: "fullscreen", meaning: "full screen, or a window again" },
+  {
+    key: keyOf("s"),
+    word: "s",
+    does: "snapshot",
+    meaning: "save the picture as PNG in the folder of --snapshot",
+  },
+] as const;
+
+export type KeyAction = (typeof displayKeys)[number]["does"];
+
+export const displayEnvironment: readonly Explained[] = [
+  { word: "DISPLAY, WAYLAND_DISPLAY", meaning: "the display that the window opens on" },
+  { word: "SDL_VIDEODRIVER", meaning: "SDL's video driver: x11, wayland, or kmsdrm on a console" },
+  { word: "SDL_RENDER_DRIVER", meaning: "SDL's renderer, software for example" },
+];
+
+/** SDL names a key by its lower-case character. */
+function keyOf(character: string): number {
+  return character.charCodeAt(0);
+}
 
 export type DisplayOptions = Omit<Values<typeof displayOptions>, "given">;
 

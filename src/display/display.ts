@@ -15,7 +15,13 @@ import type { Picture } from "../format/picture-layout.ts";
 import type { CaptureTime } from "../frame/frame.ts";
 import type { Loop } from "../loop.ts";
 import { CARD_SIZE, Card } from "./card.ts";
-import { checkSnapshotDir, conversionFor, type DisplayOptions } from "./display-options.ts";
+import {
+  checkSnapshotDir,
+  conversionFor,
+  type DisplayOptions,
+  displayKeys,
+  type KeyAction,
+} from "./display-options.ts";
 import { startVideo } from "./driver.ts";
 import { Figures, Rate } from "./figures.ts";
 import { loaderFor } from "./loader.ts";
@@ -46,12 +52,14 @@ export class Display implements Disposable {
   readonly #video: SdlVideo;
   readonly #closed = new AbortController();
   readonly #owned = new DisposableStack();
-  readonly #keys: Readonly<Record<number, () => void>> = {
-    [sdl.SDLK_ESCAPE]: () => this.#closed.abort(),
-    [keyOf("q")]: () => this.#closed.abort(),
-    [keyOf("f")]: () => this.#toggleFullscreen(),
-    [keyOf("s")]: () => this.#snapshot(),
+  readonly #actions: Readonly<Record<KeyAction, () => void>> = {
+    end: () => this.#closed.abort(),
+    fullscreen: () => this.#toggleFullscreen(),
+    snapshot: () => this.#snapshot(),
   };
+  readonly #keys: ReadonlyMap<number, () => void> = new Map(
+    displayKeys.map(({ key, does }) => [key, this.#actions[does]]),
+  );
   readonly #rect = sdl.sdlRect.alloc();
   #window: SdlWindow | undefined;
   #onScreen = false;
@@ -205,7 +213,7 @@ export class Display implements Disposable {
         this.#renewTextures();
         redraw = true;
       } else if (event.type === sdl.SDL_KEYDOWN && event["key.repeat"] === 0)
-        this.#keys[event["key.keysym.sym"]]?.();
+        this.#keys.get(event["key.keysym.sym"])?.();
       else if (event.type === sdl.SDL_WINDOWEVENT) {
         if (event["window.event"] === sdl.SDL_WINDOWEVENT_CLOSE) this.#closed.abort();
         if (redrawAfter.includes(event["window.event"])) redraw = true;
@@ -288,9 +296,4 @@ export class Display implements Disposable {
     this.#showing?.[Symbol.dispose](); // textures must be destroyed before their renderer
     this.#owned.dispose();
   }
-}
-
-/** SDL names a key by its lower-case character. */
-function keyOf(character: string): number {
-  return character.charCodeAt(0);
 }

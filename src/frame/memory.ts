@@ -10,9 +10,13 @@ import {
 } from "../../ffi/linux/dma-heap.ts";
 import { Mapping, type Memory, PROT_READ, PROT_WRITE } from "../../ffi/mapping.ts";
 import { log } from "../cli/log.ts";
+import type { Explained } from "../cli/tool-text.ts";
 import { UnavailableError } from "../errors.ts";
 
 export const DEFAULT_HEAP = "/dev/dma_heap/system";
+export const heapFiles: readonly Explained[] = [
+  { word: "/dev/dma_heap/*", meaning: "heaps that frame memory can come from, for --heap" },
+];
 export { DMA_BUF_SYNC_READ as READ, DMA_BUF_SYNC_WRITE as WRITE };
 
 /** A mapped buffer. Call `begin` before and `end` after CPU access; this matters for dma-bufs only. */

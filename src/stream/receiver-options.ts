@@ -1,6 +1,7 @@
 // Option rows that all receivers share, and how they are read.
 
 import { counted, countedWere } from "../cli/counted.ts";
+import { inGroup } from "../cli/groups.ts";
 import type { Options, Values } from "../cli/options.ts";
 import type { StreamStats, Summary } from "../cli/stats.ts";
 import { UsageError } from "../errors.ts";
@@ -20,30 +21,34 @@ import { addressOptions, frameLimit, statsOptions } from "./stream-options.ts";
 /** Which senders to serve, what to do with their frames, what to report. */
 export const receiverOptions = {
   ...addressOptions.listen,
-  output: {
-    short: "o",
-    type: "list",
-    value: "FILE",
-    help: "write frames to FILE; - for stdout, YUV4MPEG2 if its name ends in .y4m, a camera if it is a video output device; may be repeated",
-  },
-  "no-clobber": { type: "flag", help: "do not overwrite an existing --output file" },
+  ...inGroup("output", {
+    output: {
+      short: "o",
+      type: "list",
+      value: "FILE",
+      help: "write frames to FILE; - for stdout, YUV4MPEG2 if its name ends in .y4m, a camera if it is a video output device; may be repeated",
+    },
+    "no-clobber": { type: "flag", help: "do not overwrite an existing --output file" },
+  } as const satisfies Options),
   ...cameraOptions,
-  frames: {
-    short: "n",
-    type: "integer",
-    min: -1,
-    max: Number.MAX_SAFE_INTEGER,
-    help: "end after that many frames; -1: unlimited, 0: after the hello",
-  },
-  verify: { type: "flag", help: "check the stamps of testsrc; fail at the first wrong frame" },
-  "max-frame": {
-    type: "integer",
-    min: 1,
-    max: 0xffff_ffff,
-    default: 67_108_864,
-    value: "BYTES",
-    help: "largest frame a sender may announce",
-  },
+  ...inGroup("output", {
+    frames: {
+      short: "n",
+      type: "integer",
+      min: -1,
+      max: Number.MAX_SAFE_INTEGER,
+      help: "end after that many frames; -1: unlimited, 0: after the hello",
+    },
+    verify: { type: "flag", help: "check the stamps of testsrc; fail at the first wrong frame" },
+    "max-frame": {
+      type: "integer",
+      min: 1,
+      max: 0xffff_ffff,
+      default: 67_108_864,
+      value: "BYTES",
+      help: "largest frame a sender may announce",
+    },
+  } as const satisfies Options),
   ...statsOptions,
 } as const satisfies Options;
 

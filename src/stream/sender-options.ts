@@ -8,7 +8,11 @@ import type { Opened } from "./supply.ts";
 
 /** The rows that follow those of capture and of the tool itself. */
 export const senderOptions = {
-  reconnect: { type: "flag", help: "connect again if the connection is refused or lost" },
+  reconnect: {
+    type: "flag",
+    group: "connection",
+    help: "connect again if the connection is refused or lost",
+  },
   ...statsOptions,
 } as const satisfies Options;
 

@@ -1,4 +1,5 @@
 // Option rows that senders and receivers share.
+import { inGroup } from "../cli/groups.ts";
 import type { Options } from "../cli/options.ts";
 
 const port = {
@@ -18,7 +19,7 @@ const stallTimeout = {
 
 /** Where to connect to, and where to listen. */
 export const addressOptions = {
-  connect: {
+  connect: inGroup("connection", {
     address: {
       short: "a",
       type: "list",
@@ -41,8 +42,8 @@ export const addressOptions = {
       default: 0,
       help: "end the connection when the receiver takes nothing for that long; 0 waits for a paused receiver",
     },
-  },
-  listen: {
+  }),
+  listen: inGroup("connection", {
     listen: {
       short: "l",
       type: "text",
@@ -62,7 +63,7 @@ export const addressOptions = {
       help: "end the connection when no byte comes for that long in the middle of a message; 0 waits for ever",
     },
     keep: { type: "flag", help: "serve the next sender when one has left" },
-  },
+  }),
 } as const satisfies Record<string, Options>;
 
 /** The meaning of -n, on both sides: a negative number is no limit, as in the C programs. */
@@ -70,7 +71,7 @@ export const frameLimit = (frames: number | undefined): number | undefined =>
   frames === undefined || frames < 0 ? undefined : frames;
 
 /** What to report about a running stream, and how. */
-export const statsOptions = {
+export const statsOptions = inGroup("reports", {
   stats: {
     type: "number",
     min: 0,
@@ -83,4 +84,4 @@ export const statsOptions = {
     type: "flag",
     help: "one JSON object per record on stdout: listening, started, stats, failure, stopped",
   },
-} as const satisfies Options;
+} as const satisfies Options);

@@ -1,6 +1,6 @@
 // The command line of the built executables: every option's row, help, version, names, environment.
 import { expect, test } from "bun:test";
-import { copyFileSync, existsSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { receiver } from "../../cmd/receiver.ts";
 import { sender } from "../../cmd/sender.ts";
@@ -77,6 +77,9 @@ test("values that no row can judge are refused with what is wanted", async () =>
   await refused("sender", [
     { words: [...to, "-m", "userptr"], text: "--memory must be auto, dmabuf, mmap" },
     { words: [...to, "-f", "YUYVX"], text: "--format must be 1 to 4 characters" },
+    { words: [...to, "-f", "yuyv422"], text: "; did you mean YUYV?" },
+    { words: [...to, "-f", "I420"], text: '--format: there is no "I420"; did you mean YU12?' },
+    { words: [...to, "--recconect"], text: "; did you mean --reconnect?" },
     { words: [...to, "-d", "testsrc:snow"], text: "patterns bars, gradient" },
     { words: [...to, "-d", "testsrc", "-f", "MJPG"], text: "--format MJPG" },
     { words: ["-p", "9", "-a", "two words"], text: "--address must be" },
@@ -85,6 +88,7 @@ test("values that no row can judge are refused with what is wanted", async () =>
     { words: ["-a", "127.0.0.1"], text: "--port is required" },
   ]);
   await refused("receiver", [
+    { words: ["-p", "9", "--camera-format", "yuyv"], text: "did you mean YUYV?" },
     { words: ["-p", "9", "--allow", "everybody"], text: "--allow must be an IP address" },
     { words: ["-p", "9", "--allow", "10.0.0.0/33"], text: '"10.0.0.0/33"' },
     { words: ["-l", "unix:/tmp/x", "--allow", "10.0.0.0/8"], text: "--allow is for IP addresses" },
@@ -97,10 +101,10 @@ test.each(rows)("$name --help lists every option and exit status, on stdout", as
   expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
   for (const [name, { short, help }] of Object.entries(row.options)) {
     expect(stdout).toContain(short === undefined ? ` --${name}` : `-${short}, --${name}`);
-    expect(stdout).toContain(help);
+    expect(stdout.replace(/\s+/g, " ")).toContain(help);
   }
   for (const { status: code, meaning } of Object.values(exitCodes))
-    expect(stdout).toContain(`${code} ${meaning}`);
+    expect(stdout).toMatch(new RegExp(`^  ${code} +${meaning}$`, "m"));
   expect(stdout).not.toMatch(/ \n/);
 });
 
@@ -138,12 +142,30 @@ test("a tool is chosen by subcommand, by the name of a link, or not at all", asy
   const byWord = await run("framepass", ["sender", "--help"]);
   expect(byWord.stdout).toStartWith(sender.summary);
   const all = await run("framepass", ["--help"]);
-  for (const { name, summary } of tools)
-    expect(all.stdout).toMatch(new RegExp(`${name} .*${summary}`));
+  const flat = all.stdout.replace(/\s+/g, " ");
+  for (const { name, summary } of tools) expect(flat).toContain(` ${name} ${summary} `);
+  expect(all.stdout.split("\n").filter((line) => line.length > 80)).toEqual([]);
   await refused("framepass", [
     { words: [], text: "no tool was named" },
     { words: ["camera"], text: 'there is no tool "camera"; choose one of sender' },
+    { words: ["recever", "-p", "5"], text: 'there is no tool "recever"; did you mean receiver?' },
+    { words: ["help", "sende"], text: 'there is no tool "sende"; did you mean sender?' },
   ]);
+});
+
+test("framepass help and version are words, letters and options", async () => {
+  const { stdout: usage } = await run("framepass", ["--help"]);
+  for (const word of ["help", "-h"]) expect((await run("framepass", [word])).stdout).toBe(usage);
+  const { stdout: line } = await run("framepass", ["--version"]);
+  for (const word of ["version", "-V"]) expect((await run("framepass", [word])).stdout).toBe(line);
+  const help = await run("framepass", ["help", "receiver-sdl"]);
+  expect(help.stdout).toBe((await run("framepass", ["receiver_sdl", "-h"])).stdout);
+  expect(help.stdout).toContain("\n  framepass receiver_sdl -p 5000 --hud\n");
+  const linked = await run("sender", ["-h"]);
+  expect(linked.stdout).toContain("Usage: sender [OPTIONS] --address ADDRESS\n");
+  expect((await run("sender", ["-V"])).stdout).toBe(line);
+  const { lines } = await run("framepass", ["sender"]);
+  expect(lines[0]).toEndWith("; see framepass sender --help");
 });
 
 test("a .env, a bunfig.toml with a preload and a package.json around change nothing", async () => {
@@ -160,7 +182,7 @@ test("a .env, a bunfig.toml with a preload and a package.json around change noth
   expect(existsSync(temp.file("spied"))).toBe(false);
 });
 
-test("one tool built alone is an executable of its own that does the same", async () => {
+test("one tool built alone is an executable of its own that does the same, also with another name", async () => {
   using temp = new TempDir();
   // In a copy of the project, because other tests use dist.
   const copy = Bun.spawnSync(
@@ -169,18 +191,33 @@ test("one tool built alone is an executable of its own that does the same", asyn
   );
   expect(copy.exitCode).toBe(0);
   symlinkSync(join(projectDir, "node_modules"), temp.file("node_modules"));
-  const build = Bun.spawnSync([process.execPath, "run", "build", "sender"], {
-    cwd: temp.path,
-    timeout: 60_000,
-  });
+  const buildOf = (name: string) => {
+    const command = [process.execPath, "run", "build", name];
+    return Bun.spawnSync(command, { cwd: temp.path, timeout: 60_000 });
+  };
+  const build = buildOf("sender");
   expect(build.stderr.toString() + build.stdout.toString()).toContain("dist/sender");
-  copyFileSync(temp.file("dist/sender"), temp.file("camera"));
-  const help = await run("", ["--help"], { path: temp.file("camera") });
-  expect(help.stdout).toStartWith(sender.summary);
-  const wrong = await run("", [], { path: temp.file("camera") });
-  expect({ status: wrong.status, lines: wrong.lines.length }).toEqual({ status: 2, lines: 1 });
-  const unknown = Bun.spawnSync([process.execPath, "run", "build", "camera"], { cwd: temp.path });
-  expect(unknown.exitCode).toBe(2);
+  // Named like another tool, which it must not become.
+  for (const name of ["camera", "receiver"]) {
+    copyFileSync(temp.file("dist/sender"), temp.file(name));
+    const help = await run("", ["-h"], { path: temp.file(name) });
+    expect(help.stdout).toStartWith(sender.summary);
+    expect(help.stdout).toContain(`Usage: ${name} [OPTIONS]`);
+    expect((await run("", ["-V"], { path: temp.file(name) })).stdout).toStartWith("framepass ");
+    const wrong = await run("", [], { path: temp.file(name) });
+    expect({ status: wrong.status, lines: wrong.lines.length }).toEqual({ status: 2, lines: 1 });
+    expect(wrong.lines[0]).toEndWith(`; see ${name} --help`);
+  }
+  // devices starts its own executable again, one process for each node.
+  expect(buildOf("devices").exitCode).toBe(0);
+  renameSync(temp.file("dist/devices"), temp.file("framepass"));
+  const listed = await run("", ["--json"], { path: temp.file("framepass") });
+  const same = await run("framepass", ["devices", "--json"]);
+  expect({ status: listed.status, stdout: listed.stdout }).toEqual({
+    status: same.status,
+    stdout: same.stdout,
+  });
+  expect(buildOf("camera").exitCode).toBe(2);
 }, 60_000);
 
 test("--log-level decides how much is said, errors always", async () => {

@@ -1,11 +1,14 @@
 // Option rows of virtual cameras, and how they are read.
+import { inGroup } from "../../cli/groups.ts";
 import type { Options, Values } from "../../cli/options.ts";
+import type { Explained } from "../../cli/tool-text.ts";
 import { UsageError } from "../../errors.ts";
+import { fourccInstead } from "../../format/other-names.ts";
 import { cameraFormat } from "./camera-formats.ts";
 import type { CameraOptions } from "./camera-output.ts";
 import { checkLabel } from "./loopback.ts";
 
-export const cameraOptions = {
+export const cameraOptions = inGroup("camera", {
   camera: {
     type: "list",
     value: "NAME",
@@ -13,6 +16,7 @@ export const cameraOptions = {
   },
   "camera-format": {
     type: "text",
+    instead: fourccInstead,
     value: "FOURCC",
     help: "pixel format of the camera; without it the stream's, or YUYV where programs do not take that",
   },
@@ -32,7 +36,14 @@ export const cameraOptions = {
     type: "flag",
     help: "listen only while a program reads a camera, so that the sender's camera is off; implies --keep",
   },
-} as const satisfies Options;
+} as const satisfies Options);
+
+export const cameraFiles: readonly Explained[] = [
+  {
+    word: "/dev/v4l2loopback",
+    meaning: "where --camera asks the module v4l2loopback for a camera",
+  },
+];
 
 /** What the options say about every camera of the tool. Throws UsageError. */
 export function readCameraOptions(

@@ -1,9 +1,11 @@
 // Option rows of the zero-copy tools.
+import { inGroup } from "../../cli/groups.ts";
 import type { Options } from "../../cli/options.ts";
+import type { Explained } from "../../cli/tool-text.ts";
 
 /** How frame memory is shared; `choices` are the values of --share. */
 export const shareOptions = <const C extends readonly string[]>(choices: C) =>
-  ({
+  inGroup("sharing", {
     share: {
       short: "s",
       type: "choice",
@@ -17,10 +19,10 @@ export const shareOptions = <const C extends readonly string[]>(choices: C) =>
       value: "PATH",
       help: "dax device that both guests share, for --share dax",
     },
-  }) as const satisfies Options;
+  } as const satisfies Options);
 
 /** The device that maps the sender's buffers. */
-export const borrowOptions = {
+export const borrowOptions = inGroup("sharing", {
   device: {
     short: "d",
     type: "text",
@@ -28,4 +30,12 @@ export const borrowOptions = {
     value: "DEVICE",
     help: "virtio-media device that maps the handles, for --share virtio-media: node, by-id name or card name",
   },
-} as const satisfies Options;
+} as const satisfies Options);
+
+export const shareFiles: readonly Explained[] = [
+  { word: "/dev/dax*", meaning: "regions that two guests share, for --region" },
+  {
+    word: "/dev/xen/gntalloc, /dev/xen/gntdev, /dev/xen/xenbus",
+    meaning: "memory shared between Xen domains, for --share xen-grant",
+  },
+];

@@ -1,6 +1,7 @@
 // The options that choose a decoder and set it, and how they are read.
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
+import { inGroup } from "../../cli/groups.ts";
 import type { Options, Values } from "../../cli/options.ts";
 import type { OwnProgram } from "../../cli/own-program.ts";
 import { UsageError } from "../../errors.ts";
@@ -21,7 +22,7 @@ const MAX_PIXELS = 1 << 27;
 /** The back-ends that can be named. */
 export const backendNames: readonly string[] = [AUTO, ...codecNames];
 
-export const codecOptions = {
+export const codecOptions = inGroup("decoder", {
   backend: {
     short: "b",
     type: "text",
@@ -54,7 +55,7 @@ export const codecOptions = {
     value: "SIZE",
     help: `largest pictures to decode, for libavcodec (${sizeRange}, at most ${MAX_PIXELS} pixels)`,
   },
-} as const satisfies Options;
+} as const satisfies Options);
 
 type Given = Omit<Values<typeof codecOptions>, "given"> & {
   readonly given: { has(option: string): boolean };
