@@ -44,7 +44,7 @@ async function optionSections(): Promise<string> {
           ...operands.map(([name, operand]) => [
             code(operand.value ?? name),
             "",
-            "required",
+            operand.required === true ? "required" : "",
             line(operand, rangeText(operand)),
           ]),
           ...optionsInOrder(tool).map(([name, option]) => [

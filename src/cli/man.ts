@@ -7,6 +7,7 @@ import {
   type Operand,
   type Option,
   type Options,
+  operandText,
   rangeText,
   valueText,
 } from "./options.ts";
@@ -25,7 +26,7 @@ export const pageName = (called: string) => called.replaceAll(" ", "-");
 export function manPage(tool: ToolText, called: string): string {
   const options = optionsOf(tool);
   const operands = Object.entries<Operand>(tool.operands ?? {});
-  const words = operands.map(([name, { value }]) => italic(value ?? name));
+  const words = operands.map(([name, operand]) => italic(operandText(name, operand)));
   return page(called, tool.summary, [
     ".SH SYNOPSIS",
     ".nh", // do not break lines inside an option

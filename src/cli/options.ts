@@ -52,10 +52,10 @@ export type Option = Common &
 
 export type Options = Readonly<Record<string, Option>>;
 
-/** Words without a dash, in order; all are required. */
+/** Words without a dash, in order. One that is not required stands after those that are. */
 export type Operand = Pick<Common, "help" | "value"> &
   (
-    | { readonly type: "text"; readonly required: true }
+    | { readonly type: "text"; readonly required?: true }
     | {
         readonly type: "choice";
         readonly choices: readonly string[];
@@ -82,6 +82,12 @@ export type Values<O extends Options> = { readonly [K in keyof O]: Value<O[K]> }
 
 /** Placeholder of an option's value in texts: "PATH". */
 export const valueText = (option: Option) => option.value ?? option.type.toUpperCase();
+
+/** How an operand is spelled in texts: "FILE", or "[FILE]" where it may be left out. */
+export function operandText(name: string, { value, required }: Operand): string {
+  const shown = value ?? name;
+  return required === true ? shown : `[${shown}]`;
+}
 
 /** How an option is spelled in texts: "-W, --width". */
 export const spelled = (name: string, option: Common) =>
@@ -118,6 +124,7 @@ function readOperands(operands: Operands, words: readonly string[]): Record<stri
   for (const [i, [name, operand]] of rows.entries()) {
     const word = words[i];
     const shown = operand.value ?? name;
+    if (word === undefined && operand.required !== true) continue;
     if (word === undefined) throw new UsageError(`${shown} is missing${rangeText(operand)}`);
     if (operand.type === "choice" && !operand.choices.includes(word)) {
       throw notAChoice(shown, operand.choices, word);
