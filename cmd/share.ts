@@ -1,10 +1,13 @@
-// share: creates the host file in which two guests share frames (--share dax).
+// share: what this machine offers for sharing frames, and the host file in which two guests share them (--share dax).
 import { resolve } from "node:path";
 import { printOut } from "../src/cli/stdout.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { UsageError } from "../src/errors.ts";
 import { createShareFile, LEAST_FILE, qemuOptions } from "../src/share/nvdimm.ts";
 import { REGION_UNIT } from "../src/share/region.ts";
+import { shareStatus, statusRecord, statusText } from "../src/share/status.ts";
+import { openVideoDevice } from "../src/v4l2/device.ts";
+import { findNode } from "../src/v4l2/find-node.ts";
 import { toolRow } from "./tool-rows.ts";
 
 export const share = defineTool({
@@ -22,17 +25,16 @@ export const share = defineTool({
   operands: {
     action: {
       type: "choice",
-      choices: ["create"],
+      choices: ["create", "status"],
       default: "create",
       required: true,
       value: "ACTION",
-      help: "create makes the file and prints QEMU's options for both guests",
+      help: "create makes the file and prints QEMU's options for both guests; status shows which ways to share this machine offers, and what the others lack",
     },
     file: {
       type: "text",
-      required: true,
       value: "FILE",
-      help: "path of the new file; it must not exist",
+      help: "with create: path of the new file; it must not exist",
     },
   },
   options: {
@@ -44,8 +46,32 @@ export const share = defineTool({
       default: 128 * 1024 ** 2,
       help: "size of the file, a multiple of 2M; the first 2M describe the device to the kernel",
     },
+    device: {
+      short: "d",
+      type: "text",
+      default: "/dev/video0",
+      value: "DEVICE",
+      help: "with status: the device whose driver may have the ioctls of --share virtio-media",
+    },
+    region: {
+      short: "R",
+      type: "text",
+      value: "PATH",
+      help: "with status: the dax device; without it the first one in /dev",
+    },
+    json: { type: "flag", help: "with status: one JSON object per way on stdout" },
   },
-  async run({ file, size }) {
+  async run({ action, file, size, device, region, json }) {
+    if (action === "status") {
+      if (file !== undefined) throw new UsageError(`unexpected word "${file}"`);
+      const openDevice = () => openVideoDevice(findNode(device, ["camera"]));
+      const found = shareStatus({ device, openDevice, region });
+      await printOut(
+        json ? found.map(statusRecord).join("\n") : found.map(statusText).join("\n\n"),
+      );
+      return "done";
+    }
+    if (file === undefined) throw new UsageError("FILE is missing");
     if (size % REGION_UNIT !== 0) throw new UsageError("--size must be a multiple of 2M");
     const path = resolve(file);
     createShareFile(path, size);

@@ -22,7 +22,10 @@ const rows = {
     summary: "list cameras, outputs, decoders and encoders, and how to use each",
     unlinked: true,
   },
-  share: { summary: "create the host file in which two guests share frames", unlinked: true },
+  share: {
+    summary: "show how this machine can share frames; create the file in which two guests do",
+    unlinked: true,
+  },
   "vhost-user-video": { summary: "serve a virtio video decoder to a virtual machine" },
 } as const satisfies Record<string, Omit<ToolRow, "name">>;
 

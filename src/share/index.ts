@@ -11,9 +11,8 @@ import { butNot, listed, type NotTaken, shortly } from "./reasons.ts";
 import {
   exportFailure,
   exportVirtioMedia,
+  importIfMapping,
   importVirtioMedia,
-  mapsHandles,
-  noIoctls,
 } from "./virtio-media.ts";
 import type { XenDomain } from "./xen-domain.ts";
 import { exportGrants, GrantAllocator, importGrants } from "./xen-grant.ts";
@@ -42,8 +41,10 @@ export interface ReceiveOptions {
   readonly xen?: XenDomain;
 }
 
+export type WayName = "virtio-media" | "xen-grant" | "dax" | "fd";
+
 interface Way {
-  readonly name: "virtio-media" | "xen-grant" | "dax" | "fd";
+  readonly name: WayName;
   readonly kind: Handle["kind"];
   /** Opens a source and exports its buffers. Throws UnavailableError or UsageError. */
   send(options: SendOptions): SharedSource;
@@ -79,17 +80,7 @@ const ways: readonly Way[] = [
       return typeof failure === "string" ? failure : failure.message;
     },
     receive: ({ openDevice }) => importVirtioMedia(openDevice()),
-    accept({ openDevice }) {
-      using opened = new DisposableStack();
-      try {
-        const device = opened.use(openDevice());
-        if (!mapsHandles(device)) return noIoctls(device).message;
-        opened.move();
-        return importVirtioMedia(device);
-      } catch (error) {
-        return shortly(error);
-      }
-    },
+    accept: ({ openDevice }) => attempt(() => importIfMapping(openDevice())),
   },
   {
     name: "xen-grant",
@@ -155,7 +146,7 @@ function needLocal(local: boolean): void {
   throw new UsageError("--share fd needs a unix:/path address: descriptors do not cross a network");
 }
 
-function needDomain(domain: number | undefined, share: Way["name"]): number {
+function needDomain(domain: number | undefined, share: WayName): number {
   if (domain !== undefined) return domain;
   throw new UsageError(`--domid is required with --share ${share} (the receiver's domain)`);
 }

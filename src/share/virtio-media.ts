@@ -57,18 +57,18 @@ export function exportFailure(device: IoctlDevice): SysError | undefined {
   return undefined;
 }
 
-/** The error of a driver without the ioctls. */
-export const noIoctls = (device: IoctlDevice) =>
-  new SysError(revisions[0].request.name, device.path, errno.ENOTTY);
+function noIoctls(device: IoctlDevice): UnavailableError {
+  const error = new SysError(revisions[0].request.name, device.path, errno.ENOTTY);
+  return new UnavailableError(
+    `${error.message}; its driver has no virtio-media ioctls, choose another --share`,
+    { cause: error },
+  );
+}
 
 function demandRevision(device: IoctlDevice): Revision {
   const revision = findRevision(device);
   if (revision !== undefined) return revision;
-  const error = noIoctls(device);
-  throw new UnavailableError(
-    `${error.message}; its driver has no virtio-media ioctls, choose another --share`,
-    { cause: error },
-  );
+  throw noIoctls(device);
 }
 
 const named = ({ references }: Revision) => `virtio-media (${references} references)`;
@@ -196,6 +196,15 @@ function grantBuffer(
   const { references: room } = revision;
   const shared = { id, length: bytes, pageBytes, domain: grant.gref_domid, references, room };
   return { kind: "grants", ...shared };
+}
+
+/** The same, for a driver that certainly has the ioctls: what --share auto accepts. Throws UnavailableError. */
+export function importIfMapping(device: IoctlDevice & Disposable): Importer {
+  using owned = new DisposableStack();
+  owned.use(device);
+  if (!mapsHandles(device)) throw noIoctls(device);
+  owned.move();
+  return importVirtioMedia(device);
 }
 
 /** Imports handles with grant references through `device`, which it then owns. Throws UnavailableError. */

@@ -106,6 +106,8 @@ test("exit status and one line: no way to share, a wrong domain, a device that i
     run("share", "destroy", "x"),
     run("share", "create", join(work, "s"), "--size", "3M"),
     run("share", "create", join(work, "s"), "more"),
+    run("share", "status", "more"),
+    run("sender_zc", "-d", "testsrc", ...tcp, "--share", "xen-grant"),
   ]);
   const shown = results.map(([status, said]) => [status, said.split("\n")[0]]);
   expect(shown).toEqual([
@@ -115,8 +117,10 @@ test("exit status and one line: no way to share, a wrong domain, a device that i
     [3, expect.stringContaining("VIDIOC_VIRTIO_MEDIA_IMPORT_BUFFER /dev/null: ENOTTY")],
     [2, expect.stringContaining("--share fd needs a unix:/path address")],
     [2, expect.stringContaining("FILE is missing")],
-    [2, expect.stringContaining('ACTION must be create, got "destroy"')],
+    [2, expect.stringContaining('ACTION must be create, status, got "destroy"')],
     [2, expect.stringContaining("--size must be 4M to 4G")],
     [2, expect.stringContaining('unexpected word "more"')],
+    [2, expect.stringContaining('unexpected word "more"')],
+    [2, expect.stringContaining("--domid is required with --share xen-grant")],
   ]);
 }, 30_000);

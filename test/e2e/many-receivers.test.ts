@@ -166,6 +166,11 @@ test("what several receivers cannot have is refused before anything is opened", 
       ["-a", "unix:/a", "-a", "unix:/b", "-s", "virtio-media", "-D", "3"],
       "--share virtio-media (--domid) grants memory to one receiver",
     ],
+    [
+      "sender_zc",
+      ["-a", "unix:/a", "-a", "unix:/b", "-D", "3"],
+      "--share xen-grant or virtio-media (--domid) grants memory to one receiver",
+    ],
     ["sender_zc", ["-a", "unix:/a", "-a", "10.0.0.1:5000", "-s", "fd"], "--share fd needs a unix:"],
     [
       "sender",

@@ -57,7 +57,7 @@ const rows: readonly Row[] = [
     words: "share",
     status: 2,
     says: [
-      "framepass share: error: ACTION is missing (create)",
+      "framepass share: error: ACTION is missing (create, status)",
       "for example: framepass share create /dev/shm/frames --size 128M",
       "see framepass share --help",
     ],
