@@ -42,6 +42,10 @@ export const receiverZc = defineTool({
       does: "record the frames of another guest of the host, through a shared region",
       line: "receiver_zc -p 5000 -R /dev/dax0.0 -o film.y4m",
     },
+    {
+      does: "record the frames of another Xen domain",
+      line: "receiver_zc -p 5000 -s xen-grant -o film.y4m",
+    },
   ],
   files: [...shareFiles, ...cameraFiles],
   options: { ...receiverOptions, ...borrowOptions, ...shareOptions(shareNames) },

@@ -31,6 +31,10 @@ export const senderZc = defineTool({
       does: "lend them to another guest of the host, through a shared region",
       line: "sender_zc -d /dev/video0 -a 10.0.0.2 -p 5000 -R /dev/dax0.0",
     },
+    {
+      does: "lend them to another Xen domain, number 5",
+      line: "sender_zc -d /dev/video0 -a 10.0.0.2 -p 5000 -s xen-grant -D 5",
+    },
   ],
   files: [...captureFiles, ...shareFiles],
   options: {

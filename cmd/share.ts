@@ -21,6 +21,10 @@ export const share = defineTool({
       does: "the same for pictures of 3840x2160, which need more",
       line: "share create /dev/shm/frames --size 512M",
     },
+    {
+      does: "show which ways to share this machine offers, and what the others lack",
+      line: "share status",
+    },
   ],
   operands: {
     action: {

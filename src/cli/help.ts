@@ -7,6 +7,7 @@ import {
   type Operand,
   type Option,
   type Options,
+  operandText,
   rangeText,
   spelled,
   valueText,
@@ -68,7 +69,7 @@ function usage(called: string, options: Options, operands: readonly [string, Ope
   const required = Object.entries(options)
     .filter(([, option]) => "required" in option)
     .map(([name, option]) => `--${name} ${valueText(option)}`);
-  const words = operands.map(([name, { value }]) => value ?? name);
+  const words = operands.map(([name, operand]) => operandText(name, operand));
   return [called, "[OPTIONS]", ...required, ...words].join(" ");
 }
 
