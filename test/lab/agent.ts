@@ -24,6 +24,10 @@ export interface Job {
   kill(signal: "TERM" | "INT" | "KILL" | "STOP" | "CONT"): void;
 }
 
+/** How many scripts a failed check reports, and how much each of them said. */
+const REPORTED = 6;
+const REPORTED_LINES = 2;
+
 /** Runs scripts in one guest, any number at a time. */
 export class Agent {
   readonly #socket: LineSocket;
@@ -73,6 +77,15 @@ export class Agent {
       .then((status) => ({ status, ...output() }));
     result.catch(() => undefined); // a job without a waiter must not end the process
     return { id, result, output, kill: (signal) => this.#socket.send(`kill ${id} ${signal}`) };
+  }
+
+  /** The last lines on stderr of the newest scripts, for the report of a failed check. */
+  complaints(): string[] {
+    const newest = Array.from({ length: REPORTED }, (_, index) => this.#lastId - index);
+    return newest.reverse().flatMap((id) => {
+      const lines = this.#read(`${id}.err`).trim().split("\n").slice(-REPORTED_LINES);
+      return lines[0] === "" ? [] : lines.map((line) => `script ${id}: ${line}`);
+    });
   }
 
   /** Ends every waiting script with an error: the guest is gone. */

@@ -130,6 +130,11 @@ export class Guest {
     return this.#monitor.execute(command, options);
   }
 
+  /** What the newest scripts said last on stderr. */
+  complaints(): string[] {
+    return this.#agent.complaints();
+  }
+
   /** What the kernel has printed on the serial console. */
   console(): string {
     const path = join(this.#scratch.path, "console.log");

@@ -79,12 +79,13 @@ export class Lab {
     return failure === undefined;
   }
 
-  /** Counts a failure and shows what the guests' kernels have said since the last one. */
+  /** Counts a failure and shows the last words of scripts, and what the guests' kernels have said since the last one. */
   async #fail(): Promise<void> {
     this.failed++;
     const logs = join(cacheDir(), "lab", "logs");
     mkdirSync(logs, { recursive: true });
     for (const [guest, shown] of this.#guests) {
+      for (const line of guest.complaints()) process.stdout.write(`  ${guest.name}, ${line}\n`);
       const console = guest.console();
       const log = join(logs, `${this.#scenario}-${guest.name}.log`);
       await Bun.write(log, console);
