@@ -11,6 +11,8 @@ const KEEP_MS = 110;
 const CHECK_MS = 25;
 /** When so many frames in a row had to be copied, the stream's frames are copied from the start. */
 const MOST_RECALLS = 6;
+/** After so many frames in a row without a pause they are shown in place again; each further time after ten times as many. */
+const QUICK_FRAMES = 30;
 
 export class LentFrames implements Disposable {
   readonly #node: CameraNode;
@@ -25,6 +27,9 @@ export class LentFrames implements Disposable {
   #recalls = 0;
   /** Frames since the last copy. */
   #since = 0;
+  /** Frames in a row that came without a pause while all were copied, and how many of them end that. */
+  #quick = 0;
+  #quickNeeded = QUICK_FRAMES;
 
   /** `failed` is called when the node fails while a frame is shown once more. */
   constructor(loop: Loop, node: CameraNode, failed: (error: unknown) => void) {
@@ -43,7 +48,7 @@ export class LentFrames implements Disposable {
 
   /** Shows the frame in the first `bytes` of `buffer`, which was admitted. Throws SysError. */
   lend(index: number, buffer: FrameBuffer, bytes: number): Lent {
-    if (this.#recalls >= MOST_RECALLS) return "refused";
+    if (this.#recalls >= MOST_RECALLS && !this.#isQuickAgain()) return "refused";
     const lent = this.#node.lend(index, bytes);
     if (lent !== "held") return lent;
     this.#newest = buffer;
@@ -51,6 +56,18 @@ export class LentFrames implements Disposable {
     this.#shownMs = performance.now();
     this.#since += 1;
     return lent;
+  }
+
+  /** While frames are copied, `#shownMs` is when the last one came. */
+  #isQuickAgain(): boolean {
+    const nowMs = performance.now();
+    this.#quick = nowMs - this.#shownMs < KEEP_MS ? this.#quick + 1 : 0;
+    this.#shownMs = nowMs;
+    if (this.#quick < this.#quickNeeded) return false;
+    this.#quick = 0;
+    this.#quickNeeded *= 10;
+    this.#recalls = 0;
+    return true;
   }
 
   #check(): void {
@@ -72,6 +89,7 @@ export class LentFrames implements Disposable {
     this.#recalls = this.#since > 1 ? 1 : this.#recalls + 1;
     this.#since = 0;
     if (this.#recalls < MOST_RECALLS) return;
+    if (this.#quickNeeded > QUICK_FRAMES) return; // said before
     const why = "fewer than 10 a second come, or the sender has too few buffers";
     log.info(`${this.#node.path}: each frame is copied once: ${why}`);
   }
@@ -83,6 +101,8 @@ export class LentFrames implements Disposable {
     this.#newest = undefined;
     this.#recalls = 0;
     this.#since = 0;
+    this.#quick = 0;
+    this.#quickNeeded = QUICK_FRAMES;
     this.#node.dismiss();
   }
 

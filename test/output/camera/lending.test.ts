@@ -118,6 +118,28 @@ test("a sender with too few buffers, or a slow one: after some copies each of it
     ]);
   }));
 
+test("a sender that was slow and is quick again: after 30 frames they are shown where they are", () =>
+  withRig(async ({ camera, node, begin, sleep }) => {
+    using writer = begin();
+    for (let i = 0; i < 7; i++) {
+      write(writer, 0);
+      await sleep(200);
+      node.finish(1);
+      await sleep(20);
+    }
+    expect(camera.copied).toBe(1);
+    // A pause on a busy machine begins the count again.
+    let last: string | undefined;
+    for (let i = 0; i < 400 && last !== "held"; i++) {
+      last = write(writer, i % 4);
+      node.finish(1);
+      await sleep(1);
+    }
+    expect(last).toBe("held");
+    expect(camera.copied).toBeGreaterThanOrEqual(30);
+    expect(write(writer, 3)).toBe("held");
+  }));
+
 test("a sender that dies with buffers in the output: the card follows, takes their slots, and nothing is returned", () =>
   withRig(async ({ node, returned, begin, sleep }) => {
     node.holds = 9;
