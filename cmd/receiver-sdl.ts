@@ -4,7 +4,7 @@
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { Display } from "../src/display/display.ts";
 import { displayEnvironment, displayKeys, displayOptions } from "../src/display/display-options.ts";
-import { type Allocator, receiveAllocator } from "../src/frame/memory.ts";
+import { type Allocator, openReceiveMemory } from "../src/frame/memory.ts";
 import { cameraFiles } from "../src/output/camera/camera-options.ts";
 import { MemoryTarget } from "../src/stream/copy/memory-target.ts";
 import { receiveFrames } from "../src/stream/copy/receive.ts";
@@ -30,7 +30,7 @@ export const receiverSdl = defineTool({
   environment: displayEnvironment,
   options: { ...receiver.options, ...displayOptions },
   async run(values, { loop, signal }) {
-    const { "max-frame": maxFrame, given, heap } = values;
+    const { "max-frame": maxFrame, given } = values;
     using owned = new DisposableStack();
     const { serving, consumer, checkOutputs } = readReceiverOptions(values, loop, owned);
     const display = owned.use(new Display("receiver_sdl", loop, values));
@@ -43,8 +43,9 @@ export const receiverSdl = defineTool({
         ...serving,
         ...display.serving(serving),
         prepare: async (stop) => {
-          if (inMemory) allocator = owned.use(receiveAllocator(heap, given.has("heap")));
-          await serving.prepare(stop);
+          const prepare = () => serving.prepare(stop);
+          if (inMemory) allocator = owned.use(await openReceiveMemory(values, prepare));
+          else await prepare();
         },
         receive: (run) =>
           receiveFrames({

@@ -1,7 +1,7 @@
 // receiver: receives frames into memory, and from there writes them to a file or pipe, or checks them.
 import { inGroup } from "../src/cli/groups.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
-import { type Allocator, DEFAULT_HEAP, heapFiles, receiveAllocator } from "../src/frame/memory.ts";
+import { type Allocator, DEFAULT_HEAP, heapFiles, openReceiveMemory } from "../src/frame/memory.ts";
 import { cameraFiles } from "../src/output/camera/camera-options.ts";
 import { MemoryTarget } from "../src/stream/copy/memory-target.ts";
 import { receiveFrames } from "../src/stream/copy/receive.ts";
@@ -44,8 +44,7 @@ export const receiver = defineTool({
       {
         ...serving,
         prepare: async (stop) => {
-          allocator = owned.use(receiveAllocator(values.heap, values.given.has("heap")));
-          await serving.prepare(stop);
+          allocator = owned.use(await openReceiveMemory(values, () => serving.prepare(stop)));
         },
         receive: (run) =>
           receiveFrames({

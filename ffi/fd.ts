@@ -20,6 +20,7 @@ const LOCK_EX = 2;
 const LOCK_NB = 4;
 const F_DUPFD_CLOEXEC = 1030;
 const F_SETFD = 2;
+const F_GETFD = 1;
 const FD_CLOEXEC = 1;
 const F_GETFL = 3;
 const F_SETFL = 4;
@@ -120,6 +121,15 @@ export class Fd implements Disposable {
     this.#fd = -1;
     libc.close(fd);
   }
+}
+
+/**
+ * Whether standard descriptor `fd` was closed when the process was started. The runtime opens /dev/null in its place,
+ * close-on-exec, which no inherited descriptor is.
+ */
+export function wasClosed(fd: number): boolean {
+  const flags = result(libc.fcntl(fd, F_GETFD, 0));
+  return flags < 0 || (flags & FD_CLOEXEC) !== 0;
 }
 
 /** Reads up to `length` bytes to the address `at`. Answers the count (0 at the end) or a negative errno. */

@@ -1,7 +1,7 @@
 // stdout carries data: frames or JSON records. A write never blocks the loop, and a failed write is an error.
 import { fstatSync } from "node:fs";
 import { errno, SysError } from "../../ffi/errno.ts";
-import { Fd, O_NONBLOCK, O_WRONLY, writeAt } from "../../ffi/fd.ts";
+import { Fd, O_NONBLOCK, O_WRONLY, wasClosed, writeAt } from "../../ffi/fd.ts";
 import { addressOf } from "../../ffi/libc.ts";
 import { advised, ReaderLeft } from "../errors.ts";
 
@@ -19,9 +19,11 @@ export function canStall(fd: number): boolean {
 
 /**
  * A non-blocking descriptor for stdout. A pipe or terminal is opened a second time, because O_NONBLOCK would also affect
- * the processes that share it. Anything else is duplicated, which keeps the file position. Throws ReaderLeft.
+ * the processes that share it. Anything else is duplicated, which keeps the file position. Throws ReaderLeft, or SysError
+ * when it was closed.
  */
 export function ownStdout(): Fd {
+  checkOpen();
   if (!canStall(STDOUT)) return Fd.duplicate(STDOUT, "stdout");
   try {
     return Fd.open(`/proc/self/fd/${STDOUT}`, O_WRONLY | O_NONBLOCK);
@@ -33,6 +35,13 @@ export function ownStdout(): Fd {
     fd.setNonBlocking(true);
     return fd;
   }
+}
+
+/** Throws SysError when stdout was closed (`>&-`). The runtime opens /dev/null in its place, and everything would be lost. */
+function checkOpen(): void {
+  if (!wasClosed(STDOUT)) return;
+  const error = new SysError("write", "stdout", errno.EBADF);
+  throw advised(error, "it was closed when this program was started");
 }
 
 /** The error for a failed write of ours. A pipe without a reader is ReaderLeft, anything else SysError. */
@@ -105,6 +114,7 @@ export class Records implements Disposable {
 
 /** Writes text that was asked for (--help) to stdout. Throws SysError or ReaderLeft. */
 export async function printOut(text: string): Promise<void> {
+  checkOpen();
   try {
     await Bun.write(Bun.stdout, `${text}\n`);
   } catch (error) {

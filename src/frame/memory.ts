@@ -96,6 +96,8 @@ export interface Allocator extends Disposable {
 /** An allocator whose buffers have their own descriptors. */
 interface OwnAllocator extends Allocator {
   allocate(length: number): OwnBuffer;
+  /** Why it is not the allocator that was asked for first. */
+  readonly warning?: string;
 }
 
 /** Buffers from a DMA heap. Throws SysError when it cannot be opened. */
@@ -117,7 +119,7 @@ export const memfdAllocator: OwnAllocator = {
 
 /**
  * The allocator of a receiver: the DMA heap at `path`. If the heap cannot be opened and the user did not ask for it
- * (`wanted` false), memfds with a warning. Throws UnavailableError.
+ * (`wanted` false), memfds, and `warning` says why. Throws UnavailableError.
  */
 export function receiveAllocator(path: string, wanted: boolean): OwnAllocator {
   try {
@@ -130,7 +132,23 @@ export function receiveAllocator(path: string, wanted: boolean): OwnAllocator {
         { cause: error },
       );
     }
-    log.warn(`${error.message}; receiving into memfd buffers, which devices cannot share`);
-    return memfdAllocator;
+    const warning = `${error.message}; receiving into memfd buffers, which devices cannot share`;
+    return { ...memfdAllocator, warning };
   }
+}
+
+/**
+ * Opens the allocator of a receiver, then what `openOthers` opens. A warning about the heap is logged after that: an error of
+ * `openOthers` stays the only line. Throws UnavailableError, and what `openOthers` throws.
+ */
+export async function openReceiveMemory(
+  { heap, given }: { readonly heap: string; readonly given: ReadonlySet<string> },
+  openOthers: () => Promise<void>,
+): Promise<Allocator> {
+  using owned = new DisposableStack();
+  const allocator = owned.use(receiveAllocator(heap, given.has("heap")));
+  await openOthers();
+  if (allocator.warning !== undefined) log.warn(allocator.warning);
+  owned.move();
+  return allocator;
 }

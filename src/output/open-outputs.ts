@@ -67,13 +67,17 @@ export async function openOutputs(
   return { files, cameras };
 }
 
-/** Throws UnavailableError for the path of a video device that does not exist: a file must not be made there. */
+/** Throws UnavailableError for the path of a device that does not exist: a file must not be made there. */
 function isVideoDevice(path: string): boolean {
-  const looksLikeOne = /^\/dev\/(video\d|v4l\/)/.test(path);
-  if (!existsSync(path) && !looksLikeOne) return false; // also a path below a file
+  const looksLikeVideo = /^\/dev\/(video\d|v4l\/)/.test(path);
+  const looksLikeDevice = /^\/dev\/[^/]+$/.test(path);
+  if (!existsSync(path) && !looksLikeVideo && !looksLikeDevice) return false; // also a path below a file
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat !== undefined) return stat.isCharacterDevice() && stat.rdev >>> 8 === VIDEO_MAJOR;
+  const missing = `open ${path}: ENOENT (no such device)`;
+  if (!looksLikeVideo)
+    throw new UnavailableError(`${missing}; choose another --output, no file is made in /dev`);
   throw new UnavailableError(
-    `open ${path}: ENOENT (no such device); make it first (docs/camera.md), or let --camera NAME make one`,
+    `${missing}; make it first (docs/camera.md), or let --camera NAME make one`,
   );
 }

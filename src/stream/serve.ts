@@ -140,6 +140,11 @@ function isPeersFault(error: unknown): boolean {
   return error instanceof ProtocolError || error instanceof UnavailableError;
 }
 
+function refusalReason(error: unknown): string {
+  if (error instanceof ReaderLeft) return "the program that read its frames has ended";
+  return isPeersFault(error) ? (error as Error).message : "it has failed";
+}
+
 async function serve(
   loop: Loop,
   peer: Peer,
@@ -190,8 +195,7 @@ async function serve(
     return await options.receive({ loop, socket, stallMs, started, taken, captureTime, signal });
   } catch (error) {
     if (!(error instanceof PeerGone || loop.failed)) {
-      const reason = isPeersFault(error) ? (error as Error).message : "it has failed";
-      await refuse(loop, socket, reason, signal);
+      await refuse(loop, socket, refusalReason(error), signal);
     }
     throw error;
   }

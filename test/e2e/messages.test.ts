@@ -258,6 +258,31 @@ test("records that a full disk does not take are one line", async () => {
   expect(stderr).toContain("error: write stdout: ENOSPC (no space left on device)");
 });
 
+test("a stdout that was closed is one line and status 1, where something would be written to it", async () => {
+  const closed = { under: ["sh", "-c", `exec "$0" "$@" >&-`] };
+  const listen = ["-l", "127.0.0.1", "-p", freePort()];
+  for (const [name, words] of [
+    ["receiver", [...listen, "-o", "-"]],
+    ["receiver", [...listen, "--json"]],
+    ["receiver", ["--help"]],
+    ["framepass", ["--version"]],
+    ["vhost-user-video", ["--print-capabilities", "-b", "null"]],
+  ] as const) {
+    const { status, lines } = await run(name, words, closed);
+    expect({ status, lines: lines.length }, lines.join("\n")).toEqual({ status: 1, lines: 1 });
+    expect(lines[0]).toEndWith(
+      "error: write stdout: EBADF (bad file descriptor); it was closed when this program was started",
+    );
+  }
+});
+
+test("a receiver whose stdout is closed and not used receives as before", async () => {
+  const receiver = await listening([], { under: ["sh", "-c", `exec "$0" "$@" >&-`] });
+  await using _receiver = receiver;
+  expect((await run("sender", [...toLoopback(receiver.port), "-n", "5"])).status).toBe(0);
+  expect((await receiver.ended()).status).toBe(0);
+});
+
 /** Runs a tool with a limit on its address space, in kilobytes. */
 const limited = (kilobytes: number, name: string, words: readonly string[]) =>
   run(name, words, { under: ["sh", "-c", `ulimit -v ${kilobytes}; exec "$0" "$@"`] });

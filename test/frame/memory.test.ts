@@ -7,8 +7,8 @@ import {
   heapAllocator,
   memfdAllocator,
   OwnBuffer,
+  openReceiveMemory,
   READ,
-  receiveAllocator,
   WRITE,
 } from "../../src/frame/memory.ts";
 import { quiet } from "../support/camera-options.ts";
@@ -61,9 +61,10 @@ test("the sync ioctl is called for dma-bufs, and its error names it", () => {
 });
 
 test("a missing heap is an error when it was asked for, otherwise memfds with one warning", async () => {
-  const left = await leftBehind("memfd", () => {
+  const left = await leftBehind("memfd", async () => {
     using warned = spyOn(log, "warn");
-    const fallback = receiveAllocator(MISSING, false);
+    const others = async () => undefined;
+    using fallback = await openReceiveMemory({ heap: MISSING, given: new Set() }, others);
     expect(fallback.name).toBe("memfd");
     expect(warned.mock.calls.length).toBe(1);
     expect(warned.mock.calls[0]?.[0]).toMatch(
@@ -71,7 +72,7 @@ test("a missing heap is an error when it was asked for, otherwise memfds with on
     );
     let thrown: unknown;
     try {
-      receiveAllocator(MISSING, true);
+      await openReceiveMemory({ heap: MISSING, given: new Set(["heap"]) }, others);
     } catch (error) {
       thrown = error;
     }
