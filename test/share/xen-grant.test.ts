@@ -8,10 +8,12 @@ import { openTestSource } from "../../src/capture/testsrc.ts";
 import { exitStatus, ProtocolError, UnavailableError } from "../../src/errors.ts";
 import type { Handle } from "../../src/frame/sharing.ts";
 import { openImporters, openShared, type SendOptions } from "../../src/share/index.ts";
+import { importVirtioMedia } from "../../src/share/virtio-media.ts";
 import { GNTALLOC, GNTDEV } from "../../src/share/xen-domain.ts";
 import { GrantAllocator, importGrants } from "../../src/share/xen-grant.ts";
+import { XEN_MEMORY } from "../support/fake-gntalloc.ts";
 import { FakeVirtioMedia, Hypervisor } from "../support/fake-virtio-media.ts";
-import { type FakeDomain, FakeXen, XEN_MEMORY } from "../support/fake-xen.ts";
+import { type FakeDomain, FakeXen } from "../support/fake-xen.ts";
 import { leftBehind, nothing } from "../support/resources.ts";
 import { borrow, lend, onLoop } from "../support/streams.ts";
 
@@ -272,6 +274,40 @@ test("--share auto: with --domid and without the driver's ioctls it takes xen-gr
     "--domid is required with --share xen-grant",
   );
 });
+
+test("what a virtio-media driver granted is read through xen-gntdev, frame by frame", () =>
+  onLoop(async (loop, near, far) => {
+    const { xen, there } = domains();
+    const drivers = new Hypervisor();
+    const camera = { ...wish, fps: 30, heap: "", memory: "mmap", queueAtStart: true } as const;
+    const device = new FakeVirtioMedia(drivers, { width: 320, height: 240 });
+    using shared = openShared("virtio-media", {
+      ...painted(there),
+      open: () => openCamera(device, camera),
+    });
+    for (const handle of shared.exporter.handles) {
+      const { references, id, domain } = grantsOf(handle);
+      const memory = drivers.exported.get(id);
+      if (memory === undefined) throw new Error("not exported");
+      xen.grant(memory, domain, RECEIVER, references);
+    }
+    using importer = importGrants(there);
+    const reading = borrow(loop, far, [importer]).finally(() => far.close());
+    expect(await lend(loop, near, shared, { frames: 100 })).toBe("done");
+    expect(await reading).toEqual({ verified: 100, end: "closed" });
+  }));
+
+test("what xen-gntalloc granted is read through a virtio-media driver, frame by frame", () =>
+  onLoop(async (loop, near, far) => {
+    const { xen, here } = domains();
+    const drivers = new Hypervisor();
+    drivers.foreign = (domain, references) => xen.granted(domain, RECEIVER, references);
+    using shared = openShared("xen-grant", painted(here));
+    using importer = importVirtioMedia(new FakeVirtioMedia(drivers));
+    const reading = borrow(loop, far, [importer]).finally(() => far.close());
+    expect(await lend(loop, near, shared, { frames: 100 })).toBe("done");
+    expect(await reading).toEqual({ verified: 100, end: "closed" });
+  }));
 
 test("50 connections that end in the middle of a stream leave no descriptor, mapping or grant behind", async () => {
   const { xen, here, there } = domains();

@@ -23,6 +23,8 @@ export class Hypervisor {
   pageBytes = pageSize;
   /** The `len` of every answer to IMPORT. */
   readonly answers: number[] = [];
+  /** Finds memory that no driver of ours exported, by the granting domain and its references. */
+  foreign: (domain: number, references: readonly number[]) => Fd | undefined = () => undefined;
   /** How many references a grant answers; without it, one for each page. */
   grants: number | undefined;
   #next = 0x1_0000_0001n; // handles use both words
@@ -190,6 +192,8 @@ export class FakeVirtioMedia implements VideoDevice {
   #import(a: Of<typeof k.VIDIOC_VIRTIO_MEDIA_IMPORT_BUFFER>, references: number): number {
     const { exported, granted } = this.#hypervisor;
     if (references !== this.#hypervisor.references) return -errno.ENOTTY;
+    if (a.flags === k.VIRTIO_MEDIA_DIRECT_GREFS && !exported.has(a.handle_id))
+      return this.#importForeign(a);
     const memory = exported.get(a.handle_id);
     if (memory === undefined) return -errno.EINVAL;
     const pages = Math.ceil(this.sizeimage / pageSize);
@@ -211,6 +215,15 @@ export class FakeVirtioMedia implements VideoDevice {
     if (a.gref_count < pages || a.len !== BigInt(this.sizeimage)) return -errno.EINVAL;
     this.#answerPages(a);
     // Readable and writable. As from a system call, the caller closes it.
+    a.dmabuf_fd = disown(memory);
+    return 0;
+  }
+
+  #importForeign(a: Of<typeof k.VIDIOC_VIRTIO_MEDIA_IMPORT_BUFFER>): number {
+    const references = Array.from({ length: a.gref_count }, (_, i) => a.gref_ids.get(i));
+    const memory = this.#hypervisor.foreign(a.gref_domid, references);
+    if (memory === undefined) return -errno.EINVAL;
+    this.#answerPages(a);
     a.dmabuf_fd = disown(memory);
     return 0;
   }
