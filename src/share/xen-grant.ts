@@ -20,7 +20,7 @@ import {
   thisDomain,
   type XenDomain,
 } from "./xen-domain.ts";
-import { checkRoom, noRoomAdvice, referencesFor } from "./xen-room.ts";
+import { checkRoom, noRoomAdvice, referencesFor, warnOfTable } from "./xen-room.ts";
 
 const modules: Readonly<Record<string, string>> = {
   [GNTALLOC]: "xen-gntalloc",
@@ -90,6 +90,7 @@ export class GrantAllocator implements Allocator {
     const buffers = Math.max(this.#buffers, this.#references.size + 1);
     const limit = this.#xen.pageLimit();
     checkRoom(buffers, length, limit);
+    if (this.#references.size === 0) warnOfTable(buffers, length);
     using owned = new DisposableStack();
     const { index, references } = this.#grant(length, (error) =>
       error.code === "ENOSPC" ? noRoomAdvice(buffers, length, limit) : "",

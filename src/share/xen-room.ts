@@ -1,5 +1,6 @@
 // Whether what a stream wants to grant has room: in a handle's message, under the limit of xen-gntalloc.
 import { pageSize } from "../../ffi/mapping.ts";
+import { log } from "../cli/log.ts";
 import { UnavailableError } from "../errors.ts";
 import { MAX_REFERENCES } from "../frame/sharing.ts";
 import { GNTALLOC, GRANT_BYTES, PAGE_LIMIT } from "./xen-domain.ts";
@@ -18,6 +19,21 @@ const needs = (buffers: number, bytes: number) => {
   const each = referencesFor(bytes);
   return `${buffers} buffers of ${bytes} bytes need ${buffers} x ${each} = ${buffers * each} pages`;
 };
+
+/**
+ * Entries of a domain's grant table: 32 frames of 512, Xen's default. What a domain really has, and how many entries its disks
+ * and networks use, no file of Linux says.
+ */
+const DEFAULT_TABLE = 16_384;
+
+/** Warns when a stream takes more than half of the table that a domain has by default. */
+export function warnOfTable(buffers: number, bytes: number): void {
+  const pages = buffers * referencesFor(bytes);
+  if (pages <= DEFAULT_TABLE / 2) return;
+  log.warn(
+    `${needs(buffers, bytes)}: a domain has ${DEFAULT_TABLE} grant references by default, for its disks and networks as well`,
+  );
+}
 
 /** Throws UnavailableError when `buffers` buffers of `bytes` have no room under `limit`, or one has none in its handle. */
 export function checkRoom(buffers: number, bytes: number, limit: number | undefined): void {

@@ -13,7 +13,8 @@ import { GNTALLOC, GNTDEV } from "../../src/share/xen-domain.ts";
 import { GrantAllocator, importGrants } from "../../src/share/xen-grant.ts";
 import { XEN_MEMORY } from "../support/fake-gntalloc.ts";
 import { FakeVirtioMedia, Hypervisor } from "../support/fake-virtio-media.ts";
-import { type FakeDomain, FakeXen } from "../support/fake-xen.ts";
+import { type FakeDomain, FakeXen, noXen } from "../support/fake-xen.ts";
+import { logged } from "../support/logged.ts";
 import { leftBehind, nothing } from "../support/resources.ts";
 import { borrow, lend, onLoop } from "../support/streams.ts";
 
@@ -174,6 +175,46 @@ test("too many pages for the limit are refused with figures before the first is 
   here.limit = 8192;
   openShared("xen-grant", painted(here, large))[Symbol.dispose]();
   expect(here.pages).toBe(0);
+});
+
+test("a stream that takes more than half of the default grant table is a warning, and goes on", () => {
+  const { here } = domains();
+  here.limit = 100_000;
+  const large = { width: 1920, height: 1080 };
+  const warnings = (buffers: number) =>
+    logged(() =>
+      openShared("xen-grant", painted(here, { ...large, buffers }))[Symbol.dispose](),
+    ).filter((line) => line.startsWith("warn"));
+  expect(warnings(8)).toEqual([]);
+  expect(warnings(9)).toEqual([
+    "warn 9 buffers of 4147200 bytes need 9 x 1013 = 9117 pages: a domain has 16384 grant references by default, for its disks and networks as well",
+  ]);
+});
+
+test("--share auto says in one line what it took, and what the ways before it lack", () => {
+  const { here, there } = domains();
+  const said = (act: () => Disposable | readonly Disposable[]) =>
+    logged(() => {
+      const opened = act();
+      for (const one of Symbol.iterator in opened ? opened : [opened]) one[Symbol.dispose]();
+    }).filter((line) => line.includes("auto") || line.includes("accepts"));
+  expect(said(() => openShared("auto", painted(here)))).toEqual([
+    "info --share auto takes xen-grant; not virtio-media (testsrc:bars: no driver behind it)",
+  ]);
+  const local = { ...painted(noXen()), local: true };
+  expect(said(() => openShared("auto", local))).toEqual([
+    "info --share auto takes fd; not virtio-media (testsrc:bars: no driver behind it), xen-grant (open /dev/xen/gntalloc: ENOENT (no such file or directory)), dax (no --region)",
+  ]);
+  expect(said(() => openShared("auto", { ...local, domain: undefined }))).toEqual([
+    "info --share auto takes fd; not virtio-media and xen-grant (no --domid), dax (no --region)",
+  ]);
+  const openDevice = () => {
+    throw new UnavailableError("open /dev/video0: ENOENT");
+  };
+  const receive = { openDevice, region: undefined, local: true, xen: there };
+  expect(said(() => openImporters("auto", receive))).toEqual([
+    "info accepts frames shared by xen-grant or fd; not virtio-media (open /dev/video0: ENOENT), dax (no --region)",
+  ]);
 });
 
 test("a picture of more pages than a handle carries is refused with figures", () => {
