@@ -6,6 +6,7 @@ import { type Handle, type Importer, type SharedSource, shareSource } from "../f
 import type { Source } from "../frame/source.ts";
 import { exportRegion, importRegion, RegionAllocator } from "./dax.ts";
 import { exportDescriptors, importDescriptors } from "./fd.ts";
+import { GrantAllocator } from "./grant-allocator.ts";
 import { type OpenWith, openPassable, openPlaced } from "./placed.ts";
 import { butNot, listed, type NotTaken, shortly } from "./reasons.ts";
 import {
@@ -15,7 +16,7 @@ import {
   importVirtioMedia,
 } from "./virtio-media.ts";
 import type { XenDomain } from "./xen-domain.ts";
-import { exportGrants, GrantAllocator, importGrants } from "./xen-grant.ts";
+import { exportGrants, importGrants } from "./xen-grant.ts";
 
 /** The sender's options. */
 export interface SendOptions {

@@ -4,12 +4,13 @@ import { existsSync, readdirSync } from "node:fs";
 import type { IoctlDevice } from "../../ffi/ioctl.ts";
 import { UnavailableError } from "../errors.ts";
 import { DEFAULT_HEAP } from "../frame/memory.ts";
+import { GrantAllocator } from "./grant-allocator.ts";
 import type { WayName } from "./index.ts";
 import { shortly } from "./reasons.ts";
 import { openRegion } from "./region.ts";
 import { importIfMapping } from "./virtio-media.ts";
 import { thisDomain, type XenDomain } from "./xen-domain.ts";
-import { GrantAllocator, importGrants } from "./xen-grant.ts";
+import { importGrants } from "./xen-grant.ts";
 
 /** Where to look. */
 export interface ShareHost {

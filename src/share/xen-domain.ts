@@ -3,9 +3,11 @@
 import { readFileSync } from "node:fs";
 import { errno, SysError } from "../../ffi/errno.ts";
 import { Fd, O_NONBLOCK, O_RDWR } from "../../ffi/fd.ts";
-import { type IoctlDevice, ioctl } from "../../ffi/ioctl.ts";
+import { type Ioctl, type IoctlDevice, ioctl } from "../../ffi/ioctl.ts";
 import { Mapping } from "../../ffi/mapping.ts";
+import type { Fields, Struct, StructType } from "../../ffi/struct.ts";
 import { readXenstore } from "../../ffi/xenstore.ts";
+import { log } from "../cli/log.ts";
 
 /** Xen keeps the numbers from 32,752 on for itself: xen/include/public/xen.h, DOMID_FIRST_RESERVED. */
 export const LAST_DOMAIN = 32_751;
@@ -61,3 +63,33 @@ export const thisDomain: XenDomain = {
     }
   },
 };
+
+const modules: Readonly<Record<string, string>> = {
+  [GNTALLOC]: "xen-gntalloc",
+  [GNTDEV]: "xen-gntdev",
+};
+
+/** What to do when a device of Xen cannot be used. */
+export function xenAdvice({ object, code }: SysError): string {
+  if (code === "EACCES" || code === "EPERM") return "run as root, or give yourself access to it";
+  if (code !== "ENOENT" && code !== "ENODEV") return "";
+  const module = modules[object];
+  const load = module === undefined ? "" : `, or its kernel needs modprobe ${module}`;
+  return `this is no Xen domain${load}`;
+}
+
+/** A struct that is followed by `more` bytes, as the drivers' structs of variable length are. */
+export function extended<F extends Fields>(type: StructType<F>, more: number): Struct<F> {
+  return type.over(new Uint8Array(new ArrayBuffer(type.size + more)));
+}
+
+/** Undoes an allocation or a mapping of grants. A failure is only logged: the file's close undoes it as well. */
+export function release<F extends Fields>(
+  device: GrantDevice,
+  request: Ioctl<F>,
+  argument: Struct<F>,
+  pages: number,
+): void {
+  const r = device.ioctl(request, argument);
+  if (r < 0) log.warn(new SysError(request.name, `${device.path} (${pages} pages)`, -r).message);
+}

@@ -1,146 +1,25 @@
 // Sharing between Xen domains by the kernel's own drivers. The sender's buffers are pages of xen-gntalloc, granted to the
 // receiver's domain for reading; the camera writes there (V4L2_MEMORY_USERPTR). The receiver maps them by xen-gntdev.
 import { must, SysError } from "../../ffi/errno.ts";
-import type { Ioctl } from "../../ffi/ioctl.ts";
-import * as alloc from "../../ffi/linux/xen-gntalloc.ts";
 import * as dev from "../../ffi/linux/xen-gntdev.ts";
-import { type Mapping, PROT_READ, PROT_WRITE } from "../../ffi/mapping.ts";
-import type { Fields, Struct, StructType } from "../../ffi/struct.ts";
-import { log } from "../cli/log.ts";
+import { type Mapping, PROT_READ } from "../../ffi/mapping.ts";
 import { needed, ProtocolError, UnavailableError } from "../errors.ts";
-import { type Allocator, type FrameBuffer, partOf } from "../frame/memory.ts";
+import { type FrameBuffer, partOf } from "../frame/memory.ts";
 import type { Exporter, Handle, Importer } from "../frame/sharing.ts";
 import type { Source } from "../frame/source.ts";
+import type { GrantAllocator } from "./grant-allocator.ts";
 import {
-  GNTALLOC,
+  extended,
   GNTDEV,
   GRANT_BYTES,
   type GrantDevice,
   LAST_DOMAIN,
+  release,
   thisDomain,
   type XenDomain,
+  xenAdvice,
 } from "./xen-domain.ts";
-import { checkRoom, noRoomAdvice, referencesFor, warnOfTable } from "./xen-room.ts";
-
-const modules: Readonly<Record<string, string>> = {
-  [GNTALLOC]: "xen-gntalloc",
-  [GNTDEV]: "xen-gntdev",
-};
-
-/** What to do when a device of Xen cannot be used. */
-export function xenAdvice({ object, code }: SysError): string {
-  if (code === "EACCES" || code === "EPERM") return "run as root, or give yourself access to it";
-  if (code !== "ENOENT" && code !== "ENODEV") return "";
-  const module = modules[object];
-  const load = module === undefined ? "" : `, or its kernel needs modprobe ${module}`;
-  return `this is no Xen domain${load}`;
-}
-
-/** A struct that is followed by `more` bytes, as the drivers' structs of variable length are. */
-function extended<F extends Fields>(type: StructType<F>, more: number): Struct<F> {
-  return type.over(new Uint8Array(new ArrayBuffer(type.size + more)));
-}
-
-/** Undoes an allocation or a mapping of grants. A failure is only logged: the file's close undoes it as well. */
-function release<F extends Fields>(
-  device: GrantDevice,
-  request: Ioctl<F>,
-  argument: Struct<F>,
-  pages: number,
-): void {
-  const r = device.ioctl(request, argument);
-  if (r < 0) log.warn(new SysError(request.name, `${device.path} (${pages} pages)`, -r).message);
-}
-
-export interface GrantOptions {
-  /** The receiver's domain. */
-  readonly domain: number;
-  /** How many buffers there will be, to check whether all of them have room before the first is made. */
-  readonly buffers: number;
-  readonly xen?: XenDomain | undefined;
-}
-
-/** Makes buffers of granted pages, one allocation each, so that each is mapped in one piece on the other side. */
-export class GrantAllocator implements Allocator {
-  readonly name = GNTALLOC;
-  /** This domain, which handles name. */
-  readonly owner: number;
-  readonly #domain: number;
-  readonly #buffers: number;
-  readonly #xen: XenDomain;
-  readonly #device: GrantDevice;
-  /** References of each buffer, by its address. */
-  readonly #references = new Map<number, Uint32Array>();
-
-  /** Opens /dev/xen/gntalloc and asks for this domain's number. Throws UnavailableError. */
-  constructor({ domain, buffers, xen = thisDomain }: GrantOptions) {
-    if (domain > LAST_DOMAIN) {
-      throw new UnavailableError(`--domid is ${domain}, a Xen domain id is 0 to ${LAST_DOMAIN}`);
-    }
-    using owned = new DisposableStack();
-    this.#device = owned.use(needed(() => xen.open(GNTALLOC), xenAdvice));
-    this.owner = needed(() => xen.number(), xenAdvice);
-    this.#xen = xen;
-    this.#domain = domain;
-    this.#buffers = buffers;
-    owned.move();
-  }
-
-  allocate(length: number): FrameBuffer {
-    const buffers = Math.max(this.#buffers, this.#references.size + 1);
-    const limit = this.#xen.pageLimit();
-    checkRoom(buffers, length, limit);
-    if (this.#references.size === 0) warnOfTable(buffers, length);
-    using owned = new DisposableStack();
-    const { index, references } = this.#grant(length, (error) =>
-      error.code === "ENOSPC" ? noRoomAdvice(buffers, length, limit) : "",
-    );
-    const { length: count } = references;
-    owned.defer(() => this.#end(index, count));
-    const bytes = count * GRANT_BYTES;
-    const mapping: Mapping = owned.use(
-      needed(
-        () => this.#device.map(bytes, index, PROT_READ | PROT_WRITE),
-        () => "",
-      ),
-    );
-    const { address } = mapping;
-    this.#references.set(address, references);
-    owned.defer(() => this.#references.delete(address));
-    return partOf(mapping.slice(0, length), owned.move());
-  }
-
-  /** Allocates pages and grants them to the domain for reading. */
-  #grant(length: number, advice: (error: SysError) => string) {
-    const count = referencesFor(length);
-    const first = alloc.gntallocAllocGref.fields.gref_ids;
-    const request = extended(alloc.gntallocAllocGref, (count - 1) * first.size);
-    request.domid = this.#domain;
-    request.flags = 0; // without GNTALLOC_FLAG_WRITABLE
-    request.count = count;
-    const call = alloc.IOCTL_GNTALLOC_ALLOC_GREF;
-    const what = `${this.#device.path} (${count} pages)`;
-    needed(() => must(this.#device.ioctl(call, request), call.name, what), advice);
-    const { buffer } = request.$bytes;
-    return { index: request.index, references: new Uint32Array(buffer, first.offset, count) };
-  }
-
-  #end(index: number, count: number): void {
-    const request = alloc.gntallocDeallocGref.alloc();
-    request.index = index;
-    request.count = count;
-    release(this.#device, alloc.IOCTL_GNTALLOC_DEALLOC_GREF, request, count);
-  }
-
-  /** The references of the buffer that begins at `address`. */
-  referencesAt(address: number): Uint32Array | undefined {
-    return this.#references.get(address);
-  }
-
-  [Symbol.dispose](): void {
-    this.#device[Symbol.dispose]();
-  }
-}
+import { referencesFor } from "./xen-room.ts";
 
 /** Makes handles for the buffers of `source`, which `memory` allocated. Throws UnavailableError. */
 export function exportGrants(source: Source, memory: GrantAllocator): Exporter {

@@ -55,9 +55,8 @@ export function checkRoom(buffers: number, bytes: number, limit: number | undefi
   );
 }
 
-/** What to do about ENOSPC though the pages are within the limit. */
-export function noRoomAdvice(buffers: number, bytes: number, limit: number | undefined): string {
-  const most = limit === undefined ? "" : ` of ${limit}`;
+/** What to do about ENOSPC though the pages are within the limit: `free` of them could be had. */
+export function noRoomAdvice(buffers: number, bytes: number, free: number): string {
   const pages = buffers * referencesFor(bytes);
-  return `${needs(buffers, bytes)}; the limit${most} counts all programs of this domain, and what a receiver of an ended sender still maps: ${raiseLimit(pages)}; or the domain's grant table is full (max_grant_frames in its xl configuration)`;
+  return `${needs(buffers, bytes)}, ${free} are free: other programs of this domain have the rest of the limit, ${raiseLimit(pages)}; or the domain's grant table is full (max_grant_frames in its xl configuration)`;
 }

@@ -112,13 +112,17 @@ export class AllocFile implements GrantDevice {
     }
   }
 
-  /** `__del_gref`: frees the page, unless the peer maps it. */
+  /**
+   * `__del_gref`: frees the page, unless the peer maps it. Kernels before 5.17 try again at the next call and count the page
+   * until then. Later ones hand it to the grant table (`gnttab_add_deferred`), which tries again once a second.
+   */
   #end(grant: Grant): void {
+    const { hypervisor, older } = this.#domain;
+    if (!(older && grant.mapped > 0) && !grant.deferred) this.#domain.pages -= 1;
+    grant.deferred = grant.mapped > 0 && !older;
     if (grant.mapped > 0) return;
-    const { hypervisor } = this.#domain;
     hypervisor.grants.delete(grant.reference);
     hypervisor.free.push(grant.reference);
-    this.#domain.pages -= 1;
     const { memory } = grant;
     const left = (this.#sizes.get(memory) ?? 0) - 1;
     this.#sizes.set(memory, left);

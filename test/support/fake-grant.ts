@@ -26,6 +26,8 @@ export interface Grant {
   users: number;
   /** Mappings of the peer. */
   mapped: number;
+  /** The driver has given it up, and the grant table waits for the peer. */
+  deferred?: boolean;
 }
 
 /** Answers an ioctl as the call does. */

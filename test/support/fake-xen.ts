@@ -55,6 +55,8 @@ export class FakeDomain implements XenDomain {
   readonly hypervisor: FakeXen;
   /** The parameter of xen_gntalloc. */
   limit = 1024;
+  /** Whether its kernel is older than 5.17. */
+  older = false;
   /** `gref_size`: pages that count to the limit. */
   pages = 0;
   readonly #number: number;
