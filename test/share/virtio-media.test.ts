@@ -17,6 +17,7 @@ import { FakeVirtioMedia, Hypervisor } from "../support/fake-virtio-media.ts";
 import { noXen } from "../support/fake-xen.ts";
 import { leftBehind, nothing } from "../support/resources.ts";
 import { borrow, lend, onLoop, put, takeAll } from "../support/streams.ts";
+import { thrown } from "../support/thrown.ts";
 
 const never = new AbortController().signal;
 const wish = {
@@ -31,15 +32,6 @@ const wish = {
 
 const open = (device: FakeVirtioMedia, domain = 5): SharedSource =>
   shareSource(openCamera(device, wish), (source) => exportVirtioMedia(source, domain));
-
-function thrown(action: () => unknown): Error {
-  try {
-    action();
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error("nothing was thrown");
-}
 
 test.each([4000, 512] as const)(
   "%d references: 300 frames cross between two domains, every one right",

@@ -18,6 +18,7 @@ import { type FakeDomain, FakeXen, noXen } from "../support/fake-xen.ts";
 import { logged } from "../support/logged.ts";
 import { leftBehind, nothing } from "../support/resources.ts";
 import { borrow, lend, onLoop } from "../support/streams.ts";
+import { thrown } from "../support/thrown.ts";
 
 const wish = { width: 320, height: 240, format: "YUYV", fps: 0, buffers: 4 };
 const SENDER = 3;
@@ -36,15 +37,6 @@ const painted = (xen: FakeDomain, more: Partial<typeof wish> = {}): SendOptions 
   local: false,
   xen,
 });
-
-function thrown(action: () => unknown): Error {
-  try {
-    action();
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error("nothing was thrown");
-}
 
 type Grants = Handle & { readonly kind: "grants" };
 function grantsOf(handle: Handle | undefined): Grants {

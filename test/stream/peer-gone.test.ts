@@ -9,15 +9,7 @@ import { exitStatus, isExpected, onPeer, PeerGone, ProtocolError } from "../../s
 import { Inbox } from "../../src/stream/inbox.ts";
 import { Outbox } from "../../src/stream/outbox.ts";
 import { isSameHost } from "../../src/stream/socket/same-host.ts";
-
-function thrown(action: () => unknown): Error {
-  try {
-    action();
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error("nothing was thrown");
-}
+import { thrown } from "../support/thrown.ts";
 
 test("a failed call on a peer's socket reads like the SysError it comes from, and is a ProtocolError", () => {
   const error = new PeerGone("send", "10.0.0.9:5000", errno.EPIPE);
