@@ -26,6 +26,7 @@ export const devices = defineTool({
       short: "d",
       type: "text",
       value: "DEVICE",
+      completes: { globs: ["/dev/video*"] },
       help: "only this one: node, by-id name or card name",
     },
     controls: {

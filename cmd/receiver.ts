@@ -31,6 +31,7 @@ export const receiver = defineTool({
         type: "text",
         default: DEFAULT_HEAP,
         value: "PATH",
+        completes: { globs: ["/dev/dma_heap/*"] },
         help: "DMA heap for the buffers; if the default heap is missing, memfd is used",
       },
     }),

@@ -39,6 +39,7 @@ export const sender = defineTool({
         type: "text",
         default: DEFAULT_HEAP,
         value: "PATH",
+        completes: { globs: ["/dev/dma_heap/*"] },
         help: "DMA heap for --memory dmabuf",
       },
       memory: {

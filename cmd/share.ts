@@ -38,6 +38,7 @@ export const share = defineTool({
     file: {
       type: "text",
       value: "FILE",
+      completes: { files: "all" },
       help: "with create: path of the new file; it must not exist",
     },
   },
@@ -55,12 +56,14 @@ export const share = defineTool({
       type: "text",
       default: "/dev/video0",
       value: "DEVICE",
+      completes: { globs: ["/dev/video*"] },
       help: "with status: the device whose driver may have the ioctls of --share virtio-media",
     },
     region: {
       short: "R",
       type: "text",
       value: "PATH",
+      completes: { globs: ["/dev/dax*"] },
       help: "with status: the dax device; without it the first one in /dev",
     },
     json: { type: "flag", help: "with status: one JSON object per way on stdout" },

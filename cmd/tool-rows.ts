@@ -7,6 +7,8 @@ export interface ToolRow {
   readonly summary: string;
   /** A subcommand that is used rarely and gets no link. */
   readonly unlinked?: true;
+  /** It needs the rows of all tools, and is not built alone. */
+  readonly whole?: true;
 }
 
 const rows = {
@@ -27,6 +29,12 @@ const rows = {
     unlinked: true,
   },
   "vhost-user-video": { summary: "serve a virtio video decoder to a virtual machine" },
+  install: {
+    summary: "install the executable, manual pages, completions and the descriptor for QEMU",
+    unlinked: true,
+    whole: true,
+  },
+  uninstall: { summary: "remove what install wrote", unlinked: true },
 } as const satisfies Record<string, Omit<ToolRow, "name">>;
 
 /** What framepass is, for its help and its manual page. */

@@ -14,6 +14,8 @@ const load = {
   devices: async () => (await import("./devices.ts")).devices,
   share: async () => (await import("./share.ts")).share,
   "vhost-user-video": async () => (await import("./vhost-user-video.ts")).vhostUserVideo,
+  install: async () => (await import("./install.ts")).installTool(tools),
+  uninstall: async () => (await import("./uninstall.ts")).uninstallTool,
 } satisfies Record<ToolName, () => Promise<unknown>>;
 
 export interface LoadableTool extends ToolRow {

@@ -55,7 +55,13 @@ export const vhostUserVideo = defineTool({
   environment: [{ word: "LD_LIBRARY_PATH", meaning: "where libavcodec is looked for first" }],
   options: {
     ...inGroup("connection", {
-      "socket-path": { short: "s", type: "text", value: "PATH", help: "Unix socket to listen on" },
+      "socket-path": {
+        short: "s",
+        type: "text",
+        value: "PATH",
+        completes: { files: "all" },
+        help: "Unix socket to listen on",
+      },
       fd: {
         type: "integer",
         min: 0,

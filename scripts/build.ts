@@ -99,6 +99,10 @@ async function buildTool(word: string): Promise<number> {
     console.error(`no tool ${word}; there are ${tools.map(({ name }) => name).join(", ")}`);
     return 2;
   }
+  if (tool.whole) {
+    console.error(`${tool.name} is a part of the executable of all tools: bun run build`);
+    return 2;
+  }
   const outfile = join(dist, tool.name);
   compile(`cmd/${tool.name.replaceAll("_", "-")}.ts`, outfile, hostTarget, false);
   console.log(`dist/${tool.name}`);

@@ -2,7 +2,7 @@
 import { inGroup } from "../cli/groups.ts";
 import type { Options } from "../cli/options.ts";
 import type { Explained } from "../cli/tool-text.ts";
-import { fourccInstead } from "../format/other-names.ts";
+import { fourccInstead, knownFourccs } from "../format/other-names.ts";
 
 /** What to capture. */
 export const captureOptions = inGroup("capture", {
@@ -11,6 +11,11 @@ export const captureOptions = inGroup("capture", {
     type: "text",
     default: "/dev/video0",
     value: "DEVICE",
+    completes: {
+      words: ["testsrc", "testsrc:bars", "testsrc:gradient"],
+      globs: ["/dev/video*", "/dev/v4l/by-id/*"],
+      files: "all",
+    },
     help: "camera (node, by-id name or card name), raw or .y4m recording, named pipe, - for stdin, testsrc, testsrc:bars or testsrc:gradient",
   },
   width: { short: "W", type: "integer", min: 1, max: 16384, default: 640, help: "pixels" },
@@ -22,6 +27,7 @@ export const captureOptions = inGroup("capture", {
     instead: fourccInstead,
     default: "YUYV",
     value: "FOURCC",
+    completes: { words: knownFourccs },
     help: "pixel format, as --list-formats names it",
   },
   control: {

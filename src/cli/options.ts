@@ -4,6 +4,14 @@ import { UsageError } from "../errors.ts";
 import type { Group } from "./groups.ts";
 import { didYouMean, nearest } from "./suggest.ts";
 
+/** What shells complete a value with. */
+export interface Completion {
+  readonly words?: readonly string[];
+  /** Existing files of these patterns: "/dev/video*". */
+  readonly globs?: readonly string[];
+  readonly files?: "all" | "folders";
+}
+
 interface Common {
   /** One letter. Not h or v. */
   readonly short?: string;
@@ -11,6 +19,8 @@ interface Common {
   readonly help: string;
   /** Placeholder of the value in help texts: "PATH". */
   readonly value?: string;
+  /** For values other than choices. Without it nothing is suggested. */
+  readonly completes?: Completion;
   /** Where help lists it. */
   readonly group?: Group;
 }
@@ -53,7 +63,7 @@ export type Option = Common &
 export type Options = Readonly<Record<string, Option>>;
 
 /** Words without a dash, in order. One that is not required stands after those that are. */
-export type Operand = Pick<Common, "help" | "value"> &
+export type Operand = Pick<Common, "help" | "value" | "completes"> &
   (
     | { readonly type: "text"; readonly required?: true }
     | {
@@ -88,6 +98,10 @@ export function operandText(name: string, { value, required }: Operand): string 
   const shown = value ?? name;
   return required === true ? shown : `[${shown}]`;
 }
+
+/** What shells complete the value with; undefined where nothing can be suggested. */
+export const completionOf = (row: Option | Operand): Completion | undefined =>
+  row.type === "choice" ? { words: row.choices } : row.completes;
 
 /** How an option is spelled in texts: "-W, --width". */
 export const spelled = (name: string, option: Common) =>

@@ -34,6 +34,7 @@ export const displayOptions = inGroup("window", {
   snapshot: {
     type: "text",
     value: "DIR",
+    completes: { files: "folders" },
     help: "folder in which key s saves the picture as PNG",
   },
 } as const satisfies Options);

@@ -8,6 +8,12 @@ const compressed: Readonly<Record<string, readonly string[]>> = {
   HEVC: ["h265", "h.265", "video/x-h265"],
 };
 
+/** The fourccs that shells suggest. */
+export const knownFourccs: readonly string[] = [
+  ...formats.map(({ name }) => name),
+  ...Object.keys(compressed),
+];
+
 const fold = (name: string) => name.toLowerCase();
 
 /** Names in lower case; where two formats have the same one the first row counts. */

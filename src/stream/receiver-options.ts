@@ -26,6 +26,7 @@ export const receiverOptions = {
       short: "o",
       type: "list",
       value: "FILE",
+      completes: { files: "all" },
       help: "write frames to FILE; - for stdout, YUV4MPEG2 if its name ends in .y4m, a camera if it is a video output device; may be repeated",
     },
     "no-clobber": { type: "flag", help: "do not overwrite an existing --output file" },

@@ -3,6 +3,7 @@ import { inGroup } from "../../cli/groups.ts";
 import type { Options, Values } from "../../cli/options.ts";
 import type { Explained } from "../../cli/tool-text.ts";
 import { UsageError } from "../../errors.ts";
+import { formats } from "../../format/formats.ts";
 import { fourccInstead } from "../../format/other-names.ts";
 import { cameraFormat } from "./camera-formats.ts";
 import type { CameraOptions } from "./camera-output.ts";
@@ -18,6 +19,7 @@ export const cameraOptions = inGroup("camera", {
     type: "text",
     instead: fourccInstead,
     value: "FOURCC",
+    completes: { words: formats.map(({ name }) => name) },
     help: "pixel format of the camera; without it the stream's, or YUYV where programs do not take that",
   },
   "camera-size": {

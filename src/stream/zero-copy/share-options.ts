@@ -17,6 +17,7 @@ export const shareOptions = <const C extends readonly string[]>(choices: C) =>
       short: "R",
       type: "text",
       value: "PATH",
+      completes: { globs: ["/dev/dax*"] },
       help: "dax device that both guests share, for --share dax",
     },
   } as const satisfies Options);
@@ -28,6 +29,7 @@ export const borrowOptions = inGroup("sharing", {
     type: "text",
     default: "/dev/video0",
     value: "DEVICE",
+    completes: { globs: ["/dev/video*"] },
     help: "virtio-media device that maps the handles, for --share virtio-media: node, by-id name or card name",
   },
 } as const satisfies Options);

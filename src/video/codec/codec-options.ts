@@ -28,12 +28,14 @@ export const codecOptions = inGroup("decoder", {
     type: "text",
     default: AUTO,
     value: backendNames.join("|"),
+    completes: { words: backendNames },
     help: "decoder to use; auto: a V4L2 decoder if there is one, otherwise libavcodec",
   },
   "v4l2-device": {
     short: "d",
     type: "text",
     value: "DEVICE",
+    completes: { globs: ["/dev/video*"] },
     help: `stateful decoder: node, by-id name or card name (--backend v4l2-decoder without it: ${FIRST_NODE})`,
   },
   threads: {
@@ -46,6 +48,7 @@ export const codecOptions = inGroup("decoder", {
   formats: {
     type: "text",
     value: "NAME,...",
+    completes: { words: codedNames },
     help: `coded formats to offer, of ${codedNames.join(", ")}; all that the decoder has without it`,
   },
   "max-picture": {

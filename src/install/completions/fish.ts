@@ -1,0 +1,68 @@
+// Completion for fish: one file for framepass, and one for each link, because fish looks for a file of the command's name.
+import type { Completion } from "../../cli/options.ts";
+import { bothNames, type CompletedTool } from "./model.ts";
+
+/** `text` in single quotes for fish. */
+const quoted = (text: string) => `'${text.replace(/[\\']/g, "\\$&")}'`;
+
+/** The option of `complete` with what can stand there. Patterns are expanded when the user asks. */
+function suggested({ words = [], globs = [], files }: Completion): string[] {
+  const existing = globs.map((glob) => `(set -l found ${glob}; string join \\n $found)`);
+  const finder = { all: "(__fish_complete_path)", folders: "(__fish_complete_directories)" };
+  const all = [...words, ...existing, ...(files === undefined ? [] : [finder[files]])];
+  return all.length > 0 ? ["-a", quoted(all.join(" "))] : [];
+}
+
+/** The lines for a tool. `typed` is the number of words before its first one; `when` is the condition that it was called. */
+function linesOf(tool: CompletedTool, command: string, typed: number, when: string): string[] {
+  const complete = (words: readonly string[], extra = "") => {
+    const condition = [when, extra].filter((part) => part !== "").join("; and ");
+    const on = condition === "" ? [] : ["-n", quoted(condition)];
+    return ["complete", "-c", command, ...on, ...words].join(" ");
+  };
+  return [
+    ...tool.options.map(({ spellings, help, value, completion }) =>
+      complete([
+        ...spellings.map((name) =>
+          name.startsWith("--") ? `-l ${name.slice(2)}` : `-s ${name[1]}`,
+        ),
+        "-d",
+        quoted(help),
+        ...(value === undefined ? [] : ["-x", ...suggested(completion)]),
+      ]),
+    ),
+    ...tool.operands.map(({ value, completion }, index) =>
+      complete(
+        [...suggested(completion), "-d", quoted(value)],
+        `test (count (commandline -opc)) -eq ${typed + index}`,
+      ),
+    ),
+  ];
+}
+
+const file = (lines: readonly string[]) =>
+  ["# Completion of framepass for fish, written by framepass install.", ...lines, ""].join("\n");
+
+/** The file for the command framepass. */
+export function fishCompletion(tools: readonly CompletedTool[]): string {
+  const first = "test (count (commandline -opc)) -eq 1";
+  const helped =
+    "test (count (commandline -opc)) -eq 2; and contains -- (commandline -opc)[2] help";
+  const offer = (when: string, word: string, text: string) =>
+    `complete -c framepass -n ${quoted(when)} -a ${word} -d ${quoted(text)}`;
+  return file([
+    "complete -c framepass -f",
+    ...tools.map(({ name, summary }) => offer(first, name, summary)),
+    offer(first, "help", "show the options of a tool"),
+    offer(first, "version", "show the version"),
+    ...tools.map(({ name, summary }) => offer(helped, name, summary)),
+    ...tools.flatMap((tool) => {
+      const called = `contains -- (commandline -opc)[2] ${bothNames(tool.name).join(" ")}`;
+      return linesOf(tool, "framepass", 2, called);
+    }),
+  ]);
+}
+
+/** The file for the link to a tool. */
+export const fishLinkCompletion = (tool: CompletedTool): string =>
+  file([`complete -c ${tool.name} -f`, ...linesOf(tool, tool.name, 1, "")]);

@@ -1,0 +1,73 @@
+// What `framepass install` puts under a prefix, a row each. Everything but the executable is made from the rows of the tools.
+import { dirname, join, relative } from "node:path";
+import { mainPage, manPage, pageName } from "../cli/man.ts";
+import type { ToolText } from "../cli/tool-text.ts";
+import { bashCompletion } from "./completions/bash.ts";
+import { fishCompletion, fishLinkCompletion } from "./completions/fish.ts";
+import { completedTool } from "./completions/model.ts";
+import { zshCompletion } from "./completions/zsh.ts";
+
+/** One entry; `path` is relative to the prefix. */
+export type Entry = { readonly path: string } & (
+  | { readonly kind: "executable" }
+  | { readonly kind: "text"; readonly text: string }
+  | { readonly kind: "link"; readonly target: string }
+);
+
+const EXECUTABLE = "bin/framepass";
+/** A descriptor names a file without options, so that the file's name must select the tool. */
+const BACKEND = "libexec/framepass/vhost-user-video";
+const PAGES = "share/man/man1";
+const BASH = "share/bash-completion/completions";
+const FISH = "share/fish/vendor_completions.d";
+
+export interface LayoutOptions {
+  /** The absolute path of the prefix. */
+  readonly prefix: string;
+  /** Whether users also call the tools by their own names. */
+  readonly links: boolean;
+  /** One line about framepass. */
+  readonly summary: string;
+}
+
+/** All entries, in the order in which they are listed. */
+export function layout(tools: readonly ToolText[], options: LayoutOptions): Entry[] {
+  const { prefix, links, summary } = options;
+  const completed = tools.map((tool) => completedTool(tool, links));
+  const linked = links ? completed.filter((tool) => tool.linked) : [];
+  const called = ({ name }: { readonly name: string }) => `framepass ${name}`;
+  const page = (name: string) => `${PAGES}/${pageName(name)}.1`;
+  const listed = tools.map((tool) => ({ called: called(tool), summary: tool.summary }));
+  return [
+    { path: EXECUTABLE, kind: "executable" },
+    link(BACKEND, EXECUTABLE),
+    ...linked.map(({ name }) => link(`bin/${name}`, EXECUTABLE)),
+    text(page("framepass"), mainPage(summary, listed)),
+    ...tools.map((tool) => text(page(called(tool)), manPage(tool, called(tool)))),
+    ...linked.map((tool) => link(page(tool.name), page(called(tool)))),
+    text(`${BASH}/framepass`, bashCompletion(completed)),
+    ...linked.map(({ name }) => link(`${BASH}/${name}`, `${BASH}/framepass`)),
+    text("share/zsh/site-functions/_framepass", zshCompletion(completed)),
+    text(`${FISH}/framepass.fish`, fishCompletion(completed)),
+    ...linked.map((tool) => text(`${FISH}/${tool.name}.fish`, fishLinkCompletion(tool))),
+    text("share/qemu/vhost-user/50-framepass-video.json", descriptor(join(prefix, BACKEND))),
+  ];
+}
+
+const text = (path: string, content: string): Entry => ({ path, kind: "text", text: content });
+const link = (path: string, to: string): Entry => ({
+  path,
+  kind: "link",
+  target: relative(dirname(path), to),
+});
+
+/** The file from which libvirt learns of the back-end: docs/interop/vhost-user.json of QEMU. */
+export function descriptor(binary: string): string {
+  const fields = {
+    description: "framepass: virtio video decoder",
+    type: "video",
+    binary,
+    tags: ["framepass"],
+  };
+  return `${JSON.stringify(fields, undefined, 2)}\n`;
+}

@@ -1,0 +1,70 @@
+// The list of what `framepass install` wrote, with sums: a file that is not in it, or that has changed since, is not touched.
+// A mark inside each file would not do: the executable and links have no place for one, and an edited file would keep it.
+import { createHash } from "node:crypto";
+import { closeSync, lstatSync, openSync, readFileSync, readlinkSync, readSync } from "node:fs";
+import { join, normalize } from "node:path";
+import { UnavailableError } from "../errors.ts";
+
+/** Where it is, relative to the prefix. */
+export const MANIFEST = "share/framepass/manifest";
+
+export interface Manifest {
+  /** The sum of each entry by its path, relative to the prefix. */
+  readonly sums: ReadonlyMap<string, string>;
+  /** The folders that were made, the outermost first; "." is the prefix. */
+  readonly folders: readonly string[];
+}
+
+const CHUNK_BYTES = 1 << 20;
+
+/** The sum of the file's or link's content. Undefined where there is none of these two. Throws system errors. */
+export function sumOf(path: string): string | undefined {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat?.isSymbolicLink()) return linkSum(readlinkSync(path));
+  return stat?.isFile() ? fileSum(path) : undefined;
+}
+
+export const linkSum = (target: string): string => textSum(`link to ${target}`);
+export const textSum = (text: string): string => createHash("sha256").update(text).digest("hex");
+
+/** The sum of a file; each chunk is also given to `copy`. */
+export function fileSum(path: string, copy?: (chunk: Uint8Array) => void): string {
+  const hash = createHash("sha256");
+  const chunk = Buffer.alloc(CHUNK_BYTES);
+  const fd = openSync(path, "r");
+  try {
+    for (let length = readSync(fd, chunk); length > 0; length = readSync(fd, chunk)) {
+      const part = chunk.subarray(0, length);
+      hash.update(part);
+      copy?.(part);
+    }
+  } finally {
+    closeSync(fd);
+  }
+  return hash.digest("hex");
+}
+
+/** The manifest under `prefix`; undefined where there is none. Throws UnavailableError when it cannot be read. */
+export function readManifest(prefix: string): Manifest | undefined {
+  const path = join(prefix, MANIFEST);
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return undefined;
+  const sums = new Map<string, string>();
+  const folders: string[] = [];
+  const lines = stat.isFile() ? readFileSync(path, "utf8").trim().split("\n") : [""];
+  for (const line of lines) {
+    const [, sum, name = ""] = /^([0-9a-f]{64}|folder) {2}(\S+)$/.exec(line) ?? [];
+    const inside = name !== "" && normalize(name) === name && !/^(?:\/|\.\.)/.test(name);
+    if (sum === undefined || !inside)
+      throw new UnavailableError(`${path} is damaged; remove it and what it lists yourself`);
+    if (sum === "folder") folders.push(name);
+    else sums.set(name, sum);
+  }
+  return { sums, folders };
+}
+
+export const manifestText = ({ sums, folders }: Manifest): string =>
+  [
+    ...[...sums].map(([path, sum]) => `${sum}  ${path}\n`),
+    ...folders.map((path) => `folder  ${path}\n`),
+  ].join("");

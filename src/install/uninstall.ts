@@ -1,0 +1,30 @@
+// `framepass uninstall`: removes what the manifest lists, if nothing of it has changed.
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { UnavailableError } from "../errors.ts";
+import { type Change, removals } from "./install.ts";
+import { MANIFEST, type Manifest, readManifest } from "./manifest.ts";
+import { removeEmpty } from "./staging.ts";
+
+export interface Removal {
+  readonly prefix: string;
+  readonly manifest: Manifest;
+  readonly changes: readonly Change[];
+}
+
+/** Looks at each path. Throws UnavailableError without an installation, or when a file has changed. */
+export function planRemoval(prefix: string): Removal {
+  const manifest = readManifest(prefix);
+  if (manifest === undefined)
+    throw new UnavailableError(
+      `${join(prefix, MANIFEST)} is not there: framepass is not installed under ${prefix}; name its --prefix`,
+    );
+  return { prefix, manifest, changes: removals(prefix, manifest.sums) };
+}
+
+/** Carries it out. The manifest is removed last, so that a removal that failed can be repeated. Throws system errors. */
+export function uninstall({ prefix, manifest, changes }: Removal): void {
+  for (const { path } of changes) rmSync(join(prefix, path));
+  rmSync(join(prefix, MANIFEST));
+  for (const path of manifest.folders.toReversed()) removeEmpty(join(prefix, path));
+}
