@@ -1,4 +1,5 @@
 // Offers a guest fewer coded formats than the decoder has.
+import { didYouMean, nearest } from "../../cli/suggest.ts";
 import { UnavailableError, UsageError } from "../../errors.ts";
 import { videoFormat, videoFormats } from "../formats.ts";
 import type { Capabilities, FormatCapability } from "./codec.ts";
@@ -8,28 +9,21 @@ export const codedNames: readonly string[] = videoFormats
   .filter(({ coded }) => coded)
   .map(({ name }) => name);
 
-/** Other names of formats, without their dots and dashes, and the name here. */
+/** Names of formats elsewhere, without their dots and dashes, and the name here. */
 const otherNames: Readonly<Record<string, string>> = {
   H265: "HEVC",
-  H262: "MPEG2",
-  MPEG2VIDEO: "MPEG2",
-  MPEG4VIDEO: "MPEG4",
-  MPEG4PART2: "MPEG4",
+  X265: "HEVC",
+  HVC1: "HEVC",
   AVC: "H264",
   AVC1: "H264",
   X264: "H264",
-  X265: "HEVC",
-  HVC1: "HEVC",
-  VP80: "VP8",
-  VP90: "VP9",
+  H262: "MPEG2",
+  MPEG2VIDEO: "MPEG2",
 };
 
-/** "; H.265 is called HEVC here" for a name that is known under another one, otherwise "". */
-function suggestion(word: string): string {
-  const plain = word.toUpperCase().replace(/[^A-Z0-9]/g, "");
-  const name = otherNames[plain] ?? codedNames.find((known) => known === plain);
-  return name === undefined ? "" : `; ${word.trim()} is called ${name} here`;
-}
+/** The format that a word was probably meant to name. */
+const meantBy = (word: string): string | undefined =>
+  otherNames[word.toUpperCase().replace(/[^A-Z0-9]/g, "")] ?? nearest(word, codedNames);
 
 /** The virtio-video numbers of "H264,VP9". Throws UsageError. */
 export function parseFormats(text: string): readonly number[] {
@@ -38,7 +32,9 @@ export function parseFormats(text: string): readonly number[] {
     const format = videoFormats.find((row) => row.coded && row.name === name);
     if (format !== undefined) return format.number;
     const known = codedNames.join(", ");
-    throw new UsageError(`--formats must be of ${known}, got "${word}"${suggestion(word)}`);
+    throw new UsageError(
+      `--formats must be of ${known}, got "${word}"${didYouMean(meantBy(word))}`,
+    );
   });
 }
 

@@ -34,10 +34,8 @@ test.each([
   ["avc", "H264"],
   ["MPEG-2", "MPEG2"],
   ["vp80", "VP8"],
-])("the error for %s says that it is called %s here", (wrong, name) => {
-  expect(() => parseFormats(`VP9,${wrong}`)).toThrow(
-    `got "${wrong}"; ${wrong} is called ${name} here`,
-  );
+])("the error for %s asks whether %s was meant", (wrong, name) => {
+  expect(() => parseFormats(`VP9,${wrong}`)).toThrow(`got "${wrong}"; did you mean ${name}?`);
 });
 
 test("the error for a word that is no format suggests nothing", () => {
