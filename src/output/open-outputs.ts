@@ -8,9 +8,7 @@ import { type CameraOptions, CameraOutput } from "./camera/camera-output.ts";
 import { makeLoopback } from "./camera/loopback.ts";
 import { type Output, type OutputOptions, openOutputWhenRead } from "./file.ts";
 import type { Outputs } from "./outputs.ts";
-
-/** The kernel's number of video devices: Documentation/admin-guide/devices.txt. */
-const VIDEO_MAJOR = 81;
+import { isVideoStat } from "./video-stat.ts";
 
 export interface OutputWishes {
   /** Paths of files, pipes and devices; "-" is stdout. */
@@ -73,7 +71,7 @@ function isVideoDevice(path: string): boolean {
   const looksLikeDevice = /^\/dev\/[^/]+$/.test(path);
   if (!existsSync(path) && !looksLikeVideo && !looksLikeDevice) return false; // also a path below a file
   const stat = statSync(path, { throwIfNoEntry: false });
-  if (stat !== undefined) return stat.isCharacterDevice() && stat.rdev >>> 8 === VIDEO_MAJOR;
+  if (stat !== undefined) return isVideoStat(stat);
   const missing = `open ${path}: ENOENT (no such device)`;
   if (!looksLikeVideo)
     throw new UnavailableError(`${missing}; choose another --output, no file is made in /dev`);

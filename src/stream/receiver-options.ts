@@ -12,6 +12,7 @@ import { cameraOptions, readCameraOptions } from "../output/camera/camera-option
 import { type OpenedOutputs, openOutputs } from "../output/open-outputs.ts";
 import { Outputs } from "../output/outputs.ts";
 import { checkOutputName } from "../output/play.ts";
+import { checkOutputsDiffer } from "../output/same-output.ts";
 import type { ConsumerOptions } from "./consumer.ts";
 import { Demand } from "./demand.ts";
 import type { ServeOptions } from "./serve.ts";
@@ -73,10 +74,8 @@ export function readReceiverOptions(
   const { stats, json, output: paths, camera: cameras } = values;
   const demand = values["on-demand"] ? new Demand(loop) : undefined;
   const keep = values.keep || demand !== undefined;
-  if (json && paths.includes("-")) throw new UsageError("--json and --output - both want stdout");
   for (const path of paths) checkOutputName(path);
-  const twice = paths.find((path, i) => paths.indexOf(path) !== i);
-  if (twice !== undefined) throw new UsageError(`--output ${twice} is given twice`);
+  checkOutputsDiffer(paths, json);
   const address = parseAddress("--listen", values.listen, values.port);
   if (values.allow.length > 0 && (address.kind === "unix" || address.kind === "vsock"))
     throw new UsageError(`--allow is for IP addresses, not for --listen ${values.listen}`);
