@@ -209,6 +209,8 @@ class ZeroCopyReceiver implements Disposable {
   /** The frame was read, or is held: then its buffer is returned later. */
   #taken(taken: Taken): void {
     const frame = this.#frame;
+    // A sender may use a buffer again that was not returned in time. The frame that was held in it is not there any more.
+    if (this.#buffers.release(this.#index, this.#ack)) this.#acknowledge();
     if (taken === "held") this.#buffers.hold(this.#index, frame);
     else {
       this.#ack.handle_high = frame.handle_high;

@@ -52,11 +52,11 @@ export class BorrowedBuffers implements Disposable {
     throw new ProtocolError(`frame: handle_id ${idOf(high, low)} is none of this stream`);
   }
 
-  /** Notes that `frame`, in buffer `index`, is held. */
+  /** Notes that `frame`, in buffer `index`, is held. Call `release` first for one that was held before. */
   hold(index: number, frame: ZcFrame): void {
     const buffer = this.#buffers[index];
     if (buffer === undefined) return;
-    if (!buffer.held) this.heldCount += 1;
+    this.heldCount += 1;
     buffer.held = true;
     buffer.sequenceHigh = frame.sequence_high;
     buffer.sequenceLow = frame.sequence_low;

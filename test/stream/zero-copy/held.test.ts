@@ -52,6 +52,34 @@ test("an output holds two frames at a time, and gives them back in any order: ea
   expect(left).toEqual(nothing);
 });
 
+test("a frame in a buffer whose earlier frame is still held acknowledges both, whatever the output does with it", () =>
+  onLoop(async (loop, near, far) => {
+    using shared = sharedTestSource({ buffers: 4 });
+    const counts = noCounts();
+    const held = new Set<number>();
+    let repeated = 0;
+    const take: Take = (index) => {
+      if (!held.has(index)) {
+        held.add(index);
+        return "held";
+      }
+      repeated += 1;
+      if (repeated % 2 === 0) return "held";
+      held.delete(index); // as an output does that copies the frame, and has given back the one before
+      return "taken";
+    };
+    const reading = borrowHolding({ loop, socket: far }, take);
+    const lending = { frames: 16, ackTimeoutMs: 200, requeue: true, counts };
+    expect(await lend(loop, near, shared, lending)).toBe("done");
+    near.close();
+    expect(await reading).toBe("closed");
+    expect(counts.returned + counts.overdue).toBe(16);
+    expect(repeated).toBeGreaterThan(4);
+    // On a machine that stands still the sender may end before the last ones arrive, at most one for each buffer.
+    expect(counts.late).toBeWithin(repeated - 4, repeated + 1);
+    expect(counts.late).toBeGreaterThan(0);
+  }));
+
 test("a sender that leaves while an output holds its frames ends the stream, and a late return does nothing", () =>
   onLoop(async (loop, near, far) => {
     using shared = sharedTestSource({ buffers: 4 });
