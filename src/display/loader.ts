@@ -5,6 +5,7 @@ import type { SdlTexture } from "../../ffi/sdl2-texture.ts";
 import { JpegDecoder } from "../../ffi/turbojpeg.ts";
 import { needLibrary, ProtocolError } from "../errors.ts";
 import { copyAndScale } from "../format/conversion.ts";
+import { checkDecoded } from "../format/decoded.ts";
 import {
   formats,
   fourccName,
@@ -58,12 +59,7 @@ export function loaderFor(picture: Picture, maxFrame: number): Loader {
   const decoder = decoders[name];
   if (decoder === undefined)
     throw new ProtocolError(`hello: ${name} cannot be shown; ${displayable.join(", ")} can`);
-  const bytes = width * height * 2;
-  if (bytes > maxFrame) {
-    throw new ProtocolError(
-      `hello: ${width}x${height} ${name} is ${bytes} bytes decoded, must be 1 to ${maxFrame} (--max-frame)`,
-    );
-  }
+  checkDecoded(picture, maxFrame);
   return decoder(picture);
 }
 

@@ -149,6 +149,7 @@ class AllWriters implements StreamWriter {
 
   #failed(output: StreamOutput, error: unknown): void {
     try {
+      if (error instanceof ProtocolError) throw error; // ends the stream, not the output
       this.#outputs.fail(output, error);
     } catch (last) {
       this.#calls.failed(last);

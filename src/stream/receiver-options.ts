@@ -48,7 +48,7 @@ export const receiverOptions = {
       max: 0xffff_ffff,
       default: 67_108_864,
       value: "BYTES",
-      help: "largest frame a sender may announce",
+      help: "largest frame a sender may announce; a compressed picture counts 2 bytes a pixel where it is decoded, and in a camera",
     },
   } as const satisfies Options),
   ...statsOptions,
@@ -84,6 +84,7 @@ export function readReceiverOptions(
   const camera = {
     ...readCameraOptions(values),
     fromStart: keep,
+    maxFrame: values["max-frame"],
     where: () => address.text,
     openHeap: () => heapAllocator(DEFAULT_HEAP),
     readers: demand && ((path: string, count: number | undefined) => demand.set(path, count)),

@@ -60,7 +60,7 @@ function openNode(): OutputNode {
 }
 
 using camera = new CameraOutput(loop, openNode, {
-  ...{ format: undefined, size: undefined, standby: "card", fromStart: false },
+  ...{ format: undefined, size: undefined, standby: "card", maxFrame: 1 << 26, fromStart: false },
   where: () => "",
   lost: (error) => {
     throw error;

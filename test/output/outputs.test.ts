@@ -148,6 +148,14 @@ test("a stream that one output refuses begins in none, and a device that is lost
   expect([a.begins, b.disposed]).toEqual([2, 1]);
 });
 
+test("a stream that fits an output no more ends, and both outputs stay for the next one", () => {
+  const { outputs, a, b, events, begin } = pair();
+  begin();
+  a.failed(new ProtocolError("hello: no"));
+  expect(events).toEqual(["failed ProtocolError: hello: no"]);
+  expect([outputs.has(a), outputs.has(b), a.disposed]).toEqual([true, true, 0]);
+});
+
 test("a defect of ours is not hidden behind the other outputs", () => {
   const { a, begin } = pair();
   const writer = begin();

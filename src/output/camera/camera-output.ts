@@ -3,7 +3,7 @@
 import { copyMemory } from "../../../ffi/copy.ts";
 import { addressOf } from "../../../ffi/libc.ts";
 import { log } from "../../cli/log.ts";
-import { OutputLost, UnavailableError } from "../../errors.ts";
+import { OutputLost, ProtocolError, UnavailableError } from "../../errors.ts";
 import type { Picture } from "../../format/picture-layout.ts";
 import type { Allocator, FrameBuffer } from "../../frame/memory.ts";
 import type { Loop } from "../../loop.ts";
@@ -33,6 +33,8 @@ export interface CameraOptions extends CameraFormatOptions {
   readonly standby: "card" | "last";
   /** Show the stand-by picture from the start, before the first sender. */
   readonly fromStart: boolean;
+  /** Limit in bytes for a compressed picture when it is decoded. */
+  readonly maxFrame: number;
   /** Where a sender has to connect to, for the card. */
   readonly where: () => string;
   /** Called when the node cannot be written outside of a stream. */
@@ -97,7 +99,7 @@ export class CameraOutput implements StreamOutput, FrameTaker {
   }
 
   begin(stream: Picture, calls: WriterCalls): StreamWriter {
-    const writer = new CameraWriter(this, stream, calls);
+    const writer = new CameraWriter(this, stream, calls, this.#options.maxFrame);
     this.#rate.restart();
     this.#fitNode(writer); // when it fails, the camera stands by
     this.#writer = writer;
@@ -203,7 +205,9 @@ export class CameraOutput implements StreamOutput, FrameTaker {
     try {
       this.#tick();
     } catch (error) {
-      this.#options.lost(error);
+      // The node has a format now that the stream cannot be converted to: that ends the stream, and the camera stands by.
+      if (error instanceof ProtocolError && this.#writer !== undefined) this.#writer.failed(error);
+      else this.#options.lost(error);
     }
   }
 

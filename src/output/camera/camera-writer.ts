@@ -5,6 +5,7 @@ import { addressOf } from "../../../ffi/libc.ts";
 import { log } from "../../cli/log.ts";
 import { ProtocolError } from "../../errors.ts";
 import { isTight } from "../../format/conversion.ts";
+import { checkDecoded } from "../../format/decoded.ts";
 import { type PixelFormat, pixelFormat } from "../../format/formats.ts";
 import { type Picture, pictureBytes } from "../../format/picture-layout.ts";
 import { RowFinder, unfitText } from "../../format/rows.ts";
@@ -49,13 +50,19 @@ export class CameraWriter implements StreamWriter {
   /** For frames in memory that another stream may overwrite. */
   #own: Uint8Array<ArrayBuffer> | undefined;
 
-  /** Throws ProtocolError when no frame of the stream can hold a picture. */
-  constructor(camera: FrameTaker, stream: Picture, calls: WriterCalls) {
+  /**
+   * Throws ProtocolError when no frame of the stream can hold a picture, or a compressed one would have more than `maxFrame`
+   * bytes.
+   */
+  constructor(camera: FrameTaker, stream: Picture, calls: WriterCalls, maxFrame: number) {
     this.#camera = camera;
     this.stream = stream;
     this.#calls = calls;
     this.#format = pixelFormat(stream.pixelformat);
-    if (this.#format === undefined) return;
+    if (this.#format === undefined) {
+      checkDecoded(stream, maxFrame);
+      return;
+    }
     this.#rows = new RowFinder(this.#format, stream);
     if (stream.sizeimage < pictureBytes(this.#format, stream.width, stream.height))
       throw new ProtocolError(`hello: ${unfitText(this.#format, stream, stream.sizeimage)}`);
@@ -113,6 +120,11 @@ export class CameraWriter implements StreamWriter {
   /** The camera does not read buffer `index` any more. */
   returned(index: number): void {
     this.#calls.returned(index);
+  }
+
+  /** The stream does not fit the camera any more. */
+  failed(error: ProtocolError): void {
+    this.#calls.failed(error);
   }
 
   /** Rows may be padded although the stream's format is the node's. Throws ProtocolError for a frame without a picture. */

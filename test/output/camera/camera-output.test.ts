@@ -51,6 +51,7 @@ const options: CameraOptions = {
   format: undefined,
   size: undefined,
   standby: "card",
+  maxFrame: 1 << 26,
   fromStart: false,
   where: () => "10.0.0.2:5000",
   lost: unasked,
@@ -61,6 +62,7 @@ class Rig {
   readonly #camera: CameraOutput;
   #writer: StreamWriter | undefined;
   changes = 0;
+  readonly failures: unknown[] = [];
   /** Buffers that were held and are free again. */
   readonly returned: number[] = [];
   constructor(camera: CameraOutput) {
@@ -75,7 +77,7 @@ class Rig {
   begin(picture: Picture): void {
     this.#writer = this.#camera.begin(picture, {
       ready: () => undefined,
-      failed: unasked,
+      failed: (error) => this.failures.push(error),
       returned: (index) => this.returned.push(index),
       changed: () => {
         this.changes += 1;
@@ -364,6 +366,46 @@ test("a JPEG of ours that is larger than the node takes is left out", async () =
     camera.begin(stream());
     write(camera, memory(6144, 7));
     expect([device.pictures.length, camera.frames, camera.leftOut]).toEqual([0, 0, 1]);
+  });
+});
+
+test("a node that has a format after its last reader to which nothing converts ends the stream, not the camera", async () => {
+  const device = new FakeLoopback();
+  device.format = { width: 64, height: 48, pixelformat: fourcc("YUYV"), sizeimage: 6144 };
+  device.readers = 1;
+  const lost: unknown[] = [];
+  const given = { lost: (error: unknown) => lost.push(error) };
+  await withCamera(device.open, given, async (camera, _loop, sleep) => {
+    camera.begin(stream(128, 96));
+    write(camera, memory(24_576, 1));
+    device.format = { width: 64, height: 48, pixelformat: fourcc("H264"), sizeimage: 6144 };
+    for (const file of device.files) file.raise(0); // and another reader comes before S_FMT
+    await sleep(250);
+    expect(camera.failures.map(String)).toEqual([
+      "ProtocolError: hello: 128x96 YUYV cannot be converted to 64x48 H264, which the camera has",
+    ]);
+    expect(lost).toEqual([]);
+    camera.end();
+    device.format = undefined;
+    device.readers = 0;
+    for (const file of device.files) file.raise(0);
+    await sleep(150);
+    camera.begin(stream());
+    expect(write(camera, memory(6144, 5))).toBe("taken");
+    expect(device.last[0]).toBe(5);
+  });
+});
+
+test("a compressed stream that would be larger than --max-frame when decoded is refused before the node is asked", async () => {
+  const device = new FakeLoopback();
+  await withCamera(device.open, {}, async (camera) => {
+    const huge = { width: 16_384, height: 16_384, pixelformat: fourcc("MJPG"), sizeimage: 1000 };
+    expect(() => camera.begin(huge)).toThrow(
+      "hello: 16384x16384 MJPG is 536870912 bytes decoded, must be 1 to 67108864 (--max-frame)",
+    );
+    expect(device.format).toBeUndefined();
+    camera.begin({ ...huge, width: 7680, height: 4320 });
+    expect(device.format).toMatchObject({ width: 7680, height: 4320 });
   });
 });
 

@@ -45,7 +45,13 @@ test.each([
     using owned = new DisposableStack();
     const file = open(node);
     using camera = new CameraOutput(loop, () => file, {
-      ...{ format: undefined, size: undefined, standby: "card", fromStart: false },
+      ...{
+        format: undefined,
+        size: undefined,
+        standby: "card",
+        maxFrame: 1 << 26,
+        fromStart: false,
+      },
       where: () => "",
       lost: (error) => {
         throw error;

@@ -40,7 +40,13 @@ async function withRig(task: (rig: Rig) => Promise<void>, given: Partial<CameraO
     const returned: number[] = [];
     const lost: unknown[] = [];
     const options: CameraOptions = {
-      ...{ format: undefined, size: undefined, standby: "card", fromStart: false },
+      ...{
+        format: undefined,
+        size: undefined,
+        standby: "card",
+        maxFrame: 1 << 26,
+        fromStart: false,
+      },
       where: () => "unix:/tmp/a",
       lost: (error) => lost.push(error),
       openHeap: () => memfdAllocator,

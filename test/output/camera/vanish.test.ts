@@ -54,7 +54,7 @@ async function stream(after: number, fromStart: boolean) {
   await onLoop(async (loop, signal) => {
     const lost = (error: unknown) => outputs.fail(output, error);
     const output: CameraOutput = outputs.add(
-      new CameraOutput(loop, () => fileOf(node), { ...camera, fromStart, lost }),
+      new CameraOutput(loop, () => fileOf(node), { ...camera, fromStart, lost, maxFrame: 1 << 26 }),
     );
     if (after === 0) vanish(node);
     if (fromStart) await loop.sleep(700, signal); // a stand-by picture is due
