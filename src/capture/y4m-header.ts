@@ -63,6 +63,11 @@ export function readY4mHeader(name: string, line: string, wish: RecordingWish): 
     );
   }
   checkOptions(name, { width, height, format: format.name }, wish);
+  const order = fieldOrders[tag("I") ?? ""];
+  if (order !== undefined)
+    log.warn(
+      `${name}: pictures are interlaced (${order}): moving edges show lines; ffmpeg -vf bwdif makes whole pictures`,
+    );
   return {
     width,
     height,
@@ -73,6 +78,13 @@ export function readY4mHeader(name: string, line: string, wish: RecordingWish): 
     fromPlanes: !isPlanar(format),
   };
 }
+
+/** Values of the tag I of pictures that are two fields; p is progressive. Nothing in a stream tells a receiver. */
+const fieldOrders: Readonly<Record<string, string>> = {
+  t: "top field first",
+  b: "bottom field first",
+  m: "some of them",
+};
 
 /** The format in which pictures of a colour space are sent. There is no planar 4:2:2 format; YUYV has the same samples. */
 function formatOf(space: string): PixelFormat | undefined {

@@ -55,6 +55,35 @@ test("a raw file is played picture by picture, in a loop", async () => {
   expect(left).toEqual(nothing);
 });
 
+test.each([
+  ["It", "top field first"],
+  ["Ib", "bottom field first"],
+  ["Im", "some of them"],
+])(
+  "YUV4MPEG2 with the tag %s is played with a warning that names the order of its fields",
+  (tag, order) => {
+    const path = file(
+      "fields.y4m",
+      `YUV4MPEG2 W4 H2 F25:1 ${tag} Cmono\n`,
+      "FRAME\n",
+      picture(0, 8),
+    );
+    using warned = spyOn(log, "warn");
+    using source = openRecording(path, wish);
+    expect(play(source, 2)).toEqual([picture(0, 8), picture(0, 8)]);
+    expect(warned.mock.calls.map(String)).toEqual([
+      `${path}: pictures are interlaced (${order}): moving edges show lines; ffmpeg -vf bwdif makes whole pictures`,
+    ]);
+  },
+);
+
+test.each(["Ip", "I?", "A1:1"])("YUV4MPEG2 with the tag %s is played without a warning", (tag) => {
+  const path = file("whole.y4m", `YUV4MPEG2 W4 H2 F25:1 ${tag} Cmono\n`, "FRAME\n", picture(0, 8));
+  using warned = spyOn(log, "warn");
+  using _source = openRecording(path, wish);
+  expect(warned.mock.calls).toEqual([]);
+});
+
 test("a raw file that is no whole number of pictures is refused with its sizes", () => {
   const path = file("cut.raw", picture(0, 16), picture(1, 16), picture(2, 9));
   expect(() => openRecording(path, wish)).toThrow(
