@@ -15,6 +15,7 @@ import { parseAddress } from "../../src/stream/socket/address.ts";
 import type { OutputNode } from "../../src/v4l2/output-device.ts";
 import { median } from "./bench.ts";
 import { Meter } from "./meter.ts";
+import { serving } from "./streams.ts";
 
 const [port = 0, frames = 0] = process.argv.slice(2).map(Number);
 const BUFFERS = 8;
@@ -86,10 +87,7 @@ await loop.run(
   serveSenders(
     loop,
     {
-      ...{ stats: 0, json: false, keep: false, stallMs: 10_000 },
-      address: parseAddress("address", "127.0.0.1", port),
-      allowed: () => true,
-      listening: () => process.stderr.write("listening\n"),
+      ...serving(parseAddress("address", "127.0.0.1", port)),
       receive: (run) => receiveFrames({ ...run, maxFrame: 2 ** 26, openTarget }),
     },
     signal,

@@ -1,8 +1,6 @@
 // The sender of `bun run bench fanout`: the stream code as the tools run it, with a source that needs no processor time.
 // usage: bun fanout-side.ts JSON
-import { PacedSource } from "../../src/capture/paced.ts";
 import { setUpLog } from "../../src/cli/log.ts";
-import { fourcc } from "../../src/format/formats.ts";
 import { shareSource } from "../../src/frame/sharing.ts";
 import { Loop } from "../../src/loop.ts";
 import { exportDescriptors } from "../../src/share/fd.ts";
@@ -11,6 +9,7 @@ import { feedReceivers } from "../../src/stream/feed.ts";
 import { parseAddress } from "../../src/stream/socket/address.ts";
 import { lendFrames } from "../../src/stream/zero-copy/lend.ts";
 import { Meter } from "./meter.ts";
+import { benchSource, feeding } from "./streams.ts";
 
 /** The task of the sender. */
 export interface FanoutSide {
@@ -24,32 +23,14 @@ export interface FanoutSide {
 }
 
 const wish = JSON.parse(process.argv[2] ?? "{}") as FanoutSide;
-const { frames, width, height, fps, buffers } = wish;
+const { frames } = wish;
 setUpLog("send", "error");
 using loop = new Loop();
 const meter = new Meter(frames, frames / 2); // the runtime compiles the code of a frame in the first half
 
-function openSource() {
-  const picture = { width, height, pixelformat: fourcc("YUYV"), sizeimage: width * height * 2 };
-  const prepare = (all: readonly { mapping: { bytes: Uint8Array } }[]) => {
-    for (const { mapping } of all) mapping.bytes.fill(0x80);
-    return () => {
-      meter.count();
-      return picture.sizeimage;
-    };
-  };
-  return new PacedSource({ name: "bench", picture, buffers, fps, prepare });
-}
-
-const feeding = {
-  stats: 0,
-  json: false,
-  addresses: wish.addresses.map(({ text, port }) => parseAddress("address", text, port)),
-  connectTimeoutMs: 3000,
-  stallMs: 0,
-  reconnect: true,
-  frames,
-};
+const openSource = () => benchSource(meter, wish);
+const addresses = wish.addresses.map(({ text, port }) => parseAddress("address", text, port));
+const options = { ...feeding(addresses, frames), stallMs: 0 };
 const { signal } = new AbortController();
 
 if (wish.flow === "copy") {
@@ -58,7 +39,7 @@ if (wish.flow === "copy") {
     feedReceivers(
       loop,
       {
-        ...feeding,
+        ...options,
         open,
         send: ({ source }, run) => sendFrames({ ...run, source, latest: false }),
       },
@@ -72,7 +53,7 @@ if (wish.flow === "copy") {
     feedReceivers(
       loop,
       {
-        ...feeding,
+        ...options,
         open: (owned) => owned.use(shareSource(openSource(), exportDescriptors)),
         send: (shared, run) => lendFrames({ ...run, ...lending, counts, shared }),
       },

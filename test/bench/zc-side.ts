@@ -1,8 +1,6 @@
 // One side of `bun run bench zc`: the zero-copy stream code of sender and receiver as the tools run it, with a source
 // that needs no processor time. usage: bun zc-side.ts JSON
-import { PacedSource } from "../../src/capture/paced.ts";
 import { setUpLog } from "../../src/cli/log.ts";
-import { fourcc } from "../../src/format/formats.ts";
 import { type SharedSource, shareSource } from "../../src/frame/sharing.ts";
 import { Loop } from "../../src/loop.ts";
 import { exportRegion, importRegion, RegionAllocator } from "../../src/share/dax.ts";
@@ -14,6 +12,7 @@ import { borrowFrames } from "../../src/stream/zero-copy/borrow.ts";
 import { lendFrames } from "../../src/stream/zero-copy/lend.ts";
 import { openConsumer } from "../../src/stream/zero-copy/view-target.ts";
 import { Meter } from "./meter.ts";
+import { benchSource, feeding, serving } from "./streams.ts";
 
 /** The task of a side. */
 export interface ZcSide {
@@ -35,26 +34,15 @@ export interface ZcSide {
 const wish = JSON.parse(process.argv[2] ?? "{}") as ZcSide;
 const address = parseAddress("address", wish.address, wish.port);
 const signal = new AbortController().signal;
-const quiet = { stats: 0, json: false };
 setUpLog(wish.side, "error");
 using loop = new Loop();
 // At a camera's rate the runtime needs half a minute to compile the code of a frame.
 const meter = new Meter(wish.frames, wish.fps > 0 ? wish.frames / 2 : undefined);
 
 function openSource(): SharedSource {
-  const { width, height, buffers, fps } = wish;
-  const picture = { width, height, pixelformat: fourcc("YUYV"), sizeimage: width * height * 2 };
-  const prepare = (all: readonly { mapping: { bytes: Uint8Array } }[]) => {
-    for (const { mapping } of all) mapping.bytes.fill(0x80);
-    return () => {
-      meter.count();
-      return picture.sizeimage;
-    };
-  };
-  const source = { name: "bench", picture, buffers, fps, prepare };
-  if (wish.share === "fd") return shareSource(new PacedSource(source), exportDescriptors);
+  if (wish.share === "fd") return shareSource(benchSource(meter, wish), exportDescriptors);
   const allocator = new RegionAllocator(wish.region);
-  const placed = new PacedSource({ ...source, allocator });
+  const placed = benchSource(meter, { ...wish, allocator });
   return shareSource(placed, (of) => exportRegion(of, allocator), allocator);
 }
 
@@ -65,13 +53,8 @@ async function send(): Promise<void> {
   await feedReceivers(
     loop,
     {
-      ...quiet,
+      ...feeding([address], frames),
       open: (owned) => owned.use(openSource()),
-      addresses: [address],
-      connectTimeoutMs: 3000,
-      stallMs: 10_000,
-      reconnect: true,
-      frames,
       send: (shared, run) => lendFrames({ ...run, ...options, shared }),
     },
     signal,
@@ -84,12 +67,7 @@ async function receive(): Promise<void> {
   await serveSenders(
     loop,
     {
-      ...quiet,
-      address,
-      allowed: () => true,
-      keep: false,
-      stallMs: 10_000,
-      listening: () => process.stderr.write("listening\n"),
+      ...serving(address),
       receive: (hooks) =>
         borrowFrames({
           maxFrame: 2 ** 26,
