@@ -5,10 +5,11 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ensureDebian, projectDir } from "../../scripts/ensure.ts";
 import { Agent, type Job, type Result } from "./agent.ts";
-import { buildInitramfs } from "./initramfs.ts";
+import { buildInitramfs, loadLines, moduleOf } from "./initramfs.ts";
 import { fetchKernel } from "./kernel.ts";
 import { Monitor } from "./monitor.ts";
 import { Scratch } from "./scratch.ts";
+import { type Patience, Shell } from "./shell.ts";
 
 /** How to boot a guest; everything has a default. */
 export interface GuestOptions {
@@ -55,6 +56,7 @@ export class Guest {
   bootMs = 0;
   readonly #scratch: Scratch;
   readonly #agent: Agent;
+  readonly #shell: Shell;
   readonly #monitor: Monitor;
   readonly #qemu: Bun.Subprocess;
   readonly #life: Timer;
@@ -66,6 +68,7 @@ export class Guest {
     this.#scratch = scratch;
     this.share = join(dir, "share");
     this.#agent = new Agent(join(dir, "agent"), join(dir, "lab"));
+    this.#shell = new Shell(this.name, (script, ms) => this.#agent.start(script, ms));
     this.#monitor = new Monitor(join(dir, "monitor"));
     this.#qemu = Bun.spawn([...command], {
       stdin: "ignore",
@@ -98,26 +101,23 @@ export class Guest {
   }
 
   /** Runs a shell script to its end; its status is a result, not an error. */
-  run(script: string, options: { readonly timeoutMs?: number } = {}): Promise<Result> {
-    return this.start(script, options).result;
+  run(script: string, options: Patience = {}): Promise<Result> {
+    return this.#shell.run(script, options);
   }
 
   /** Runs a shell script that must succeed and answers what it printed. */
-  async ok(script: string, options: { readonly timeoutMs?: number } = {}): Promise<string> {
-    const { status, stdout, stderr } = await this.run(script, options);
-    if (status === 0) return stdout;
-    const said = (stderr.trim() || stdout.trim()).split("\n").at(-1);
-    throw new Error(`${this.name}: status ${status} of ${script.trim().split("\n")[0]}: ${said}`);
+  ok(script: string, options: Patience = {}): Promise<string> {
+    return this.#shell.ok(script, options);
   }
 
   /** Starts a shell script and does not wait for its end; any number may run at a time. */
-  start(script: string, options: { readonly timeoutMs?: number } = {}): Job {
-    return this.#agent.start(script, options.timeoutMs ?? 30_000);
+  start(script: string, options: Patience = {}): Job {
+    return this.#shell.start(script, options);
   }
 
   /** Waits until a shell condition holds; the guest tests it every 50 ms. */
-  async until(condition: string, timeoutMs = 10_000): Promise<void> {
-    await this.ok(`until { ${condition}\n} >/dev/null 2>&1; do sleep 0.05; done`, { timeoutMs });
+  until(condition: string, timeoutMs?: number): Promise<void> {
+    return this.#shell.until(condition, timeoutMs);
   }
 
   /** Runs a command of QEMU's human monitor, "screendump PATH" for example. */
@@ -165,22 +165,14 @@ export async function bootGuest(options: GuestOptions = {}): Promise<Guest> {
   const modules = options.modules ?? [];
   const initramfs = await buildInitramfs({
     kernel: await fetchKernel(),
-    modules: [...modules.map(firstWord), ...(options.spareModules ?? [])],
+    modules: [...modules.map(moduleOf), ...(options.spareModules ?? [])],
     packages: options.packages ?? [],
     files: options.files ?? {},
   });
   const scratch = new Scratch();
   const dir = scratch.path;
-  const loaded = new Set<string>();
-  const load = modules.flatMap((line) => {
-    const all = initramfs.order.get(firstWord(line)) ?? [];
-    const files = all.filter((file) => !loaded.has(file)); // several may need the same one
-    for (const file of files) loaded.add(file);
-    const params = line.slice(firstWord(line).length);
-    return files.map((file, at) => `/modules/${file}${at === files.length - 1 ? params : ""}\n`);
-  });
   for (const shared of ["lab", "share"]) mkdirSync(join(dir, shared));
-  writeFileSync(join(dir, "lab/modules"), load.join(""));
+  writeFileSync(join(dir, "lab/modules"), loadLines(initramfs, modules));
   const guest = new Guest(options, scratch, await qemuCommand(options, dir, initramfs.path));
   try {
     await guest.booted();
@@ -235,8 +227,4 @@ async function qemuCommand(
     ...["-virtfs", shared("dist", dist, ",readonly=on")],
     ...(options.qemuArgs ?? []),
   ];
-}
-
-function firstWord(line: string): string {
-  return line.split(" ")[0] ?? "";
 }

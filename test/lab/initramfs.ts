@@ -76,6 +76,24 @@ export async function buildInitramfs(content: InitramfsContent): Promise<Initram
   return { path: join(dir, "initramfs"), order };
 }
 
+/** Lines of FILE and PARAMETERS that load modules ("vivid n_devs=2"), each with those it needs and each file once. */
+export function loadLines({ order }: Initramfs, modules: readonly string[]): string {
+  const loaded = new Set<string>();
+  const lines = modules.flatMap((line) => {
+    const all = order.get(moduleOf(line)) ?? [];
+    const files = all.filter((file) => !loaded.has(file)); // several may need the same one
+    for (const file of files) loaded.add(file);
+    const params = line.slice(moduleOf(line).length);
+    return files.map((file, at) => `/modules/${file}${at === files.length - 1 ? params : ""}\n`);
+  });
+  return lines.join("");
+}
+
+/** The module of a line with parameters. */
+export function moduleOf(line: string): string {
+  return line.split(" ")[0] ?? "";
+}
+
 /** The unpacked packages, with busybox under all its names. */
 async function userLand(packages: readonly string[]): Promise<string> {
   return cachedDir(`userland-${contentKey(packages.join(" "))}`, async (root) => {

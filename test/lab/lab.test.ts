@@ -3,6 +3,7 @@
 import { expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { loadLines } from "./initramfs.ts";
 import { newest } from "./kernel.ts";
 import type { Scenario } from "./lab.ts";
 import { LineSocket } from "./line-socket.ts";
@@ -113,4 +114,13 @@ test("every scenario file exports a scenario of its own name", async () => {
     const { scenario } = await import(join(dir, file));
     expect(`${scenario.name}.ts`).toBe(file);
   }
+});
+
+test("modules are loaded after those they need, each file once, with the parameters behind its own name", () => {
+  const order = new Map([
+    ["vivid", ["videodev.ko", "vivid.ko"]],
+    ["uvcvideo", ["videodev.ko", "uvcvideo.ko"]],
+  ]);
+  const lines = loadLines({ path: "", order }, ["vivid n_devs=2", "uvcvideo"]);
+  expect(lines).toBe("/modules/videodev.ko\n/modules/vivid.ko n_devs=2\n/modules/uvcvideo.ko\n");
 });

@@ -1,10 +1,13 @@
 // A framepass tool running in a guest with --json: its process, its output, its records, its end.
 
 import type { Job } from "./agent.ts";
-import type { Guest } from "./guest.ts";
+import type { Shell } from "./shell.ts";
 
 /** A line of --json: `record` names its kind, the rest are its fields. */
 export type JsonRecord = Readonly<Record<string, unknown>>;
+
+/** Where a tool runs: a guest, or a domain of Xen. */
+export type Machine = Pick<Shell, "start" | "ok">;
 
 /** How a tool ended. */
 export interface Ended {
@@ -20,12 +23,12 @@ const pollMs = 20;
 
 /** One running tool. */
 export class Tool {
-  readonly #guest: Guest;
+  readonly #guest: Machine;
   readonly #command: string;
   readonly #job: Job;
 
   /** Starts `framepass COMMAND --json`. */
-  constructor(guest: Guest, command: string, timeoutMs = 60_000) {
+  constructor(guest: Machine, command: string, timeoutMs = 60_000) {
     this.#guest = guest;
     this.#command = command;
     // Statistics ten times a second, because tests wait for frame counts.
@@ -89,7 +92,7 @@ export class Tool {
 
 /** Starts a receiver and waits until it listens. */
 export async function startReceiver(
-  guest: Guest,
+  guest: Machine,
   options: string,
   timeoutMs?: number,
 ): Promise<Tool> {
