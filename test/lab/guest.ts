@@ -21,6 +21,8 @@ export interface GuestOptions {
   readonly spareModules?: readonly string[];
   /** Debian packages to have in the guest, with all they depend on. */
   readonly packages?: readonly string[];
+  /** Debian packages to have in the guest, without what they depend on. */
+  readonly plainPackages?: readonly string[];
   /** Files to have in the guest: guest path -> host path. */
   readonly files?: Readonly<Record<string, string>>;
   /** Words added to the kernel command line. */
@@ -30,6 +32,10 @@ export interface GuestOptions {
   readonly memoryMib?: number;
   /** The processor, as `-cpu` names it: everything QEMU can emulate, when not given. */
   readonly cpu?: string;
+  /** How many processors: one, when not given. */
+  readonly processors?: number;
+  /** Boots this hypervisor, which starts the guest's kernel as its first domain. */
+  readonly hypervisor?: Hypervisor;
   /** The QEMU program, for another version than the host's. */
   readonly qemu?: string;
   /** QEMU is killed after this time. */
@@ -40,11 +46,17 @@ export interface GuestOptions {
   readonly number?: number;
 }
 
+/** A hypervisor that is booted by multiboot. */
+export interface Hypervisor {
+  /** Its ELF file. */
+  readonly image: string;
+  readonly commandLine: string;
+}
+
 /** Emulated even where the host has KVM, so that the result does not depend on the host. */
-const machine = "-accel tcg,thread=multi -smp 1 -no-reboot -nodefaults -display none";
+const machine = "-accel tcg,thread=multi -no-reboot -nodefaults -display none";
 /** no_timer_check: on a busy host the emulated timer may be late, and the kernel would end with "IO-APIC + timer doesn't work". */
-const commandLine =
-  "console=ttyS0 quiet loglevel=5 panic=-1 mitigations=off random.trust_cpu=on no_timer_check";
+const commandLine = "quiet loglevel=5 panic=-1 mitigations=off random.trust_cpu=on no_timer_check";
 const bootTimeoutMs = 120_000;
 
 /** A running guest. */
@@ -52,6 +64,8 @@ export class Guest {
   readonly name: string;
   /** The host's directory that is /share in the guest, where its scripts start. */
   readonly share: string;
+  /** The host's directory that is /run/lab in the guest; it shows what is written there at once. */
+  readonly logs: string;
   /** From the start of QEMU until scripts can be run. */
   bootMs = 0;
   readonly #scratch: Scratch;
@@ -67,7 +81,8 @@ export class Guest {
     this.name = options.name ?? "guest";
     this.#scratch = scratch;
     this.share = join(dir, "share");
-    this.#agent = new Agent(join(dir, "agent"), join(dir, "lab"));
+    this.logs = join(dir, "lab");
+    this.#agent = new Agent(join(dir, "agent"), this.logs);
     this.#shell = new Shell(this.name, (script, ms) => this.#agent.start(script, ms));
     this.#monitor = new Monitor(join(dir, "monitor"));
     this.#qemu = Bun.spawn([...command], {
@@ -167,6 +182,7 @@ export async function bootGuest(options: GuestOptions = {}): Promise<Guest> {
     kernel: await fetchKernel(),
     modules: [...modules.map(moduleOf), ...(options.spareModules ?? [])],
     packages: options.packages ?? [],
+    plainPackages: options.plainPackages ?? [],
     files: options.files ?? {},
   });
   const scratch = new Scratch();
@@ -202,6 +218,8 @@ async function qemuCommand(
   initramfs: string,
 ): Promise<readonly string[]> {
   const words = [
+    // Under a hypervisor the serial port is the hypervisor's.
+    options.hypervisor ? "console=hvc0" : "console=ttyS0",
     commandLine,
     `lab.name=${options.name ?? "guest"} lab.number=${options.number ?? 1}`,
     options.copyExecutable ? "lab.copy" : "",
@@ -214,10 +232,9 @@ async function qemuCommand(
     // Guests end when the lab is killed.
     ...["setpriv", "--pdeathsig", "KILL", "--", options.qemu ?? "qemu-system-x86_64"],
     ...machine.split(" "),
-    ...["-cpu", options.cpu ?? "max"],
+    ...["-cpu", options.cpu ?? "max", "-smp", String(options.processors ?? 1)],
     ...["-m", String(options.memoryMib ?? 1024)],
-    ...["-kernel", (await fetchKernel()).image, "-initrd", initramfs],
-    ...["-append", words.filter((word) => word !== "").join(" ")],
+    ...bootArguments(options, (await fetchKernel()).image, initramfs, words),
     ...["-serial", `file:${join(dir, "console.log")}`],
     ...["-qmp", `unix:${join(dir, "monitor")}`],
     ...["-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent"],
@@ -227,4 +244,18 @@ async function qemuCommand(
     ...["-virtfs", shared("dist", dist, ",readonly=on")],
     ...(options.qemuArgs ?? []),
   ];
+}
+
+/** What QEMU loads: the kernel and its user land, or the hypervisor with both as its modules. */
+function bootArguments(
+  { hypervisor }: GuestOptions,
+  kernel: string,
+  initramfs: string,
+  words: readonly string[],
+): readonly string[] {
+  const line = words.filter((word) => word !== "").join(" ");
+  if (hypervisor === undefined) return ["-kernel", kernel, "-initrd", initramfs, "-append", line];
+  const modules = `${kernel} ${line},${initramfs}`; // a comma ends a module
+  const { image, commandLine } = hypervisor;
+  return ["-kernel", image, "-initrd", modules, "-append", commandLine];
 }

@@ -24,6 +24,8 @@ export interface InitramfsContent {
   readonly modules: readonly string[];
   /** Debian packages, with all they depend on. */
   readonly packages: readonly string[];
+  /** Debian packages, without what they depend on. */
+  readonly plainPackages: readonly string[];
   /** Guest path -> host path of a file. */
   readonly files: Readonly<Record<string, string>>;
 }
@@ -50,9 +52,10 @@ export async function buildInitramfs(content: InitramfsContent): Promise<Initram
   const extra = Object.entries(content.files).sort();
   const outside = [...sources.values()].filter((path) => !path.startsWith(kernel.root));
   const packages = [...new Set([...basePackages, ...content.packages])].sort();
+  const plain = [...content.plainPackages].sort();
   const key = contentKey(
     kernel.version,
-    packages.join(" "),
+    [...packages, ...plain].join(" "),
     base.join(" "),
     [...sources.keys()].sort().join(" "),
     extra.map(([to]) => to).join(" "),
@@ -60,7 +63,7 @@ export async function buildInitramfs(content: InitramfsContent): Promise<Initram
   );
   const dir = await cachedDir(`initramfs-${key}`, async (out) => {
     const root = join(out, "root");
-    await hostCommand(["cp", "-a", await userLand(packages), root]);
+    await hostCommand(["cp", "-a", await userLand(packages, plain), root]);
     for (const [to, from] of [["/init", init] as const, ...extra]) {
       mkdirSync(dirname(join(root, to)), { recursive: true });
       cpSync(from, join(root, to));
@@ -95,9 +98,10 @@ export function moduleOf(line: string): string {
 }
 
 /** The unpacked packages, with busybox under all its names. */
-async function userLand(packages: readonly string[]): Promise<string> {
-  return cachedDir(`userland-${contentKey(packages.join(" "))}`, async (root) => {
-    await unpackPackages(await withDependencies(packages), root);
+async function userLand(packages: readonly string[], plain: readonly string[]): Promise<string> {
+  const key = contentKey([...packages, ...plain].join(" "));
+  return cachedDir(`userland-${key}`, async (root) => {
+    await unpackPackages([...(await withDependencies(packages)), ...plain], root);
     await hostCommand(["sh", "-c", `cd "${root}" && rm -rf ${ballast.join(" ")} ${ballastGlobs}`]);
     const busybox = join(root, "bin/busybox");
     for (const applet of (await hostCommand([busybox, "--list"])).trim().split("\n")) {

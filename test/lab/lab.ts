@@ -7,6 +7,7 @@ import { cacheDir } from "../../scripts/ensure.ts";
 import { bootGuest, type Guest, type GuestOptions } from "./guest.ts";
 import { Cable } from "./network.ts";
 import type { Counts } from "./side-by-side.ts";
+import { bootXenHost, type XenHost, type XenOptions } from "./xen-host.ts";
 
 /** A scenario of the lab: one file in scenarios/ exports one as `scenario`. */
 export interface Scenario {
@@ -22,14 +23,17 @@ export interface Scenario {
 const defaultLimitMs = 240_000;
 const consoleLines = 25;
 
+/** What a failed check reports about. The scripts of a domain are scripts of dom0, which has what they said. */
+type Reporting = Pick<Guest, "name" | "console"> & Partial<Pick<Guest, "complaints">>;
+
 /** One run of one scenario. */
 export class Lab {
   passed = 0;
   failed = 0;
   readonly #scenario: string;
   readonly #owned = new AsyncDisposableStack();
-  /** Guest -> how much of its console has been shown. */
-  readonly #guests = new Map<Guest, number>();
+  /** Guest or domain -> how much of its console has been shown. */
+  readonly #guests = new Map<Reporting, number>();
 
   constructor(scenario: string) {
     this.#scenario = scenario;
@@ -56,6 +60,13 @@ export class Lab {
         qemuArgs: [...cable.qemuArgs(number), ...(options.qemuArgs ?? [])],
       });
     return Promise.all([joined(1, first), joined(2, second)]);
+  }
+
+  /** Boots Xen, its dom0 and domains joined by a bridge: guest1 at 10.99.0.1 and so on. */
+  async bootXen(options: XenOptions): Promise<XenHost> {
+    const host = this.#owned.use(await bootXenHost(options));
+    for (const each of [host.dom0, ...host.domains]) this.#guests.set(each, 0);
+    return host;
   }
 
   /** One check: `sentence` holds unless `body` throws or answers false. Prints the outcome, and a figure that `body` answers. */
@@ -85,7 +96,8 @@ export class Lab {
     const logs = join(cacheDir(), "lab", "logs");
     mkdirSync(logs, { recursive: true });
     for (const [guest, shown] of this.#guests) {
-      for (const line of guest.complaints()) process.stdout.write(`  ${guest.name}, ${line}\n`);
+      for (const line of guest.complaints?.() ?? [])
+        process.stdout.write(`  ${guest.name}, ${line}\n`);
       const console = guest.console();
       const log = join(logs, `${this.#scenario}-${guest.name}.log`);
       await Bun.write(log, console);
