@@ -9,6 +9,7 @@ import type { Scenario } from "./lab.ts";
 import { LineSocket } from "./line-socket.ts";
 import { Scratch } from "./scratch.ts";
 import { runSideBySide } from "./side-by-side.ts";
+import { parseGrants } from "./xen-grants.ts";
 
 test("the newest kernel is found number by number, not letter by letter", () => {
   const versions = ["6.12.9+deb12-amd64", "6.12.117+deb12-amd64", "6.12.22+deb12-amd64"];
@@ -123,4 +124,26 @@ test("modules are loaded after those they need, each file once, with the paramet
   ]);
   const lines = loadLines({ path: "", order }, ["vivid n_devs=2", "uvcvideo"]);
   expect(lines).toBe("/modules/videodev.ko\n/modules/vivid.ko n_devs=2\n/modules/uvcvideo.ko\n");
+});
+
+test("Xen's list of mapped grants: whose page, who maps it, and whether only to read", () => {
+  // Lines of Xen 4.17's console, one of dom0's kernel, and a last row as it would be with a mapping for writing.
+  const text = `(XEN) gnttab_usage_print_all [ key 'g' pressed
+(XEN) grant-table for remote d0 (v1)
+(XEN) no active grant table entries
+(XEN)       -------- active --------       -------- shared --------
+(XEN) [ref] localdom mfn      pin          localdom gmfn     flags
+(XEN) grant-table for remote d1 (v1)
+(XEN)   2 frames (64 max), 0 maptrack frames (1024 max)
+(XEN) [0x208]      0 0x5bd9d 0x00000001          0 0x05bd9d 0x19
+[   23.370505] clocksource: 'tsc' is current clocksource.
+(XEN) [0x20a]      2 0x5953a 0x00000200          2 0x05953a 0x0d
+(XEN) [0x20b]      2 0x5953b 0x00000201          2 0x05953b 0x1d
+(XEN) gnttab_usage_print_all ] done
+`;
+  expect(parseGrants(text)).toEqual([
+    { owner: 1, user: 0, reference: 0x208, readOnly: false },
+    { owner: 1, user: 2, reference: 0x20a, readOnly: true },
+    { owner: 1, user: 2, reference: 0x20b, readOnly: false },
+  ]);
 });
