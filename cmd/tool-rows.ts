@@ -7,7 +7,7 @@ export interface ToolRow {
   readonly summary: string;
   /** A subcommand that is used rarely and gets no link. */
   readonly unlinked?: true;
-  /** It needs the rows of all tools, and is not built alone. */
+  /** It needs other tools, and is not built alone. */
   readonly whole?: true;
 }
 
@@ -29,6 +29,11 @@ const rows = {
     unlinked: true,
   },
   "vhost-user-video": { summary: "serve a virtio video decoder to a virtual machine" },
+  doctor: {
+    summary: "show what this machine can and cannot do, and what helps",
+    unlinked: true,
+    whole: true,
+  },
   install: {
     summary: "install the executable, manual pages, completions and the descriptor for QEMU",
     unlinked: true,

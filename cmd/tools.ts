@@ -14,6 +14,7 @@ const load = {
   devices: async () => (await import("./devices.ts")).devices,
   share: async () => (await import("./share.ts")).share,
   "vhost-user-video": async () => (await import("./vhost-user-video.ts")).vhostUserVideo,
+  doctor: async () => (await import("./doctor.ts")).doctor,
   install: async () => (await import("./install.ts")).installTool(tools),
   uninstall: async () => (await import("./uninstall.ts")).uninstallTool,
 } satisfies Record<ToolName, () => Promise<unknown>>;

@@ -217,7 +217,7 @@ test("one tool built alone is an executable of its own that does the same, also 
     status: same.status,
     stdout: same.stdout,
   });
-  for (const name of ["camera", "install"]) expect(buildOf(name).exitCode).toBe(2);
+  for (const name of ["camera", "install", "doctor"]) expect(buildOf(name).exitCode).toBe(2);
 }, 60_000);
 
 test("--log-level decides how much is said, errors always", async () => {

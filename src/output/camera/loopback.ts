@@ -58,12 +58,7 @@ export async function makeLoopback(
   world = thisHost,
 ): Promise<MadeNode | undefined> {
   using owned = new DisposableStack();
-  const control = owned.use(
-    needed(
-      () => new LoopbackControl(world.open()),
-      (error) => openAdvice(error, label, world),
-    ),
-  );
+  const control = owned.use(openLoopback(label, world));
   // 0.13 refuses QUERYBUF of an index above the parameter, whatever the node has: v4l2-ctl would read nothing.
   const buffers = control.old ? Math.min(OLD_BUFFERS, world.maxBuffers() + 1) : BUFFERS;
   const number = needed(
@@ -85,6 +80,13 @@ export async function makeLoopback(
   const release = owned.move();
   return { path, [Symbol.dispose]: () => release.dispose() };
 }
+
+/** Opens the control device for a camera named `label`. Throws UnavailableError with the command that helps. */
+export const openLoopback = (label: string, world = thisHost): LoopbackControl =>
+  needed(
+    () => new LoopbackControl(world.open()),
+    (error) => openAdvice(error, label, world),
+  );
 
 function openAdvice({ code }: SysError, label: string, { exists }: LoopbackWorld): string {
   if (code === "EACCES" || code === "EPERM") return "run as root, or give your group the device";

@@ -1,0 +1,131 @@
+// What the checks of `framepass doctor` say about machines that are not this one.
+import { expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { unknownDevice } from "../../src/devices/report.ts";
+import { cameras, decoders } from "../../src/doctor/devices.ts";
+import { deviceFile, groupName, limited, missing, ok, tried } from "../../src/doctor/finding.ts";
+import * as machine from "../../src/doctor/machine.ts";
+import { others, qemu, type RunProgram } from "../../src/doctor/monitors.ts";
+import { wayFinding } from "../../src/doctor/sharing.ts";
+import { UnavailableError } from "../../src/errors.ts";
+import { TempDir } from "../support/tool.ts";
+
+const limits = [
+  "Limit                     Soft Limit           Hard Limit           Units",
+  "Max open files            64                   4096                 files",
+  "Max locked memory         65536                65536                bytes",
+].join("\n");
+const small = {
+  cpuinfo: "model name\t: Common KVM processor\nflags\t\t: fpu sse sse2\n",
+  limits,
+  glibc: "2.28",
+  arch: "x64",
+};
+
+test("an old processor, an old C library and low limits are named, with what helps", () => {
+  expect(machine.processor(small)).toEqual(
+    missing("Common KVM processor has no SSE4.2; QEMU: -cpu host or -cpu max"),
+  );
+  expect(machine.processor({ ...small, cpuinfo: "flags : sse4_2" }).state).toBe("limited");
+  expect(machine.processor({ ...small, cpuinfo: "flags : sse4_2 avx2" })).toEqual(
+    ok("x64: sse4_2, avx2"),
+  );
+  const arm = { ...small, arch: "arm64", cpuinfo: "Features\t: fp asimd crc32\n" };
+  expect(machine.processor(arm)).toEqual(ok("arm64: asimd"));
+  expect(machine.cLibrary(small).text).toContain("glibc 2.28 is older than 2.31");
+  expect(machine.cLibrary({ ...small, glibc: "2.100" })).toEqual(ok("glibc 2.100"));
+  expect(machine.cLibrary({ ...small, glibc: undefined })).toEqual(ok("musl"));
+  expect(machine.openFiles(small)).toEqual(
+    limited("64: ulimit -n 1024, or LimitNOFILE=1024 in a systemd unit"),
+  );
+  expect(machine.lockedMemory(small).text).toStartWith("65536 bytes: ulimit -l 65536");
+  const unlimited = { ...small, limits: limits.replaceAll(/64 |65536/g, "unlimited ") };
+  expect(machine.openFiles(unlimited)).toEqual(ok("unlimited"));
+});
+
+test("this machine has a processor, a C library and a kernel on which the tests run", () => {
+  const here = machine.thisMachine();
+  for (const finding of [machine.processor(here), machine.cLibrary(here), machine.kernel()])
+    expect(finding.state).not.toBe("missing");
+  expect(machine.groups().text).toStartWith(`user ${process.getuid?.()}, groups `);
+});
+
+test("a device file that is there but closed names the group to join, or root", () => {
+  expect(deviceFile("/dev/null", "")).toEqual(ok("/dev/null"));
+  expect(deviceFile("/dev/nonesuch", "modprobe it")).toEqual(
+    missing("/dev/nonesuch is not there: modprobe it"),
+  );
+  const closed = { mode: 0o20660, gid: 987_654, open: false };
+  expect(deviceFile("/dev/x", "", closed).text).toBe(
+    '/dev/x may not be opened by this user: sudo usermod -aG 987654 "$USER", and log in again',
+  );
+  for (const file of [
+    { ...closed, mode: 0o20600 },
+    { ...closed, gid: 0 },
+  ])
+    expect(deviceFile("/dev/x", "", file).text).toEndWith("by this user: run as root");
+});
+
+test("groups have the names of /etc/group", () => {
+  using temp = new TempDir();
+  writeFileSync(temp.file("group"), "root:x:0:\nvideo:x:44:me\n");
+  expect([44, 0, 4].map((gid) => groupName(gid, temp.file("group")))).toEqual([
+    "video",
+    "root",
+    "4",
+  ]);
+});
+
+test("what cannot be opened is missing with the reason; a defect of ours is no finding", () => {
+  const opened = { name: "x", [Symbol.dispose]: () => undefined };
+  expect(
+    tried(
+      () => opened,
+      ({ name }) => name,
+    ),
+  ).toEqual(ok("x"));
+  const refuse = (): typeof opened => {
+    throw new UnavailableError("no x; install x");
+  };
+  expect(tried(refuse, () => "")).toEqual(missing("no x; install x"));
+  const fail = (): typeof opened => {
+    throw new TypeError("defect");
+  };
+  expect(() => tried(fail, () => "")).toThrow("defect");
+});
+
+test("cameras and decoders are listed; nodes that do not answer say why", () => {
+  const { problem: _, ...silent } = unknownDevice("/dev/null", "Cam", "");
+  const camera = { ...silent, kinds: ["camera" as const] };
+  expect(cameras([camera])).toEqual(ok("/dev/null Cam"));
+  expect(decoders([camera])).toEqual(missing("no V4L2 decoder"));
+  expect(cameras([]).text).toContain("sender -d testsrc needs none");
+  expect(cameras([unknownDevice("/dev/null", "", "its driver hangs")])).toEqual(
+    missing("/dev/null: its driver hangs"),
+  );
+});
+
+test("a way to share that lacks something on one side only says on which", () => {
+  const way = { way: "dax" as const, between: "guests", facts: { size: 5 } };
+  const found = (send?: string, receive?: string) => wayFinding({ ...way, send, receive });
+  expect(found()).toEqual(ok("guests; size 5"));
+  expect(found("no device", "no device")).toEqual(limited("no device"));
+  expect(found("read only")).toEqual(limited("send: read only; receive: yes"));
+});
+
+test("QEMU is asked for the device that vhost-user-video serves", () => {
+  const answers =
+    (help: string): RunProgram =>
+    ([, word]) =>
+      word === "--version" ? "QEMU emulator version 11.1\nCopyright" : help;
+  const device = "vhost-user-test-device-pci";
+  expect(qemu(answers(`${device} options:\n`), "x64")).toEqual(ok("QEMU emulator version 11.1"));
+  expect(qemu(answers(""), "x64").text).toContain(`has no ${device}`);
+  expect(qemu(() => undefined, "arm64")).toEqual(
+    limited("no qemu-system-aarch64 in PATH: apt-get install qemu-system-arm"),
+  );
+  expect(others(([name]) => (name === "crosvm" ? "crosvm 0.1\n" : undefined)).text).toBe(
+    "crosvm 0.1",
+  );
+  expect(others(() => undefined).text).toStartWith("no crosvm");
+});

@@ -1,0 +1,54 @@
+// framepass doctor with the built executable, on whatever machine the tests run.
+import { expect, test } from "bun:test";
+import { toolRows } from "../../cmd/tool-rows.ts";
+import { freePort, listening, records, run } from "../support/tool.ts";
+
+test("every check is a line with its state, and every tool can run or not", async () => {
+  const { status, stdout, stderr } = await run("framepass", ["doctor"]);
+  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+  const [findings = "", verdicts = ""] = stdout.split("\n\n");
+  for (const line of findings.split("\n")) expect(line).toMatch(/^(ok|limited|missing) +\S.* \S/);
+  for (const { name } of toolRows)
+    expect(verdicts).toMatch(new RegExp(`^can(not)? run: .*\\b${name}\\b`, "m"));
+});
+
+test("a receiver can run on a free port, and not on one that is taken", async () => {
+  const port = freePort();
+  const free = await run("framepass", ["doctor", "receiver", "-p", port]);
+  expect(free.status).toBe(0);
+  expect(free.stdout).toContain(`0.0.0.0:${port}\n`);
+  expect(free.stdout).toEndWith("\ncan run: receiver\n");
+  await using other = await listening();
+  const taken = await run("framepass", ["doctor", "receiver", "-p", other.port, "--json"]);
+  expect(taken.status).toBe(3);
+  const found = records(taken.stdout);
+  expect(found.find(({ name }) => name === "port")).toMatchObject({
+    record: "check",
+    state: "missing",
+    text: expect.stringContaining("another program listens there"),
+  });
+  expect(found.find(({ record }) => record === "tool")).toEqual({
+    record: "tool",
+    name: "receiver",
+    runs: false,
+    lacks: ["port"],
+  });
+  expect(taken.lines).toEqual(["framepass doctor: receiver cannot run here: port"]);
+});
+
+test("a window tool without a display cannot run", async () => {
+  const env = { SDL_VIDEODRIVER: "nonesuch", DISPLAY: undefined, WAYLAND_DISPLAY: undefined };
+  const { status, stdout, lines } = await run("framepass", ["doctor", "receiver-sdl"], { env });
+  expect(status).toBe(3);
+  expect(stdout).toMatch(/^missing +SDL2 /m);
+  expect(lines).toEqual(["framepass doctor: receiver_sdl cannot run here: SDL2"]);
+});
+
+test.each([
+  [["recever"], 'there is no tool "recever"; did you mean receiver?'],
+  [["sender", "-p", "5"], "--port is for receiver, receiver_sdl"],
+])("doctor %p is wrong usage", async (words, text) => {
+  const { status, lines } = await run("framepass", ["doctor", ...words]);
+  expect({ status, lines: lines.length }).toEqual({ status: 2, lines: 1 });
+  expect(lines[0]).toContain(text);
+});
