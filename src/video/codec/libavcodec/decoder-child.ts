@@ -21,20 +21,8 @@ import {
   PICTURE_SLOTS,
   PROGRESS_BYTES,
 } from "./messages.ts";
+import { type Work, WorkQueue } from "./work-queue.ts";
 
-/** A message that waits until the decoder has done what came before it. */
-interface Work {
-  type: number;
-  slot: number;
-  length: number;
-  format: number;
-  key: number;
-  threads: number;
-  maxPixels: number;
-}
-
-/** Messages that may wait: one for each slot of bitstream, and a few drains and formats between them. */
-const MAX_WORK = 64;
 /** The type of a message that a flush has dropped. */
 const DROPPED = 0;
 
@@ -73,18 +61,7 @@ class DecoderChild implements PictureSink, Disposable {
   readonly #pictureBytes: number;
   readonly #progress: Uint32Array<ArrayBuffer>;
   #decoder: Decoder | undefined;
-  /** A ring: messages that wait, the oldest at `#first`. */
-  readonly #work: readonly Work[] = Array.from({ length: MAX_WORK }, () => ({
-    type: 0,
-    slot: 0,
-    length: 0,
-    format: 0,
-    key: 0,
-    threads: 0,
-    maxPixels: 0,
-  }));
-  #first = 0;
-  #waiting = 0;
+  readonly #work = new WorkQueue();
   /** Slots that a picture may be written to, and their format. */
   readonly #granted: number[] = [];
   #format: number = NV12;
@@ -133,7 +110,7 @@ class DecoderChild implements PictureSink, Disposable {
 
   get #canWork(): boolean {
     if (this.#running) return this.#granted.length > 0;
-    return this.#waiting > 0;
+    return this.#work.count > 0;
   }
 
   // Messages of the daemon.
@@ -167,36 +144,14 @@ class DecoderChild implements PictureSink, Disposable {
       if (this.#draining) this.#answerDrain(); // in the generation in which it was asked for
       this.#channel.generation = message.generation;
       this.#flushDue = true;
-    } else this.#keep(message);
-  }
-
-  #keep(message: DecoderRecord): void {
-    const work = this.#work[(this.#first + this.#waiting) % MAX_WORK];
-    if (work === undefined || this.#waiting === MAX_WORK) throw new Error("too many messages wait");
-    this.#waiting += 1;
-    work.type = message.type;
-    work.slot = message.slot;
-    work.length = message.length;
-    work.format = message.format;
-    work.key = message.key;
-    work.threads = message.threads;
-    work.maxPixels = message.max_pixels;
-  }
-
-  /** Takes the oldest message that waits. It is valid until the next messages are received. */
-  #shift(): Work {
-    const work = this.#work[this.#first];
-    if (work === undefined || this.#waiting === 0) throw new Error("no message waits");
-    this.#first = (this.#first + 1) % MAX_WORK;
-    this.#waiting -= 1;
-    return work;
+    } else this.#work.add(message);
   }
 
   /** Drops bitstream and drains that wait, and answers them; what opens a decoder stays. */
   #dropWork(): void {
-    for (let i = 0; i < this.#waiting; i++) {
-      const work = this.#work[(this.#first + i) % MAX_WORK];
-      if (work === undefined || work.type === messages.open.type) continue;
+    for (let i = 0; i < this.#work.count; i++) {
+      const work = this.#work.at(i);
+      if (work.type === messages.open.type) continue;
       if (work.type === messages.input.type) this.#answerInput(work.slot);
       if (work.type === messages.drain.type) this.#answerDrain();
       work.type = DROPPED;
@@ -216,8 +171,8 @@ class DecoderChild implements PictureSink, Disposable {
 
   /** Begins the work that waits. */
   #next(): void {
-    if (this.#waiting === 0) return;
-    const work = this.#shift();
+    if (this.#work.count === 0) return;
+    const work = this.#work.shift();
     const decoder = this.#decoder;
     if (work.type === messages.open.type) this.#open(work);
     else if (work.type === messages.input.type) {
