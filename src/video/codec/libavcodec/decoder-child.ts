@@ -23,6 +23,10 @@ import {
 } from "./messages.ts";
 import { type Work, WorkQueue } from "./work-queue.ts";
 
+/** Messages or slots that are left when what was done is sent, so that the daemon brings more before they are used. */
+const LOW = 2;
+/** How long a picture may wait for the next ones. */
+const MOST_HELD_MS = 5;
 /** The type of a message that a flush has dropped. */
 const DROPPED = 0;
 
@@ -75,6 +79,8 @@ class DecoderChild implements PictureSink, Disposable {
   /** `run` of the decoder has to be called again. */
   #running = false;
   #closed = false;
+  /** Since when messages wait to be sent; 0: none does. */
+  #heldMs = 0;
 
   /** Maps the memory, loads the libraries and enters the fence. Throws SysError, LibraryError. */
   constructor(channel: Channel) {
@@ -118,7 +124,7 @@ class DecoderChild implements PictureSink, Disposable {
   /** Takes the messages that are there; with `wait`, waits for the first. */
   #hear(wait: boolean): void {
     for (let block = wait; ; block = false) {
-      if (block && this.#channel.flushBlocking() < 0) this.#closed = true;
+      if (block) this.#send();
       if (this.#closed) return;
       const records = block ? this.#channel.receiveBlocking() : this.#channel.receive();
       if (records === -errno.EAGAIN) return;
@@ -183,6 +189,7 @@ class DecoderChild implements PictureSink, Disposable {
       );
       this.#answerInput(work.slot);
       this.#goOn();
+      this.#sendIfLow();
     } else if (work.type === messages.drain.type) {
       decoder?.drain();
       this.#draining = true;
@@ -224,7 +231,20 @@ class DecoderChild implements PictureSink, Disposable {
   }
 
   #send(): void {
+    this.#heldMs = 0;
     if (this.#channel.flushBlocking() < 0) this.#closed = true;
+  }
+
+  /**
+   * Sends what was done when there is little left to do or to write to, or after some time. Until then several messages wait for
+   * each other, so that the daemon is woken less often.
+   */
+  #sendIfLow(): void {
+    if (!this.#channel.waiting) return;
+    const nowMs = performance.now();
+    if (this.#heldMs === 0) this.#heldMs = nowMs;
+    const low = Math.min(this.#work.count, this.#granted.length) <= LOW;
+    if (low || nowMs - this.#heldMs > MOST_HELD_MS) this.#send();
   }
 
   // What the decoder calls.
@@ -251,7 +271,7 @@ class DecoderChild implements PictureSink, Disposable {
     const message = this.#channel.post(messages.picture.type);
     message.slot = this.#granted.shift() ?? 0;
     message.key = key;
-    this.#send();
+    this.#sendIfLow();
   }
 
   failed(): void {} // what is damaged is left out; the decoder goes on

@@ -83,7 +83,7 @@ export const inherited = { socket: 3, bitstream: 4, pictures: 5 } as const;
 export const DAEMON = "FRAMEPASS_DECODER_DAEMON";
 
 /** Slots of bitstream, and slots for pictures: one is written, one is read, the others absorb delays. */
-export const BITSTREAM_SLOTS = 4;
+export const BITSTREAM_SLOTS = 8;
 export const PICTURE_SLOTS = 6;
 /** After the slots of bitstream: the page whose first word counts the calls of the decoder, for the daemon's watchdog. */
 export const PROGRESS_BYTES = 65_536;
