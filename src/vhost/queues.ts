@@ -42,7 +42,7 @@ export class Queues implements RingHost, Disposable {
     this.memory = memory;
     this.#events = events;
     this.counts = events.counts;
-    this.#deviceLoop = guarded(loop, (error) => this.failed(error));
+    this.#deviceLoop = guarded(loop, this);
     const device = makeDevice(this.#deviceLoop);
     this.device = device;
     this.rings = Array.from({ length: device.queues }, (_, index) => new Ring(index, this));
@@ -64,6 +64,11 @@ export class Queues implements RingHost, Disposable {
   failed(error: unknown): void {
     this.state = "failed";
     this.#events.failed(error);
+  }
+
+  endBatch(): void {
+    this.batch = false;
+    for (const ring of this.rings) ring.notify();
   }
 
   // Starting and stopping.
@@ -210,14 +215,17 @@ export class Queues implements RingHost, Disposable {
 }
 
 /** `loop` for a device: an error in one of its handlers goes to `failed` instead of ending the loop. */
-function guarded(loop: Loop, failed: (error: unknown) => void): DeviceLoop {
+function guarded(loop: Loop, queues: Queues): DeviceLoop {
   const safely =
     <A extends unknown[]>(handler: (...args: A) => void) =>
     (...args: A) => {
+      queues.batch = true;
       try {
         handler(...args);
       } catch (error) {
-        failed(error);
+        queues.failed(error);
+      } finally {
+        queues.endBatch();
       }
     };
   return {

@@ -15,12 +15,12 @@ export interface RingHost {
   readonly device: VirtioDevice;
   /** Chains are taken while it is "running". */
   readonly state: DeviceState;
-  /** All rings of the connection. */
-  readonly rings: readonly { notify(): void }[];
   /** Increases with each reset: answers to requests of an earlier driver are dropped. */
   readonly driver: number;
-  /** True while chains of a ring are taken: the driver is interrupted once, at the end. */
+  /** True while chains of a ring are taken, and in handlers of the device: the driver is interrupted once, at the end. */
   batch: boolean;
+  /** Ends it, and interrupts the driver where it wants that. */
+  endBatch(): void;
   /** Logs a fault of the guest, within the limit of the connection. */
   complain(text: string): void;
   /** The device threw: the connection ends. */

@@ -189,8 +189,7 @@ export class Ring implements Disposable {
         this.break();
       } else host.failed(error);
     } finally {
-      host.batch = false;
-      for (const ring of host.rings) ring.notify();
+      host.endBatch();
     }
   }
 

@@ -104,6 +104,20 @@ test("a burst in one kick is answered with one interrupt", () =>
     expect(counts.interrupts - before).toBe(1);
   }));
 
+test("what a device answers in one handler of the loop is one interrupt", () =>
+  running({ without: EVENT_IDX }, async ({ ram, commands, device, loop, connection }) => {
+    const { counts } = connection.session.queues;
+    for (let i = 0; i < 8; i++) commands.add(requestParts(ram, Uint8Array.of(HOLD, i), 8));
+    commands.notify();
+    await turns(loop);
+    expect(device.held.length).toBe(8);
+    const before = counts.interrupts;
+    device.host?.loop.after(0, () => device.release());
+    await commands.used(8);
+    await turns(loop);
+    expect(counts.interrupts - before).toBe(1);
+  }));
+
 test.each([
   { what: "EVENT_IDX and INDIRECT", without: 0n },
   { what: "INDIRECT only", without: EVENT_IDX },
