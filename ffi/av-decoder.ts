@@ -4,7 +4,8 @@ import { copyMemory } from "./copy.ts";
 import { type AvFunctions, type AvLibrary, allocated, freeBy } from "./libavcodec.ts";
 import { addressOf, cString, viewOf } from "./libc.ts";
 import { CallError } from "./library.ts";
-import { i32, n64, struct } from "./struct.ts";
+import type { PictureMemory } from "./picture-memory.ts";
+import { i32, n64, type Struct, struct } from "./struct.ts";
 
 /** Answers of `send` and `receive` that are no failures: AVERROR(EAGAIN) and AVERROR_EOF (error.h). */
 export const AVERROR_EAGAIN = -11;
@@ -22,6 +23,8 @@ export interface DecoderLimits {
   readonly threads: number;
   /** No memory is allocated for pictures that are larger by more than the library's alignment. */
   readonly maxPixels: number;
+  /** Where pictures are put, if the decoder has one thread. */
+  readonly memory?: PictureMemory | undefined;
 }
 
 const packet = struct("AVPacket", 48, { pts: n64(8), data: n64(24), size: i32(32) });
@@ -37,6 +40,9 @@ const frame = struct("AVFrame", 144, {
   format: i32(116),
   pts: n64(136),
 });
+
+/** The members of a picture that are read. */
+export type DecodedPicture = Struct<typeof frame.fields>;
 
 /** A decoder with its packet and its picture. */
 export class AvDecoder implements Disposable {
@@ -77,6 +83,7 @@ export class AvDecoder implements Disposable {
     undo.defer(() => freeBy(av.avcodec_free_context, context));
     this.#set(context, "threads", this.#limits.threads);
     this.#set(context, "max_pixels", this.#limits.maxPixels + PIXELS_OF_ALIGNMENT);
+    if (this.#limits.threads === 1) this.#limits.memory?.use(context);
     const r = av.avcodec_open2(context, this.#decoder, 0);
     if (r < 0) throw new CallError("avcodec_open2", this.#codec, `error ${r}`);
     undo.move();

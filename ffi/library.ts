@@ -88,6 +88,14 @@ export function openFirst<T>(
   throw new LibraryError(`${text} (${tried})`, missing);
 }
 
+/** The address of a function of a library that is loaded. Throws LibraryError. */
+export function symbolAt(soname: string, symbol: string): number {
+  const [name, text] = [cString(soname), cString(symbol)];
+  const at = libc.dlsym(libc.dlopen(addressOf(name), RTLD_NOW), addressOf(text));
+  if (at === 0) throw new LibraryError(`${soname} is too old: it has no ${symbol}`, false);
+  return at;
+}
+
 /** Binds a function by an address that a library returned. */
 export function functionAt<const A extends readonly FFIType[]>(
   at: number,

@@ -36,7 +36,7 @@ const kinds = softwareCodecs.map(
     name: `${name} to mutate`,
     codec: name,
     encode: encodings[name] ?? [],
-    size: "96x80",
+    size: "128x96", // decoders put such pictures into frames that the daemon reads
     frames: 40,
   }),
 );

@@ -1,7 +1,7 @@
 // A decoder's process that breaks the rules, as one that was taken over by a bitstream could. usage: bun false-decoder.ts FAULT
 import { Fd } from "../../ffi/fd.ts";
 import { Channel } from "../../src/video/codec/libavcodec/channel.ts";
-import { inherited, messages } from "../../src/video/codec/libavcodec/messages.ts";
+import { frameBytes, inherited, messages } from "../../src/video/codec/libavcodec/messages.ts";
 
 const socket = new Fd(inherited.socket, "daemon");
 socket.setNonBlocking(false);
@@ -17,6 +17,29 @@ const slot = (type: number, number: number) => {
 };
 const ready = () => channel.post(messages.ready.type);
 
+/** Announces a size, and answers the slot that it is granted then. */
+function granted(width: number, height: number): number {
+  ready();
+  size(width, height);
+  channel.flushBlocking();
+  for (;;) {
+    const records = channel.receiveBlocking();
+    if (records <= 0) process.exit(1);
+    const of = channel.received.slice(0, records);
+    const grant = of.find(({ type }) => type === messages.grant.type);
+    if (grant !== undefined) return grant.slot;
+  }
+}
+
+/** A picture that is said to lie in a frame, from byte `at` of it on. */
+function framed(frame: number, at: number): void {
+  const slot = granted(176, 144);
+  const message = channel.post(messages.picture.type);
+  message.slot = slot;
+  message.frame = frame;
+  message["plane[0]"] = at;
+}
+
 /** Every fault, by name. Each sends messages, or does something else that no decoder does. */
 export const faults = {
   "a decoder that was not asked for": () => {
@@ -27,6 +50,7 @@ export const faults = {
   "a slot of bitstream that does not exist": () => slot(messages.inputDone.type, 0xffff_ffff),
   "a picture without a grant": () => slot(messages.picture.type, 0),
   "a picture in a slot that does not exist": () => slot(messages.picture.type, 4096),
+  "a picture in a frame that does not exist": () => framed(4096, 0),
   "a size of nothing": () => size(0, 0),
   "a size over the limit": () => size(65_535, 65_535),
   "sizes without end": () => {
@@ -40,7 +64,14 @@ export const faults = {
   "a crash": () => process.kill(process.pid, "SIGSEGV"),
 } as const satisfies Record<string, () => void>;
 
-export type Fault = keyof typeof faults | "a call that does not return" | "too much memory";
+/** What costs a picture only. */
+export const OUTSIDE = "a picture that ends outside of its frame";
+
+export type Fault =
+  | keyof typeof faults
+  | "a call that does not return"
+  | "too much memory"
+  | typeof OUTSIDE;
 
 if (import.meta.main) {
   const fault = process.argv[2] as Fault;
@@ -56,7 +87,8 @@ if (import.meta.main) {
     for (;;) if (channel.receiveBlocking() <= 0) break;
     console.log(kept.length);
   } else {
-    faults[fault]();
+    if (fault === OUTSIDE) framed(1, frameBytes(640 * 480) - 1000);
+    else faults[fault]();
     channel.flushBlocking();
     for (;;) if (channel.receiveBlocking() <= 0) break;
   }

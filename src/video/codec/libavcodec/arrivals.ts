@@ -6,12 +6,23 @@ import { PICTURE_SLOTS } from "./messages.ts";
 export interface Arrival {
   kind: "picture" | "size" | "drained";
   slot: number;
+  /** 0: the picture is in its slot. Otherwise in this frame, counted from 1, and its planes begin there. */
+  frame: number;
+  readonly planes: [number, number, number];
   key: number;
   width: number;
   height: number;
 }
 
-const fresh = (): Arrival => ({ kind: "picture", slot: 0, key: 0, width: 0, height: 0 });
+const fresh = (): Arrival => ({
+  kind: "picture",
+  slot: 0,
+  frame: 0,
+  planes: [0, 0, 0],
+  key: 0,
+  width: 0,
+  height: 0,
+});
 
 export class Arrivals {
   /** A ring: the oldest is at `#first`. It grows when more wait than ever before. */

@@ -1,10 +1,11 @@
 // The process of a decoder: takes bitstream out of shared memory and puts pictures there, as the messages of the daemon say. Its
 // thread blocks in calls of the library, and in recv when there is nothing to do or no slot for the next picture.
+
+import type { DecodedPicture } from "../../../../ffi/av-decoder.ts";
 import { errno } from "../../../../ffi/errno.ts";
-import { endOf, Fd } from "../../../../ffi/fd.ts";
+import { Fd } from "../../../../ffi/fd.ts";
 import { loadAvcodec } from "../../../../ffi/libavcodec.ts";
-import { Mapping } from "../../../../ffi/mapping.ts";
-import { SPARE_BYTES } from "../../../../ffi/picture-writer.ts";
+import { type PicturePlaces, SPARE_BYTES } from "../../../../ffi/picture-writer.ts";
 import { dieOfMemoryFaults, dieWithParent } from "../../../../ffi/process.ts";
 import { loadSwscale } from "../../../../ffi/swscale.ts";
 import { startedAgainBy } from "../../../cli/own-program.ts";
@@ -13,14 +14,9 @@ import { Channel, type DecoderRecord } from "./channel.ts";
 import { softwareCodecs } from "./codecs.ts";
 import { Decoder, type PictureSink } from "./decoder.ts";
 import { enterFence } from "./fence.ts";
-import {
-  BITSTREAM_SLOTS,
-  DAEMON,
-  inherited,
-  messages,
-  PICTURE_SLOTS,
-  PROGRESS_BYTES,
-} from "./messages.ts";
+import { DAEMON, inherited, messages } from "./messages.ts";
+import { PassedMemory } from "./passed-memory.ts";
+import { PictureFrames } from "./picture-frames.ts";
 import { type Work, WorkQueue } from "./work-queue.ts";
 
 /** Messages or slots that are left when what was done is sent, so that the daemon brings more before they are used. */
@@ -59,11 +55,10 @@ export function decodeForDaemon(): boolean {
 class DecoderChild implements PictureSink, Disposable {
   readonly #channel: Channel;
   readonly #owned: DisposableStack;
-  readonly #bitstream: Mapping;
-  readonly #bitstreamBytes: number;
-  readonly #pictures: Mapping;
-  readonly #pictureBytes: number;
-  readonly #progress: Uint32Array<ArrayBuffer>;
+  readonly #memory: PassedMemory;
+  readonly #frames: PictureFrames;
+  /** The picture that is to be announced is in a frame. */
+  #inFrame = false;
   #decoder: Decoder | undefined;
   readonly #work = new WorkQueue();
   /** Slots that a picture may be written to, and their format. */
@@ -86,20 +81,9 @@ class DecoderChild implements PictureSink, Disposable {
   constructor(channel: Channel) {
     using owned = new DisposableStack();
     this.#channel = channel;
-    using bitstream = new Fd(inherited.bitstream, "bitstream");
-    using pictures = new Fd(inherited.pictures, "pictures");
-    const slots = endOf(bitstream.number) - PROGRESS_BYTES;
-    this.#bitstreamBytes = slots / BITSTREAM_SLOTS;
-    this.#bitstream = owned.use(new Mapping(bitstream.number, slots, bitstream.name));
-    const progress = owned.use(
-      new Mapping(bitstream.number, PROGRESS_BYTES, bitstream.name, undefined, slots),
-    );
-    this.#progress = new Uint32Array(progress.bytes.buffer, 0, 1);
-    const room = endOf(pictures.number);
-    this.#pictureBytes = room / PICTURE_SLOTS;
-    this.#pictures = owned.use(new Mapping(pictures.number, room, pictures.name));
-    loadAvcodec();
+    this.#memory = owned.use(new PassedMemory());
     loadSwscale();
+    this.#frames = owned.use(new PictureFrames(loadAvcodec(), this.#memory.frames));
     enterFence(); // before the first byte of the guest is read
     this.#owned = owned.move();
   }
@@ -142,6 +126,7 @@ class DecoderChild implements PictureSink, Disposable {
   #take(message: DecoderRecord): void {
     const { type } = message;
     if (type === messages.grant.type) {
+      this.#frames.granted(message.slot);
       if (message.epoch !== this.#epoch) return;
       this.#granted.push(message.slot);
       this.#format = message.format;
@@ -182,11 +167,7 @@ class DecoderChild implements PictureSink, Disposable {
     const decoder = this.#decoder;
     if (work.type === messages.open.type) this.#open(work);
     else if (work.type === messages.input.type) {
-      decoder?.take(
-        this.#bitstream.address + work.slot * this.#bitstreamBytes,
-        work.length,
-        work.key,
-      );
+      decoder?.take(this.#memory.bitstreamAt(work.slot), work.length, work.key);
       this.#answerInput(work.slot);
       this.#goOn();
       this.#sendIfLow();
@@ -203,7 +184,8 @@ class DecoderChild implements PictureSink, Disposable {
     const codec = softwareCodecs.find((row) => row.format === format);
     if (codec === undefined) throw new Error(`format ${format} is unknown`);
     this.#written = this.#format;
-    const options = { threads, maxPixels, output: this.#written };
+    const { memory } = this.#frames;
+    const options = { threads, maxPixels, output: this.#written, memory };
     this.#decoder = new Decoder(loadAvcodec(), codec, options, this);
     this.#channel.post(messages.ready.type);
     this.#send();
@@ -263,21 +245,27 @@ class DecoderChild implements PictureSink, Disposable {
     const slot = this.#granted[0];
     // A flush or another format is passed to the decoder after `run` has returned.
     const stop = this.#flushDue || this.#closed || this.#format !== this.#written;
-    if (slot === undefined || stop || bytes + SPARE_BYTES > this.#pictureBytes) return 0;
-    return this.#pictures.address + slot * this.#pictureBytes;
+    if (slot === undefined || stop || bytes + SPARE_BYTES > this.#memory.pictureBytes) return 0;
+    return this.#memory.pictureAt(slot);
+  }
+
+  takes(picture: DecodedPicture, places: PicturePlaces): boolean {
+    this.#inFrame = this.#frames.find(picture, places);
+    return this.#inFrame;
   }
 
   picture(key: number): void {
     const message = this.#channel.post(messages.picture.type);
     message.slot = this.#granted.shift() ?? 0;
     message.key = key;
+    if (this.#inFrame) this.#frames.announce(message);
     this.#sendIfLow();
   }
 
   failed(): void {} // what is damaged is left out; the decoder goes on
 
   progress(): void {
-    this.#progress[0] = ((this.#progress[0] ?? 0) + 1) >>> 0;
+    this.#memory.progress();
   }
 
   [Symbol.dispose](): void {

@@ -3,10 +3,11 @@
 import { log } from "../../../cli/log.ts";
 import type { OwnProgram } from "../../../cli/own-program.ts";
 import type { DeviceLoop } from "../../../virtio/virtio-device.ts";
-import { Arrivals } from "./arrivals.ts";
+import type { Plane } from "../../resource.ts";
+import { type Arrival, Arrivals } from "./arrivals.ts";
 import type { DecoderRecord } from "./channel.ts";
 import { type DecoderLimits, DecoderProcess, type ProcessOwner } from "./decoder-process.ts";
-import { BITSTREAM_SLOTS, messages } from "./messages.ts";
+import { BITSTREAM_SLOTS, FRAMES, messages } from "./messages.ts";
 import { PictureSlots } from "./picture-slots.ts";
 
 /** Timestamps that are remembered; far more than bitstream buffers whose pictures can be outstanding. */
@@ -149,9 +150,12 @@ export class DecoderLink implements ProcessOwner, Disposable {
 
   // What has arrived.
 
-  /** The address of a picture that has arrived. */
-  pictureAt(slot: number): number {
-    return this.#process.pictureAt(slot);
+  /** The address of a plane of a picture that has arrived; `plane` is its place in a slot. 0: it is not inside of its frame. */
+  planeAt({ slot, frame, planes }: Arrival, index: number, plane: Plane): number {
+    if (frame === 0) return this.#process.pictureAt(slot) + plane.offset;
+    const from = planes[index] ?? 0;
+    const inside = from + plane.length <= this.#process.frameBytes;
+    return inside ? this.#process.frameAt(frame - 1) + from : 0;
   }
 
   /** The guest's timestamp of the bitstream that was sent with `key`. */
@@ -181,8 +185,9 @@ export class DecoderLink implements ProcessOwner, Disposable {
         return this.#heardSize(message.width, message.height, current);
       case messages.picture.type:
         if (!this.#pictures.fill(slot)) return `it wrote to slot ${slot}, which it does not have`;
+        if (message.frame > FRAMES) return `it has no frame ${message.frame}`;
         this.#announcements += 1;
-        if (current) this.#arrived(slot, message.key);
+        if (current) this.#arrived(message);
         else this.#pictures.free(slot);
         return undefined;
       case messages.drained.type:
@@ -217,10 +222,14 @@ export class DecoderLink implements ProcessOwner, Disposable {
     return undefined;
   }
 
-  #arrived(slot: number, key: number): void {
+  #arrived(message: DecoderRecord): void {
     const arrival = this.arrivals.add("picture");
-    arrival.slot = slot;
-    arrival.key = key;
+    arrival.slot = message.slot;
+    arrival.key = message.key;
+    arrival.frame = message.frame;
+    arrival.planes[0] = message["plane[0]"];
+    arrival.planes[1] = message["plane[1]"];
+    arrival.planes[2] = message["plane[2]"];
   }
 
   heardAll(): void {

@@ -3,7 +3,7 @@
 import { EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from "../../../../ffi/epoll.ts";
 import { errno, errnoName } from "../../../../ffi/errno.ts";
 import { Fd } from "../../../../ffi/fd.ts";
-import { Mapping } from "../../../../ffi/mapping.ts";
+import { Mapping, PROT_READ } from "../../../../ffi/mapping.ts";
 import { packetPair } from "../../../../ffi/socket.ts";
 import { log } from "../../../cli/log.ts";
 import type { OwnProgram } from "../../../cli/own-program.ts";
@@ -14,6 +14,9 @@ import {
   BITSTREAM_SLOTS,
   bitstreamSlotBytes,
   DAEMON,
+  FRAMES,
+  FRAMES_IN_ALL,
+  frameBytes,
   inherited,
   messages,
   PICTURE_SLOTS,
@@ -53,9 +56,11 @@ export class DecoderProcess implements Disposable {
   /** Bytes of a slot. */
   readonly bitstreamBytes: number;
   readonly pictureBytes: number;
+  readonly frameBytes: number;
   readonly #child: Bun.Subprocess;
   readonly #bitstream: Mapping;
   readonly #pictures: Mapping;
+  readonly #frames: Mapping;
   readonly #progress: Uint32Array<ArrayBuffer>;
   readonly #owner: ProcessOwner;
   readonly #watch: Watch;
@@ -74,16 +79,19 @@ export class DecoderProcess implements Disposable {
     this.#owner = owner;
     this.bitstreamBytes = bitstreamSlotBytes(maxPixels);
     this.pictureBytes = pictureSlotBytes(maxPixels);
+    this.frameBytes = frameBytes(maxPixels);
     const [ours, theirs] = packetPair();
     this.channel = owned.use(new Channel(ours));
     using socket = theirs;
     // Only pages that were touched cost memory.
     const slots = BITSTREAM_SLOTS * this.bitstreamBytes;
     using bitstream = Fd.memory("framepass bitstream", slots + PROGRESS_BYTES);
-    using pictures = Fd.memory("framepass pictures", PICTURE_SLOTS * this.pictureBytes);
+    using pictures = Fd.memory("framepass pictures", FRAMES_IN_ALL * this.frameBytes);
     this.#bitstream = owned.use(new Mapping(bitstream.number, slots, bitstream.name));
-    this.#pictures = owned.use(
-      new Mapping(pictures.number, PICTURE_SLOTS * this.pictureBytes, pictures.name),
+    const before = PICTURE_SLOTS * this.pictureBytes;
+    this.#pictures = owned.use(new Mapping(pictures.number, before, pictures.name));
+    this.#frames = owned.use(
+      new Mapping(pictures.number, FRAMES * this.frameBytes, pictures.name, PROT_READ, before),
     );
     const progress = owned.use(
       new Mapping(bitstream.number, PROGRESS_BYTES, bitstream.name, undefined, slots),
@@ -115,6 +123,9 @@ export class DecoderProcess implements Disposable {
   }
   pictureAt(slot: number): number {
     return this.#pictures.address + slot * this.pictureBytes;
+  }
+  frameAt(frame: number): number {
+    return this.#frames.address + frame * this.frameBytes;
   }
 
   /** Sends what was posted; the rest follows when the socket takes more. A failure is noticed in the next turn of the loop. */

@@ -1,20 +1,32 @@
 // Decodes a bitstream with libavcodec: bytes in any pieces go in, pictures are written where the sink says. It knows neither
 // processes nor guests.
-import { AVERROR_EAGAIN, AVERROR_EOF, AvDecoder } from "../../../../ffi/av-decoder.ts";
+import {
+  AVERROR_EAGAIN,
+  AVERROR_EOF,
+  AvDecoder,
+  type DecodedPicture,
+} from "../../../../ffi/av-decoder.ts";
 import type { AvLibrary } from "../../../../ffi/libavcodec.ts";
 import { CallError } from "../../../../ffi/library.ts";
-import { type PictureWriter, pictureWriter } from "../../../../ffi/picture-writer.ts";
+import type { PictureMemory } from "../../../../ffi/picture-memory.ts";
+import {
+  type PicturePlaces,
+  type PictureWriter,
+  pictureWriter,
+} from "../../../../ffi/picture-writer.ts";
 import type { SoftwareCodec } from "./codecs.ts";
 import { type PictureLayout, pictureLayout, picturePlaces } from "./picture-layout.ts";
 import { UnitReader } from "./unit-reader.ts";
 
-/** Where pictures go. `place` and `picture` alternate. */
+/** Where pictures go. `place`, `takes` and `picture` are called in turn. */
 export interface PictureSink {
   /** The size of pictures, or the pixel format that the decoder delivers, is not that of the picture before. */
   changed(width: number, height: number): void;
   /** Where the next picture goes: the address of `bytes` + `SPARE_BYTES` (picture-writer.ts) bytes. 0: there is no place now. */
   place(bytes: number): number;
-  /** The picture was written there. `key` is that of the bytes in which it begins. */
+  /** Whether the sink takes the picture from where the decoder has put it. Then it is not written. */
+  takes?(picture: DecodedPicture, places: PicturePlaces): boolean;
+  /** The picture was written there, or taken. `key` is that of the bytes in which it begins. */
   picture(key: number): void;
   /** A unit could not be decoded, or a picture could not be written. `error` is a negative AVERROR. */
   failed(key: number, error: number): void;
@@ -28,6 +40,8 @@ export interface DecoderOptions {
   readonly maxPixels: number;
   /** What pictures are written as, at first: NV12, YUV420 or YVU420 of virtio-video. */
   readonly output: number;
+  /** Where a decoder with one thread puts its pictures. */
+  readonly memory?: PictureMemory | undefined;
 }
 
 /** Errors in sequence after which a decoder is taken to have no more pictures. */
@@ -59,6 +73,7 @@ export class Decoder implements Disposable {
   /** The decoder has a picture that waits for a place. */
   #waiting = false;
   #layout: PictureLayout | undefined;
+  #places: PicturePlaces | undefined;
   #writer: PictureWriter | undefined;
   #format = -1;
   #width = 0;
@@ -155,9 +170,14 @@ export class Decoder implements Disposable {
     }
     const to = this.#sink.place(layout.bytes);
     if (to === 0) return false;
-    this.#writer?.write(to);
+    if (!this.#isTaken()) this.#writer?.write(to);
     this.#sink.picture(pts);
     return true;
+  }
+
+  #isTaken(): boolean {
+    const places = this.#places;
+    return places !== undefined && this.#sink.takes?.(this.#decoder.picture, places) === true;
   }
 
   #change(width: number, height: number, format: number): void {
@@ -172,9 +192,9 @@ export class Decoder implements Disposable {
   #prepare(width: number, height: number): PictureLayout | undefined {
     if (this.#writer !== undefined) return this.#layout;
     this.#layout = pictureLayout(this.#output, width, height);
-    const places = picturePlaces(this.#output, this.#layout);
+    this.#places = picturePlaces(this.#output, this.#layout);
     try {
-      this.#writer = pictureWriter(this.#library, this.#decoder, places);
+      this.#writer = pictureWriter(this.#library, this.#decoder, this.#places);
     } catch (error) {
       if (error instanceof CallError) return undefined;
       throw error;
@@ -186,6 +206,7 @@ export class Decoder implements Disposable {
     this.#writer?.[Symbol.dispose]();
     this.#writer = undefined;
     this.#layout = undefined;
+    this.#places = undefined;
   }
 
   /** Gives the next unit to the decoder, or the end. False: there is nothing to give. */

@@ -34,7 +34,12 @@ export const messages = {
     from: "decoder",
     means: "the next picture is `width` x `height`; every grant is void",
   },
-  picture: { type: 19, from: "decoder", means: "the picture of `key` is in `slot`" },
+  picture: {
+    type: 19,
+    from: "decoder",
+    means:
+      "the picture of `key` is in `slot`; or in `frame`, which stays as it is until the slot is granted again",
+  },
   drained: {
     type: 20,
     from: "decoder",
@@ -67,6 +72,11 @@ export const record = struct("struct decoder_message", RECORD_BYTES, {
   epoch: u32(28),
   key: n64(32),
   threads: u32(40),
+  /** 0: the picture is in its slot. Otherwise the number of a frame, plus 1, and where the planes of the picture begin in it. */
+  frame: u32(44),
+  "plane[0]": u32(48),
+  "plane[1]": u32(52),
+  "plane[2]": u32(56),
   max_pixels: n64(48),
 });
 
@@ -85,11 +95,17 @@ export const DAEMON = "FRAMEPASS_DECODER_DAEMON";
 /** Slots of bitstream, and slots for pictures: one is written, one is read, the others absorb delays. */
 export const BITSTREAM_SLOTS = 8;
 export const PICTURE_SLOTS = 6;
+/** Frames that a decoder puts its pictures in: those that it refers to, and those that the daemon has not copied yet. */
+export const FRAMES = 15;
 /** After the slots of bitstream: the page whose first word counts the calls of the decoder, for the daemon's watchdog. */
 export const PROGRESS_BYTES = 65_536;
 
+/** Bytes of a frame: pictures in 4:2:0, with what a decoder needs around them. All frames fit into one mapping (mapping.ts). */
+export const frameBytes = (maxPixels: number) => whole(maxPixels * 2);
 /** Bytes of a slot for pictures of at most `maxPixels`, also for those a pixel wide, whose chroma has as many samples. */
-export const pictureSlotBytes = (maxPixels: number) => whole(maxPixels * 4);
+export const pictureSlotBytes = (maxPixels: number) => 2 * frameBytes(maxPixels);
+/** Bytes of all slots for pictures and all frames, which follow them: so many times `frameBytes`. */
+export const FRAMES_IN_ALL = 2 * PICTURE_SLOTS + FRAMES;
 /** Bytes of a slot for bitstream: no coded picture is as large as the picture itself. */
 export const bitstreamSlotBytes = (maxPixels: number) =>
   whole(Math.max(LEAST_BITSTREAM, maxPixels * 1.5));

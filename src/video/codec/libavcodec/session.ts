@@ -3,9 +3,10 @@
 import { log } from "../../../cli/log.ts";
 import type { OwnProgram } from "../../../cli/own-program.ts";
 import type { DeviceLoop } from "../../../virtio/virtio-device.ts";
+import type { Resource } from "../../resource.ts";
 import { INPUT, OUTPUT, type QueueType } from "../../structs.ts";
 import type { CodecSession, FrameSizes, ParamsWish, QueueParams, StreamClient } from "../codec.ts";
-import { gatherBitstream, writePicture } from "../resource-copies.ts";
+import { gatherBitstream } from "../resource-copies.ts";
 import type { Arrival } from "./arrivals.ts";
 import { DecoderLink, type LinkOwner } from "./decoder-link.ts";
 import type { DecoderLimits } from "./decoder-process.ts";
@@ -112,14 +113,27 @@ export class LibavcodecSession implements CodecSession, LinkOwner {
   }
 
   /** False when there is no buffer for it. */
-  #deliverPicture({ slot, key }: Arrival): boolean {
-    const { bytes, planes } = this.#params.layout;
+  #deliverPicture(arrival: Arrival): boolean {
+    const { bytes } = this.#params.layout;
     const resource = this.#client.takeOutput(bytes);
     if (resource === undefined) return false;
-    const written = writePicture(resource, this.#link.pictureAt(slot), planes, bytes);
-    this.#link.pictureTaken(slot);
+    const written = this.#write(resource, arrival);
+    this.#link.pictureTaken(arrival.slot);
     this.#pictures += 1;
-    this.#client.outputDone(resource, this.#link.stamp(key), bytes, !written);
+    this.#client.outputDone(resource, this.#link.stamp(arrival.key), bytes, !written);
+    return true;
+  }
+
+  /** Copies a picture into a buffer of the guest. False when it has no room or memory. */
+  #write(resource: Resource, arrival: Arrival): boolean {
+    const { planes } = this.#params.layout;
+    const places = resource.places(planes);
+    for (let i = 0; i < planes.length; i++) {
+      const plane = planes[i];
+      if (plane === undefined) return false;
+      const from = this.#link.planeAt(arrival, i, plane);
+      if (from === 0 || !resource.write(from, plane.length, places[i] ?? 0)) return false;
+    }
     return true;
   }
 

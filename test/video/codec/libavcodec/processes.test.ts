@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { CodecBackend } from "../../../../src/video/codec/codec.ts";
 import * as s from "../../../../src/video/structs.ts";
 import { Clips, clipKinds } from "../../../support/clips.ts";
-import { type Fault, faults } from "../../../support/false-decoder.ts";
+import { type Fault, faults, OUTSIDE } from "../../../support/false-decoder.ts";
 import { childrenOf, isRunning } from "../../../support/processes.ts";
 import { leftBehind } from "../../../support/resources.ts";
 import { softwareDecoder } from "../../../support/software-decoder.ts";
@@ -134,6 +134,15 @@ test.each(allFaults)(
   },
   40_000,
 );
+
+test(`${OUTSIDE} comes back with an error, and nothing is read there`, async () => {
+  using driver = localDriver(backendWith(OUTSIDE), { memoryBytes: MEMORY });
+  const stream = new TestStream(driver, 1);
+  const picture = stream.want(11);
+  stream.feed(1);
+  await driver.until(() => !picture.held, WAIT_MS);
+  expect([picture.flags, errorsOf(driver, 1)]).toEqual([s.BUFFER_ERR, 0]);
+});
 
 /** What a stream does before its process is killed. */
 const states: [string, (stream: TestStream, driver: LocalDriver) => Promise<void> | void][] = [
