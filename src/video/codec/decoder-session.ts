@@ -1,9 +1,6 @@
 // One stream on a V4L2 stateful decoder: bitstream in, pictures out, source changes, drains and seeks as described in
 // dev-decoder.rst. `pump` does the work: after a command, and when the descriptor is ready.
-import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI } from "../../../ffi/epoll.ts";
-import { errno, SysError } from "../../../ffi/errno.ts";
 import { log } from "../../cli/log.ts";
-import type { Watch } from "../../loop.ts";
 import type { DecoderDevice } from "../../v4l2/decoder-device.ts";
 import type { AwaitedDevice } from "../../v4l2/device.ts";
 import type { DeviceLoop } from "../../virtio/virtio-device.ts";
@@ -13,6 +10,7 @@ import { BitstreamQueue } from "./bitstream-queue.ts";
 import type { CodecSession, ParamsWish, QueueParams, StreamClient } from "./codec.ts";
 import { readControl, writeControl } from "./decoder-controls.ts";
 import { DecoderParams } from "./decoder-params.ts";
+import { DecoderPoll } from "./decoder-poll.ts";
 import { DecoderSignals } from "./decoder-signals.ts";
 import { PictureQueue } from "./picture-queue.ts";
 
@@ -43,7 +41,7 @@ export class DecoderSession implements CodecSession {
   readonly #params: DecoderParams;
   readonly #bitstream: BitstreamQueue;
   readonly #pictures: PictureQueue;
-  readonly #watch: Watch;
+  readonly #poll: DecoderPoll;
   readonly #signals: DecoderSignals;
   /** The decoder has read the stream's header, and the guest was notified of its parameters. */
   #known = false;
@@ -65,7 +63,15 @@ export class DecoderSession implements CodecSession {
     this.#bitstream = new BitstreamQueue(side);
     this.#pictures = new PictureQueue({ ...side, params: this.#params });
     this.#signals = new DecoderSignals(device);
-    this.#watch = loop.watch(device.fd, EPOLLPRI, (events) => this.#woken(events));
+    const [bitstream, pictures] = [this.#bitstream, this.#pictures];
+    this.#poll = new DecoderPoll(
+      { loop, device, bitstream, pictures },
+      {
+        event: () => this.#takeEvents(),
+        wake: () => client.wake(),
+        failed: (message) => client.failed(message),
+      },
+    );
   }
 
   params(queue: QueueType): QueueParams {
@@ -113,7 +119,7 @@ export class DecoderSession implements CodecSession {
     this.#feed();
     this.#bringOut();
     this.#proceedDrain();
-    this.#listen();
+    this.#poll.listen();
   }
 
   /** Gives bitstream to the decoder. After a drain, new bitstream starts the decoder again. */
@@ -204,36 +210,6 @@ export class DecoderSession implements CodecSession {
     return true;
   }
 
-  #woken(events: number): void {
-    if (this.#disposed || this.#paused) return;
-    try {
-      if ((events & EPOLLHUP) !== 0) throw new SysError("poll", this.#device.path, errno.ENODEV);
-      if ((events & EPOLLPRI) !== 0) this.#takeEvents();
-      if ((events & (EPOLLOUT | EPOLLERR)) !== 0) this.#bitstream.collect();
-    } catch (error) {
-      if (!(error instanceof SysError)) throw error;
-      this.#client.failed(error.message);
-      return;
-    }
-    this.#client.wake();
-    // An error that no call explained would be reported again at once: wait for the next command.
-    if (events === EPOLLERR && !this.#disposed) this.#watch.setEvents(EPOLLPRI);
-  }
-
-  /** Watches only queues that hold buffers: poll reports an error on an idle queue, again and again. */
-  #listen(): void {
-    let events = EPOLLPRI;
-    if (this.#bitstream.buffers.queue.streaming && this.#bitstream.buffers.queue.queuedCount > 0)
-      events |= EPOLLOUT;
-    if (
-      this.#pictures.buffers.queue.streaming &&
-      this.#pictures.buffers.queue.queuedCount > 0 &&
-      !this.#pictures.sawLast
-    )
-      events |= EPOLLIN;
-    this.#watch.setEvents(events);
-  }
-
   clear(queue: QueueType): void {
     if (this.#disposed) return;
     if (queue === INPUT) this.#bitstream.stop();
@@ -253,7 +229,7 @@ export class DecoderSession implements CodecSession {
     const again = this.#paused;
     this.#paused = true;
     if (this.#disposed || again) return;
-    this.#watch.setEvents(0);
+    this.#poll.pause();
     this.#settle();
     if (this.#pictures.writesToGuest) this.#stopWriting(lateMs);
   }
@@ -297,6 +273,7 @@ export class DecoderSession implements CodecSession {
 
   resume(): void {
     this.#paused = false;
+    this.#poll.resume();
   }
 
   [Symbol.dispose](): void {
@@ -309,7 +286,7 @@ export class DecoderSession implements CodecSession {
       .debug(
         `${this.#device.path}: ${pictures} pictures, ${copied} copied; ${buffers} buffers of bitstream, ${gathered} copied`,
       );
-    this.#watch[Symbol.dispose]();
+    this.#poll[Symbol.dispose]();
     this.#bitstream[Symbol.dispose]();
     this.#pictures[Symbol.dispose]();
     this.#device[Symbol.dispose]();
