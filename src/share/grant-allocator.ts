@@ -1,5 +1,5 @@
 // Frame buffers in pages of xen-gntalloc, which are granted to one other domain for reading.
-import { must, SysError } from "../../ffi/errno.ts";
+import { must } from "../../ffi/errno.ts";
 import * as alloc from "../../ffi/linux/xen-gntalloc.ts";
 import { type Mapping, PROT_READ, PROT_WRITE } from "../../ffi/mapping.ts";
 import { needed, UnavailableError } from "../errors.ts";
@@ -15,7 +15,7 @@ import {
   type XenDomain,
   xenAdvice,
 } from "./xen-domain.ts";
-import { checkRoom, noRoomAdvice, referencesFor, warnOfTable } from "./xen-room.ts";
+import { checkRoom, noRoomAdvice, referencesFor } from "./xen-room.ts";
 
 export interface GrantOptions {
   /** The receiver's domain. */
@@ -53,19 +53,14 @@ export class GrantAllocator implements Allocator {
 
   allocate(length: number): FrameBuffer {
     const buffers = Math.max(this.#buffers, this.#references.size + 1);
-    const limit = this.#xen.pageLimit();
-    checkRoom(buffers, length, limit);
-    if (this.#references.size === 0) warnOfTable(buffers, length);
+    if (this.#references.size === 0 || buffers > this.#buffers) {
+      checkRoom(buffers, length, this.#xen);
+    }
     using owned = new DisposableStack();
     const count = referencesFor(length);
     const { index, references } = needed(
       () => this.#grant(count),
-      ({ code }) => {
-        if (code !== "ENOSPC") return "";
-        const granted = this.#granted;
-        const free = granted + this.#free(buffers * count - granted);
-        return noRoomAdvice(buffers, length, free);
-      },
+      ({ code }) => (code === "ENOSPC" ? noRoomAdvice(buffers, length, this.#xen.pageLimit()) : ""),
     );
     owned.defer(() => this.#end(index, count));
     const bytes = count * GRANT_BYTES;
@@ -92,27 +87,6 @@ export class GrantAllocator implements Allocator {
     must(this.#device.ioctl(call, request), call.name, `${this.#device.path} (${count} pages)`);
     const { buffer } = request.$bytes;
     return { index: request.index, references: new Uint32Array(buffer, first.offset, count) };
-  }
-
-  /** Pages of the buffers that exist. */
-  get #granted(): number {
-    return this.#references.values().reduce((sum, { length }) => sum + length, 0);
-  }
-
-  /** How many pages of `most` can be had now. No file says it, so it is tried; for the text of an error. */
-  #free(most: number): number {
-    let [free, tooMany] = [0, most + 1];
-    while (tooMany - free > 1) {
-      const count = Math.floor((free + tooMany) / 2);
-      try {
-        this.#end(this.#grant(count).index, count);
-        free = count;
-      } catch (error) {
-        if (!(error instanceof SysError)) throw error;
-        tooMany = count;
-      }
-    }
-    return free;
   }
 
   #end(index: number, count: number): void {

@@ -135,7 +135,10 @@ export function shareStatus(host: ShareHost): readonly WayStatus[] {
 const LABEL = 17;
 const labelled = (label: string, text: string) => `  ${label.padEnd(LABEL - 2)}${text}`;
 const answer = (lack: string | undefined) => (lack === undefined ? "yes" : `no: ${lack}`);
-const units: Readonly<Record<string, string>> = { limit: " pages", size: " bytes" };
+const units: Readonly<Record<string, string>> = {
+  limit: " pages of xen-gntalloc",
+  size: " bytes",
+};
 
 /** The section of one way, for people. */
 export function statusText({ way, between, send, receive, facts }: WayStatus): string {

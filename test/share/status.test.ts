@@ -80,7 +80,7 @@ test("a machine with everything: domain, limit and size are there, and nothing s
         "xen-grant        Xen domains, by the kernel's xen-gntalloc and xen-gntdev",
         "  send, receive  yes",
         "  domain         3",
-        "  limit          8192 pages",
+        "  limit          8192 pages of xen-gntalloc",
       ].join("\n"),
     );
     expect(JSON.parse(statusRecord(rowOf(rows, "xen-grant")))).toEqual({
