@@ -38,7 +38,7 @@ async function answer(): Promise<string> {
 }
 
 async function helpAbout(name: string | undefined): Promise<string> {
-  if (name === undefined) return await usage();
+  if (name === undefined || name.startsWith("-")) return await usage();
   const tool = await findTool(name)?.load();
   if (tool === undefined) throw noTool(name, names());
   return await help(tool, `framepass ${tool.name}`);

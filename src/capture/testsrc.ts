@@ -1,4 +1,5 @@
 // The built-in source: colour bars or a gradient with a moving square, every picture stamped (format/stamp.ts).
+import { didYouMean, nearest } from "../cli/suggest.ts";
 import { UsageError } from "../errors.ts";
 import { Canvas } from "../format/canvas.ts";
 import type { Rgb } from "../format/colour.ts";
@@ -50,7 +51,8 @@ export function openTestSource(
   const format = pixelFormatNamed(wish.format);
   if (format === undefined || format.sentAs !== undefined) {
     const known = formats.filter((row) => row.sentAs === undefined).map((row) => row.name);
-    throw new UsageError(`testsrc makes ${known.join(", ")}, got --format ${wish.format}`);
+    const meant = didYouMean(nearest(wish.format, known));
+    throw new UsageError(`testsrc makes ${known.join(", ")}, got --format ${wish.format}${meant}`);
   }
   const { width, height } = wish;
   const sizeimage = pictureBytes(format, width, height);

@@ -82,6 +82,7 @@ test("values that no row can judge are refused with what is wanted", async () =>
     { words: [...to, "--recconect"], text: "; did you mean --reconnect?" },
     { words: [...to, "-d", "testsrc:snow"], text: "patterns bars, gradient" },
     { words: [...to, "-d", "testsrc", "-f", "MJPG"], text: "--format MJPG" },
+    { words: [...to, "-d", "testsrc", "-f", "NV13"], text: "--format NV13; did you mean NV12?" },
     { words: ["-p", "9", "-a", "two words"], text: "--address must be" },
     { words: ["-p", "9", "-a", "vsock:near"], text: "vsock:CID" },
     { words: ["-a", `unix:/${"x".repeat(120)}`], text: "1 to 107 bytes" },
@@ -89,6 +90,7 @@ test("values that no row can judge are refused with what is wanted", async () =>
   ]);
   await refused("receiver", [
     { words: ["-p", "9", "--camera-format", "yuyv"], text: "did you mean YUYV?" },
+    { words: ["-p", "9", "--camera-format", "NV13"], text: 'got "NV13"; did you mean NV12?' },
     { words: ["-p", "9", "--allow", "everybody"], text: "--allow must be an IP address" },
     { words: ["-p", "9", "--allow", "10.0.0.0/33"], text: '"10.0.0.0/33"' },
     { words: ["-l", "unix:/tmp/x", "--allow", "10.0.0.0/8"], text: "--allow is for IP addresses" },
@@ -156,6 +158,7 @@ test("a tool is chosen by subcommand, by the name of a link, or not at all", asy
 test("framepass help and version are words, letters and options", async () => {
   const { stdout: usage } = await run("framepass", ["--help"]);
   for (const word of ["help", "-h"]) expect((await run("framepass", [word])).stdout).toBe(usage);
+  expect((await run("framepass", ["help", "--help"])).stdout).toBe(usage);
   const { stdout: line } = await run("framepass", ["--version"]);
   for (const word of ["version", "-V"]) expect((await run("framepass", [word])).stdout).toBe(line);
   const help = await run("framepass", ["help", "receiver-sdl"]);

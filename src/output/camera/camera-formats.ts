@@ -1,4 +1,5 @@
 // Which pixel formats the programs that use cameras take, and what a virtual camera makes of the others.
+import { didYouMean, nearest } from "../../cli/suggest.ts";
 import { UsageError } from "../../errors.ts";
 import { formats, fourcc, fourccName, pixelFormat } from "../../format/formats.ts";
 import type { Picture } from "../../format/picture-layout.ts";
@@ -36,7 +37,8 @@ export const isConvertible = (pixelformat: number) =>
 export function cameraFormat(name: string): number {
   const names = [...formats.map((row) => row.name), ...jpegFormats.map(fourccName)];
   if (names.includes(name.trimEnd())) return fourcc(name);
-  throw new UsageError(`--camera-format must be ${names.join(", ")}, got "${name}"`);
+  const meant = didYouMean(nearest(name, names));
+  throw new UsageError(`--camera-format must be ${names.join(", ")}, got "${name}"${meant}`);
 }
 
 /** The format that the node should have for a stream. */
