@@ -2,11 +2,13 @@
 import {
   chmodSync,
   closeSync,
+  existsSync,
   fchmodSync,
   fsyncSync,
   lstatSync,
   mkdirSync,
   openSync,
+  readdirSync,
   renameSync,
   rmdirSync,
   rmSync,
@@ -19,12 +21,15 @@ import { fileSum, linkSum, textSum } from "./manifest.ts";
 
 /** Whatever the umask of root is, users can read and run what is installed. */
 const FOLDER_MODE = 0o755;
+/** A temporary name: the process and a number. */
+const TEMPORARY = /^\.framepass-(\d+)-\d+$/;
 
 export class Staging implements Disposable {
   readonly #prefix: string;
   /** Temporary name and place of each entry. */
   readonly #staged: { readonly temporary: string; readonly path: string }[] = [];
   readonly #folders: string[] = [];
+  readonly #cleaned = new Set<string>();
   #done = false;
 
   constructor(prefix: string) {
@@ -40,6 +45,7 @@ export class Staging implements Disposable {
   add(entry: Entry): string {
     const path = join(this.#prefix, entry.path);
     this.makeFolderOf(entry.path);
+    this.#clean(dirname(path));
     const temporary = join(dirname(path), `.framepass-${process.pid}-${this.#staged.length}`);
     this.#staged.push({ temporary, path });
     if (entry.kind === "link") {
@@ -77,6 +83,16 @@ export class Staging implements Disposable {
   /** Makes the folders that the path needs. Throws system errors. */
   makeFolderOf(path: string): void {
     this.#makeFolder(dirname(path));
+  }
+
+  /** Removes the temporary files of an installation that was killed. */
+  #clean(folder: string): void {
+    if (this.#cleaned.has(folder)) return;
+    this.#cleaned.add(folder);
+    for (const name of readdirSync(folder)) {
+      const [, pid] = TEMPORARY.exec(name) ?? [];
+      if (pid !== undefined && !existsSync(`/proc/${pid}`)) rmSync(join(folder, name));
+    }
   }
 
   #makeFolder(path: string): void {

@@ -95,6 +95,17 @@ test("after an installation that was killed before its manifest was written, the
   expect(existsSync(temp.file(MANIFEST))).toBe(true);
 });
 
+test("temporary files of an installation that was killed are removed by the next one, those of a running one stay", () => {
+  using temp = new TempDir();
+  mkdirSync(temp.file("share"));
+  const running = `.framepass-${process.ppid}-1`;
+  for (const name of [".framepass-999999999-0", running, ".framepass"])
+    writeFileSync(temp.file(`share/${name}`), "");
+  installed(temp.path);
+  const left = readdirSync(temp.file("share")).filter((name) => name.startsWith("."));
+  expect(left.sort()).toEqual([".framepass", running]);
+});
+
 test.each([
   ["a file", (path: string) => writeFileSync(path, "theirs"), "file"],
   ["a link", (path: string) => symlinkSync("/etc/hostname", path), "link"],
