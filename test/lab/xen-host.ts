@@ -14,7 +14,7 @@ import { Scratch } from "./scratch.ts";
 
 const version = "4.17";
 
-/** What `xl create` needs; with all that they depend on it would be 78 packages, with Python and a QEMU of its own. */
+/** What `xl create` needs; with all that they depend on it would be 77 packages, with Python. */
 const tools = [
   ...[`xen-utils-${version}`, "xenstore-utils", `libxenmisc${version}`, "libxenstore4"],
   ...["libxencall1", "libxendevicemodel1", "libxenevtchn1", "libxenforeignmemory1"],
@@ -36,8 +36,8 @@ const domainMib = 640;
 const xenMib = 300;
 
 /**
- * spec-ctrl=eager-fpu: under emulation Xen's lazy switching of the FPU mixes up the AVX registers of two domains; pictures are
- * then torn and programs crash. Without "noreboot" a Xen that crashes ends QEMU.
+ * spec-ctrl=eager-fpu: with Xen's lazy switching of the FPU programs that use AVX crash under emulation, or see torn pictures.
+ * Without "noreboot" a Xen that crashes ends QEMU.
  */
 const commandLine = `console=com1 com1=115200,8n1 dom0_mem=${dom0Mib}M,max:${dom0Mib}M dom0_max_vcpus=1 spec-ctrl=eager-fpu`;
 
