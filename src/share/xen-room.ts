@@ -8,11 +8,21 @@ import { GNTALLOC, GRANT_BYTES, PAGE_LIMIT, type XenDomain } from "./xen-domain.
 /** Grant references of a buffer of `bytes`. */
 export const referencesFor = (bytes: number) => Math.ceil(bytes / GRANT_BYTES);
 
-/** What can be done when pages are missing. */
-function raiseLimit(pages: number): string {
-  let limit = 8192;
-  while (limit < pages) limit *= 2;
-  return `raise it (echo ${limit} > ${PAGE_LIMIT}), or use a smaller picture or fewer --buffers`;
+/** Entries of a domain's grant table by default in many versions of Xen; others have twice as many. Linux does not say it. */
+const SMALL_TABLE = 16_384;
+/**
+ * The limit that is recommended at most. It leaves entries for disks and networks: when the table was full once, xen-gntalloc of
+ * Linux 6.12 refuses all later allocations.
+ */
+const SAFE_LIMIT = 14_336;
+const recommendedLimits = [8192, SAFE_LIMIT];
+
+/** What can be done when `limit` is too small for `pages`, or for them and those of other programs. */
+function raiseLimit(pages: number, limit = 0): string {
+  const less = "use a smaller picture or fewer --buffers";
+  const larger = recommendedLimits.find((each) => each >= pages && each > limit);
+  if (larger !== undefined) return `raise it (echo ${larger} > ${PAGE_LIMIT}), or ${less}`;
+  return `${less}: more would fill a grant table of ${SMALL_TABLE} entries, which many domains have`;
 }
 
 const LARGER_TABLE = "give the domain a larger one (max_grant_frames in its xl configuration)";
@@ -22,12 +32,9 @@ const needs = (buffers: number, bytes: number) => {
   return `${buffers} buffers of ${bytes} bytes need ${buffers} x ${each} = ${buffers * each} pages`;
 };
 
-/** Entries of a domain's grant table by default in many versions of Xen; others have twice as many. Linux does not say it. */
-const SMALL_TABLE = 16_384;
-
 /**
- * Checks whether `buffers` buffers of `bytes` have room in their handles, under the limit of xen-gntalloc and in the grant table,
- * as far as this domain can know. Warns when they take more than half of the table. Throws UnavailableError.
+ * Checks whether `buffers` buffers of `bytes` have room in their handles, and under the limit of xen-gntalloc. Warns
+ * when they take more than half of a small grant table. Throws UnavailableError.
  */
 export function checkRoom(buffers: number, bytes: number, xen: XenDomain): void {
   if (pageSize !== GRANT_BYTES) {
@@ -45,7 +52,7 @@ export function checkRoom(buffers: number, bytes: number, xen: XenDomain): void 
   const limit = xen.pageLimit();
   if (limit !== undefined && pages > limit) {
     throw new UnavailableError(
-      `${GNTALLOC}: ${needs(buffers, bytes)}, its limit is ${limit}; ${raiseLimit(pages)}`,
+      `${GNTALLOC}: ${needs(buffers, bytes)}, its limit is ${limit}; ${raiseLimit(pages, limit)}`,
     );
   }
   if (pages > SMALL_TABLE / 2) {
@@ -59,5 +66,5 @@ export function checkRoom(buffers: number, bytes: number, xen: XenDomain): void 
 export function noRoomAdvice(buffers: number, bytes: number, limit: number | undefined): string {
   const pages = buffers * referencesFor(bytes);
   const most = limit === undefined ? "" : ` of ${limit}`;
-  return `${needs(buffers, bytes)}: other programs of this domain have the rest of the limit${most}, ${raiseLimit(pages)}; or the domain's grant table is full, ${LARGER_TABLE}`;
+  return `${needs(buffers, bytes)}: other programs of this domain have the rest of the limit${most}, ${raiseLimit(pages, limit)}; or the domain's grant table is full, ${LARGER_TABLE}`;
 }

@@ -184,7 +184,7 @@ test("a stream that takes more than half of a small grant table is a warning, an
   ]);
 });
 
-test("the driver is asked once for a buffer that has no room: each refusal may cost it a page", () => {
+test("the driver is asked once for a buffer that has no room: when the grant table is full, it breaks", () => {
   const { xen, here } = domains();
   here.limit = 100_000;
   xen.free.length = 100; // the grant table is nearly full
@@ -220,6 +220,20 @@ test("--share auto says in one line what it took, and what the ways before it la
   ]);
 });
 
+test("a limit is recommended that leaves room in a small grant table, or none", () => {
+  const { here } = domains();
+  const refusal = (buffers: number) =>
+    thrown(() =>
+      openShared("xen-grant", painted(here, { width: 1920, height: 1080, buffers })),
+    ).message.replace(/.*its limit is 1024; /, "");
+  expect(refusal(8)).toStartWith("raise it (echo 8192 > ");
+  expect(refusal(9)).toStartWith("raise it (echo 14336 > ");
+  expect(refusal(14)).toStartWith("raise it (echo 14336 > ");
+  expect(refusal(15)).toBe(
+    "use a smaller picture or fewer --buffers: more would fill a grant table of 16384 entries, which many domains have",
+  );
+});
+
 test("a picture of more pages than a handle carries is refused with figures", () => {
   const { here } = domains();
   here.limit = 100_000;
@@ -245,7 +259,14 @@ test("pages that others hold are missing only when the driver is asked: its refu
   expect(here.pages).toBe(1000);
   here.limit = 1100; // two buffers have room, the third has none
   expect(() => openShared("xen-grant", painted(here))).toThrow("the limit of 1100");
-  expect(here.pages).toBe(1000);
+  here.limit = 8192;
+  using another = new GrantAllocator({ domain: RECEIVER, buffers: 2, xen: here });
+  using _more = another.allocate(3550 * 4096);
+  using _most = another.allocate(3550 * 4096);
+  expect(() => openShared("xen-grant", painted(here))).toThrow(
+    "the rest of the limit of 8192, raise it (echo 14336 > ",
+  );
+  expect(here.pages).toBe(8100);
 });
 
 const failures = [
