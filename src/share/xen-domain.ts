@@ -56,13 +56,17 @@ export const thisDomain: XenDomain = {
   },
   pageLimit() {
     try {
-      const limit = Number(readFileSync(PAGE_LIMIT, "utf8"));
-      return Number.isSafeInteger(limit) ? limit : undefined;
+      return limitIn(readFileSync(PAGE_LIMIT, "utf8"));
     } catch {
       return undefined;
     }
   },
 };
+
+/** The limit in the text of PAGE_LIMIT. The driver compares it without its sign, so -1 is more than every count of pages. */
+export function limitIn(text: string): number | undefined {
+  return /^-?\d{1,10}\n?$/.test(text) ? Number(text) >>> 0 : undefined;
+}
 
 const modules: Readonly<Record<string, string>> = {
   [GNTALLOC]: "xen-gntalloc",

@@ -10,7 +10,7 @@ import type { Handle } from "../../src/frame/sharing.ts";
 import { GrantAllocator } from "../../src/share/grant-allocator.ts";
 import { openImporters, openShared, type SendOptions } from "../../src/share/index.ts";
 import { importVirtioMedia } from "../../src/share/virtio-media.ts";
-import { GNTALLOC, GNTDEV } from "../../src/share/xen-domain.ts";
+import { GNTALLOC, GNTDEV, limitIn } from "../../src/share/xen-domain.ts";
 import { importGrants } from "../../src/share/xen-grant.ts";
 import { XEN_MEMORY } from "../support/fake-gntalloc.ts";
 import { FakeVirtioMedia, Hypervisor } from "../support/fake-virtio-media.ts";
@@ -267,6 +267,13 @@ test("pages that others hold are missing only when the driver is asked: its refu
     "the rest of the limit of 8192, raise it (echo 14336 > ",
   );
   expect(here.pages).toBe(8100);
+});
+
+test("a limit below 0 is none: the driver compares it without its sign", () => {
+  expect(["1024\n", "0\n", "-1\n", "", "\n", "many\n", "1e3\n"].map(limitIn)).toEqual([
+    ...[1024, 0, 0xffff_ffff],
+    ...[undefined, undefined, undefined, undefined],
+  ]);
 });
 
 const failures = [
