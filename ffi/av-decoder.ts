@@ -1,11 +1,12 @@
 // One decoder of libavcodec: whole units in, pictures out (avcodec.h, "send/receive encoding and decoding API overview").
 // The library allocates all of its structs. The views here cover the members whose offsets never moved.
+import { avFrame } from "./av-frame.ts";
 import { copyMemory } from "./copy.ts";
 import { type AvFunctions, type AvLibrary, allocated, freeBy } from "./libavcodec.ts";
 import { addressOf, cString, viewOf } from "./libc.ts";
 import { CallError } from "./library.ts";
 import type { PictureMemory } from "./picture-memory.ts";
-import { i32, n64, type Struct, struct } from "./struct.ts";
+import { i32, n64, struct } from "./struct.ts";
 
 /** Answers of `send` and `receive` that are no failures: AVERROR(EAGAIN) and AVERROR_EOF (error.h). */
 export const AVERROR_EAGAIN = -11;
@@ -28,22 +29,6 @@ export interface DecoderLimits {
 }
 
 const packet = struct("AVPacket", 48, { pts: n64(8), data: n64(24), size: i32(32) });
-const frame = struct("AVFrame", 144, {
-  "data[0]": n64(0),
-  "data[1]": n64(8),
-  "data[2]": n64(16),
-  "linesize[0]": i32(64),
-  "linesize[1]": i32(68),
-  "linesize[2]": i32(72),
-  width: i32(104),
-  height: i32(108),
-  format: i32(116),
-  pts: n64(136),
-});
-
-/** The members of a picture that are read. */
-export type DecodedPicture = Struct<typeof frame.fields>;
-
 /** A decoder with its packet and its picture. */
 export class AvDecoder implements Disposable {
   /** The picture that `receive` answered 0 for, until `release`. `pts` is the key of its unit. */
@@ -72,7 +57,7 @@ export class AvDecoder implements Disposable {
     undo.defer(() => freeBy(av.av_frame_free, this.pictureAt));
     this.#context = this.#newContext();
     this.#packet = packet.over(viewOf(this.#packetAt, packet.size));
-    this.picture = frame.over(viewOf(this.pictureAt, frame.size));
+    this.picture = avFrame.over(viewOf(this.pictureAt, avFrame.size));
     undo.move();
   }
 

@@ -1,6 +1,7 @@
 // Memory of ours that a decoder of libavcodec puts its pictures in: get_buffer2 of avcodec.h, and reference-counted buffers of
 // libavutil/buffer.h. For one thread: with more, the library calls back on threads of its own.
 import { FFIType, JSCallback } from "bun:ffi";
+import { avFrame } from "./av-frame.ts";
 import { copyMemory } from "./copy.ts";
 import { type AvLibrary, allocated, freeBy } from "./libavcodec.ts";
 import { addressOf, cString, viewOf } from "./libc.ts";
@@ -36,22 +37,10 @@ const NO_MEMORY = -12;
 const AFTER_PLANE = 128;
 const align = (value: number, to: number) => Math.ceil(value / to) * to;
 
-/** The members of AVFrame that get_buffer2 reads and writes, but `buf`, which is elsewhere in each version. */
-const frame = struct("AVFrame", 120, {
-  "data[0]": n64(0),
-  "data[1]": n64(8),
-  "data[2]": n64(16),
-  "linesize[0]": i32(64),
-  "linesize[1]": i32(68),
-  "linesize[2]": i32(72),
-  width: i32(104),
-  height: i32(108),
-  format: i32(116),
-});
-/** What get_buffer2 writes: `data` and `linesize`. */
+/** Bytes of AVFrame that get_buffer2 writes: `data` and `linesize`. `buf` follows, elsewhere in each version. */
 const WRITTEN = 96;
 /** Where `buf` can be in AVFrame, and `get_buffer2` in AVCodecContext. No version has shorter structs. */
-const FRAME_RANGE = [120, 320] as const;
+const FRAME_RANGE = [144, 320] as const;
 const CONTEXT_RANGE = [64, 800] as const;
 const bufferRef = struct("AVBufferRef", 24, { buffer: n64(0), data: n64(8), size: n64(16) });
 const pointer = struct("void *", 8, { value: n64(0) });
@@ -83,7 +72,7 @@ export class PictureMemory implements Disposable {
   readonly #function = pointer.alloc();
   readonly #functionAt = this.#function.$address;
   readonly #default: number;
-  readonly #frame = frame.alloc();
+  readonly #frame = avFrame.alloc();
   readonly #frameAt = this.#frame.$address;
   readonly #ref = bufferRef.alloc();
   readonly #refAt = this.#ref.$address;
@@ -151,7 +140,7 @@ export class PictureMemory implements Disposable {
   /** get_buffer2: memory for a picture. It must not throw into the library. */
   #getBuffer(context: number, frameAt: number, flags: number): number {
     try {
-      copyMemory(this.#frameAt, frameAt, frame.size);
+      copyMemory(this.#frameAt, frameAt, avFrame.size);
       const { width, height, format } = this.#frame;
       if (this.#formats.includes(format) && this.#fits(context, width, height))
         return this.#give(frameAt);
@@ -236,7 +225,7 @@ function offsetOfBuf(av: BufferFunctions, format: number): number {
   using undo = new DisposableStack();
   const at = allocated(av.av_frame_alloc(), "av_frame_alloc");
   undo.defer(() => freeBy(av.av_frame_free, at));
-  const members = frame.over(viewOf(at, frame.size));
+  const members = avFrame.over(viewOf(at, avFrame.size));
   members.width = 64;
   members.height = 64;
   members.format = format;

@@ -1,7 +1,7 @@
 // The process of a decoder: takes bitstream out of shared memory and puts pictures there, as the messages of the daemon say. Its
 // thread blocks in calls of the library, and in recv when there is nothing to do or no slot for the next picture.
 
-import type { DecodedPicture } from "../../../../ffi/av-decoder.ts";
+import type { AvFrame } from "../../../../ffi/av-frame.ts";
 import { errno } from "../../../../ffi/errno.ts";
 import { Fd } from "../../../../ffi/fd.ts";
 import { loadAvcodec } from "../../../../ffi/libavcodec.ts";
@@ -249,7 +249,7 @@ class DecoderChild implements PictureSink, Disposable {
     return this.#memory.pictureAt(slot);
   }
 
-  takes(picture: DecodedPicture, places: PicturePlaces): boolean {
+  takes(picture: AvFrame, places: PicturePlaces): boolean {
     this.#inFrame = this.#frames.find(picture, places);
     return this.#inFrame;
   }

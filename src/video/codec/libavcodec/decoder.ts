@@ -1,11 +1,7 @@
 // Decodes a bitstream with libavcodec: bytes in any pieces go in, pictures are written where the sink says. It knows neither
 // processes nor guests.
-import {
-  AVERROR_EAGAIN,
-  AVERROR_EOF,
-  AvDecoder,
-  type DecodedPicture,
-} from "../../../../ffi/av-decoder.ts";
+import { AVERROR_EAGAIN, AVERROR_EOF, AvDecoder } from "../../../../ffi/av-decoder.ts";
+import type { AvFrame } from "../../../../ffi/av-frame.ts";
 import type { AvLibrary } from "../../../../ffi/libavcodec.ts";
 import { CallError } from "../../../../ffi/library.ts";
 import type { PictureMemory } from "../../../../ffi/picture-memory.ts";
@@ -25,7 +21,7 @@ export interface PictureSink {
   /** Where the next picture goes: the address of `bytes` + `SPARE_BYTES` (picture-writer.ts) bytes. 0: there is no place now. */
   place(bytes: number): number;
   /** Whether the sink takes the picture from where the decoder has put it. Then it is not written. */
-  takes?(picture: DecodedPicture, places: PicturePlaces): boolean;
+  takes?(picture: AvFrame, places: PicturePlaces): boolean;
   /** The picture was written there, or taken. `key` is that of the bytes in which it begins. */
   picture(key: number): void;
   /** A unit could not be decoded, or a picture could not be written. `error` is a negative AVERROR. */

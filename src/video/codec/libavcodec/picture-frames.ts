@@ -1,6 +1,6 @@
 // Pictures that the daemon copies from where the decoder has put them, so that the decoder's process copies nothing. A frame stays
 // unchanged until the daemon grants the slot that the picture was announced with again.
-import type { DecodedPicture } from "../../../../ffi/av-decoder.ts";
+import type { AvFrame } from "../../../../ffi/av-frame.ts";
 import type { AvLibrary } from "../../../../ffi/libavcodec.ts";
 import { CallError, LibraryError } from "../../../../ffi/library.ts";
 import { PictureMemory, type PictureSpace } from "../../../../ffi/picture-memory.ts";
@@ -24,7 +24,7 @@ export class PictureFrames implements Disposable {
   }
 
   /** Whether the picture lies in a frame as the guest wants it, so that it need not be written. */
-  find(picture: DecodedPicture, { format, planes: [y, u, v] }: PicturePlaces): boolean {
+  find(picture: AvFrame, { format, planes: [y, u, v] }: PicturePlaces): boolean {
     const { memory } = this;
     if (memory === undefined || format !== "yuv420p") return false;
     if (y === undefined || u === undefined || v === undefined) return false;

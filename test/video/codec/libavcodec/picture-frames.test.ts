@@ -1,6 +1,6 @@
 // Pictures that the decoder puts into memory of ours, where they are read in place.
 import { expect, test } from "bun:test";
-import type { DecodedPicture } from "../../../../ffi/av-decoder.ts";
+import type { AvFrame } from "../../../../ffi/av-frame.ts";
 import { Fd } from "../../../../ffi/fd.ts";
 import { loadAvcodec } from "../../../../ffi/libavcodec.ts";
 import { addressOf, viewOf } from "../../../../ffi/libc.ts";
@@ -68,7 +68,7 @@ class SlowReader implements PictureSink, Disposable {
   place(): number {
     return addressOf(this.#copy);
   }
-  takes(picture: DecodedPicture, places: PicturePlaces): boolean {
+  takes(picture: AvFrame, places: PicturePlaces): boolean {
     this.#inFrame = this.frames.find(picture, places);
     return this.#inFrame;
   }
