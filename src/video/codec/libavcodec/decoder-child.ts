@@ -21,8 +21,8 @@ import { type Work, WorkQueue } from "./work-queue.ts";
 
 /** Messages or slots that are left when what was done is sent, so that the daemon brings more before they are used. */
 const LOW = 2;
-/** How long a picture may wait for the next ones. */
-const MOST_HELD_MS = 5;
+/** How long after an input was taken its picture may wait for the next ones. */
+const MOST_HELD_MS = 2;
 /** The type of a message that a flush has dropped. */
 const DROPPED = 0;
 
@@ -74,7 +74,7 @@ class DecoderChild implements PictureSink, Disposable {
   /** `run` of the decoder has to be called again. */
   #running = false;
   #closed = false;
-  /** Since when messages wait to be sent; 0: none does. */
+  /** When the oldest input was taken whose answer was not sent; 0: there is none. */
   #heldMs = 0;
 
   /** Maps the memory, loads the libraries and enters the fence. Throws SysError, LibraryError. */
@@ -151,6 +151,7 @@ class DecoderChild implements PictureSink, Disposable {
 
   #answerInput(slot: number): void {
     this.#channel.post(messages.inputDone.type).slot = slot;
+    if (this.#heldMs === 0) this.#heldMs = performance.now();
   }
 
   #answerDrain(): void {
@@ -223,10 +224,8 @@ class DecoderChild implements PictureSink, Disposable {
    */
   #sendIfLow(): void {
     if (!this.#channel.waiting) return;
-    const nowMs = performance.now();
-    if (this.#heldMs === 0) this.#heldMs = nowMs;
     const low = Math.min(this.#work.count, this.#granted.length) <= LOW;
-    if (low || nowMs - this.#heldMs > MOST_HELD_MS) this.#send();
+    if (low || performance.now() - this.#heldMs > MOST_HELD_MS) this.#send();
   }
 
   // What the decoder calls.
