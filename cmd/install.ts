@@ -63,7 +63,9 @@ export const installTool = (tools: readonly { load(): Promise<ToolText> }[]) =>
 export function permitted<T>(action: () => T): T {
   return needed(action, ({ code }) => {
     if (code === "EACCES" || code === "EPERM") return "run it as root, or name another --prefix";
-    if (code === "EROFS") return "name another --prefix";
+    if (code === "EROFS" || code === "ENOTDIR") return "name another --prefix";
+    if (code === "ENOENT")
+      return "the folder around it is not there: make it first, or name another --prefix";
     return code === "ENOSPC" || code === "EDQUOT" ? "free some space" : "";
   });
 }

@@ -50,7 +50,7 @@ export function removals(
   return [...entries].flatMap(([path, sum]) => {
     const whole = join(prefix, path);
     if (lstatSync(whole, { throwIfNoEntry: false }) === undefined) return [];
-    if (sumOf(whole) !== sum) throw notOurs(whole);
+    if (sumOf(whole) !== sum) throw notOurs(whole, true);
     return [{ path, action: "remove" as const }];
   });
 }
@@ -66,13 +66,17 @@ function actionFor(path: string, known: string | undefined, wanted: string): "wr
   const found = sumOf(path);
   if (found === wanted) return "keep";
   if (found !== undefined && found === known) return "write";
-  throw notOurs(path);
+  throw notOurs(path, known !== undefined);
 }
 
 /** The error for a path that framepass did not write, or that has changed since. */
-function notOurs(path: string): UnavailableError {
+function notOurs(path: string, listed: boolean): UnavailableError {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   const kind = stat?.isSymbolicLink() ? "link" : stat?.isDirectory() ? "folder" : "file";
+  if (listed)
+    return new UnavailableError(
+      `${path}: this ${kind} has changed since framepass install wrote it; move it away`,
+    );
   return new UnavailableError(
     `${path}: framepass install did not write this ${kind}; move it away, or name another --prefix`,
   );

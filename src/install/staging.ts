@@ -49,7 +49,7 @@ export class Staging implements Disposable {
     const temporary = join(dirname(path), `.framepass-${process.pid}-${this.#staged.length}`);
     this.#staged.push({ temporary, path });
     if (entry.kind === "link") {
-      symlinkSync(entry.target, temporary);
+      onFile(temporary, () => symlinkSync(entry.target, temporary));
       return linkSum(entry.target);
     }
     const fd = openSync(temporary, "wx", 0o600);
@@ -85,13 +85,17 @@ export class Staging implements Disposable {
     this.#makeFolder(dirname(path));
   }
 
-  /** Removes the temporary files of an installation that was killed. */
+  /**
+   * Removes the temporary files of an installation that was killed. It runs before this process adds a file to the folder, so
+   * that names with its own number are of an earlier process. In a container the number is often the same.
+   */
   #clean(folder: string): void {
     if (this.#cleaned.has(folder)) return;
     this.#cleaned.add(folder);
     for (const name of readdirSync(folder)) {
       const [, pid] = TEMPORARY.exec(name) ?? [];
-      if (pid !== undefined && !existsSync(`/proc/${pid}`)) rmSync(join(folder, name));
+      if (pid === undefined) continue;
+      if (Number(pid) === process.pid || !existsSync(`/proc/${pid}`)) rmSync(join(folder, name));
     }
   }
 
@@ -106,7 +110,7 @@ export class Staging implements Disposable {
 
   /** Removes what was not moved to its place. */
   [Symbol.dispose](): void {
-    for (const { temporary } of this.#staged) rmSync(temporary, { force: true });
+    for (const { temporary } of this.#staged) removeTemporary(temporary);
     if (this.#done) return;
     for (const path of this.#folders.toReversed()) removeEmpty(join(this.#prefix, path));
   }
@@ -119,6 +123,15 @@ export function removeEmpty(path: string): boolean {
     return true;
   } catch {
     return false; // it has other files, or is not there
+  }
+}
+
+/** Removes a temporary file. On a read-only disk that fails even where there is none, and must not hide the first error. */
+function removeTemporary(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // The next installation removes it.
   }
 }
 
@@ -136,7 +149,7 @@ function writeAll(fd: number, name: string, bytes: Uint8Array): void {
   });
 }
 
-/** Runs a call on a descriptor; its error gets the name of the file, which the runtime does not know. */
+/** Runs a call; its error gets the name of the file, which the runtime does not give. */
 function onFile(name: string, action: () => void): void {
   try {
     action();

@@ -111,14 +111,20 @@ const mayMount =
   Bun.which("unshare") !== null &&
   Bun.spawnSync(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"]).exitCode === 0;
 
+/** Only bin can be written. */
+const folders = 'mkdir -p "$1/bin" "$1/libexec/framepass"';
+const half = `half() { mount -t tmpfs none "$1"; ${folders}; mount -t tmpfs none "$1/bin"; mount -o remount,ro "$1"; }; half`;
+
 test.skipIf(!mayMount).each([
   ["a full disk", "mount -t tmpfs -o size=8m none", "write", "ENOSPC", "free some space"],
   ["a read-only disk", "mount -t tmpfs -o ro none", "mkdir", "EROFS", "name another --prefix"],
+  ["a prefix that is read-only in parts", half, "symlink", "EROFS", "name another --prefix"],
 ])("%s is one line with what to do, and nothing is left", async (_, mount, call, code, todo) => {
   using temp = new TempDir();
   const disk = temp.file("disk");
   mkdirSync(disk);
-  const script = `${mount} "${disk}" && { "$0" "$@"; status=$?; find "${disk}" -mindepth 1; exit $status; }`;
+  const seen = `find "${disk}" -mindepth 1`;
+  const script = `${mount} "${disk}" && { before=$(${seen}); "$0" "$@"; status=$?; [ "$(${seen})" = "$before" ] || ${seen}; exit $status; }`;
   const under = ["unshare", "-m", "sh", "-c", script];
   const { status, stdout, lines } = await run("framepass", ["install", "--prefix", disk], {
     under,
@@ -127,4 +133,17 @@ test.skipIf(!mayMount).each([
   expect(lines[0]).toStartWith(`framepass install: ${call} ${disk}/`);
   expect(lines[0]).toContain(`: ${code} (`);
   expect(lines[0]).toEndWith(`; ${todo}`);
+});
+
+test("a prefix in a folder that is not there is one line, and the folder is not made", async () => {
+  using temp = new TempDir();
+  const words = ["install", "--prefix", temp.file("no/prefix")];
+  const { status, lines } = await run("framepass", words);
+  expect({ status, lines }).toEqual({
+    status: 3,
+    lines: [
+      `framepass install: mkdir ${temp.file("no/prefix")}: ENOENT (no such file or directory); the folder around it is not there: make it first, or name another --prefix`,
+    ],
+  });
+  expect(tree(temp.path)).toEqual([]);
 });

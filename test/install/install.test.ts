@@ -99,7 +99,9 @@ test("temporary files of an installation that was killed are removed by the next
   using temp = new TempDir();
   mkdirSync(temp.file("share"));
   const running = `.framepass-${process.ppid}-1`;
-  for (const name of [".framepass-999999999-0", running, ".framepass"])
+  // A container gives the same number to each process.
+  const sameNumber = `.framepass-${process.pid}-0`;
+  for (const name of [".framepass-999999999-0", sameNumber, running, ".framepass"])
     writeFileSync(temp.file(`share/${name}`), "");
   installed(temp.path);
   const left = readdirSync(temp.file("share")).filter((name) => name.startsWith("."));
@@ -125,7 +127,7 @@ test("a file that was changed after the installation is neither replaced nor rem
   using temp = new TempDir();
   installed(temp.path);
   writeFileSync(temp.file("share/b"), "mine");
-  const refusal = `${temp.file("share/b")}: framepass install did not write this file`;
+  const refusal = `${temp.file("share/b")}: this file has changed since framepass install wrote it`;
   const other = entries.map((entry) => (entry.kind === "text" ? { ...entry, text: "new" } : entry));
   expect(() => installed(temp.path, other)).toThrow(refusal);
   expect(() => planRemoval(temp.path)).toThrow(refusal);
