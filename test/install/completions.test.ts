@@ -50,13 +50,24 @@ const questions = (folder: string): (readonly [string, readonly string[]])[] => 
   ["sender -m dma", ["dmabuf"]],
 ];
 
+/** Lines with the name of a file in another folder or with a blank, and what the shell makes of them. */
+const fileLines: readonly (readonly [string, string])[] = [
+  ["framepass receiver -o pictures/in", "pictures/inside.y4m"],
+  ["framepass receiver --output=pictures/in", "--output=pictures/inside.y4m"],
+  ["framepass share create pictures/in", "pictures/inside.y4m"],
+  ["framepass install --prefix=pictures/de", "--prefix=pictures/deep"],
+  ["framepass receiver -o two\\ w", "two\\ words.y4m"],
+  ["framepass receiver -o two\\ words.y4m --no", "--no-clobber"],
+];
+
 let completed: readonly CompletedTool[] = [];
 const temp = new TempDir();
 
 beforeAll(async () => {
   ensureDebian(["bash", "zsh", "fish"].map((name) => ({ package: name, provides: name })));
-  mkdirSync(temp.file("pictures"));
-  for (const name of ["film.y4m", "video0", "video1"]) writeFileSync(temp.file(name), "");
+  mkdirSync(temp.file("pictures/deep"), { recursive: true });
+  for (const name of ["film.y4m", "video0", "video1", "two words.y4m", "pictures/inside.y4m"])
+    writeFileSync(temp.file(name), "");
   const texts = await Promise.all(tools.map((tool) => tool.load()));
   completed = [...texts, probe(temp.path)].map((tool) => completedTool(tool, true));
 }, 600_000);
@@ -78,6 +89,17 @@ test("bash completes tools, options, formats, devices, files and folders", async
   }
 });
 
+test("bash completes files of other folders, and with a blank in the name", async () => {
+  const file = temp.file("framepass.bash");
+  writeFileSync(file, bashCompletion(completed));
+  const lines = fileLines.map(([line]) => line);
+  const found = await askShell("bash", `source ${file}`, lines, temp.path);
+  for (const [index, [line, wanted]] of fileLines.entries()) {
+    const before = line.replace(/(?:\\ |[^ ])*$/, "");
+    expect([line, found[index]?.trimEnd()]).toEqual([line, before + wanted]);
+  }
+});
+
 test("zsh completes the same", async () => {
   mkdirSync(temp.file("functions"));
   writeFileSync(temp.file("functions/_framepass"), zshCompletion(completed));
@@ -96,7 +118,10 @@ test("fish completes the same", () => {
   if (sender === undefined) throw new Error("there is a sender");
   writeFileSync(temp.file("a.fish"), fishCompletion(completed));
   writeFileSync(temp.file("b.fish"), fishLinkCompletion(sender));
-  const asked = questions(temp.path);
+  const asked = [
+    ...questions(temp.path),
+    ...fileLines.map(([line, wanted]) => [line, [wanted.replace("\\", "")]] as const),
+  ];
   const script = [
     `source ${temp.file("a.fish")}`,
     `source ${temp.file("b.fish")}`,
@@ -111,7 +136,11 @@ test("fish completes the same", () => {
   const answers = child.stdout.toString().split("---\n");
   for (const [index, [line, wanted]] of asked.entries()) {
     const words = (answers[index] ?? "").split("\n").filter((word) => word !== "");
-    const names = words.map((word) => (word.split("\t")[0] ?? "").replace(/^--[a-z]+=|\/$/g, ""));
-    expect([line, names.sort()]).toEqual([line, [...wanted].sort()]);
+    const option = /^--[a-z]+=/; // fish repeats it
+    const names = words.map((word) => (word.split("\t")[0] ?? "").replace(option, ""));
+    expect([line, names.map((name) => name.replace(/\/$/, "")).sort()]).toEqual([
+      line,
+      wanted.map((word) => word.replace(option, "")).sort(),
+    ]);
   }
 });

@@ -42,6 +42,7 @@ _framepass() {
   local line=\${COMP_LINE:0:COMP_POINT} tool=\${1##*/} cur= value= option= word= head= files=
   local breaks=\${COMP_WORDBREAKS//[^:=]/} count=0
   local -a typed=() words=() globs=()
+  line=\${line//\\\\[[:blank:]]/_} # a blank that is part of a file's name
   read -ra typed <<<"$line"
   if [[ $line != *[[:space:]] ]]; then
     cur=\${typed[\${#typed[@]}-1]}

@@ -5,13 +5,19 @@ import { bothNames, type CompletedTool } from "./model.ts";
 /** `text` in single quotes for fish. */
 const quoted = (text: string) => `'${text.replace(/[\\']/g, "\\$&")}'`;
 
-/** The option of `complete` with what can stand there. Patterns are expanded when the user asks. */
+/** The options of `complete` with what can stand there. Patterns are expanded when the user asks; -F adds files. */
 function suggested({ words = [], globs = [], files }: Completion): string[] {
   const existing = globs.map((glob) => `(set -l found ${glob}; string join \\n $found)`);
-  const finder = { all: "(__fish_complete_path)", folders: "(__fish_complete_directories)" };
-  const all = [...words, ...existing, ...(files === undefined ? [] : [finder[files]])];
-  return all.length > 0 ? ["-a", quoted(all.join(" "))] : [];
+  const folders = files === "folders" ? ["(__fish_complete_directories)"] : [];
+  const all = [...words, ...existing, ...folders];
+  return [
+    files === "all" && words.length === 0 ? "-F" : "-f",
+    ...(all.length > 0 ? ["-a", quoted(all.join(" "))] : []),
+  ];
 }
+
+/** fish would add files after the colon of a word, "testsrc:" for example. */
+const NO_COLON = "not string match -q -- '*:*' (commandline -ct)";
 
 /** The lines for a tool. `typed` is the number of words before its first one; `when` is the condition that it was called. */
 function linesOf(tool: CompletedTool, command: string, typed: number, when: string): string[] {
@@ -21,16 +27,15 @@ function linesOf(tool: CompletedTool, command: string, typed: number, when: stri
     return ["complete", "-c", command, ...on, ...words].join(" ");
   };
   return [
-    ...tool.options.map(({ spellings, help, value, completion }) =>
-      complete([
-        ...spellings.map((name) =>
-          name.startsWith("--") ? `-l ${name.slice(2)}` : `-s ${name[1]}`,
-        ),
-        "-d",
-        quoted(help),
-        ...(value === undefined ? [] : ["-x", ...suggested(completion)]),
-      ]),
-    ),
+    ...tool.options.flatMap(({ spellings, help, value, completion }) => {
+      const names = spellings.map((name) =>
+        name.startsWith("--") ? `-l ${name.slice(2)}` : `-s ${name[1]}`,
+      );
+      const values = value === undefined ? [] : ["-r", ...suggested(completion)];
+      const line = complete([...names, "-d", quoted(help), ...values]);
+      if (completion.files !== "all" || completion.words === undefined) return [line];
+      return [line, complete([...names, "-r", "-F"], NO_COLON)];
+    }),
     ...tool.operands.map(({ value, completion }, index) =>
       complete(
         [...suggested(completion), "-d", quoted(value)],
