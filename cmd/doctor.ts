@@ -5,6 +5,7 @@ import { didYouMean, nearest } from "../src/cli/suggest.ts";
 import { type Context, defineTool } from "../src/cli/tool.ts";
 import { askNodes } from "../src/devices/ask.ts";
 import { examine, listening, type Result, resultLine } from "../src/doctor/checks.ts";
+import { checkAnswered } from "../src/doctor/devices.ts";
 import { type Finding, missing, ok } from "../src/doctor/finding.ts";
 import { thisMachine } from "../src/doctor/machine.ts";
 import { UnavailableError, UsageError } from "../src/errors.ts";
@@ -79,7 +80,10 @@ async function surroundings(port: number | undefined, { loop, signal }: Context)
     signal,
   );
   const device = "/dev/video0";
-  const openDevice = () => openVideoDevice(findNode(device, ["camera"]));
+  const openDevice = () => {
+    checkAnswered(reports, device);
+    return openVideoDevice(findNode(device, ["camera"]));
+  };
   return {
     machine: thisMachine(),
     reports,

@@ -1,5 +1,6 @@
 // Video devices, the memory that they share, and where frames come from and go to.
 import type { DeviceReport } from "../devices/report.ts";
+import { UnavailableError } from "../errors.ts";
 import { DEFAULT_HEAP } from "../frame/memory.ts";
 import { openLoopback } from "../output/camera/loopback.ts";
 import type { Kind } from "../v4l2/kinds.ts";
@@ -14,6 +15,12 @@ function nodes(reports: readonly DeviceReport[], kind: Kind, todo: string): Find
   const silent = reports.filter(({ problem }) => problem !== undefined);
   if (silent.length === 0) return missing(todo);
   return missing(silent.map((report) => problemOf(report)).join(", "));
+}
+
+/** Throws UnavailableError when the node's driver did not answer before: opening it here could block for ever. */
+export function checkAnswered(reports: readonly DeviceReport[], device: string): void {
+  const report = reports.find(({ node }) => node === device);
+  if (report?.problem !== undefined) throw new UnavailableError(problemOf(report));
 }
 
 function problemOf({ node, problem }: DeviceReport): string {

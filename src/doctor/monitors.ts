@@ -13,17 +13,22 @@ const LIMIT_MS = 10_000;
 /** Runs a program and returns what it prints; undefined when there is none, or it fails. Tests have another. */
 export type RunProgram = (command: readonly string[]) => string | undefined;
 
-const runProgram: RunProgram = (command) => {
+/** Runs it for `limitMs` at most, also when it ignores SIGTERM. */
+export const runProgram = (command: readonly string[], limitMs = LIMIT_MS): string | undefined => {
   if (Bun.which(command[0] ?? "") === null) return undefined;
   const child = Bun.spawnSync([...command], {
     stdin: "ignore",
     stderr: "ignore",
-    timeout: LIMIT_MS,
+    timeout: limitMs,
+    killSignal: "SIGKILL",
   });
   return child.exitCode === 0 ? child.stdout.toString() : undefined;
 };
 
-export function qemu(run: RunProgram = runProgram, arch: string = process.arch): Finding {
+export function qemu(
+  run: RunProgram = (words) => runProgram(words),
+  arch: string = process.arch,
+): Finding {
   const [name, debianPackage] = qemus[arch] ?? ["qemu", "qemu-system"];
   const [version] = run([name, "--version"])?.split("\n") ?? [];
   if (version === undefined) return limited(`no ${name} in PATH: apt-get install ${debianPackage}`);
@@ -36,7 +41,7 @@ export function qemu(run: RunProgram = runProgram, arch: string = process.arch):
 }
 
 /** Other monitors that can use vhost-user devices. */
-export function others(run: RunProgram = runProgram): Finding {
+export function others(run: RunProgram = (words) => runProgram(words)): Finding {
   const found = ["crosvm", "cloud-hypervisor"].flatMap((name) => {
     const [version] = run([name, name === "crosvm" ? "version" : "--version"])?.split("\n") ?? [];
     return version === undefined ? [] : [version];

@@ -2,10 +2,10 @@
 import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { unknownDevice } from "../../src/devices/report.ts";
-import { cameras, decoders } from "../../src/doctor/devices.ts";
+import { cameras, checkAnswered, decoders } from "../../src/doctor/devices.ts";
 import { deviceFile, groupName, limited, missing, ok, tried } from "../../src/doctor/finding.ts";
 import * as machine from "../../src/doctor/machine.ts";
-import { others, qemu, type RunProgram } from "../../src/doctor/monitors.ts";
+import { others, qemu, type RunProgram, runProgram } from "../../src/doctor/monitors.ts";
 import { wayFinding } from "../../src/doctor/sharing.ts";
 import { UnavailableError } from "../../src/errors.ts";
 import { TempDir } from "../support/tool.ts";
@@ -128,4 +128,15 @@ test("QEMU is asked for the device that vhost-user-video serves", () => {
     "crosvm 0.1",
   );
   expect(others(() => undefined).text).toStartWith("no crosvm");
+});
+
+test("a monitor that does not answer and ignores SIGTERM is left after the limit", () => {
+  // The shell ignores the signal, and the program that takes its place does as well.
+  expect(runProgram(["sh", "-c", "trap '' TERM; exec sleep 60"], 100)).toBeUndefined();
+});
+
+test("a device whose driver did not answer is not opened again", () => {
+  const reports = [unknownDevice("/dev/video4711", "Deaf", "no answer in 30 s: its driver hangs")];
+  expect(() => checkAnswered(reports, "/dev/video4711")).toThrow("/dev/video4711");
+  checkAnswered(reports, "/dev/video4712");
 });
