@@ -23,7 +23,7 @@ export function canStall(fd: number): boolean {
  * when it was closed.
  */
 export function ownStdout(): Fd {
-  checkOpen();
+  checkStdoutOpen();
   if (!canStall(STDOUT)) return Fd.duplicate(STDOUT, "stdout");
   try {
     return Fd.open(`/proc/self/fd/${STDOUT}`, O_WRONLY | O_NONBLOCK);
@@ -38,7 +38,7 @@ export function ownStdout(): Fd {
 }
 
 /** Throws SysError when stdout was closed (`>&-`). The runtime opens /dev/null in its place, and everything would be lost. */
-function checkOpen(): void {
+export function checkStdoutOpen(): void {
   if (!wasClosed(STDOUT)) return;
   const error = new SysError("write", "stdout", errno.EBADF);
   throw advised(error, "it was closed when this program was started");
@@ -114,7 +114,7 @@ export class Records implements Disposable {
 
 /** Writes text that was asked for (--help) to stdout. Throws SysError or ReaderLeft. */
 export async function printOut(text: string): Promise<void> {
-  checkOpen();
+  checkStdoutOpen();
   try {
     await Bun.write(Bun.stdout, `${text}\n`);
   } catch (error) {

@@ -5,8 +5,8 @@ import { dirname } from "node:path";
 import { errno, SysError } from "../../ffi/errno.ts";
 import { Fd, O_CREAT, O_EXCL, O_NONBLOCK, O_WRONLY, truncate } from "../../ffi/fd.ts";
 import { log } from "../cli/log.ts";
-import { ownStdout } from "../cli/stdout.ts";
-import { advised, needed, ProtocolError } from "../errors.ts";
+import { checkStdoutOpen, ownStdout } from "../cli/stdout.ts";
+import { advised, needed, ProtocolError, UnavailableError } from "../errors.ts";
 import { fourccName } from "../format/formats.ts";
 import type { Picture } from "../format/picture-layout.ts";
 import type { Loop } from "../loop.ts";
@@ -19,6 +19,8 @@ const NO_READER = "ENXIO";
 const LOOK_FOR_READER_MS = 100;
 const ANOTHER = "choose another --output";
 const LOCKED = "EAGAIN";
+/** Paths of stdout beside "-". */
+const STDOUT_PATHS = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
 const IN_USE = `another program writes this file: ${ANOTHER}`;
 
 /** What to do with a file that exists already. */
@@ -52,6 +54,7 @@ export async function openOutputWhenRead(
  */
 export function openOutput(loop: Loop, path: string, options: OutputOptions = {}): Output {
   if (path === "-") return new Output(loop, "stdout", new Sink(ownStdout(), "stdout", false));
+  if (STDOUT_PATHS.includes(path)) checkStdoutOpen();
   const advice = ({ code }: SysError) =>
     code === NO_READER ? "no program reads this pipe" : code === LOCKED ? IN_USE : ANOTHER;
   const there = needed(() => statSync(path, { throwIfNoEntry: false }), advice);
@@ -59,6 +62,8 @@ export function openOutput(loop: Loop, path: string, options: OutputOptions = {}
     needed(() => checkFolder(path), advice);
     return new Output(loop, path, undefined, options);
   }
+  // Otherwise it looks like a pipe without a reader.
+  if (there.isSocket()) throw new UnavailableError(`open ${path}: this is a socket; ${ANOTHER}`);
   // Opening a named pipe must not block.
   const fd = needed(() => Fd.open(path, O_WRONLY | O_NONBLOCK), advice);
   if (!there.isFile()) return new Output(loop, path, new Sink(fd, path, true));

@@ -1,6 +1,6 @@
 // Whether two names of --output are one file, pipe or camera: by what the kernel says about it, not by its spelling.
-import { fstatSync, realpathSync, type Stats, statSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { fstatSync, lstatSync, readlinkSync, realpathSync, type Stats, statSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import { UsageError } from "../errors.ts";
 import { isVideoStat } from "./video-stat.ts";
 
@@ -26,10 +26,19 @@ function statOf(path: string): Stats | undefined {
   }
 }
 
-/** The path with its folder's links resolved; undefined when the folder does not exist. */
-function realPath(path: string): string | undefined {
+/** As many links as the kernel follows. */
+const MOST_LINKS = 40;
+
+/**
+ * The path of a file that does not exist yet, with all links resolved, also one that leads to it; undefined when the folder does
+ * not exist.
+ */
+function realPath(path: string, links = MOST_LINKS): string | undefined {
   try {
-    return join(realpathSync(dirname(path)), basename(path));
+    const folder = realpathSync(dirname(path));
+    const whole = join(folder, basename(path));
+    if (lstatSync(whole, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return whole;
+    return links === 0 ? undefined : realPath(resolve(folder, readlinkSync(whole)), links - 1);
   } catch {
     return undefined;
   }

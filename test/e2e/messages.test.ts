@@ -263,6 +263,8 @@ test("a stdout that was closed is one line and status 1, where something would b
   const listen = ["-l", "127.0.0.1", "-p", freePort()];
   for (const [name, words] of [
     ["receiver", [...listen, "-o", "-"]],
+    ["receiver", [...listen, "-o", "/dev/stdout"]],
+    ["receiver", [...listen, "-o", "/dev/fd/1"]],
     ["receiver", [...listen, "--json"]],
     ["receiver", ["--help"]],
     ["framepass", ["--version"]],

@@ -87,6 +87,16 @@ test("an output that cannot be written is refused before a sender comes, and not
     }
   }));
 
+test("a socket in the place of an output is refused, and not taken for a pipe without a reader", () =>
+  onLoop(async (loop) => {
+    using temp = new TempDir();
+    const path = temp.file("socket");
+    using _server = Bun.listen({ unix: path, socket: { data() {} } });
+    expect(() => openOutput(loop, path)).toThrow(
+      new UnavailableError(`open ${path}: this is a socket; choose another --output`),
+    );
+  }));
+
 test("a file that another receiver writes is refused, now and when the first frame comes, and is left alone", () =>
   onLoop(async (loop) => {
     using temp = new TempDir();

@@ -32,8 +32,13 @@ test("a file is the same under another spelling, a link and a hard link, also be
   const same = (...paths: string[]) =>
     expect(() => checkOutputsDiffer(paths, false)).toThrow("are the same");
   same(file, spelled);
+  symlinkSync("file", link);
+  symlinkSync("link", temp.file("folder/../second"));
+  same(file, link);
+  same(temp.file("second"), spelled);
+  symlinkSync("loop", temp.file("loop"));
+  checkOutputsDiffer([file, temp.file("loop")], false);
   writeFileSync(file, "");
-  symlinkSync(file, link);
   linkSync(file, hard);
   for (const other of [spelled, link, hard]) same(file, other);
   checkOutputsDiffer([file, temp.file("another"), "/dev/null"], false);
