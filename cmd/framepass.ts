@@ -1,5 +1,6 @@
 // The main executable: selects a tool by the name it was called with, or by its first word.
 import { basename } from "node:path";
+import { type CommandDef, defineCommand, runCommand } from "citty";
 import { printOut } from "../src/cli/stdout.ts";
 import { didYouMean, nearest } from "../src/cli/suggest.ts";
 import { flushStderr, writeStderr } from "../src/cli/terminal.ts";
@@ -7,34 +8,61 @@ import { help, runMain } from "../src/cli/tool.ts";
 import { versionLine } from "../src/cli/version.ts";
 import { exitStatus, UsageError } from "../src/errors.ts";
 import { summary } from "./tool-rows.ts";
-import { findTool, tools } from "./tools.ts";
+import { findTool, type LoadableTool, tools } from "./tools.ts";
 
 /** The column of the summaries. */
 const COLUMN = 20;
 
-const linked = findTool(basename(process.argv0));
-const [word = "", ...rest] = process.argv.slice(2);
-const chosen = linked ?? findTool(word);
+/** The subcommands that are no tool. */
+const own = {
+  help: "show this text, or the options of a tool",
+  version: "show version, commit and target",
+} as const;
 
-if (chosen !== undefined) {
-  const tool = await chosen.load();
-  if (linked !== undefined) await runMain(tool, process.argv.slice(2), linked.name);
-  else await runMain(tool, rest, `framepass ${tool.name}`);
-}
+const linked = findTool(basename(process.argv0));
+if (linked !== undefined) await runMain(await linked.load(), process.argv.slice(2), linked.name);
+
+/** The subcommands: the tools, help and version. What follows their name is theirs: our parser is stricter than citty's. */
+const commands = new Map<string, CommandDef>([
+  ...tools.map((row) => [row.name, subcommand(row)] as const),
+  ["help", saying(own.help, ([name]) => helpAbout(name))],
+  ["version", saying(own.version, () => versionLine())],
+]);
+/** Options that do what a subcommand does. */
+const asOptions = { "--help": "help", "-h": "help", "--version": "version", "-V": "version" };
 
 try {
-  await printOut(await answer());
+  const [word = "", ...rest] = process.argv.slice(2);
+  const name = findTool(word)?.name ?? (asOptions as Record<string, string>)[word] ?? word;
+  if (!commands.has(name)) throw noTool(word, [...commands.keys()]);
+  await runCommand(main(), { rawArgs: [name, ...rest] });
 } catch (error) {
   writeStderr(`framepass: error: ${(error as Error).message}\n`);
   flushStderr();
   process.exitCode = exitStatus(error);
 }
 
-/** The answer to words that name no tool. Throws UsageError. */
-async function answer(): Promise<string> {
-  if (["help", "--help", "-h"].includes(word)) return await helpAbout(rest[0]);
-  if (["version", "--version", "-V"].includes(word)) return versionLine();
-  throw noTool(word, [...names(), "help", "version"]);
+function main(): CommandDef {
+  const meta = { name: "framepass", description: summary };
+  return defineCommand({ meta, subCommands: Object.fromEntries(commands) });
+}
+
+/** Loads the tool only when it is called; the process ends with it. */
+function subcommand({ name, summary: description, load }: LoadableTool): CommandDef {
+  return defineCommand({
+    meta: { name, description },
+    run: async ({ rawArgs }) => await runMain(await load(), rawArgs, `framepass ${name}`),
+  });
+}
+
+function saying(
+  description: string,
+  answer: (words: readonly string[]) => string | Promise<string>,
+): CommandDef {
+  return defineCommand({
+    meta: { description },
+    run: async ({ rawArgs }) => await printOut(await answer(rawArgs)),
+  });
 }
 
 async function helpAbout(name: string | undefined): Promise<string> {
@@ -65,7 +93,7 @@ async function usage(): Promise<string> {
     "",
     ...tools.flatMap((tool) => entry(tool.name, tool.summary, COLUMN)),
     "",
-    ...entry("help [TOOL]", "show this text, or the options of a tool", COLUMN),
-    ...entry("version", "show version, commit and target", COLUMN),
+    ...entry("help [TOOL]", own.help, COLUMN),
+    ...entry("version", own.version, COLUMN),
   ].join("\n");
 }

@@ -35,7 +35,7 @@ function compile(entry: string, outfile: string, target: string, cross: boolean)
       entry,
       "--compile",
       "--bytecode", // halves the time the executable needs to start
-      "--format=esm", // bytecode as CommonJS breaks consola
+      "--format=esm", // bytecode as CommonJS breaks citty and consola
       ...(cross ? [`--target=bun-${target}`] : []),
       "--no-compile-autoload-dotenv",
       "--no-compile-autoload-bunfig",
