@@ -63,7 +63,7 @@ export function readY4mHeader(name: string, line: string, wish: RecordingWish): 
     );
   }
   checkOptions(name, { width, height, format: format.name }, wish);
-  const order = fieldOrders[tag("I") ?? ""];
+  const order = fieldOrders.get(tag("I") ?? "");
   if (order !== undefined)
     log.warn(
       `${name}: pictures are interlaced (${order}): moving edges show lines; ffmpeg -vf bwdif makes whole pictures`,
@@ -80,11 +80,11 @@ export function readY4mHeader(name: string, line: string, wish: RecordingWish): 
 }
 
 /** Values of the tag I of pictures that are two fields; p is progressive. Nothing in a stream tells a receiver. */
-const fieldOrders: Readonly<Record<string, string>> = {
-  t: "top field first",
-  b: "bottom field first",
-  m: "some of them",
-};
+const fieldOrders: ReadonlyMap<string, string> = new Map([
+  ["t", "top field first"],
+  ["b", "bottom field first"],
+  ["m", "some of them"],
+]);
 
 /** The format in which pictures of a colour space are sent. There is no planar 4:2:2 format; YUYV has the same samples. */
 function formatOf(space: string): PixelFormat | undefined {

@@ -1,4 +1,5 @@
 // Video devices, the memory that they share, and where frames come from and go to.
+import { existsSync } from "node:fs";
 import type { DeviceReport } from "../devices/report.ts";
 import { UnavailableError } from "../errors.ts";
 import { DEFAULT_HEAP } from "../frame/memory.ts";
@@ -24,6 +25,7 @@ export function checkAnswered(reports: readonly DeviceReport[], device: string):
 }
 
 function problemOf({ node, problem }: DeviceReport): string {
+  if (!existsSync(node)) return `${node}: ${problem}`;
   const access = deviceFile(node, "");
   return access.state === "ok" ? `${node}: ${problem}` : access.text;
 }

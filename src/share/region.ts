@@ -1,7 +1,7 @@
 // The memory region that two guests share. By the header at its beginning the receiver checks that it has the sender's
 // region. docs/protocol.md. Its contents are not trusted: the sender's guest may change them at any time.
 import { readFileSync, statSync } from "node:fs";
-import { endOf, F_SEAL_SHRINK, Fd, O_RDONLY, O_RDWR, sealsOf } from "../../ffi/fd.ts";
+import { endOf, F_SEAL_SHRINK, Fd, O_NONBLOCK, O_RDONLY, O_RDWR, sealsOf } from "../../ffi/fd.ts";
 import { Mapping, PROT_READ, PROT_WRITE } from "../../ffi/mapping.ts";
 import { n64, type Struct, struct, u32, u64 } from "../../ffi/struct.ts";
 import { needed, ProtocolError, UnavailableError } from "../errors.ts";
@@ -54,7 +54,7 @@ export function openRegion(path: string, writing: boolean): RegionFile {
   using owned = new DisposableStack();
   const fd = owned.use(
     needed(
-      () => Fd.open(path, writing ? O_RDWR : O_RDONLY),
+      () => Fd.open(path, (writing ? O_RDWR : O_RDONLY) | O_NONBLOCK), // a named pipe must not block
       () => "name the dax device with --region, /dev/dax0.0 for example",
     ),
   );

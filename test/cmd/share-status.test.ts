@@ -2,6 +2,8 @@
 import { expect, test } from "bun:test";
 import { resolve } from "node:path";
 import { shareNames } from "../../src/share/index.ts";
+import { makePipes } from "../support/pipe.ts";
+import { TempDir } from "../support/tool.ts";
 
 const entry = resolve(import.meta.dir, "../../cmd/framepass.ts");
 
@@ -25,4 +27,10 @@ test("status has a section for each way to share, and an object for each with --
     ways.map((way) => ["share", way]),
   );
   expect(records.at(-1)).toMatchObject({ send: { usable: true }, receive: { usable: true } });
+});
+
+test("a named pipe in the place of a region is no region, and is not waited for", async () => {
+  using temp = new TempDir();
+  const [pipe = ""] = await makePipes(temp.path, 1);
+  expect(status("-d", "/dev/null", "-R", pipe)).toContain("neither a dax device nor a memfd");
 });

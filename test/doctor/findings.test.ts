@@ -103,6 +103,9 @@ test("cameras and decoders are listed; nodes that do not answer say why", () => 
   expect(cameras([unknownDevice("/dev/null", "", "its driver hangs")])).toEqual(
     missing("/dev/null: its driver hangs"),
   );
+  expect(cameras([unknownDevice("/dev/video4711", "", "unplugged")])).toEqual(
+    missing("/dev/video4711: unplugged"),
+  );
 });
 
 test("a way to share that lacks something on one side only says on which", () => {
