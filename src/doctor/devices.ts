@@ -54,5 +54,10 @@ export const loopback = (): Finding =>
     () => "cameras can be made",
   );
 
-export const vsock = (): Finding =>
-  deviceFile("/dev/vsock", "modprobe vhost_vsock on a host, vmw_vsock_virtio_transport in a guest");
+/** The file shows that the kernel has vsock. Sockets need no right to open it. */
+export const vsock = (path = "/dev/vsock"): Finding =>
+  existsSync(path)
+    ? ok(path)
+    : missing(
+        `${path} is not there: modprobe vhost_vsock on a host, vmw_vsock_virtio_transport in a guest`,
+      );

@@ -1,8 +1,8 @@
 // What the checks of `framepass doctor` say about machines that are not this one.
 import { expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { chmodSync, writeFileSync } from "node:fs";
 import { unknownDevice } from "../../src/devices/report.ts";
-import { cameras, checkAnswered, decoders } from "../../src/doctor/devices.ts";
+import { cameras, checkAnswered, decoders, vsock } from "../../src/doctor/devices.ts";
 import { deviceFile, groupName, limited, missing, ok, tried } from "../../src/doctor/finding.ts";
 import * as machine from "../../src/doctor/machine.ts";
 import { others, qemu, type RunProgram, runProgram } from "../../src/doctor/monitors.ts";
@@ -142,4 +142,13 @@ test("a device whose driver did not answer is not opened again", () => {
   const reports = [unknownDevice("/dev/video4711", "Deaf", "no answer in 30 s: its driver hangs")];
   expect(() => checkAnswered(reports, "/dev/video4711")).toThrow("/dev/video4711");
   checkAnswered(reports, "/dev/video4712");
+});
+
+test("vsock is there for a user who may not open its device file", () => {
+  using temp = new TempDir();
+  const file = temp.file("vsock");
+  expect(vsock(file).text).toStartWith(`${file} is not there: modprobe vhost_vsock`);
+  writeFileSync(file, "");
+  chmodSync(file, 0);
+  expect(vsock(file)).toEqual(ok(file));
 });
