@@ -1,6 +1,6 @@
 // Completion for bash. It needs no package: bash's own `complete` and `compopt` only.
 import type { Completion } from "../../cli/options.ts";
-import { type CompletedTool, quoted } from "./model.ts";
+import { type CompletedTool, quoted, valuedSpellings } from "./model.ts";
 
 const words = (list: readonly string[]) => list.map(quoted).join(" ");
 const folded = (name: string) => name.replaceAll("-", "_");
@@ -33,13 +33,19 @@ function casesOf({ name, options, operands }: CompletedTool): string[] {
   ];
 }
 
+/** The case that lists the options of a tool with operands after which a value follows. */
+const valuedCase = (tool: CompletedTool): string[] =>
+  tool.operands.length === 0
+    ? []
+    : [`    ${folded(tool.name)}) valued=' ${valuedSpellings(tool).join(" ")} ' ;;`];
+
 /** The script. */
 export function bashCompletion(tools: readonly CompletedTool[]): string {
   const names = words(tools.map(({ name }) => name));
   const commands = ["framepass", ...tools.flatMap(({ name, linked }) => (linked ? [name] : []))];
   return `# Completion of framepass for bash, written by framepass install.
 _framepass() {
-  local line=\${COMP_LINE:0:COMP_POINT} tool=\${1##*/} cur= value= option= word= head= files=
+  local line=\${COMP_LINE:0:COMP_POINT} tool=\${1##*/} cur= value= option= word= head= files= valued= last=
   local breaks=\${COMP_WORDBREAKS//[^:=]/} count=0
   local -a typed=() words=() globs=()
   line=\${line//\\\\[[:blank:]]/_} # a blank that is part of a file's name
@@ -59,7 +65,13 @@ _framepass() {
   elif ((\${#typed[@]} > 0)); then
     option=\${typed[\${#typed[@]}-1]}
   fi
-  for word in "\${typed[@]}"; do [[ $word == -* ]] || ((count += 1)); done
+  case \${tool//-/_} in
+${tools.flatMap(valuedCase).join("\n")}
+  esac
+  for word in "\${typed[@]}"; do
+    [[ $word == -* || $valued == *" $last "* ]] || ((count += 1))
+    last=$word
+  done
   case \${tool//-/_}:$option in
     :*) words=(${names} help version) ;;
     help:) words=(${names}) ;;

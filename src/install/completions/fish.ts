@@ -1,6 +1,6 @@
 // Completion for fish: one file for framepass, and one for each link, because fish looks for a file of the command's name.
 import type { Completion } from "../../cli/options.ts";
-import { bothNames, type CompletedTool } from "./model.ts";
+import { bothNames, type CompletedTool, valuedSpellings } from "./model.ts";
 
 /** `text` in single quotes for fish. */
 const quoted = (text: string) => `'${text.replace(/[\\']/g, "\\$&")}'`;
@@ -39,14 +39,29 @@ function linesOf(tool: CompletedTool, command: string, typed: number, when: stri
     ...tool.operands.map(({ value, completion }, index) =>
       complete(
         [...suggested(completion), "-d", quoted(value)],
-        `test (count (commandline -opc)) -eq ${typed + index}`,
+        `test (__framepass_count ${valuedSpellings(tool).join(" ")}) -eq ${typed + index}`,
       ),
     ),
   ];
 }
 
+/** Prints how many words there are beside options and the values of those that it is called with. */
+const COUNT = `function __framepass_count
+    set -l count 0
+    set -l last
+    for word in (commandline -opc)
+        if not string match -q -- '-*' $word; and not contains -- "$last" $argv
+            set count (math $count + 1)
+        end
+        set last $word
+    end
+    echo $count
+end`;
+
 const file = (lines: readonly string[]) =>
-  ["# Completion of framepass for fish, written by framepass install.", ...lines, ""].join("\n");
+  ["# Completion of framepass for fish, written by framepass install.", COUNT, ...lines, ""].join(
+    "\n",
+  );
 
 /** The file for the command framepass. */
 export function fishCompletion(tools: readonly CompletedTool[]): string {

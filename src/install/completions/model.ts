@@ -39,6 +39,10 @@ export const completedTool = (tool: ToolText, links: boolean): CompletedTool => 
   })),
 });
 
+/** The spellings of options that have a value: the word after one of them is no operand. */
+export const valuedSpellings = ({ options }: CompletedTool): string[] =>
+  options.flatMap(({ value, spellings }) => (value === undefined ? [] : spellings));
+
 const placeholder = (option: Option) =>
   option.type === "flag" ? undefined : (option.value ?? option.type.toUpperCase());
 
