@@ -28,9 +28,12 @@ export const runProgram = (command: readonly string[], limitMs = LIMIT_MS): stri
 export function qemu(
   run: RunProgram = (words) => runProgram(words),
   arch: string = process.arch,
+  isThere: (name: string) => boolean = (name) => Bun.which(name) !== null,
 ): Finding {
   const [name, debianPackage] = qemus[arch] ?? ["qemu", "qemu-system"];
   const [version] = run([name, "--version"])?.split("\n") ?? [];
+  if (version === undefined && isThere(name))
+    return limited(`${name} --version fails: apt-get install --reinstall ${debianPackage}`);
   if (version === undefined) return limited(`no ${name} in PATH: apt-get install ${debianPackage}`);
   // The exit status is 0 also for an unknown device.
   if (run([name, "-device", `${DEVICE},help`])?.includes(`${DEVICE} options`) === true)

@@ -124,7 +124,11 @@ test("QEMU is asked for the device that vhost-user-video serves", () => {
   const device = "vhost-user-test-device-pci";
   expect(qemu(answers(`${device} options:\n`), "x64")).toEqual(ok("QEMU emulator version 11.1"));
   expect(qemu(answers(""), "x64").text).toContain(`has no ${device}`);
-  expect(qemu(() => undefined, "arm64")).toEqual(
+  const broken = () => undefined;
+  expect(qemu(broken, "arm64", () => true)).toEqual(
+    limited("qemu-system-aarch64 --version fails: apt-get install --reinstall qemu-system-arm"),
+  );
+  expect(qemu(broken, "arm64", () => false)).toEqual(
     limited("no qemu-system-aarch64 in PATH: apt-get install qemu-system-arm"),
   );
   expect(others(([name]) => (name === "crosvm" ? "crosvm 0.1\n" : undefined)).text).toBe(
