@@ -42,8 +42,11 @@ export class AllocFile implements GrantDevice {
     const { hypervisor, limit } = this.#domain;
     const { count } = a;
     this.#cleanUp();
-    if (this.#domain.pages + count > limit) return -errno.ENOSPC;
-    if (hypervisor.free.length < count) return -errno.ENOSPC; // the grant table is full
+    if ((this.#domain.pages + count) >>> 0 > limit >>> 0) return -errno.ENOSPC; // it has no sign there
+    if (hypervisor.free.length < count) {
+      this.#domain.pages -= 1; // the grant table is full, and `undo` counts the page that was refused twice
+      return -errno.ENOSPC;
+    }
     const references = new Uint32Array(a.$bytes.buffer, a.$bytes.byteOffset + 16, count);
     a.index = this.#index;
     this.#index += count * PAGE;

@@ -12,7 +12,8 @@ import type { FakeDomain } from "./fake-xen.ts";
 interface GrantMap {
   readonly index: number;
   readonly references: readonly { readonly domid: number; readonly ref: number }[];
-  mapped: boolean;
+  /** `in_use`: mmap was called for it. It can be called once. */
+  used: boolean;
 }
 
 /** An open /dev/xen/gntdev. */
@@ -51,7 +52,7 @@ export class DevFile implements GrantDevice {
       index = map.index + map.references.length;
       at += 1;
     }
-    this.#maps.splice(at, 0, { index, references, mapped: false });
+    this.#maps.splice(at, 0, { index, references, used: false });
     a.index = index * PAGE;
     return 0;
   }
@@ -73,7 +74,8 @@ export class DevFile implements GrantDevice {
     this.#domain.check("mmap", this.path);
     const refuse = () => new SysError("mmap", this.path, errno.EINVAL);
     const map = this.#find(offset, Math.ceil(length / PAGE));
-    if (map === undefined || map.mapped) throw refuse();
+    if (map === undefined || map.used) throw refuse();
+    map.used = true;
     const writing = (protection & PROT_WRITE) !== 0;
     const grants = map.references.map(({ domid, ref }) => {
       const grant = this.#domain.hypervisor.grants.get(ref);
@@ -83,10 +85,8 @@ export class DevFile implements GrantDevice {
     });
     const { memory, at } = firstOf(grants);
     const mapping = new Mapping(memory.number, length, this.path, protection, at);
-    map.mapped = true;
     for (const grant of grants) grant.mapped += 1;
     return watched(mapping, () => {
-      map.mapped = false;
       for (const grant of grants) grant.mapped -= 1;
     });
   }
