@@ -97,7 +97,11 @@ test("bash completes files of other folders, and with a blank in the name", asyn
   const file = temp.file("framepass.bash");
   writeFileSync(file, bashCompletion(completed));
   const lines = fileLines.map(([line]) => line);
-  const found = await askShell("bash", `source ${file}`, lines, temp.path);
+  // Settings that break a completion that relies on the usual ones.
+  const setup = `source ${file}; shopt -s failglob; set -u; IFS=:`;
+  const device = "framepass sender -d testsrc:b";
+  const found = await askShell("bash", setup, [...lines, device], temp.path);
+  expect(found.pop()?.trimEnd()).toBe(`${device}ars`);
   for (const [index, [line, wanted]] of fileLines.entries()) {
     const before = line.replace(/(?:\\ |[^ ])*$/, "");
     expect([line, found[index]?.trimEnd()]).toEqual([line, before + wanted]);

@@ -9,7 +9,10 @@ const folded = (name: string) => name.replaceAll("-", "_");
 function candidates({ words: fixed = [], globs = [], files }: Completion): string {
   return [
     `words=(${words(fixed)})`,
-    ...(globs.length === 0 ? [] : [`globs=(${globs.join(" ")})`]),
+    // By compgen, because a pattern without a match is an error where the user has set failglob.
+    ...(globs.length === 0
+      ? []
+      : [`globs=($(${globs.map((glob) => `compgen -G ${quoted(glob)}`).join("; ")}))`]),
     ...(files === undefined ? [] : [`files=${files}`]),
   ].join(" ");
 }
@@ -48,6 +51,7 @@ _framepass() {
   local line=\${COMP_LINE:0:COMP_POINT} tool=\${1##*/} cur= value= option= word= head= files= valued= last=
   local breaks=\${COMP_WORDBREAKS//[^:=]/} count=0
   local -a typed=() words=() globs=()
+  local IFS=$' \\t\\n'
   line=\${line//\\\\[[:blank:]]/_} # a blank that is part of a file's name
   read -ra typed <<<"$line"
   if [[ $line != *[[:space:]] ]]; then
@@ -81,7 +85,7 @@ ${tools.flatMap(casesOf).join("\n")}
   [[ -z $breaks ]] || head=\${cur%"\${cur##*["$breaks"]}"}
   COMPREPLY=()
   for word in "\${words[@]}" "\${globs[@]}"; do
-    [[ $word == "$value"* && $word != *[*]* ]] || continue
+    [[ $word == "$value"* ]] || continue
     word=\${cur%"$value"}$word
     COMPREPLY+=("\${word#"$head"}")
   done
