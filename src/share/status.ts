@@ -73,7 +73,7 @@ const ways: Readonly<Record<WayName, { readonly between: string; look(host: Shar
         const region = host.region ?? firstRegion(host.devDirectory ?? "/dev");
         if (region === undefined) {
           const lack =
-            "no dax device: modprobe device_dax dax_pmem nd_pmem nfit, or name one with -R";
+            "no dax device: modprobe -a device_dax dax_pmem nd_pmem nfit, or name one with -R";
           return { send: lack, receive: lack, facts: {} };
         }
         return {

@@ -50,7 +50,7 @@ test("a machine with nothing: every way but fd says what is missing, in the orde
     expect(rowOf(rows, "xen-grant").send).toContain(`open ${GNTALLOC}: ENOENT`);
     expect(rowOf(rows, "xen-grant").send).toContain("modprobe xen-gntalloc");
     expect(rowOf(rows, "xen-grant").receive).toContain("modprobe xen-gntdev");
-    expect(rowOf(rows, "dax").send).toContain("modprobe device_dax");
+    expect(rowOf(rows, "dax").send).toContain("modprobe -a device_dax dax_pmem");
     expect(rowOf(rows, "fd")).toMatchObject({ send: undefined, receive: undefined });
     for (const row of rows) expect(statusText(row).split("\n").length).toBeGreaterThan(1);
   }));
