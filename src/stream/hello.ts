@@ -82,7 +82,10 @@ export function checkFrame(
   sizeimage: number,
 ): void {
   if (frame.magic !== FRAME_MAGIC) {
-    const hint = frame.magic === HANDLE_MAGIC ? "; that is sender_zc: use receiver_zc" : "";
+    const hint =
+      frame.magic === HANDLE_MAGIC
+        ? "; this stream is from sender_zc: use receiver_zc, or send with sender"
+        : "";
     throw new ProtocolError(
       `frame: magic is ${hex(frame.magic)}, must be ${hex(FRAME_MAGIC)}${hint}`,
     );

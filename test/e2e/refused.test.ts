@@ -30,15 +30,23 @@ test("sender to receiver_zc and sender_zc to receiver: both sides name the progr
     await using receiver = await Tool.start("receiver_zc", ["-l", address]);
     await receiver.says("listening on");
     const sent = await run("sender", ["-d", "testsrc", ...small, "-a", address]);
-    expect(sent.stderr).toContain("that is sender: use receiver");
-    expect((await receiver.ended()).stderr).toContain("that is sender: use receiver");
+    expect(sent.stderr).toContain(
+      "this stream is from sender: use receiver, or send with sender_zc",
+    );
+    expect((await receiver.ended()).stderr).toContain(
+      "this stream is from sender: use receiver, or send with sender_zc",
+    );
   }
   {
     await using receiver = await Tool.start("receiver", ["-l", address]);
     await receiver.says("listening on");
     const sent = await run("sender_zc", ["-d", "testsrc", ...small, "-a", address]);
-    expect(sent.stderr).toContain("that is sender_zc: use receiver_zc");
-    expect((await receiver.ended()).stderr).toContain("that is sender_zc: use receiver_zc");
+    expect(sent.stderr).toContain(
+      "this stream is from sender_zc: use receiver_zc, or send with sender",
+    );
+    expect((await receiver.ended()).stderr).toContain(
+      "this stream is from sender_zc: use receiver_zc, or send with sender",
+    );
   }
 });
 

@@ -29,7 +29,10 @@ export class HandleLength {
   decide(handle: HandleMessage, got: number, last: boolean): Uint8Array<ArrayBuffer> | undefined {
     if (this.#bytes !== undefined) return got === this.#bytes ? nothing : undefined;
     if (handle.magic !== HANDLE_MAGIC) {
-      const hint = handle.magic === FRAME_MAGIC ? "; that is sender: use receiver" : "";
+      const hint =
+        handle.magic === FRAME_MAGIC
+          ? "; this stream is from sender: use receiver, or send with sender_zc"
+          : "";
       throw new ProtocolError(
         `handle: magic is ${hex(handle.magic)}, must be ${hex(HANDLE_MAGIC)}${hint}`,
       );
