@@ -204,9 +204,9 @@ export function openShared(choice: ShareName, options: SendOptions): SharedSourc
   );
 }
 
-/** Few who start a zero-copy receiver have the driver of its default. */
-const NO_CAMERA =
-  "without --share virtio-media a receiver needs no device: listen on unix:/path (one machine) or give --region (a dax device of two guests)";
+/** What to do where no way is possible: few who start a zero-copy receiver are in a Xen domain. */
+const OTHER_WAYS =
+  "listen on unix:/path (one machine), give --region (a dax device of two guests), or look for what is missing with framepass share status";
 
 /**
  * Opens importers according to `--share`. "auto" opens all that this host and the options allow. Throws UnavailableError
@@ -225,8 +225,8 @@ export function openImporters(choice: ShareName, options: ReceiveOptions): reado
     else importers.push(owned.use(accepted));
   }
   if (importers.length === 0) {
-    const tried = others.filter(({ why }) => !lacks.has(why)).map(({ why }) => why);
-    throw new UnavailableError(`${tried.join("; ")}; ${NO_CAMERA}`);
+    const tried = others.filter(({ why }) => !lacks.has(why));
+    throw new UnavailableError(`${listed(tried)}; ${OTHER_WAYS}`);
   }
   owned.move();
   return announce(importers, others);

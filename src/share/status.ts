@@ -55,7 +55,10 @@ const ways: Readonly<Record<WayName, { readonly between: string; look(host: Shar
     "virtio-media": {
       between: "Xen domains, by the driver's own ioctls",
       look({ device, openDevice }) {
-        const lack = missing(() => importIfMapping(openDevice()), shortly); // the advice is for cameras
+        const lack = missing(
+          () => importIfMapping(openDevice()),
+          (error) => `${shortly(error)}; this way needs the out-of-tree virtio-media driver`, // the error's own advice is for cameras
+        );
         return { send: lack, receive: lack, facts: { device } };
       },
     },

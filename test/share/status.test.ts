@@ -50,6 +50,9 @@ test("a machine with nothing: every way but fd says what is missing, in the orde
     expect(rowOf(rows, "xen-grant").send).toContain(`open ${GNTALLOC}: ENOENT`);
     expect(rowOf(rows, "xen-grant").send).toContain("modprobe xen-gntalloc");
     expect(rowOf(rows, "xen-grant").receive).toContain("modprobe xen-gntdev");
+    expect(rowOf(rows, "virtio-media").send).toBe(
+      "open /dev/video0: ENOENT; connect the camera; this way needs the out-of-tree virtio-media driver",
+    );
     expect(rowOf(rows, "dax").send).toContain("modprobe -a device_dax dax_pmem");
     expect(rowOf(rows, "fd")).toMatchObject({ send: undefined, receive: undefined });
     for (const row of rows) expect(statusText(row).split("\n").length).toBeGreaterThan(1);
