@@ -30,7 +30,6 @@ export const share = defineTool({
     action: {
       type: "choice",
       choices: ["create", "status"],
-      default: "create",
       required: true,
       value: "ACTION",
       help: "create makes the file and prints QEMU's options for both guests; status shows which ways to share this machine offers, and what the others lack",

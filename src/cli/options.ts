@@ -69,7 +69,6 @@ export type Operand = Pick<Common, "help" | "value" | "completes"> &
     | {
         readonly type: "choice";
         readonly choices: readonly string[];
-        readonly default: string;
         readonly required: true;
       }
   );

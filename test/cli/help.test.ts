@@ -33,6 +33,14 @@ for (const row of tools) {
   });
 }
 
+test("a word that must be given is shown as required, not with a default", async () => {
+  const tool = await findTool("share")?.load();
+  if (tool === undefined) throw new Error("there is a share");
+  expect(helpText(tool, { called: "framepass share", styled: false })).toMatch(
+    /\(create,\s+status\) \[required\]/,
+  );
+});
+
 test("help is bold only where it is asked to be", async () => {
   const tool = await findTool("sender")?.load();
   if (tool === undefined) throw new Error("there is a sender");
