@@ -21,3 +21,9 @@ export function lentText(counts: LendCounts, ackTimeoutMs: number): string {
   if (ackTimeoutMs > 0) parts.push(`${overdue} took longer than ${ackTimeoutMs} ms`);
   return parts.join(", ");
 }
+
+/** The warning about frames that were not acknowledged in time. */
+export function overdueText(frames: number, ackTimeoutMs: number, requeue: boolean): string {
+  const buffers = requeue ? "such buffers are queued again" : "such buffers stay lent";
+  return `${countedWere(frames, "frame")} not acknowledged in ${ackTimeoutMs} ms; ${buffers}`;
+}

@@ -20,7 +20,7 @@ import { RefusalReader } from "../refusal.ts";
 import { watchHost } from "../socket/liveness.ts";
 import { sendAtOnce } from "../socket/same-host.ts";
 import { Greeting } from "./greeting.ts";
-import type { LendCounts } from "./lend-counts.ts";
+import { type LendCounts, overdueText } from "./lend-counts.ts";
 import { LentBuffers } from "./lent-buffers.ts";
 import { wordsOf, zcAck, zcFrame } from "./messages.ts";
 
@@ -267,10 +267,7 @@ class ZeroCopySender implements Disposable {
     if (overdue === 0) return;
     if (!this.#warned) {
       this.#warned = true;
-      const what = requeue ? "they are queued again" : "their buffers stay lent";
-      log.warn(
-        `${this.#socket.name}: ${overdue} frames not acknowledged in ${ackTimeoutMs} ms; ${what}`,
-      );
+      log.warn(`${this.#socket.name}: ${overdueText(overdue, ackTimeoutMs, requeue)}`);
     }
     if (!requeue) return;
     for (let frame = this.#lent.takeBack(); frame; frame = this.#lent.takeBack()) {

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { ProtocolError } from "../../../src/errors.ts";
 import { Frame } from "../../../src/frame/frame.ts";
 import { FRAME_MAGIC } from "../../../src/stream/hello.ts";
-import { lentText } from "../../../src/stream/zero-copy/lend-counts.ts";
+import { lentText, overdueText } from "../../../src/stream/zero-copy/lend-counts.ts";
 import { LentBuffers } from "../../../src/stream/zero-copy/lent-buffers.ts";
 import { wordsOf, zcAck } from "../../../src/stream/zero-copy/messages.ts";
 
@@ -91,6 +91,15 @@ test("a wrong magic is refused", () => {
   const message = ack(7n, 1);
   message.magic = 1;
   expect(() => lent.settle(message, 0)).toThrow("ack: magic is 0x00000001");
+});
+
+test("the warning about late acknowledgements says what happens to the buffers, in the singular, too", () => {
+  expect(overdueText(1, 200, false)).toBe(
+    "1 frame was not acknowledged in 200 ms; such buffers stay lent",
+  );
+  expect(overdueText(3, 200, true)).toBe(
+    "3 frames were not acknowledged in 200 ms; such buffers are queued again",
+  );
 });
 
 test("the summary says how many frames the receiver could not use", () => {
