@@ -2,7 +2,7 @@
 import { EPOLLOUT } from "../../../ffi/epoll.ts";
 import { errno, SysError } from "../../../ffi/errno.ts";
 import type { Fd } from "../../../ffi/fd.ts";
-import { AF_UNIX } from "../../../ffi/linux/socket.ts";
+import { AF_UNIX, AF_VSOCK } from "../../../ffi/linux/socket.ts";
 import type { Sockaddr } from "../../../ffi/sockaddr.ts";
 import { connectResult, startConnect } from "../../../ffi/socket.ts";
 import { advised } from "../../errors.ts";
@@ -35,13 +35,20 @@ export async function connect(
 }
 
 /** What the user can do about an errno of connect(); `again`: it is tried again anyway. */
-function connectAdvice({ code }: SysError, { family }: Sockaddr, again: boolean): string {
+export function connectAdvice(
+  { code }: Pick<SysError, "code">,
+  { family }: Pick<Sockaddr, "family">,
+  again: boolean,
+): string {
+  const start = again
+    ? "start the receiver"
+    : "start the receiver first, or wait for it with --reconnect";
   switch (code) {
     case "ECONNREFUSED":
     case "ENOENT":
-      return again
-        ? "start the receiver"
-        : "start the receiver first, or wait for it with --reconnect";
+      return start;
+    case "ECONNRESET": // a vsock port on which nothing listens answers with a reset
+      return family === AF_VSOCK ? start : "";
     case "ETIMEDOUT":
       return "check --address and firewalls, or allow more time with --connect-timeout";
     case "EHOSTUNREACH":
