@@ -95,11 +95,19 @@ export async function checkCompliance(lab: Lab, guest: Guest, name: string): Pro
       withCamera(guest, "--keep", async ({ node, send }) => {
         const unfed = await failuresOf(guest, node);
         await send(`${small.source} -r ${fps}`).moves(10);
-        const fed = await failuresOf(guest, node);
-        wanted("failures", fed.filter((line) => !unfed.includes(line)).join("; "), "");
+        let found = await failuresOf(guest, node);
+        // A frame that comes between REQBUFS and QUERYBUF has a sequence number, which is called a failure: in 3 of 40 runs.
+        for (let again = 0; again < 3 && !isPart(found, unfed); again++) {
+          const next = await failuresOf(guest, node);
+          found = found.filter((line) => next.includes(line));
+        }
+        wanted("failures", found.filter((line) => !unfed.includes(line)).join("; "), "");
       }),
   );
 }
+
+const isPart = (some: readonly string[], all: readonly string[]) =>
+  some.every((line) => all.includes(line));
 
 /** The lines of v4l2-compliance that say FAIL. */
 async function failuresOf(guest: Guest, node: string): Promise<readonly string[]> {
