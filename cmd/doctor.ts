@@ -71,7 +71,8 @@ function named(word: string): string {
   throw new UsageError(`there is no tool "${word}"${didYouMean(nearest(word, names))}`);
 }
 
-async function surroundings(port: number | undefined, { loop, signal }: Context) {
+async function surroundings(port: number | undefined, context: Context) {
+  const { loop, signal } = context;
   const words = (node: string) => ["--device", node, "--json", "--direct"];
   const reports = await askNodes(
     loop,
@@ -88,7 +89,8 @@ async function surroundings(port: number | undefined, { loop, signal }: Context)
     machine: thisMachine(),
     reports,
     ways: shareStatus({ device, openDevice }),
-    listen: port === undefined ? undefined : () => tryPort(port, { loop, signal }),
+    context,
+    listen: port === undefined ? undefined : () => tryPort(port, context),
   };
 }
 

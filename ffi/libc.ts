@@ -55,6 +55,7 @@ const signatures = {
   setrlimit: { args: [i32, address], returns: i32 },
   setsockopt: { args: [i32, i32, i32, address, u32], returns: i32 },
   shutdown: { args: [i32, i32], returns: i32 },
+  sigaction: { args: [i32, address, address], returns: i32 },
   signal: { args: [i32, long], returns: long },
   socket: { args: [i32, i32, i32], returns: i32 },
   socketpair: { args: [i32, i32, i32, address], returns: i32 },
