@@ -9,6 +9,7 @@ import {
   MANIFEST,
   type Manifest,
   manifestText,
+  PACKAGED,
   readManifest,
   sumOf,
   textSum,
@@ -25,13 +26,21 @@ export interface Change {
 export interface Plan {
   readonly prefix: string;
   readonly entries: readonly Entry[];
+  readonly packaged: boolean;
   readonly before: Manifest | undefined;
   readonly changes: readonly Change[];
 }
 
-/** Looks at each place. Throws UnavailableError when something is there that framepass did not write. */
-export function planInstallation(prefix: string, entries: readonly Entry[]): Plan {
-  const before = readManifest(prefix);
+/**
+ * Looks at each place. Throws UnavailableError when something is there that framepass did not write. With `packaged` the files are
+ * for a package: a mark of that stands in the place of the manifest.
+ */
+export function planInstallation(
+  prefix: string,
+  entries: readonly Entry[],
+  packaged = false,
+): Plan {
+  const before = packaged ? undefined : readManifest(prefix);
   const changes: Change[] = entries.map((entry) => {
     const known = before?.sums.get(entry.path);
     return { path: entry.path, action: actionFor(join(prefix, entry.path), known, sumFor(entry)) };
@@ -39,7 +48,7 @@ export function planInstallation(prefix: string, entries: readonly Entry[]): Pla
   // What an earlier installation wrote and this one does not, links for example, is removed.
   const planned = new Set(entries.map(({ path }) => path));
   const gone = [...(before?.sums ?? [])].filter(([path]) => !planned.has(path));
-  return { prefix, entries, before, changes: [...changes, ...removals(prefix, gone)] };
+  return { prefix, entries, packaged, before, changes: [...changes, ...removals(prefix, gone)] };
 }
 
 /** The paths of these that are there. Throws UnavailableError when one has changed. */
@@ -83,7 +92,7 @@ function notOurs(path: string, listed: boolean): UnavailableError {
 }
 
 /** Carries a plan out. Throws system errors; then nothing new is left. */
-export function install({ prefix, entries, before, changes }: Plan): void {
+export function install({ prefix, entries, packaged, before, changes }: Plan): void {
   using staging = new Staging(prefix);
   const sums = new Map<string, string>();
   for (const [index, entry] of entries.entries()) {
@@ -92,7 +101,7 @@ export function install({ prefix, entries, before, changes }: Plan): void {
   }
   staging.makeFolderOf(MANIFEST); // now all folders that are made are known
   const folders = [...new Set([...(before?.folders ?? []), ...staging.folders])];
-  const text = manifestText({ sums, folders });
+  const text = packaged ? PACKAGED : manifestText({ sums, folders });
   staging.add({ path: MANIFEST, kind: "text", text });
   staging.commit();
   for (const { path, action } of changes)

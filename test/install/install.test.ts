@@ -50,6 +50,18 @@ test("what is installed is there, and an uninstall leaves what was there before"
   expect(tree(temp.path)).toEqual(["bin", "bin/other"]);
 });
 
+test("files of a package get a mark instead of a manifest: they are neither installed over nor removed", () => {
+  using temp = new TempDir();
+  install(planInstallation(temp.path, entries, true));
+  expect(tree(temp.path)).toEqual([...all, MANIFEST].sort());
+  const refusal = `${temp.file(MANIFEST)}: what is here belongs to a package`;
+  expect(() => installed(temp.path)).toThrow(refusal);
+  expect(() => planRemoval(temp.path)).toThrow(refusal);
+  // A packager may build into the same folder a second time.
+  const again = planInstallation(temp.path, entries, true);
+  expect(again.changes.map(({ action }) => action)).toEqual(entries.map(() => "keep"));
+});
+
 test("a prefix that install has made is removed with the rest", () => {
   using temp = new TempDir();
   const prefix = temp.file("with a blank");
