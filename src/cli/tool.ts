@@ -15,6 +15,8 @@ import { Loop } from "../loop.ts";
 import { log, logDefect, setUpLog } from "./log.ts";
 import { type Operands, type Options, parseOptions, type Values } from "./options.ts";
 import { COMPILED } from "./own-program.ts";
+import { reportingTo, service } from "./service.ts";
+import { serviceVariables } from "./service-variables.ts";
 import { printOut, Records } from "./stdout.ts";
 import { endStatus, flushStderr, hasEscapes } from "./terminal.ts";
 import { calledAs, common, exampleLine, type ToolText } from "./tool-text.ts";
@@ -168,8 +170,12 @@ async function runStoppable<O extends Options, P extends Operands>(
   values: Values<O & P>,
 ): Promise<Outcome> {
   using loop = new Loop();
+  using _reports = reportingTo(loop, serviceVariables);
   const stop = new AbortController();
-  const onSignal = () => stop.abort();
+  const onSignal = () => {
+    service.stopping();
+    stop.abort();
+  };
   for (const [name, number] of Object.entries(stopSignals)) {
     const ignored = name === "SIGHUP" && isIgnored(number);
     if (!ignored) process.on(name, onSignal);
