@@ -1,6 +1,7 @@
 // receiver_sdl: receiver with a window. A frame is received straight into a texture, unless the command line wants its
 // bytes for more than the window.
 
+import { listenVariables, notifyVariables } from "../src/cli/service-variables.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { displayEnvironment, displayKeys, displayOptions } from "../src/display/display-options.ts";
 import { openDisplay } from "../src/display/open.ts";
@@ -27,7 +28,7 @@ export const receiverSdl = defineTool({
   ],
   keys: displayKeys,
   files: cameraFiles,
-  environment: displayEnvironment,
+  environment: [...displayEnvironment, ...listenVariables, ...notifyVariables],
   options: { ...receiver.options, ...displayOptions },
   async run(values, context) {
     const { loop, signal } = context;

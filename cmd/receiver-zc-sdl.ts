@@ -1,6 +1,7 @@
 // receiver_zc_sdl: receiver_zc with a window. A frame is returned to the sender as soon as it is in a texture, so the
 // screen's refresh holds no buffer of the camera.
 
+import { listenVariables, notifyVariables } from "../src/cli/service-variables.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { displayEnvironment, displayKeys, displayOptions } from "../src/display/display-options.ts";
 import { openDisplay } from "../src/display/open.ts";
@@ -27,7 +28,7 @@ export const receiverZcSdl = defineTool({
   ],
   keys: displayKeys,
   files: receiverZc.files ?? [],
-  environment: displayEnvironment,
+  environment: [...displayEnvironment, ...listenVariables, ...notifyVariables],
   options: { ...receiverZc.options, ...displayOptions },
   async run(values, context) {
     const { loop, signal } = context;
