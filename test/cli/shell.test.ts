@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { shellWord } from "../../src/cli/shell.ts";
-import { qemuOptions } from "../../src/share/nvdimm.ts";
+import { qemuOptions } from "../../src/share/monitors.ts";
 
 /** The words that bash makes of a line. */
 function words(line: string): string[] {
