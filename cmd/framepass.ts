@@ -7,7 +7,7 @@ import { flushStderr, writeStderr } from "../src/cli/terminal.ts";
 import { help, runMain } from "../src/cli/tool.ts";
 import { versionLine } from "../src/cli/version.ts";
 import { exitStatus, UsageError } from "../src/errors.ts";
-import { summary } from "./tool-rows.ts";
+import { about } from "./tool-rows.ts";
 import { findTool, type LoadableTool, tools } from "./tools.ts";
 
 /** The column of the summaries. */
@@ -38,7 +38,7 @@ try {
   const name = findTool(word)?.name ?? (asOptions as Record<string, string>)[word] ?? word;
   const names = subcommands.map((row) => row.name);
   if (!names.includes(name)) throw noTool(word, names);
-  await runSubcommand({ name: "framepass", summary }, subcommands, name, rest);
+  await runSubcommand({ name: "framepass", summary: about.summary }, subcommands, name, rest);
 } catch (error) {
   writeStderr(`framepass: error: ${(error as Error).message}\n`);
   flushStderr();
@@ -72,7 +72,7 @@ function names(): string[] {
 async function usage(): Promise<string> {
   const { entry } = await import("../src/cli/help.ts");
   return [
-    `framepass: ${summary}`,
+    `framepass: ${about.summary}`,
     "",
     "Usage: framepass TOOL [OPTIONS]",
     "       (or call a link to this file that is named like the tool)",
@@ -80,5 +80,8 @@ async function usage(): Promise<string> {
     ...tools.flatMap((tool) => entry(tool.name, tool.summary, COLUMN)),
     "",
     ...own.flatMap((row) => entry(row.name, row.summary, COLUMN)),
+    "",
+    `${about.firstSteps.where}:`,
+    ...about.firstSteps.examples.flatMap(({ does, line }) => [`  # ${does}`, `  ${line}`]),
   ].join("\n");
 }

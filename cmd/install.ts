@@ -11,7 +11,7 @@ import type { ToolText } from "../src/cli/tool-text.ts";
 import { needed, UnavailableError } from "../src/errors.ts";
 import { type Change, install, planInstallation } from "../src/install/install.ts";
 import { layout } from "../src/install/layout.ts";
-import { summary, toolRow } from "./tool-rows.ts";
+import { about, toolRow } from "./tool-rows.ts";
 
 /** Options of install and uninstall. */
 export const prefixOptions = {
@@ -56,7 +56,7 @@ export const installTool = (tools: readonly { load(): Promise<ToolText> }[]) =>
       const place = packaged ? join(resolve(destdir), prefix) : prefix;
       const texts = await Promise.all(tools.map((tool) => tool.load()));
       const plan = permitted(() =>
-        planInstallation(place, layout(texts, { prefix, links, summary }), packaged),
+        planInstallation(place, layout(texts, { prefix, links, about }), packaged),
       );
       if (!dryRun)
         permitted(() => {

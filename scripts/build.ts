@@ -31,13 +31,13 @@ async function buildAll(): Promise<void> {
 async function writeManuals(tools: readonly LoadableTool[]): Promise<void> {
   const { mainPage, manPage, pageName } = await import("../src/cli/man.ts");
   const { calledAs } = await import("../src/cli/tool-text.ts");
-  const { summary } = await import("../cmd/tool-rows.ts");
+  const { about } = await import("../cmd/tool-rows.ts");
   const section = join(dist, "man", "man1");
   mkdirSync(section, { recursive: true });
   writeFileSync(
     join(section, "framepass.1"),
     mainPage(
-      summary,
+      about,
       tools.map((row) => ({ ...row, called: calledAs(row) })),
     ),
   );

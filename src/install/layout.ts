@@ -1,7 +1,7 @@
 // What `framepass install` puts under a prefix, a row each. Everything but the executable is made from the rows of the tools.
 import { dirname, join, relative } from "node:path";
 import { mainPage, manPage, pageName } from "../cli/man.ts";
-import type { ToolText } from "../cli/tool-text.ts";
+import type { About, ToolText } from "../cli/tool-text.ts";
 import { bashCompletion } from "./completions/bash.ts";
 import { fishCompletion, fishLinkCompletion } from "./completions/fish.ts";
 import { completedTool } from "./completions/model.ts";
@@ -26,13 +26,12 @@ export interface LayoutOptions {
   readonly prefix: string;
   /** Whether users also call the tools by their own names. */
   readonly links: boolean;
-  /** One line about framepass. */
-  readonly summary: string;
+  readonly about: About;
 }
 
 /** All entries, in the order in which they are listed. */
 export function layout(tools: readonly ToolText[], options: LayoutOptions): Entry[] {
-  const { prefix, links, summary } = options;
+  const { prefix, links, about } = options;
   const completed = tools.map((tool) => completedTool(tool, links));
   const linked = links ? completed.filter((tool) => tool.linked) : [];
   const called = ({ name }: { readonly name: string }) => `framepass ${name}`;
@@ -42,7 +41,7 @@ export function layout(tools: readonly ToolText[], options: LayoutOptions): Entr
     { path: EXECUTABLE, kind: "executable" },
     link(BACKEND, EXECUTABLE),
     ...linked.map(({ name }) => link(`bin/${name}`, EXECUTABLE)),
-    text(page("framepass"), mainPage(summary, listed)),
+    text(page("framepass"), mainPage(about, listed)),
     ...tools.map((tool) => text(page(called(tool)), manPage(tool, called(tool)))),
     ...linked.map((tool) => link(page(tool.name), page(called(tool)))),
     text(`${BASH}/framepass`, bashCompletion(completed)),

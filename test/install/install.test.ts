@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { about } from "../../cmd/tool-rows.ts";
 import { tools } from "../../cmd/tools.ts";
 import { projectDir } from "../../scripts/ensure.ts";
 import { install, planInstallation } from "../../src/install/install.ts";
@@ -187,7 +188,7 @@ test.each([
 test("the layout has a page for every tool, completions, and links only where they are asked for", async () => {
   const texts = await Promise.all(tools.map((tool) => tool.load()));
   const paths = (links: boolean) =>
-    layout(texts, { prefix: "/p", links, summary: "" }).map(({ path }) => path);
+    layout(texts, { prefix: "/p", links, about }).map(({ path }) => path);
   for (const { name } of tools)
     expect(paths(false)).toContain(`share/man/man1/framepass-${name}.1`);
   expect(paths(false).filter((path) => path.startsWith("bin/"))).toEqual(["bin/framepass"]);
