@@ -12,8 +12,8 @@ export const MANIFEST = "share/framepass/manifest";
 export const PACKAGED = "These files belong to a package of the system, which also removes them.\n";
 
 export interface Manifest {
-  /** The sum of each entry by its path, relative to the prefix. */
-  readonly sums: ReadonlyMap<string, string>;
+  /** The sums of each entry by its path, relative to the prefix. While an installation runs: before and after it. */
+  readonly sums: ReadonlyMap<string, ReadonlySet<string>>;
   /** The folders that were made, the outermost first; "." is the prefix. */
   readonly folders: readonly string[];
 }
@@ -55,7 +55,7 @@ export function readManifest(prefix: string): Manifest | undefined {
   const path = join(prefix, MANIFEST);
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return undefined;
-  const sums = new Map<string, string>();
+  const sums = new Map<string, Set<string>>();
   const folders: string[] = [];
   const text = stat.isFile() ? readFileSync(path, "utf8") : "";
   if (text === PACKAGED)
@@ -69,13 +69,13 @@ export function readManifest(prefix: string): Manifest | undefined {
     if (sum === undefined || !inside)
       throw new UnavailableError(`${path} is damaged; remove it and what it lists yourself`);
     if (sum === "folder") folders.push(name);
-    else sums.set(name, sum);
+    else sums.set(name, (sums.get(name) ?? new Set()).add(sum));
   }
   return { sums, folders };
 }
 
 export const manifestText = ({ sums, folders }: Manifest): string =>
   [
-    ...[...sums].map(([path, sum]) => `${sum}  ${path}\n`),
+    ...[...sums].flatMap(([path, each]) => [...each].map((sum) => `${sum}  ${path}\n`)),
     ...folders.map((path) => `folder  ${path}\n`),
   ].join("");

@@ -117,7 +117,7 @@ test("a user who may not write there gets one line, and nothing is left", async 
   expect({ status, lines }).toEqual({
     status: 3,
     lines: [
-      `framepass install: mkdir ${temp.file("p/bin")}: EACCES (permission denied); run it as root, or name another --prefix`,
+      `framepass install: mkdir ${temp.file("p/share")}: EACCES (permission denied); run it as root, or name another --prefix`,
     ],
   });
   expect(tree(temp.file("p"))).toEqual([]);
@@ -138,9 +138,10 @@ const mayMount =
   Bun.which("unshare") !== null &&
   Bun.spawnSync(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"]).exitCode === 0;
 
-/** Only bin can be written. */
-const folders = 'mkdir -p "$1/bin" "$1/libexec/framepass"';
-const half = `half() { mount -t tmpfs none "$1"; ${folders}; mount -t tmpfs none "$1/bin"; mount -o remount,ro "$1"; }; half`;
+/** Only bin and the manifest's folder can be written. */
+const folders = 'mkdir -p "$1/bin" "$1/libexec/framepass" "$1/share/framepass"';
+const both = 'mount -t tmpfs none "$1/bin"; mount -t tmpfs none "$1/share/framepass"';
+const half = `half() { mount -t tmpfs none "$1"; ${folders}; ${both}; mount -o remount,ro "$1"; }; half`;
 
 test.skipIf(!mayMount).each([
   ["a full disk", "mount -t tmpfs -o size=8m none", "write", "ENOSPC", "free some space"],
