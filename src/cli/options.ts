@@ -7,6 +7,8 @@ import { didYouMean, nearest } from "./suggest.ts";
 /** What shells complete a value with. */
 export interface Completion {
   readonly words?: readonly string[];
+  /** The value is a list of these words with commas between them, each once. */
+  readonly commas?: true;
   /** Existing files of these patterns: "/dev/video*". */
   readonly globs?: readonly string[];
   readonly files?: "all" | "folders";
