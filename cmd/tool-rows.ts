@@ -35,7 +35,7 @@ const rows = {
     whole: true,
   },
   install: {
-    summary: "install the executable, manual pages, completions and the descriptor for QEMU",
+    summary: "install the executable, manual pages, completions, units, QEMU's descriptor",
     unlinked: true,
     whole: true,
   },

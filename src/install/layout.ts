@@ -6,6 +6,7 @@ import { bashCompletion } from "./completions/bash.ts";
 import { fishCompletion, fishLinkCompletion } from "./completions/fish.ts";
 import { completedTool } from "./completions/model.ts";
 import { zshCompletion } from "./completions/zsh.ts";
+import { units } from "./units.ts";
 
 /** One entry; `path` is relative to the prefix. */
 export type Entry = { readonly path: string } & (
@@ -19,6 +20,8 @@ const EXECUTABLE = "bin/framepass";
 const BACKEND = "libexec/framepass/vhost-user-video";
 const PAGES = "share/man/man1";
 const BASH = "share/bash-completion/completions";
+/** systemd reads it below /usr and /usr/local: systemd.unit(5). */
+const UNITS = "lib/systemd/system";
 const FISH = "share/fish/vendor_completions.d";
 
 export interface LayoutOptions {
@@ -50,8 +53,14 @@ export function layout(tools: readonly ToolText[], options: LayoutOptions): Entr
     text(`${FISH}/framepass.fish`, fishCompletion(completed)),
     ...linked.map((tool) => text(`${FISH}/${tool.name}.fish`, fishLinkCompletion(tool))),
     text("share/qemu/vhost-user/50-framepass-video.json", descriptor(join(prefix, BACKEND))),
+    ...(servable(prefix) ? units(join(prefix, EXECUTABLE)) : []).map((unit) =>
+      text(`${UNITS}/${unit.name}`, unit.text),
+    ),
   ];
 }
+
+/** Whether services can start what is there: homes are hidden from them, and systemd starts no path with such characters. */
+const servable = (prefix: string) => !/^\/(?:home|root|run\/user)(?:\/|$)|["\\]/.test(prefix);
 
 const text = (path: string, content: string): Entry => ({ path, kind: "text", text: content });
 const link = (path: string, to: string): Entry => ({

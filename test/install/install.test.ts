@@ -265,3 +265,19 @@ test("the descriptor in docs is the one that is installed, for another path", ()
   const inDocs = JSON.parse(readFileSync(page, "utf8"));
   expect(JSON.parse(descriptor(inDocs.binary))).toEqual(inDocs);
 });
+
+test("a prefix in a home has no units: the services could not start an executable there", async () => {
+  const paths = (prefix: string) =>
+    layout([], { prefix, links: false, about })
+      .map(({ path }) => path)
+      .filter((path) => path.startsWith("lib/systemd/system/"));
+  for (const prefix of ["/home/a/.local", "/root/.local", '/opt/"a"'])
+    expect(paths(prefix)).toEqual([]);
+  expect(paths("/usr")).toEqual([
+    "lib/systemd/system/framepass-sender@.service",
+    "lib/systemd/system/framepass-receiver@.service",
+    "lib/systemd/system/vhost-user-video@.service",
+    "lib/systemd/system/vhost-user-video@.socket",
+  ]);
+  expect(paths("/homes")).toEqual(paths("/usr"));
+});
