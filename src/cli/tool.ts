@@ -13,8 +13,9 @@ import {
 } from "../errors.ts";
 import { Loop } from "../loop.ts";
 import { log, logDefect, setUpLog } from "./log.ts";
-import { type Operands, type Options, parseOptions, type Values } from "./options.ts";
+import type { Operands, Options, Values } from "./options.ts";
 import { COMPILED } from "./own-program.ts";
+import { parseOptions } from "./parse-options.ts";
 import { reportingTo, service } from "./service.ts";
 import { serviceVariables } from "./service-variables.ts";
 import { printOut, Records } from "./stdout.ts";

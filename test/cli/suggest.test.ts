@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { parseOptions } from "../../src/cli/options.ts";
+import { parseOptions } from "../../src/cli/parse-options.ts";
 import { distance, nearest } from "../../src/cli/suggest.ts";
 
 describe("a misspelled word is answered with the nearest candidate", () => {
