@@ -1,7 +1,9 @@
 // Parses the words of a command line by the rows of a tool.
+import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { UsageError } from "../errors.ts";
 import {
+  completionOf,
   type Operands,
   type Option,
   type Options,
@@ -11,6 +13,7 @@ import {
   spelled,
   type Values,
 } from "./options.ts";
+import { shellWord } from "./shell.ts";
 import { didYouMean, nearest } from "./suggest.ts";
 
 /**
@@ -22,7 +25,7 @@ export function parseOptions<
   const P extends Operands = Record<never, never>,
 >(options: O, argv: readonly string[], operands?: P): Values<O & P> {
   const { raw, words } = readWords(options, argv);
-  const values: Record<string, unknown> = readOperands(operands ?? {}, words);
+  const values: Record<string, unknown> = readOperands(operands ?? {}, words, options);
   const rows = Object.entries(options);
   const alone = rows.some(([name, option]) => "alone" in option && raw[name] === true);
   for (const [name, option] of rows) {
@@ -36,10 +39,15 @@ export function parseOptions<
   return { ...values, given } as unknown as Values<O & P>;
 }
 
-function readOperands(operands: Operands, words: readonly string[]): Record<string, unknown> {
+function readOperands(
+  operands: Operands,
+  words: readonly string[],
+  options: Options,
+): Record<string, unknown> {
   const rows = Object.entries(operands);
   const surplus = words[rows.length];
-  if (surplus !== undefined) throw new UsageError(`unexpected word "${surplus}"`);
+  if (surplus !== undefined)
+    throw new UsageError(`unexpected word "${surplus}"${didYouMean(withOption(surplus, options))}`);
   const values: Record<string, unknown> = {};
   for (const [i, [name, operand]] of rows.entries()) {
     const word = words[i];
@@ -52,6 +60,17 @@ function readOperands(operands: Operands, words: readonly string[]): Record<stri
     values[name] = word;
   }
   return values;
+}
+
+/** A word with the option whose value it may be, by what shells would complete for it. */
+function withOption(word: string, options: Options): string | undefined {
+  const found = Object.entries(options).find(([, option]) => {
+    const { words = [], globs = [], files } = completionOf(option) ?? {};
+    if (words.includes(word)) return true;
+    if (globs.some((glob) => new Bun.Glob(glob).match(word))) return true;
+    return files !== undefined && (word.includes("/") || existsSync(word));
+  });
+  return found && `--${found[0]} ${shellWord(word)}`;
 }
 
 type Raw = Readonly<Record<string, string | true | readonly string[]>>;
