@@ -74,7 +74,7 @@ async function runTool<O extends Options, P extends Operands>(
   let json = false;
   try {
     // --help and --version work even when required options are missing.
-    const asked = ["--help", "-h", "--version", "-V"].find((word) => argv.includes(word));
+    const asked = argv.find((word) => /^(?:--help|--version|-[hV]+)$/.test(word));
     if (asked !== undefined) {
       await printOut(/^--?h/.test(asked) ? await help(tool, called) : versionText(tool, argv));
       return exitCodes.done.status;

@@ -167,6 +167,8 @@ test("framepass help and version are words, letters and options", async () => {
   const linked = await run("sender", ["-h"]);
   expect(linked.stdout).toContain("Usage: sender [OPTIONS] --address ADDRESS\n");
   expect((await run("sender", ["-V"])).stdout).toBe(line);
+  expect((await run("sender", ["-hV"])).stdout).toBe(linked.stdout);
+  expect((await run("sender", ["-p", "5000", "-Vh"])).stdout).toBe(line);
   const { lines } = await run("framepass", ["sender"]);
   expect(lines[0]).toEndWith("; see framepass sender --help");
 });
