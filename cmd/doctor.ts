@@ -68,7 +68,9 @@ function named(word: string): string {
   const folded = word.replaceAll("-", "_");
   const found = names.find((name) => name.replaceAll("-", "_") === folded);
   if (found !== undefined) return found;
-  throw new UsageError(`there is no tool "${word}"${didYouMean(nearest(word, names))}`);
+  const meant = nearest(word, names);
+  const all = meant === undefined ? `; choose one of ${names.join(", ")}` : didYouMean(meant);
+  throw new UsageError(`there is no tool "${word}"${all}`);
 }
 
 async function surroundings(port: number | undefined, context: Context) {
