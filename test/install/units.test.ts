@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { tools } from "../../cmd/tools.ts";
 import { ensureDebian } from "../../scripts/ensure.ts";
-import { parseOptions } from "../../src/cli/options.ts";
+import { parseOptions } from "../../src/cli/parse-options.ts";
 import { optionsOf } from "../../src/cli/tool-text.ts";
 import { optionsFile, services, units } from "../../src/install/units.ts";
 import { TempDir } from "../support/tool.ts";
