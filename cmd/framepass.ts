@@ -8,13 +8,13 @@ import { help, runMain } from "../src/cli/tool.ts";
 import { versionLine } from "../src/cli/version.ts";
 import { exitStatus, UsageError } from "../src/errors.ts";
 import { about } from "./tool-rows.ts";
-import { findTool, type LoadableTool, tools } from "./tools.ts";
+import { findTool, type LoadableTool, relativesWith, tools } from "./tools.ts";
 
 /** The column of the summaries. */
 const COLUMN = 20;
 
 const linked = findTool(basename(process.argv0));
-if (linked !== undefined) await runMain(await linked.load(), process.argv.slice(2), linked.name);
+if (linked !== undefined) await run(linked, process.argv.slice(2), linked.name);
 
 /** The subcommands that are no tool. */
 const own: readonly Subcommand[] = [
@@ -46,9 +46,13 @@ try {
 }
 
 /** Loads the tool only when it is called; the process ends with it. */
-function asSubcommand({ name, summary, load }: LoadableTool): Subcommand {
-  const called = `framepass ${name}`;
-  return { name, summary, run: async (words) => await runMain(await load(), words, called) };
+function asSubcommand(tool: LoadableTool): Subcommand {
+  const { name, summary } = tool;
+  return { name, summary, run: async (words) => await run(tool, words, `framepass ${name}`) };
+}
+
+async function run({ name, load }: LoadableTool, words: readonly string[], called: string) {
+  await runMain(await load(), words, called, (option) => relativesWith(name, option));
 }
 
 async function helpAbout(name: string | undefined): Promise<string> {

@@ -118,7 +118,8 @@ function unknownOption(rawName: string, options: Options): UsageError {
   const names = Object.entries(options).flatMap(([name, { short }]) =>
     isLong ? [`--${name}`] : short === undefined ? [] : [`-${short}`],
   );
-  return new UsageError(`unknown option "${rawName}"${didYouMean(nearest(rawName, names))}`);
+  const meant = didYouMean(nearest(rawName, names));
+  return new UsageError(`unknown option "${rawName}"${meant}`, { unknownOption: rawName });
 }
 
 function notAChoice(shown: string, choices: readonly string[], got: string): UsageError {
