@@ -14,12 +14,10 @@ import { feedReceivers } from "../src/stream/feed.ts";
 import { readSenderOptions, senderOptions } from "../src/stream/sender-options.ts";
 import { addressOptions } from "../src/stream/stream-options.ts";
 import { lendFrames } from "../src/stream/zero-copy/lend.ts";
-import { type LendCounts, lentText } from "../src/stream/zero-copy/lend-counts.ts";
+import { lentText, noCounts } from "../src/stream/zero-copy/lend-counts.ts";
 import { shareFiles, shareOptions } from "../src/stream/zero-copy/share-options.ts";
 import { listFormats } from "./list-formats.ts";
 import { toolRow } from "./tool-rows.ts";
-
-const noCounts: LendCounts = { returned: 0, refused: 0, overdue: 0, late: 0 };
 
 export const senderZc = defineTool({
   ...toolRow("sender_zc"),
@@ -81,7 +79,7 @@ export const senderZc = defineTool({
     }
     using pipe = await openPipeInput(loop, values.device, signal);
     if (signal.aborted) return "stopped";
-    const counts = addresses.map((): LendCounts => ({ ...noCounts }));
+    const counts = addresses.map(noCounts);
     const openShare = () =>
       openShared(values.share, {
         open: (memory, allocator) =>
@@ -106,11 +104,11 @@ export const senderZc = defineTool({
         send: (shared, run, receiver) => {
           const ackTimeoutMs = values["ack-timeout"];
           const requeue = values["requeue-on-timeout"];
-          const own = counts[receiver] ?? { ...noCounts };
+          const own = counts[receiver] ?? noCounts();
           return lendFrames({ ...run, shared, ackTimeoutMs, requeue, counts: own });
         },
         summary: (receiver) => {
-          const own = counts[receiver] ?? noCounts;
+          const own = counts[receiver] ?? noCounts();
           return { lines: [lentText(own, values["ack-timeout"])], fields: { ...own } };
         },
       },
