@@ -83,7 +83,11 @@ export async function feedReceivers<O extends Opened>(
     } catch (error) {
       failures.push(error);
       if (loop.failed || !concernsOne(error)) stop.abort();
-      else if (active > 1) log.warn(`${text}: ${(error as Error).message}; the others go on`);
+      else if (active > 1) {
+        const { message } = error as Error;
+        const named = message.includes(text) ? message : `${text}: ${message}`;
+        log.warn(`${named}; the others go on`);
+      }
       return undefined;
     } finally {
       active -= 1;
