@@ -2,7 +2,8 @@
 import { inGroup } from "../src/cli/groups.ts";
 import { listenVariables, notifyVariables } from "../src/cli/service-variables.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
-import { type Allocator, DEFAULT_HEAP, heapFiles, openReceiveMemory } from "../src/frame/memory.ts";
+import { heapOption } from "../src/frame/heap-option.ts";
+import { type Allocator, heapFiles, openReceiveMemory } from "../src/frame/memory.ts";
 import { cameraFiles } from "../src/output/camera/camera-options.ts";
 import { MemoryTarget } from "../src/stream/copy/memory-target.ts";
 import { receiveFrames } from "../src/stream/copy/receive.ts";
@@ -28,14 +29,7 @@ export const receiver = defineTool({
   options: {
     ...receiverOptions,
     ...inGroup("output", {
-      heap: {
-        short: "e",
-        type: "text",
-        default: DEFAULT_HEAP,
-        value: "PATH",
-        completes: { globs: ["/dev/dma_heap/*"] },
-        help: "DMA heap for the buffers; if the default heap is missing, memfd is used",
-      },
+      heap: heapOption("DMA heap for the buffers; if the default heap is missing, memfd is used"),
     }),
   },
   async run(values, { loop, signal }) {

@@ -6,7 +6,8 @@ import { openPipeInput } from "../src/capture/pipe-input.ts";
 import { inGroup } from "../src/cli/groups.ts";
 import { notifyVariables } from "../src/cli/service-variables.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
-import { DEFAULT_HEAP, heapFiles } from "../src/frame/memory.ts";
+import { heapOption } from "../src/frame/heap-option.ts";
+import { heapFiles } from "../src/frame/memory.ts";
 import { sendFrames } from "../src/stream/copy/send.ts";
 import { feedReceivers } from "../src/stream/feed.ts";
 import { readSenderOptions, senderOptions } from "../src/stream/sender-options.ts";
@@ -36,14 +37,7 @@ export const sender = defineTool({
     ...captureOptions,
     ...addressOptions.connect,
     ...inGroup("capture", {
-      heap: {
-        short: "e",
-        type: "text",
-        default: DEFAULT_HEAP,
-        value: "PATH",
-        completes: { globs: ["/dev/dma_heap/*"] },
-        help: "DMA heap for --memory dmabuf",
-      },
+      heap: heapOption("DMA heap for --memory dmabuf"),
       memory: {
         short: "m",
         type: "choice",
