@@ -7,8 +7,11 @@ import { projectDir } from "./ensure.ts";
 export const targets = ["linux-x64", "linux-arm64", "linux-x64-musl", "linux-arm64-musl"] as const;
 export type Target = (typeof targets)[number];
 
+/** The target that this machine runs. */
+export const hostTarget: Target = process.arch === "arm64" ? "linux-arm64" : "linux-x64";
+
 /** The commit the sources are at, marked when they differ from it. */
-function commit(): string {
+export function commit(): string {
   const git = (...args: string[]) => Bun.spawnSync(["git", ...args], { cwd: projectDir });
   const head = git("rev-parse", "--short=12", "HEAD");
   if (head.exitCode !== 0) return "no commit";
