@@ -1,6 +1,7 @@
 // `bun run check`: build, format, lint, types and the unit tests (import direction and struct layouts are among them).
 import { displayNeeds } from "./display-needs.ts";
 import { ensureDebian, ensureNpm } from "./ensure.ts";
+import { packageNeeds } from "./package-needs.ts";
 import { failedFiles, hasSecondRun, secondRunLine } from "./second-run.ts";
 import { npmProgram, step, stepBeside, stepWithOutput, type Tally, testCounts } from "./step.ts";
 
@@ -41,10 +42,10 @@ export async function runCheck(): Promise<Tally> {
   return sum(tally, tests);
 }
 
-/** The tests that compute for tens of seconds: whole clips of each codec, and thousands of random cases. */
+/** The tests that take tens of seconds: whole clips of each codec, thousands of random cases, packages in new systems. */
 export async function runLongTests(): Promise<Tally> {
   ensureNpm();
-  ensureDebian(debianNeeds);
+  ensureDebian([...debianNeeds, ...packageNeeds]);
   return await runTests("long tests", [`${LONG}.test.ts`]);
 }
 
