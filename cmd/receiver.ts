@@ -4,6 +4,7 @@ import { listenVariables, notifyVariables } from "../src/cli/service-variables.t
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { heapOption } from "../src/frame/heap-option.ts";
 import { type Allocator, heapFiles, openReceiveMemory } from "../src/frame/memory.ts";
+import { openMetrics } from "../src/metrics/metrics.ts";
 import { cameraFiles } from "../src/output/camera/camera-options.ts";
 import { MemoryTarget } from "../src/stream/copy/memory-target.ts";
 import { receiveFrames } from "../src/stream/copy/receive.ts";
@@ -35,11 +36,14 @@ export const receiver = defineTool({
   async run(values, { loop, signal }) {
     using owned = new DisposableStack();
     const { serving, consumer, checkOutputs } = readReceiverOptions(values, loop, owned);
+    const look = { tool: "receiver", pictures: true };
+    const metrics = owned.use(await openMetrics(loop, values.metrics, look, signal));
     let allocator: Allocator | undefined;
     const end = await serveSenders(
       loop,
       {
         ...serving,
+        metrics,
         prepare: async (stop) => {
           allocator = owned.use(await openReceiveMemory(values, () => serving.prepare(stop)));
         },

@@ -11,6 +11,7 @@ import { listenVariables, notifyVariables } from "../src/cli/service-variables.t
 import { printOut } from "../src/cli/stdout.ts";
 import { type Context, defineTool, runMain } from "../src/cli/tool.ts";
 import { UnavailableError, UsageError } from "../src/errors.ts";
+import { openMetrics } from "../src/metrics/metrics.ts";
 import { type AccessValues, accessOption, accessOptions } from "../src/stream/socket/access.ts";
 import { type Address, parseAddress } from "../src/stream/socket/address.ts";
 import { listenAddress } from "../src/stream/socket/listen-address.ts";
@@ -132,6 +133,8 @@ export const vhostUserVideo = defineTool({
       return "done";
     }
     codec[Symbol.dispose](); // each front-end's process opens its own
+    const look = { tool: "vhost-user-video", pictures: false };
+    const metrics = owned.use(await openMetrics(loop, values.metrics, look, signal));
     const listener =
       address === undefined
         ? inherited && Listener.inherited(loop, inherited.socket)
@@ -140,7 +143,7 @@ export const vhostUserVideo = defineTool({
     owned.use(listener);
     const { "socket-path": path = listener.name } = values;
     log.info(`listening on ${values.fd === undefined ? path : `descriptor ${values.fd}`}`);
-    const stats = owned.use(new RingStats(loop, values, decoder));
+    const stats = owned.use(new RingStats(loop, { ...values, metrics }, decoder));
     stats.listening(listener.name);
     await serveFrontEnds(
       loop,
@@ -230,7 +233,10 @@ function inheritedSocketAt(fd: number): InheritedSocket {
 async function serveOne(
   socket: Fd,
   makeDevice: MakeDevice,
-  options: RingStatsOptions & { readonly decoder: Readonly<Record<string, unknown>> },
+  options: Omit<RingStatsOptions, "metrics"> & {
+    readonly decoder: Readonly<Record<string, unknown>>;
+    readonly metrics: string | undefined;
+  },
   { loop, signal }: Context,
 ): Promise<void> {
   using owned = new DisposableStack();
@@ -241,7 +247,9 @@ async function serveOne(
     await serveFrontEnd(loop, socket, { makeDevice, counts: child.counts }, ended);
     return;
   }
-  const stats = owned.use(new RingStats(loop, options, options.decoder));
+  const look = { tool: "vhost-user-video", pictures: false };
+  const metrics = owned.use(await openMetrics(loop, options.metrics, look, signal));
+  const stats = owned.use(new RingStats(loop, { ...options, metrics }, options.decoder));
   const counts = noCounts();
   stats.follow(counts);
   service.ready();

@@ -19,6 +19,9 @@ export function commit(): string {
   return `${head.stdout.toString().trim()}${changed ? "-changed" : ""}`;
 }
 
+/** The worker of --metrics: every executable has it as a second entry, and starts it only with that option. */
+const WORKER = "src/metrics/page-worker.ts";
+
 /**
  * Compiles `entry` to `outfile`. The directory that an executable is started in must not change what it does:
  * Bun loads no file from there.
@@ -35,6 +38,7 @@ export function compile(entry: string, outfile: string, target: string, cross: b
         process.execPath,
         "build",
         entry,
+        WORKER,
         "--compile",
         "--bytecode", // halves the time the executable needs to start
         "--format=esm", // bytecode as CommonJS breaks citty and consola

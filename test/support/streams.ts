@@ -25,7 +25,7 @@ export function sharedTestSource(
 }
 
 export function quietStats(loop: Loop): StreamStats {
-  return new StreamStats(loop, { stats: 0, json: false }, () => ({ drops: 0, errors: 0 }));
+  return new StreamStats(loop, { stats: 0, json: false }, () => ({ drops: {}, errors: 0 }));
 }
 
 /** Lends `frames` frames over `socket`. */

@@ -1,5 +1,6 @@
 // What became of the frames that were lent to receivers, and the line about it.
 import { countedWere } from "../../cli/counted.ts";
+import { type Figure, statesOf, streamFigures } from "../../cli/figures.ts";
 
 /** Counts of lent frames, over all connections. */
 export interface LendCounts {
@@ -22,6 +23,16 @@ export const noCounts = (): LendCounts => ({
   late: 0,
   lost: 0,
 });
+
+/** The counts as figures of --metrics. */
+export const lentFigures = (counts: Readonly<LendCounts>): Figure[] =>
+  statesOf(streamFigures.lent, {
+    returned: () => counts.returned,
+    refused: () => counts.refused,
+    overdue: () => counts.overdue,
+    late: () => counts.late,
+    lost: () => counts.lost,
+  });
 
 /** The line for the summary. With an `ackTimeoutMs` of 0 no frame is overdue. */
 export function lentText(counts: LendCounts, ackTimeoutMs: number): string {
