@@ -1,11 +1,15 @@
 // The page of --metrics in a browser: what a person sees, compared pixel by pixel. What this cannot show is another browser.
-import { expect, test } from "bun:test";
+import { beforeAll, expect, test } from "bun:test";
 import { decode } from "fast-png";
+import { browserNeeds } from "../../scripts/display-needs.ts";
+import { ensureDebian } from "../../scripts/ensure.ts";
 import { openTestSource } from "../../src/capture/testsrc.ts";
 import { Canvas } from "../../src/format/canvas.ts";
 import { pixelFormatNamed } from "../../src/format/formats.ts";
 import { Browser } from "../support/browser.ts";
 import { freePort, listening, Tool } from "../support/tool.ts";
+
+beforeAll(() => ensureDebian(browserNeeds), 600_000);
 
 const wish = { width: 320, height: 240, format: "YUYV" };
 /** More than are sent while the page opens. */

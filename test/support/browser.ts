@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { browserNeeds } from "../../scripts/display-needs.ts";
 import { ensureDebian } from "../../scripts/ensure.ts";
 import { within } from "./tool.ts";
 
@@ -52,7 +53,7 @@ export class Browser implements AsyncDisposable {
 
   /** Starts the browser with one page of that size. */
   static async start(width: number, height: number): Promise<Browser> {
-    ensureDebian([{ package: "chromium", provides: "chromium" }]);
+    ensureDebian(browserNeeds);
     const browser = new Browser();
     try {
       const url = await within(browser.#address(), "Chromium to listen", START_MS);
