@@ -215,7 +215,9 @@ test("vhost-user-video counts its front-ends, whose requests other processes tak
   const words = ["-b", "null", "-s", socket, "--metrics", `unix:${at}`];
   await using daemon = await Tool.start("vhost-user-video", words);
   await daemon.says("listening");
-  expect(await value(at, "framepass_front_ends_total")).toBe(0);
+  await until("the figures", LIMIT_MS, async () =>
+    (await value(at, "framepass_front_ends_total")) === 0 ? true : undefined,
+  );
   await onLoop(async (loop) => {
     using frontEnd = new FrontEnd(loop, startConnect(unixAddress(socket)));
     frontEnd.send("GET_FEATURES");
