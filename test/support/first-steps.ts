@@ -32,7 +32,7 @@ export async function takeFirstSteps(
   if (status !== 0 || !stderr.includes("receiver: done: 90 frames"))
     throw new Error(`the receiver: status ${status}\n${stderr}`);
   const film = system.file(receive.at(-1) ?? "");
-  await within(compareFilm(film), "the comparison of film.y4m");
+  await within(compareFilm(film), "the comparison of film.y4m", 60_000);
 }
 
 const wish = { width: 640, height: 480, format: "YUYV" } as const;

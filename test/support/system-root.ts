@@ -22,6 +22,12 @@ echo "$pid"
 exec sleep infinity
 `;
 
+/** Namespaces that end with this process, however it ends. */
+const alone = [
+  ...["setpriv", "--pdeathsig", "KILL", "--"],
+  ...["unshare", "-m", "-n", "-p", "-f", "--kill-child"],
+];
+
 export class SystemRoot implements AsyncDisposable {
   readonly #holder: Bun.Subprocess;
   readonly #folder: string;
@@ -36,15 +42,12 @@ export class SystemRoot implements AsyncDisposable {
   /** Enters the system in `lower`, which stays as it is. Throws one line when this host cannot. */
   static async enter(lower: string): Promise<SystemRoot> {
     const folder = mkdtempSync(join(tmpdir(), "framepass-root-"));
-    const holder = Bun.spawn(
-      ["unshare", "-m", "-n", "-p", "-f", "--kill-child", "sh", "-c", enter, "sh", folder, lower],
-      {
-        env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` },
-        stdin: "ignore",
-        stdout: "pipe",
-        stderr: "pipe",
-      },
-    );
+    const holder = Bun.spawn([...alone, "sh", "-c", enter, "sh", folder, lower], {
+      env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` },
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
     const reader = holder.stdout.getReader();
     const first = await within(reader.read(), "the system root");
     const pid = new TextDecoder().decode(first.value).trim();
