@@ -1,14 +1,30 @@
 // Makes a Debian package of what `framepass install --destdir` wrote.
 import { createHash } from "node:crypto";
-import { cpSync, existsSync, lstatSync, mkdirSync, readFileSync, renameSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { projectDir } from "../ensure.ts";
-import { changelog, control, copyright, lintianOverrides, readmeDebian } from "./debian-texts.ts";
+import {
+  changelog,
+  control,
+  copyright,
+  lintianOverrides,
+  maintainerScripts,
+  readmeDebian,
+} from "./debian-texts.ts";
 import { below, filesBelow, runProgram, settle, writeText } from "./files.ts";
 
 /** gzip: the tools of Debian 11 cannot unpack zstd, and xz takes three times as long for a sixth less. */
 const COMPRESSION = ["-Zgzip", "-z6"];
 const PAGES = "usr/share/man/man1";
+const UNITS = "usr/lib/systemd/system";
 const DOC = "usr/share/doc/framepass";
 /** Debian's zsh looks in vendor-completions. */
 const ZSH = { from: "usr/share/zsh/site-functions", to: "usr/share/zsh/vendor-completions" };
@@ -50,6 +66,10 @@ export async function makeDeb(source: DebSource, stage: string, outfile: string)
   const sums = files.map((path) => `${md5(join(stage, path))}  ${path}\n`);
   writeText(join(stage, "DEBIAN/control"), control(architecture, installedKiB));
   writeText(join(stage, "DEBIAN/md5sums"), sums.join(""));
+  for (const [name, text] of Object.entries(maintainerScripts(filesBelow(join(stage, UNITS))))) {
+    writeText(join(stage, "DEBIAN", name), text);
+    chmodSync(join(stage, "DEBIAN", name), 0o755);
+  }
   settle(stage, epochSeconds);
   const words = ["--root-owner-group", ...COMPRESSION, "--build", stage, outfile];
   await runProgram(["dpkg-deb", ...words], { env: { SOURCE_DATE_EPOCH: String(epochSeconds) } });

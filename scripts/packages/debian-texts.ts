@@ -72,6 +72,28 @@ recommended, not needed: a tool that lacks one of them names it.
 "framepass doctor" lists all of them.
 `;
 
+/** A maintainer script with commands for a system that runs systemd. */
+const withSystemd = (commands: string, condition = ""): string => `#!/bin/sh
+set -e
+if ${condition}[ -d /run/systemd/system ]; then
+  ${commands}
+fi
+`;
+const reload = withSystemd("systemctl --system daemon-reload >/dev/null || true");
+
+/**
+ * The maintainer scripts. systemd reads the units of a new version, and forgets those of a removed one; instances of the services
+ * are stopped before their executable goes. `units` are names of files: "framepass-sender@.service".
+ */
+export const maintainerScripts = (units: readonly string[]): Readonly<Record<string, string>> => {
+  const instances = units.map((name) => `'${name.replace("@.", "@*.")}'`).join(" ");
+  return {
+    postinst: reload,
+    prerm: withSystemd(`systemctl stop ${instances} || true`, '[ "$1" = remove ] && '),
+    postrm: reload,
+  };
+};
+
 /** A text as the continuation of a field. */
 const continued = (text: string) =>
   text

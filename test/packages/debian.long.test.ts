@@ -1,6 +1,6 @@
 // The .deb in new installations of Debian 11, 12 and 13, and the one for arm64 under an emulator of its processor.
 import { expect, test } from "bun:test";
-import { cpSync } from "node:fs";
+import { chmodSync, cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { takeFirstSteps } from "../support/first-steps.ts";
 import { debOf, packaged } from "../support/packages.ts";
 import { SystemRoot } from "../support/system-root.ts";
@@ -9,6 +9,7 @@ import { debianSystem } from "../support/systems.ts";
 /** From the package to frames in a file. */
 const STRANGER_MS = 60_000;
 const DEB = "/tmp/framepass.deb";
+const CALLS = "/tmp/systemctl-calls";
 /** A new system has to be downloaded first. */
 const MAKING_MS = 600_000;
 
@@ -19,6 +20,13 @@ const listing = async (system: SystemRoot): Promise<readonly string[]> => {
   const found = await system.ok(["find", "/", ...pruned, "-printf", "%p %y %m %l\n"]);
   return found.trim().split("\n").sort();
 };
+
+/** A system as small as this has no systemd: a script in its place writes down how it is called. */
+function standInForSystemd(system: SystemRoot): void {
+  mkdirSync(system.file("/run/systemd/system"), { recursive: true });
+  writeFileSync(system.file("/usr/bin/systemctl"), `#!/bin/sh\necho "$*" >> ${CALLS}\n`);
+  chmodSync(system.file("/usr/bin/systemctl"), 0o755);
+}
 
 test.each([
   ["bullseye", ["dpkg", "-i", DEB], ["libavcodec58", "libswscale5"]],
@@ -34,6 +42,7 @@ test.each([
     packaged();
     await using system = await SystemRoot.enter(await debianSystem(release));
     cpSync(debOf("amd64"), system.file(DEB));
+    standInForSystemd(system);
     const before = await listing(system);
 
     const from = performance.now();
@@ -59,8 +68,13 @@ test.each([
     const back = "/usr/libexec/framepass/vhost-user-video";
     expect(JSON.parse(await system.ok([back, "--print-capabilities"])).type).toBe("video");
 
+    const reload = "--system daemon-reload\n";
+    expect(readFileSync(system.file(CALLS), "utf8")).toBe(reload);
     await system.ok(["dpkg", "--purge", "framepass"]);
     expect(await listing(system)).toEqual(before);
+    const [first, stop, ...rest] = readFileSync(system.file(CALLS), "utf8").split(/(?<=\n)/);
+    expect([first, ...new Set(rest)]).toEqual([reload, reload]);
+    expect(stop).toStartWith("stop framepass-receiver@*.service framepass-sender@*.service ");
 
     // apt would take what the tools load, under the names of this release. It only simulates: there is no network.
     const simulated = await system.ok(["apt-get", "install", "-s", DEB]);

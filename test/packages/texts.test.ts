@@ -11,11 +11,12 @@ import {
   control,
   copyright,
   LIBC6,
+  maintainerScripts,
   recommends,
 } from "../../scripts/packages/debian-texts.ts";
 import { sbom } from "../../scripts/packages/sbom.ts";
 import { hostCommand } from "../lab/debian.ts";
-import { built, dist } from "../support/tool.ts";
+import { built, dist, TempDir } from "../support/tool.ts";
 
 test("control has each field once, and a description of lines that fit a terminal", () => {
   const lines = control("amd64", 1234).trimEnd().split("\n");
@@ -42,6 +43,20 @@ test("the changelog has the commit and its time", () => {
   expect(lines[0]).toBe(`framepass (${project.version}) unstable; urgency=medium`);
   expect(lines[2]).toBe("  * Built from commit 0123456789ab.");
   expect(lines[4]).toEndWith(">  Sun, 09 Sep 2001 01:46:40 +0000");
+});
+
+test("the scripts of a package do nothing without systemd, and stop instances only when it is removed", async () => {
+  using temp = new TempDir();
+  const scripts = maintainerScripts(["framepass-sender@.service", "vhost-user-video@.socket"]);
+  expect(Object.keys(scripts)).toEqual(["postinst", "prerm", "postrm"]);
+  expect(scripts.prerm).toContain("stop 'framepass-sender@*.service' 'vhost-user-video@*.socket' ");
+  expect(scripts.prerm).toContain('[ "$1" = remove ]');
+  // A path that is not there takes the place of systemd's.
+  for (const [name, text] of Object.entries(scripts)) {
+    const path = temp.file(name);
+    await Bun.write(path, text.replace("/run/systemd/system", temp.file("none")));
+    expect(await hostCommand(["sh", path, "remove"])).toBe("");
+  }
 });
 
 const minor = (version: string) => Number(version.split(".")[1]);
