@@ -5,6 +5,7 @@ import { cpSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { version } from "../../package.json";
 import { hostCommand } from "../lab/debian.ts";
+import { readFiguresOf } from "../support/figures-in-system.ts";
 import { takeFirstSteps } from "../support/first-steps.ts";
 import { archiveName, debOf, packaged, packages } from "../support/packages.ts";
 import { SystemRoot } from "../support/system-root.ts";
@@ -37,6 +38,7 @@ test(
     );
     expect(await system.ok([unpacked, "doctor", "receiver"])).toContain("C library          musl");
     await takeFirstSteps(system, [unpacked]);
+    await readFiguresOf(system, [unpacked]);
 
     await system.ok([unpacked, "install"]);
     const installed = "/usr/local/bin/framepass";
@@ -61,6 +63,7 @@ test(
       "Usage: framepass receiver",
     );
     await takeFirstSteps(system, framepass);
+    await readFiguresOf(system, framepass);
   },
   MAKING_MS,
 );
