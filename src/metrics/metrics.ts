@@ -1,6 +1,6 @@
 // The side of --metrics in the tool's own thread: starts the worker that serves the page, and writes what it reads. The loop
 // never serves a request; docs/decisions/0044-metrics-in-a-worker.md.
-import { lstatSync, unlinkSync } from "node:fs";
+import { lstatSync, rmSync } from "node:fs";
 import { constants } from "node:os";
 import { copyMemory } from "../../ffi/copy.ts";
 import { SysError } from "../../ffi/errno.ts";
@@ -54,7 +54,7 @@ export async function openMetrics(
   if (place === undefined) return undefined;
   using owned = new DisposableStack();
   const metrics = owned.use(new Metrics(loop, place, options));
-  await metrics.listening(address.text);
+  await metrics.listening(address.text, signal);
   log.info(`metrics on ${"path" in place ? address.text : `http://${address.text}/`}`);
   owned.move();
   return metrics;
@@ -87,14 +87,17 @@ export class Metrics implements FigureSink, PictureSink, Disposable {
     this.#timer = loop.every(UPDATE_MS, () => this.#update());
   }
 
-  /** Waits until the worker listens; `name` is its address for messages. Throws SysError. */
-  async listening(name: string): Promise<void> {
+  /** Waits until the worker listens, or `signal` aborts; `name` is its address for messages. Throws SysError. */
+  async listening(name: string, signal: AbortSignal): Promise<void> {
     const before = process.umask(SOCKET_UMASK);
     using _turns = this.#loop.every(START_TURN_MS, () => undefined);
+    const abort = () => this.#opened.resolve({ is: "open" });
+    signal.addEventListener("abort", abort, { once: true });
     try {
       const answer = await this.#opened.promise;
       if (answer.is === "refused") throw refused(name, answer.code);
     } finally {
+      signal.removeEventListener("abort", abort);
       process.umask(before);
     }
     if ("path" in this.#place) this.#inode = inodeAt(this.#place.path);
@@ -152,11 +155,11 @@ export class Metrics implements FigureSink, PictureSink, Disposable {
     this.#over = true;
     this.#timer[Symbol.dispose]();
     this.#control.fill(0);
-    this.#worker.terminate();
     const { path } = "path" in this.#place ? this.#place : {};
-    // Another program may have put its own socket there.
+    // Another program may have put its own socket there. The runtime removes the path, too, while it ends the worker.
     if (path !== undefined && this.#inode !== undefined && inodeAt(path) === this.#inode)
-      unlinkSync(path);
+      rmSync(path, { force: true });
+    this.#worker.terminate();
   }
 
   [Symbol.dispose](): void {

@@ -90,6 +90,20 @@ test("a Unix socket is for its owner only, replaces a stale one, and is removed 
   expect(existsSync(path)).toBe(false);
 });
 
+test("a Unix socket is removed by the tool and by the runtime at once, and that is no error", async () => {
+  using temp = new TempDir();
+  const path = temp.file("metrics");
+  await onLoop(async (loop, signal) => {
+    for (let i = 0; i < 20; i++) {
+      {
+        using _metrics = await opened(loop, `unix:${path}`, signal);
+      }
+      await loop.sleep(i, signal);
+      expect(existsSync(path)).toBe(false);
+    }
+  });
+});
+
 test("a file that is no socket is not replaced", async () => {
   using temp = new TempDir();
   const path = temp.file("metrics");
