@@ -2,7 +2,7 @@
 // alternating in one run. The tunnels are made by the lines of the page.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { toolLine, tunnels } from "../support/encryption-page.ts";
+import { plainLines, toolLine, tunnels } from "../support/encryption-page.ts";
 import { ensureTunnels, TunnelHosts } from "../support/tunnel-hosts.ts";
 import { type Bench, median, table } from "./bench.ts";
 
@@ -28,11 +28,6 @@ const atFullSpeed = (lines: { receiver: string; sender: string }) => ({
     .replace("-n 60", `-n ${FRAMES}`),
 });
 
-const plain = {
-  receiver: "receiver -l 10.91.0.2 -p 5000 --allow 10.91.0.1 --verify",
-  sender: "sender -d testsrc -a 10.91.0.2 -p 5000 -n 60",
-};
-
 async function makeWays(owned: AsyncDisposableStack): Promise<Way[]> {
   const ways: Way[] = [];
   const film = crypto.getRandomValues(new Uint8Array(1 << 16));
@@ -42,7 +37,7 @@ async function makeWays(owned: AsyncDisposableStack): Promise<Way[]> {
     writeFileSync(join(hosts.directory("sender"), "film.yuv"), pictures);
     if (tunnel !== undefined) await hosts.make(tunnel);
     const side = (name: "receiver" | "sender") =>
-      tunnel === undefined ? plain[name] : toolLine(tunnel, name);
+      tunnel === undefined ? plainLines[name] : toolLine(tunnel, name);
     const lines = { receiver: side("receiver"), sender: side("sender") };
     ways.push({ name: tunnel?.name ?? "plain", hosts, ...atFullSpeed(lines) });
   }

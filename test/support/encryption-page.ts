@@ -22,6 +22,12 @@ export interface Tunnel {
   readonly keyWords: string | undefined;
 }
 
+/** The lines of the tools without a tunnel, to compare with. */
+export const plainLines: Readonly<Record<Side, string>> = {
+  receiver: "receiver -l 10.91.0.2 -p 5000 --allow 10.91.0.1 --verify",
+  sender: "sender -d testsrc -a 10.91.0.2 -p 5000 -n 60",
+};
+
 /** The tunnels, in the order of the page. Throws when a section has not one line for the receiver and one for the sender. */
 export function tunnels(): readonly Tunnel[] {
   const page = readFileSync(join(projectDir, "docs/encryption.md"), "utf8");
