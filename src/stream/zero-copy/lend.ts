@@ -230,8 +230,7 @@ class ZeroCopySender implements Disposable {
       const { count } = this.#lent;
       if (this.#leaving === undefined || count > 0) {
         const held = count > 0 ? `, ${countedWere(count, "frame")} lent to it` : "";
-        const text = `the receiver closed the connection${held}`;
-        throw new PeerGone("recv", this.#socket.name, text);
+        throw new PeerGone("recv", this.#socket.name, `the receiver closed the connection${held}`);
       }
       this.#finish();
       return;
