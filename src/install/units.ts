@@ -43,7 +43,7 @@ export const services: readonly Service[] = [
     always: ["--keep", "--stats", "60"],
     example: "-p 5000 -o /dev/video10",
     groups: ["video"],
-    devices: ["char-dma_heap", "char-dax", "/dev/v4l2loopback"],
+    devices: ["char-dma_heap", "char-dax"],
     writes: true,
   },
   {
