@@ -115,17 +115,17 @@ export const scenario: Scenario = {
         wanted("restarts", await shown(guest, name, "NRestarts"), "1");
       });
     await lab.check("the journal has a line per message, with its priority", async () => {
-      const lines = await guest.ok(`journalctl -q -o json -u ${receiver} _COMM=framepass`);
+      const lines = await guest.ok(`journalctl -q -o json -u ${sender} _COMM=framepass`);
       const entries = lines
         .trim()
         .split("\n")
         .map((line) => JSON.parse(line));
       for (const { MESSAGE, PRIORITY } of entries) {
-        if (!/^receiver: [^<]+$/.test(MESSAGE)) throw new Error(`"${MESSAGE}"`);
-        wanted(`priority of "${MESSAGE}"`, PRIORITY, /^receiver: warn: /.test(MESSAGE) ? "4" : "6");
+        if (!/^sender: [^<]+$/.test(MESSAGE)) throw new Error(`"${MESSAGE}"`);
+        wanted(`priority of "${MESSAGE}"`, PRIORITY, /^sender: warn: /.test(MESSAGE) ? "4" : "6");
       }
       const levels = new Set(entries.map(({ PRIORITY }) => PRIORITY));
-      return levels.has("4") && levels.has("6"); // the heap is root's, which is a warning
+      return levels.has("4") && levels.has("6"); // it has warned that its receiver was gone
     });
 
     await lab.check(
