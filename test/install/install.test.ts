@@ -266,12 +266,19 @@ test("the descriptor in docs is the one that is installed, for another path", ()
   expect(JSON.parse(descriptor(inDocs.binary))).toEqual(inDocs);
 });
 
-test("a prefix in a home has no units: the services could not start an executable there", async () => {
+test("a prefix in a home, or with characters that systemd refuses, has no units: they could not start an executable there", async () => {
   const paths = (prefix: string) =>
     layout([], { prefix, links: false, about })
       .map(({ path }) => path)
       .filter((path) => path.startsWith("lib/systemd/system/"));
-  for (const prefix of ["/home/a/.local", "/root/.local", '/opt/"a"'])
+  const unfit = [
+    '/opt/"a"',
+    "/opt/a's",
+    "/opt/a\\b",
+    "/opt/a\tb",
+    "/opt/a\nExecStartPre=/bin/false",
+  ];
+  for (const prefix of ["/home/a/.local", "/root/.local", ...unfit])
     expect(paths(prefix)).toEqual([]);
   expect(paths("/usr")).toEqual([
     "lib/systemd/system/framepass-sender@.service",
