@@ -42,8 +42,8 @@ class Client implements Disposable {
   readonly socket: Socket;
   text = "";
   closed = false;
-  constructor() {
-    this.socket = connect(port, "127.0.0.1");
+  constructor(at = port) {
+    this.socket = connect(at, "127.0.0.1");
     this.socket.on("data", (data) => {
       this.text += data;
     });
@@ -117,6 +117,29 @@ test("what is no HTTP is refused, and the connection is closed", async () => {
   client.socket.write("\x16\x03\x01\x02\x00 hello\r\n\r\n");
   await client.untilClosed();
   expect(client.text === "" || client.text.startsWith("HTTP/1.1 400")).toBe(true);
+});
+
+test("a client whose headers are slow is closed by their own limit, however often it sends", async () => {
+  const quick = await serve({
+    place: { host: "127.0.0.1", port: 0, loopback: true },
+    routes: {},
+    failed: () => undefined,
+    limits: { headersMs: 200, silentMs: 10 * LIMIT_MS },
+  });
+  try {
+    using slow = new Client((quick.address() as AddressInfo).port);
+    slow.socket.write("GET / HTTP/1.1\r\nHost: localhost\r\nX: ");
+    const drip = setInterval(() => slow.socket.write("a"), 100);
+    try {
+      await slow.untilClosed(20_000); // the runtime alone would look after 30 s
+    } finally {
+      clearInterval(drip);
+    }
+    expect(slow.text).toStartWith("HTTP/1.1 408 ");
+  } finally {
+    quick.closeAllConnections();
+    quick.close();
+  }
 });
 
 test("silent clients, slow ones and those that do not read are closed, and at most 32 are connected", async () => {
