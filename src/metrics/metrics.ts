@@ -9,7 +9,7 @@ import type { Figure, FigureSink, Published } from "../cli/figures.ts";
 import { log } from "../cli/log.ts";
 import { COMPILED } from "../cli/own-program.ts";
 import { versionLine } from "../cli/version.ts";
-import { advised } from "../errors.ts";
+import { UnavailableError } from "../errors.ts";
 import type { Picture } from "../format/picture-layout.ts";
 import type { PictureSink } from "../frame/picture-sink.ts";
 import type { Loop } from "../loop.ts";
@@ -40,7 +40,7 @@ export interface MetricsOptions {
 
 /**
  * Serves figures at `text`, the value of --metrics. Undefined without one, and when `signal` aborts first. Throws UsageError,
- * UnavailableError, or SysError when it cannot listen there.
+ * or UnavailableError when it cannot listen there.
  */
 export async function openMetrics(
   loop: Loop,
@@ -87,7 +87,7 @@ export class Metrics implements FigureSink, PictureSink, Disposable {
     this.#timer = loop.every(UPDATE_MS, () => this.#update());
   }
 
-  /** Waits until the worker listens, or `signal` aborts; `name` is its address for messages. Throws SysError. */
+  /** Waits until the worker listens, or `signal` aborts; `name` is its address for messages. Throws UnavailableError. */
   async listening(name: string, signal: AbortSignal): Promise<void> {
     const before = process.umask(SOCKET_UMASK);
     using _turns = this.#loop.every(START_TURN_MS, () => undefined);
@@ -176,7 +176,9 @@ const advice: Readonly<Record<string, string>> = {
   ENOENT: "make the folder first, or choose another path",
 };
 
-function refused(name: string, code: string): SysError {
+function refused(name: string, code: string): UnavailableError {
   const number = constants.errno[code as keyof typeof constants.errno] ?? constants.errno.EIO;
-  return advised(new SysError("bind", name, number), advice[code] ?? "choose another --metrics");
+  const cause = new SysError("bind", name, number);
+  const todo = advice[code] ?? "choose another --metrics";
+  return new UnavailableError(`${cause.message}; ${todo}`, { cause });
 }

@@ -241,7 +241,7 @@ test("vhost-user-video counts its front-ends, whose requests other processes tak
   expect(existsSync(at)).toBe(false);
 });
 
-test("a port in use is one line and status 1, and an existing output file is left alone", async () => {
+test("a port in use is one line and status 3, and an existing output file is left alone", async () => {
   using temp = new TempDir();
   const file = temp.file("film.yuv");
   writeFileSync(file, "mine");
@@ -249,9 +249,9 @@ test("a port in use is one line and status 1, and an existing output file is lef
   const words = ["-l", "127.0.0.1", "-p", freePort(), "-o", file, "--metrics", `${used.port}`];
   const { status, lines } = await run("receiver", words);
   used.stop(true);
-  expect(status).toBe(1);
+  expect(status).toBe(3);
   expect(lines).toEqual([
-    `receiver: error: bind 127.0.0.1:${used.port}: EADDRINUSE (address already in use); another program listens there: choose another --metrics`,
+    `receiver: bind 127.0.0.1:${used.port}: EADDRINUSE (address already in use); another program listens there: choose another --metrics`,
   ]);
   expect(statSync(file).size).toBe(4);
 });

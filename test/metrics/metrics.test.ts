@@ -121,7 +121,7 @@ test("a port in use is an error with the address and what to do", async () => {
     openMetrics(loop, String(used.port), look, signal).catch((caught: unknown) => caught),
   );
   used.stop(true);
-  expect(error).toMatchObject({ name: "SysError", code: "EADDRINUSE" });
+  expect(error).toMatchObject({ name: "UnavailableError", cause: { code: "EADDRINUSE" } });
   expect((error as Error).message).toBe(
     `bind 127.0.0.1:${used.port}: EADDRINUSE (address already in use); another program listens there: choose another --metrics`,
   );
