@@ -39,8 +39,8 @@ export interface MetricsOptions {
 }
 
 /**
- * Serves figures at `text`, the value of --metrics. Undefined without one, and when `signal` aborts first. Throws UsageError,
- * or UnavailableError when it cannot listen there.
+ * Serves figures at `text`, the value of --metrics. Undefined without one, and when `signal` aborts before a name server has
+ * answered. Throws UsageError, or UnavailableError when it cannot listen there.
  */
 export async function openMetrics(
   loop: Loop,
@@ -54,7 +54,7 @@ export async function openMetrics(
   if (place === undefined) return undefined;
   using owned = new DisposableStack();
   const metrics = owned.use(new Metrics(loop, place, options));
-  await metrics.listening(address.text, signal);
+  await metrics.listening(address.text);
   log.info(`metrics on ${"path" in place ? address.text : `http://${address.text}/`}`);
   owned.move();
   return metrics;
@@ -87,17 +87,17 @@ export class Metrics implements FigureSink, PictureSink, Disposable {
     this.#timer = loop.every(UPDATE_MS, () => this.#update());
   }
 
-  /** Waits until the worker listens, or `signal` aborts; `name` is its address for messages. Throws UnavailableError. */
-  async listening(name: string, signal: AbortSignal): Promise<void> {
+  /**
+   * Waits until the worker listens, also when the tool is to end: a worker that is ended while it binds can leave its socket
+   * behind. `name` is its address for messages. Throws UnavailableError.
+   */
+  async listening(name: string): Promise<void> {
     const before = process.umask(SOCKET_UMASK);
     using _turns = this.#loop.every(START_TURN_MS, () => undefined);
-    const abort = () => this.#opened.resolve({ is: "open" });
-    signal.addEventListener("abort", abort, { once: true });
     try {
       const answer = await this.#opened.promise;
       if (answer.is === "refused") throw refused(name, answer.code);
     } finally {
-      signal.removeEventListener("abort", abort);
       process.umask(before);
     }
     if ("path" in this.#place) this.#inode = inodeAt(this.#place.path);

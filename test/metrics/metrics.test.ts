@@ -90,6 +90,23 @@ test("a Unix socket is for its owner only, replaces a stale one, and is removed 
   expect(existsSync(path)).toBe(false);
 });
 
+test("a tool that is ended while the worker starts waits for its Unix socket, so that it is removed", async () => {
+  using temp = new TempDir();
+  const path = temp.file("metrics");
+  const program = new URL("./late-worker.ts", import.meta.url).href;
+  const stop = new AbortController();
+  log.setReporters([{ log: () => stop.abort() }]); // with the first message of the worker
+  try {
+    await onLoop(async (loop) => {
+      using _metrics = await openMetrics(loop, `unix:${path}`, { ...look, program }, stop.signal);
+      expect(existsSync(path)).toBe(true);
+    });
+  } finally {
+    log.setReporters([]);
+  }
+  expect(existsSync(path)).toBe(false);
+});
+
 test("a Unix socket is removed by the tool and by the runtime at once, and that is no error", async () => {
   using temp = new TempDir();
   const path = temp.file("metrics");
