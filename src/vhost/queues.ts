@@ -135,6 +135,7 @@ export class Queues implements RingHost, Disposable {
         loop: this.#deviceLoop,
         memory: this.memory,
         ackedFeatures: this.features,
+        sharedMemory: undefined,
         complain: (text) => this.complain(text),
         refused: () => {
           this.counts.refused += 1;

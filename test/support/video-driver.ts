@@ -325,6 +325,7 @@ export function localDriver(
       loop: (watcher ?? loop) as Loop,
       memory,
       ackedFeatures,
+      sharedMemory: undefined,
       complain: (text) => complaints.push(text),
       refused: () => {
         driver.refusals += 1;
