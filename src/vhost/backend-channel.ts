@@ -1,5 +1,6 @@
 // The socket over which the back-end asks the front-end: vhost-user, "Back-end message types". One request is in flight at a time,
 // and nothing waits for its answer: the front-end may at the same time wait for an answer of ours on the other socket.
+// Requests are sent while the device runs only: QEMU 11.1.3 is ended by SIGSEGV when one arrives before or after that.
 import { receiveWithDescriptors, sendWithDescriptors } from "../../ffi/descriptors.ts";
 import { EPOLLIN, EPOLLOUT } from "../../ffi/epoll.ts";
 import { errno, SysError } from "../../ffi/errno.ts";
@@ -34,12 +35,23 @@ export class BackendChannel implements Disposable {
   readonly #inputAt = addressOf(this.#input);
   #got = 0;
   #open = true;
+  #running: boolean;
 
-  /** Owns `socket`. Calls `lost` once when it cannot be used any more, before the requests end. Throws SysError. */
-  constructor(loop: DeviceLoop, socket: Fd, lost: (reason: string) => void) {
+  /**
+   * Owns `socket`. `running` is whether the device runs now. Calls `lost` once when the socket cannot be used any more, before
+   * the requests end. Throws SysError.
+   */
+  constructor(loop: DeviceLoop, socket: Fd, running: boolean, lost: (reason: string) => void) {
     this.#socket = socket;
+    this.#running = running;
     this.#lost = lost;
     this.#watch = loop.watch(socket.number, EPOLLIN, () => this.#onReady());
+  }
+
+  /** The device runs or stops. While it stops, requests wait. */
+  set running(on: boolean) {
+    this.#running = on;
+    this.#next();
   }
 
   /** Sends a request, after those that were asked before. */
@@ -58,8 +70,13 @@ export class BackendChannel implements Disposable {
     return true;
   }
 
+  /** Drops all requests that were not sent yet; their `ended` is not called. */
+  cancelAll(): void {
+    for (const { fd } of this.#waiting.splice(0)) fd?.[Symbol.dispose]();
+  }
+
   #next(): void {
-    if (!this.#open || this.#inFlight !== undefined) return;
+    if (!this.#open || !this.#running || this.#inFlight !== undefined) return;
     const request = this.#waiting.shift();
     if (request === undefined) return;
     this.#inFlight = request;

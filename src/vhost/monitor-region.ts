@@ -39,8 +39,9 @@ export class MonitorRegion implements SharedMemory, Disposable {
   #allocator: RegionAllocator;
   /** All ranges of this driver. */
   readonly #held = new Set<Held>();
-  /** Requests whose device waits: their range, and the timer that ends the wait. */
-  readonly #limits = new Map<ChannelRequest, { readonly held: Held; readonly timer: Disposable }>();
+  /** Requests whose device waits, and the timer that ends the wait. */
+  readonly #limits = new Map<ChannelRequest, Disposable>();
+  #running = false;
   /** Increases with each reset: answers for an earlier driver change nothing. */
   #driver = 0;
 
@@ -55,6 +56,12 @@ export class MonitorRegion implements SharedMemory, Disposable {
     return this.negotiated && this.#channel !== undefined;
   }
 
+  /** The device runs or stops. While it stops, the front-end is not asked. */
+  set running(on: boolean) {
+    this.#running = on;
+    if (this.#channel !== undefined) this.#channel.running = on;
+  }
+
   /**
    * Takes the socket on which the front-end is asked, and closes an earlier one. A descriptor that cannot be used for that, such as
    * a pipe, leaves the device without a region.
@@ -64,7 +71,7 @@ export class MonitorRegion implements SharedMemory, Disposable {
     this.#channel = undefined;
     before?.[Symbol.dispose]();
     try {
-      const channel = new BackendChannel(this.#host.loop, socket, (reason) => {
+      const channel = new BackendChannel(this.#host.loop, socket, this.#running, (reason) => {
         if (this.#channel === channel) this.#channel = undefined;
         this.#host.complain(
           `the socket for requests of the back-end is not used any more: ${reason}`,
@@ -124,12 +131,12 @@ export class MonitorRegion implements SharedMemory, Disposable {
       this.#host.complain(`the front-end has not mapped a buffer in ${MAP_LIMIT_MS} ms`);
       done(undefined);
     });
-    this.#limits.set(request, { held, timer });
+    this.#limits.set(request, timer);
     channel.ask(request);
   }
 
   #mapped(request: ChannelRequest, held: Held, outcome: Outcome, done: Done): void {
-    this.#limits.get(request)?.timer[Symbol.dispose]();
+    this.#limits.get(request)?.[Symbol.dispose]();
     const late = !this.#limits.delete(request);
     if (outcome === "refused") {
       this.#free(held);
@@ -179,31 +186,28 @@ export class MonitorRegion implements SharedMemory, Disposable {
     held.memory[Symbol.dispose]();
   }
 
-  /** The driver has ended: nothing is mapped any more. QEMU has removed the mappings then and refuses to do so again. */
+  /**
+   * The driver has ended. The front-end removes all mappings when it resets the device (vhost-user, "Shared memory regions"), so
+   * nothing is asked: QEMU closes the socket when it is asked to remove what is not mapped.
+   */
   reset(): void {
-    this.#driver += 1;
-    for (const [request, { held, timer }] of this.#limits) {
-      timer[Symbol.dispose]();
-      if (this.#channel?.cancel(request) === true) this.#free(held);
-    }
-    this.#limits.clear();
-    for (const held of this.#held) {
-      if (!held.unmapping) {
-        const payload = range(held, 0);
-        this.#channel?.ask({ request: p.SHMEM_UNMAP, payload, ended: () => undefined });
-      }
-      held.memory[Symbol.dispose]();
-    }
-    this.#held.clear();
+    this.#forget();
+    this.running = false;
     this.#allocator = new RegionAllocator(this.size);
   }
 
-  [Symbol.dispose](): void {
+  /** Drops everything of this driver: what waits is not asked any more. */
+  #forget(): void {
     this.#driver += 1;
-    for (const { timer } of this.#limits.values()) timer[Symbol.dispose]();
+    for (const timer of this.#limits.values()) timer[Symbol.dispose]();
     this.#limits.clear();
     for (const { memory } of this.#held) memory[Symbol.dispose]();
     this.#held.clear();
+    this.#channel?.cancelAll();
+  }
+
+  [Symbol.dispose](): void {
+    this.#forget();
     const channel = this.#channel;
     this.#channel = undefined;
     channel?.[Symbol.dispose]();

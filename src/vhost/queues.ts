@@ -140,6 +140,7 @@ export class Queues implements RingHost, Disposable {
     if (on && this.state === "idle") {
       this.state = "running";
       const { region } = this;
+      if (region !== undefined) region.running = true;
       this.device.start({
         loop: this.#deviceLoop,
         memory: this.memory,
@@ -154,9 +155,11 @@ export class Queues implements RingHost, Disposable {
       });
     } else if (on && this.state === "paused") {
       this.state = "running";
+      if (this.region !== undefined) this.region.running = true;
       this.device.resume();
     } else if (!on && this.state === "running") {
       this.state = "paused";
+      if (this.region !== undefined) this.region.running = false;
       this.device.pause();
     }
   }
