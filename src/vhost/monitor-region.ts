@@ -187,8 +187,8 @@ export class MonitorRegion implements SharedMemory, Disposable {
   }
 
   /**
-   * The driver has ended. The front-end removes all mappings when it resets the device (vhost-user, "Shared memory regions"), so
-   * nothing is asked: QEMU closes the socket when it is asked to remove what is not mapped.
+   * The driver has ended. The front-end removes all mappings when it resets the device (vhost-user, "Shared memory regions").
+   * Nothing may be asked then: the device does not run.
    */
   reset(): void {
     this.#forget();

@@ -7,7 +7,7 @@ import {
   protocolFeatures,
   VHOST_USER_F_PROTOCOL_FEATURES,
 } from "./features.ts";
-import { MemoryTable } from "./memory.ts";
+import { MAX_REGIONS_WITH_BUFFERS, MemoryTable } from "./memory.ts";
 import { type MakeDevice, type QueueEvents, Queues } from "./queues.ts";
 import type { Ring } from "./ring.ts";
 
@@ -35,6 +35,7 @@ export class Session implements Disposable {
     this.queues = new Queues(loop, this.memory, makeDevice, events);
     this.device = this.queues.device;
     this.offeredProtocol = offers(this.device);
+    if (this.queues.region !== undefined) this.memory.most = MAX_REGIONS_WITH_BUFFERS;
   }
 
   /** The features offered: those of the rings, of vhost-user and of the device. */
