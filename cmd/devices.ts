@@ -9,7 +9,7 @@ import { examineNode } from "../src/devices/examine.ts";
 import { findHolders } from "../src/devices/holders.ts";
 import type { DeviceReport } from "../src/devices/report.ts";
 import { deviceText, type ListedDevice } from "../src/devices/table.ts";
-import { UnavailableError } from "../src/errors.ts";
+import { UnavailableError, UsageError } from "../src/errors.ts";
 import { findNode, linksTo, videoNodes } from "../src/v4l2/find-node.ts";
 import { allKinds } from "../src/v4l2/kinds.ts";
 import { toolRow } from "./tool-rows.ts";
@@ -18,9 +18,17 @@ export const devices = defineTool({
   ...toolRow("devices"),
   examples: [
     { does: "list everything", line: "devices" },
-    { does: "one camera with its controls", line: "devices -d /dev/video0 --controls" },
+    { does: "one camera with its controls", line: "devices /dev/video0 --controls" },
   ],
   files: captureFiles,
+  operands: {
+    node: {
+      type: "text",
+      value: "DEVICE",
+      completes: { globs: ["/dev/video*"] },
+      help: "the same as --device",
+    },
+  },
   options: {
     device: {
       short: "d",
@@ -39,7 +47,10 @@ export const devices = defineTool({
       help: "ask in this process, not in one per device: a driver that hangs is waited for",
     },
   },
-  async run({ device, controls, json, direct }, { loop, signal }) {
+  async run({ node, device: named, controls, json, direct }, { loop, signal }) {
+    if (node !== undefined && named !== undefined)
+      throw new UsageError(`one device can be named, got "${node}" and --device "${named}"`);
+    const device = node ?? named;
     const nodes = device === undefined ? videoNodes() : [findNode(device, allKinds)];
     if (nodes.length === 0) {
       log.info(

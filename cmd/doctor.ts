@@ -68,10 +68,13 @@ function named(word: string): string {
   const folded = word.replaceAll("-", "_");
   const found = names.find((name) => name.replaceAll("-", "_") === folded);
   if (found !== undefined) return found;
-  throw new UsageError(`there is no tool "${word}"${didYouMean(nearest(word, names))}`);
+  const meant = nearest(word, names);
+  const all = meant === undefined ? `; choose one of ${names.join(", ")}` : didYouMean(meant);
+  throw new UsageError(`there is no tool "${word}"${all}`);
 }
 
-async function surroundings(port: number | undefined, { loop, signal }: Context) {
+async function surroundings(port: number | undefined, context: Context) {
+  const { loop, signal } = context;
   const words = (node: string) => ["--device", node, "--json", "--direct"];
   const reports = await askNodes(
     loop,
@@ -88,7 +91,8 @@ async function surroundings(port: number | undefined, { loop, signal }: Context)
     machine: thisMachine(),
     reports,
     ways: shareStatus({ device, openDevice }),
-    listen: port === undefined ? undefined : () => tryPort(port, { loop, signal }),
+    context,
+    listen: port === undefined ? undefined : () => tryPort(port, context),
   };
 }
 

@@ -7,14 +7,14 @@ import { flushStderr, writeStderr } from "../src/cli/terminal.ts";
 import { help, runMain } from "../src/cli/tool.ts";
 import { versionLine } from "../src/cli/version.ts";
 import { exitStatus, UsageError } from "../src/errors.ts";
-import { summary } from "./tool-rows.ts";
-import { findTool, type LoadableTool, tools } from "./tools.ts";
+import { about } from "./tool-rows.ts";
+import { findTool, type LoadableTool, relativesWith, tools } from "./tools.ts";
 
 /** The column of the summaries. */
 const COLUMN = 20;
 
 const linked = findTool(basename(process.argv0));
-if (linked !== undefined) await runMain(await linked.load(), process.argv.slice(2), linked.name);
+if (linked !== undefined) await run(linked, process.argv.slice(2), linked.name);
 
 /** The subcommands that are no tool. */
 const own: readonly Subcommand[] = [
@@ -38,7 +38,7 @@ try {
   const name = findTool(word)?.name ?? (asOptions as Record<string, string>)[word] ?? word;
   const names = subcommands.map((row) => row.name);
   if (!names.includes(name)) throw noTool(word, names);
-  await runSubcommand({ name: "framepass", summary }, subcommands, name, rest);
+  await runSubcommand({ name: "framepass", summary: about.summary }, subcommands, name, rest);
 } catch (error) {
   writeStderr(`framepass: error: ${(error as Error).message}\n`);
   flushStderr();
@@ -46,9 +46,13 @@ try {
 }
 
 /** Loads the tool only when it is called; the process ends with it. */
-function asSubcommand({ name, summary, load }: LoadableTool): Subcommand {
-  const called = `framepass ${name}`;
-  return { name, summary, run: async (words) => await runMain(await load(), words, called) };
+function asSubcommand(tool: LoadableTool): Subcommand {
+  const { name, summary } = tool;
+  return { name, summary, run: async (words) => await run(tool, words, `framepass ${name}`) };
+}
+
+async function run({ name, load }: LoadableTool, words: readonly string[], called: string) {
+  await runMain(await load(), words, called, (option) => relativesWith(name, option));
 }
 
 async function helpAbout(name: string | undefined): Promise<string> {
@@ -72,7 +76,7 @@ function names(): string[] {
 async function usage(): Promise<string> {
   const { entry } = await import("../src/cli/help.ts");
   return [
-    `framepass: ${summary}`,
+    `framepass: ${about.summary}`,
     "",
     "Usage: framepass TOOL [OPTIONS]",
     "       (or call a link to this file that is named like the tool)",
@@ -80,5 +84,8 @@ async function usage(): Promise<string> {
     ...tools.flatMap((tool) => entry(tool.name, tool.summary, COLUMN)),
     "",
     ...own.flatMap((row) => entry(row.name, row.summary, COLUMN)),
+    "",
+    `${about.firstSteps.where}:`,
+    ...about.firstSteps.examples.flatMap(({ does, line }) => [`  # ${does}`, `  ${line}`]),
   ].join("\n");
 }

@@ -1,5 +1,6 @@
 // install: puts the executable with all that belongs to it under a prefix.
-import { join, resolve } from "node:path";
+import { mkdirSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { log } from "../src/cli/log.ts";
 import type { Options } from "../src/cli/options.ts";
 import { COMPILED } from "../src/cli/own-program.ts";
@@ -10,7 +11,7 @@ import type { ToolText } from "../src/cli/tool-text.ts";
 import { needed, UnavailableError } from "../src/errors.ts";
 import { type Change, install, planInstallation } from "../src/install/install.ts";
 import { layout } from "../src/install/layout.ts";
-import { summary, toolRow } from "./tool-rows.ts";
+import { about, toolRow } from "./tool-rows.ts";
 
 /** Options of install and uninstall. */
 export const prefixOptions = {
@@ -38,20 +39,32 @@ export const installTool = (tools: readonly { load(): Promise<ToolText> }[]) =>
     options: {
       ...prefixOptions,
       links: { type: "flag", help: "also links named sender, receiver, ... in bin" },
+      destdir: {
+        type: "text",
+        value: "DIR",
+        completes: { files: "folders" },
+        help: "write below this folder, and no manifest: for packages, with --prefix /usr",
+      },
     },
-    async run({ prefix: given, links, "dry-run": dryRun }) {
+    async run({ prefix: given, links, destdir, "dry-run": dryRun }) {
       if (!Bun.main.startsWith(COMPILED))
         throw new UnavailableError(
           "only a built executable can be installed; bun run build makes it",
         );
       const prefix = resolve(given);
+      const packaged = destdir !== undefined;
+      const place = packaged ? join(resolve(destdir), prefix) : prefix;
       const texts = await Promise.all(tools.map((tool) => tool.load()));
       const plan = permitted(() =>
-        planInstallation(prefix, layout(texts, { prefix, links, summary })),
+        planInstallation(place, layout(texts, { prefix, links, about }), packaged),
       );
-      if (!dryRun) permitted(() => install(plan));
-      await printOut(changesText(prefix, plan.changes, dryRun));
-      if (dryRun) return "done";
+      if (!dryRun)
+        permitted(() => {
+          if (packaged) mkdirSync(dirname(place), { recursive: true });
+          install(plan);
+        });
+      await printOut(changesText(place, plan.changes, dryRun));
+      if (dryRun || packaged) return "done";
       log.info(`done; framepass uninstall --prefix ${shellWord(prefix)} removes it`);
       const bin = join(prefix, "bin");
       if (!(process.env.PATH ?? "").split(":").includes(bin)) log.warn(`${bin} is not in PATH`);

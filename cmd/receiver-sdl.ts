@@ -1,9 +1,10 @@
 // receiver_sdl: receiver with a window. A frame is received straight into a texture, unless the command line wants its
 // bytes for more than the window.
 
+import { listenVariables, notifyVariables } from "../src/cli/service-variables.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
-import { Display } from "../src/display/display.ts";
 import { displayEnvironment, displayKeys, displayOptions } from "../src/display/display-options.ts";
+import { openDisplay } from "../src/display/open.ts";
 import { type Allocator, openReceiveMemory } from "../src/frame/memory.ts";
 import { cameraFiles } from "../src/output/camera/camera-options.ts";
 import { MemoryTarget } from "../src/stream/copy/memory-target.ts";
@@ -27,13 +28,15 @@ export const receiverSdl = defineTool({
   ],
   keys: displayKeys,
   files: cameraFiles,
-  environment: displayEnvironment,
+  environment: [...displayEnvironment, ...listenVariables, ...notifyVariables],
   options: { ...receiver.options, ...displayOptions },
-  async run(values, { loop, signal }) {
+  async run(values, context) {
+    const { loop, signal } = context;
     const { "max-frame": maxFrame, given } = values;
     using owned = new DisposableStack();
     const { serving, consumer, checkOutputs } = readReceiverOptions(values, loop, owned);
-    const display = owned.use(new Display("receiver_sdl", loop, values));
+    const display = owned.use(await openDisplay("receiver_sdl", context, values));
+    if (display === undefined) return "stopped";
     const reads = consumer.output !== undefined || consumer.checker !== undefined;
     const inMemory = given.has("heap") || reads;
     let allocator: Allocator | undefined;

@@ -1,9 +1,10 @@
 // receiver_zc_sdl: receiver_zc with a window. A frame is returned to the sender as soon as it is in a texture, so the
 // screen's refresh holds no buffer of the camera.
 
+import { listenVariables, notifyVariables } from "../src/cli/service-variables.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
-import { Display } from "../src/display/display.ts";
 import { displayEnvironment, displayKeys, displayOptions } from "../src/display/display-options.ts";
+import { openDisplay } from "../src/display/open.ts";
 import { importDescriptors } from "../src/share/fd.ts";
 import { readReceiverOptions } from "../src/stream/receiver-options.ts";
 import { serveSenders } from "../src/stream/serve.ts";
@@ -27,13 +28,15 @@ export const receiverZcSdl = defineTool({
   ],
   keys: displayKeys,
   files: receiverZc.files ?? [],
-  environment: displayEnvironment,
+  environment: [...displayEnvironment, ...listenVariables, ...notifyVariables],
   options: { ...receiverZc.options, ...displayOptions },
-  async run(values, { loop, signal }) {
+  async run(values, context) {
+    const { loop, signal } = context;
     const { "max-frame": maxFrame } = values;
     using owned = new DisposableStack();
     const { address, serving, consumer, checkOutputs } = readReceiverOptions(values, loop, owned);
-    const display = owned.use(new Display("receiver_zc_sdl", loop, values));
+    const display = owned.use(await openDisplay("receiver_zc_sdl", context, values));
+    if (display === undefined) return "stopped";
     const importers = importersFor(values, address, owned);
     const end = await serveSenders(
       loop,

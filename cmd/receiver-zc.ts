@@ -1,5 +1,6 @@
 // receiver_zc: reads a sender's frames in the buffers of its camera, and returns them.
 
+import { listenVariables, notifyVariables } from "../src/cli/service-variables.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import type { Importer } from "../src/frame/sharing.ts";
 import { cameraFiles } from "../src/output/camera/camera-options.ts";
@@ -48,6 +49,7 @@ export const receiverZc = defineTool({
     },
   ],
   files: [...shareFiles, ...cameraFiles],
+  environment: [...listenVariables, ...notifyVariables],
   options: { ...receiverOptions, ...borrowOptions, ...shareOptions(shareNames) },
   async run(values, { loop, signal }) {
     using owned = new DisposableStack();

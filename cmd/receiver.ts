@@ -1,5 +1,6 @@
 // receiver: receives frames into memory, and from there writes them to a file or pipe, or checks them.
 import { inGroup } from "../src/cli/groups.ts";
+import { listenVariables, notifyVariables } from "../src/cli/service-variables.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { type Allocator, DEFAULT_HEAP, heapFiles, openReceiveMemory } from "../src/frame/memory.ts";
 import { cameraFiles } from "../src/output/camera/camera-options.ts";
@@ -23,6 +24,7 @@ export const receiver = defineTool({
     },
   ],
   files: [...cameraFiles, ...heapFiles],
+  environment: [...listenVariables, ...notifyVariables],
   options: {
     ...receiverOptions,
     ...inGroup("output", {

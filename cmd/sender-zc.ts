@@ -4,6 +4,7 @@ import { captureFiles, captureOptions } from "../src/capture/capture-options.ts"
 import { openSource } from "../src/capture/open.ts";
 import { openPipeInput } from "../src/capture/pipe-input.ts";
 import { inGroup } from "../src/cli/groups.ts";
+import { notifyVariables } from "../src/cli/service-variables.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { UsageError } from "../src/errors.ts";
 import { DEFAULT_HEAP } from "../src/frame/memory.ts";
@@ -37,6 +38,7 @@ export const senderZc = defineTool({
     },
   ],
   files: [...captureFiles, ...shareFiles],
+  environment: notifyVariables,
   options: {
     ...captureOptions,
     ...addressOptions.connect,

@@ -4,6 +4,7 @@ import { captureFiles, captureOptions } from "../src/capture/capture-options.ts"
 import { openSource } from "../src/capture/open.ts";
 import { openPipeInput } from "../src/capture/pipe-input.ts";
 import { inGroup } from "../src/cli/groups.ts";
+import { notifyVariables } from "../src/cli/service-variables.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { DEFAULT_HEAP, heapFiles } from "../src/frame/memory.ts";
 import { sendFrames } from "../src/stream/copy/send.ts";
@@ -30,6 +31,7 @@ export const sender = defineTool({
     },
   ],
   files: [...captureFiles, ...heapFiles],
+  environment: notifyVariables,
   options: {
     ...captureOptions,
     ...addressOptions.connect,

@@ -1,9 +1,17 @@
 // share: what this machine offers for sharing frames, and the host file in which two guests share them (--share dax).
 import { resolve } from "node:path";
+import { log } from "../src/cli/log.ts";
 import { printOut } from "../src/cli/stdout.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { UsageError } from "../src/errors.ts";
-import { createShareFile, LEAST_FILE, qemuOptions } from "../src/share/nvdimm.ts";
+import {
+  type Monitor,
+  monitorNamed,
+  monitors,
+  type ShareFile,
+  sides,
+} from "../src/share/monitors.ts";
+import { createShareFile, LEAST_FILE } from "../src/share/nvdimm.ts";
 import { REGION_UNIT } from "../src/share/region.ts";
 import { shareStatus, statusRecord, statusText } from "../src/share/status.ts";
 import { openVideoDevice } from "../src/v4l2/device.ts";
@@ -18,8 +26,8 @@ export const share = defineTool({
       line: "share create /dev/shm/frames --size 128M",
     },
     {
-      does: "the same for pictures of 3840x2160, which need more",
-      line: "share create /dev/shm/frames --size 512M",
+      does: "the same for pictures of 3840x2160, which need more, in the XML of libvirt's domains",
+      line: "share create /dev/shm/frames --size 512M --for libvirt",
     },
     {
       does: "show which ways to share this machine offers, and what the others lack",
@@ -32,7 +40,7 @@ export const share = defineTool({
       choices: ["create", "status"],
       required: true,
       value: "ACTION",
-      help: "create makes the file and prints QEMU's options for both guests; status shows which ways to share this machine offers, and what the others lack",
+      help: "create makes the file and prints what both guests' monitor has to be given; status shows which ways to share this machine offers, and what the others lack",
     },
     file: {
       type: "text",
@@ -50,6 +58,13 @@ export const share = defineTool({
       default: 128 * 1024 ** 2,
       help: "size of the file, a multiple of 2M; the first 2M describe the device to the kernel",
     },
+    for: {
+      type: "choice",
+      choices: monitors.map(({ name }) => name),
+      default: "qemu",
+      value: "MONITOR",
+      help: "with create: the virtual machine monitor that what is printed is for",
+    },
     device: {
       short: "d",
       type: "text",
@@ -65,9 +80,9 @@ export const share = defineTool({
       completes: { globs: ["/dev/dax*"] },
       help: "with status: the dax device; without it the first one in /dev",
     },
-    json: { type: "flag", help: "with status: one JSON object per way on stdout" },
+    json: { type: "flag", help: "one JSON object on stdout per way (status) or guest (create)" },
   },
-  async run({ action, file, size, device, region, json }) {
+  async run({ action, file, size, for: name, device, region, json }) {
     if (action === "status") {
       if (file !== undefined) throw new UsageError(`unexpected word "${file}"`);
       const openDevice = () => openVideoDevice(findNode(device, ["camera"]));
@@ -79,12 +94,28 @@ export const share = defineTool({
     }
     if (file === undefined) throw new UsageError("FILE is missing");
     if (size % REGION_UNIT !== 0) throw new UsageError("--size must be a multiple of 2M");
-    const path = resolve(file);
-    createShareFile(path, size);
-    const { sender, receiver } = qemuOptions(path, size);
-    await printOut(`sender:   ${sender}\nreceiver: ${receiver}`);
+    const monitor = monitorNamed(name);
+    const shared = { path: resolve(file), size };
+    const text = guestText(monitor, shared, json); // a path that the monitor cannot be given is refused before the file is made
+    createShareFile(shared.path, size);
+    await printOut(text);
+    if (monitor.note !== undefined) log.warn(`${monitor.note}; docs/monitors.md`);
     return "done";
   },
 });
+
+/** What is printed for both guests: "sender:" and "receiver:" begin their parts. */
+function guestText(monitor: Monitor, file: ShareFile, json: boolean): string {
+  const guests = sides.map((side) => ({ side, config: monitor.guest(side, file) }));
+  if (json) {
+    const record = { record: "guest", monitor: monitor.name };
+    return guests.map((guest) => JSON.stringify({ ...record, ...guest })).join("\n");
+  }
+  return guests
+    .map(({ side, config }) =>
+      config.includes("\n") ? `${side}:\n${config}` : `${`${side}:`.padEnd(9)} ${config}`,
+    )
+    .join("\n");
+}
 
 if (import.meta.main) await runMain(share);

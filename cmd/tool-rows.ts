@@ -35,15 +35,27 @@ const rows = {
     whole: true,
   },
   install: {
-    summary: "install the executable, manual pages, completions and the descriptor for QEMU",
+    summary: "install the executable, manual pages, completions, units, QEMU's descriptor",
     unlinked: true,
     whole: true,
   },
   uninstall: { summary: "remove what install wrote", unlinked: true },
 } as const satisfies Record<string, Omit<ToolRow, "name">>;
 
-/** What framepass is, for its help and its manual page. */
-export const summary = "camera video between virtual machines";
+/** What framepass is, and what to type first, for its help and its manual page. */
+export const about = {
+  summary: "camera video between virtual machines",
+  firstSteps: {
+    where: "First steps, in two terminals; no camera is needed",
+    examples: [
+      { does: "receive into a file", line: "framepass receiver -l 127.0.0.1 -p 5000 -o film.y4m" },
+      {
+        does: "send 90 pictures; a camera is -d /dev/video0",
+        line: "framepass sender -d testsrc -a 127.0.0.1 -p 5000 -n 90",
+      },
+    ],
+  },
+} as const;
 
 export type ToolName = keyof typeof rows;
 

@@ -33,3 +33,15 @@ export function findTool(name: string): LoadableTool | undefined {
   const folded = name.replaceAll("-", "_");
   return tools.find((row) => row.name.replaceAll("-", "_") === folded);
 }
+
+/** The tools of the same kind, senders or receivers, that have an option: "--share", "-s". They are loaded for that. */
+export async function relativesWith(tool: string, option: string): Promise<string[]> {
+  const kindOf = (name: string) => name.split("_", 1)[0];
+  const relatives = tools.filter(({ name }) => name !== tool && kindOf(name) === kindOf(tool));
+  const loaded = await Promise.all(relatives.map((relative) => relative.load()));
+  const has = ({ options }: Tool) =>
+    Object.entries(options).some(([name, { short }]) =>
+      [`--${name}`, `-${short}`].includes(option),
+    );
+  return loaded.filter(has).map(({ name }) => name);
+}

@@ -6,11 +6,14 @@ import { type InheritedSocket, inheritedSocket } from "../ffi/socket.ts";
 import { inGroup } from "../src/cli/groups.ts";
 import { log } from "../src/cli/log.ts";
 import { ownProgram } from "../src/cli/own-program.ts";
+import { service } from "../src/cli/service.ts";
+import { listenVariables, notifyVariables } from "../src/cli/service-variables.ts";
 import { printOut } from "../src/cli/stdout.ts";
 import { type Context, defineTool, runMain } from "../src/cli/tool.ts";
 import { UnavailableError, UsageError } from "../src/errors.ts";
-import type { Loop } from "../src/loop.ts";
-import { parseAddress } from "../src/stream/socket/address.ts";
+import { type AccessValues, accessOption, accessOptions } from "../src/stream/socket/access.ts";
+import { type Address, parseAddress } from "../src/stream/socket/address.ts";
+import { listenAddress } from "../src/stream/socket/listen-address.ts";
 import { Listener } from "../src/stream/socket/listener.ts";
 import { statsOptions } from "../src/stream/stream-options.ts";
 import { noCounts } from "../src/vhost/counts.ts";
@@ -33,7 +36,13 @@ import { createVideoDevice } from "../src/video/video-device.ts";
 import { toolRow } from "./tool-rows.ts";
 
 const LARGEST_FD = 0x7fff_ffff;
+const ONE_PLACE = "exactly one of --socket-path and --fd";
 const WANTED = "it must be a Unix stream socket that listens or is connected";
+
+interface Place {
+  readonly fd: number | undefined;
+  readonly "socket-path": string | undefined;
+}
 
 export const vhostUserVideo = defineTool({
   ...toolRow("vhost-user-video"),
@@ -52,7 +61,11 @@ export const vhostUserVideo = defineTool({
     { word: "/dev/video*", meaning: "decoders of the kernel, for --backend v4l2-decoder" },
     { word: "/dev/udmabuf", meaning: "lets a decoder write into the memory of the guest" },
   ],
-  environment: [{ word: "LD_LIBRARY_PATH", meaning: "where libavcodec is looked for first" }],
+  environment: [
+    { word: "LD_LIBRARY_PATH", meaning: "where libavcodec is looked for first" },
+    ...listenVariables,
+    ...notifyVariables,
+  ],
   options: {
     ...inGroup("connection", {
       "socket-path": {
@@ -68,6 +81,7 @@ export const vhostUserVideo = defineTool({
         max: LARGEST_FD,
         help: "number of an inherited Unix socket: a listening one, or one with a front-end",
       },
+      ...accessOptions,
       once: { type: "flag", help: "end when the first front-end disconnects" },
     }),
     ...codecOptions,
@@ -101,13 +115,10 @@ export const vhostUserVideo = defineTool({
       await printOut(capabilities(backendNames, found(chosen)));
       return "done";
     }
-    const { fd } = values;
-    if ((values["socket-path"] === undefined) === (fd === undefined)) {
-      throw new UsageError("exactly one of --socket-path and --fd is needed");
-    }
     using owned = new DisposableStack();
-    const inherited = fd === undefined ? undefined : frontEndSocket(fd);
-    if (inherited !== undefined) owned.use(inherited.socket);
+    const { inherited, address } = frontEndPlace(values);
+    const socket = inherited?.socket ?? address?.socket;
+    if (socket !== undefined) owned.use(socket);
     // Before anyone can connect: without the decoder no front-end can be served.
     const codec = owned.use(chosen.open());
     if (chosen.because !== undefined)
@@ -121,14 +132,23 @@ export const vhostUserVideo = defineTool({
       return "done";
     }
     codec[Symbol.dispose](); // each front-end's process opens its own
-    const listener = owned.use(await listen(loop, values["socket-path"], inherited, signal));
+    const listener =
+      address === undefined
+        ? inherited && Listener.inherited(loop, inherited.socket)
+        : await Listener.open(loop, address, () => true, signal);
     if (listener === undefined) return "done";
+    owned.use(listener);
+    const { "socket-path": path = listener.name } = values;
+    log.info(`listening on ${values.fd === undefined ? path : `descriptor ${values.fd}`}`);
     const stats = owned.use(new RingStats(loop, values, decoder));
     stats.listening(listener.name);
     await serveFrontEnds(
       loop,
       {
-        next: async (signal) => (await listener.next(signal))?.socket,
+        next: async (signal) => {
+          stats.waiting();
+          return (await listener.next(signal))?.socket;
+        },
         program,
         options: [...chosen.words, "--max-streams", String(values["max-streams"])],
         once: values.once,
@@ -159,6 +179,31 @@ const foundCodec = ({ name }: ChosenCodec, { capabilities }: CodecBackend): Foun
   formats: formatNames(capabilities),
 });
 
+/** Where front-ends come from: an inherited socket, or an address to listen on. Throws UsageError, UnavailableError. */
+function frontEndPlace(values: AccessValues & Place): {
+  inherited?: InheritedSocket;
+  address?: Address;
+} {
+  const { fd, "socket-path": path } = values;
+  const restricted = accessOption(values);
+  if (fd !== undefined) {
+    if (path !== undefined) throw new UsageError(`${ONE_PLACE}, not both`);
+    if (restricted !== undefined)
+      throw new UsageError(`--${restricted} is for a socket of --socket-path, not of --fd`);
+    return { inherited: frontEndSocket(fd) };
+  }
+  const address = listenAddress({
+    kinds: ["unix"],
+    given: path === undefined ? [] : ["--socket-path"],
+    access: values,
+    parse: () => {
+      if (path === undefined) throw new UsageError(`${ONE_PLACE} is needed`);
+      return parseAddress("--socket-path", `unix:${path}`, undefined);
+    },
+  });
+  return { address };
+}
+
 /** The inherited socket of --fd: a listening one, or one with a front-end. Throws UsageError, UnavailableError. */
 function frontEndSocket(fd: number): InheritedSocket {
   const inherited = inheritedSocketAt(fd);
@@ -181,23 +226,6 @@ function inheritedSocketAt(fd: number): InheritedSocket {
   }
 }
 
-/** Listens at `path`, or on the inherited socket. Undefined when `signal` aborts first. */
-async function listen(
-  loop: Loop,
-  path: string | undefined,
-  inherited: InheritedSocket | undefined,
-  signal: AbortSignal,
-): Promise<Listener | undefined> {
-  if (inherited !== undefined) {
-    log.info(`listening on descriptor ${inherited.socket.number}`);
-    return Listener.inherited(loop, inherited.socket);
-  }
-  const address = parseAddress("--socket-path", `unix:${path}`, undefined);
-  const listener = await Listener.open(loop, address, () => true, signal);
-  if (listener !== undefined) log.info(`listening on ${path}`);
-  return listener;
-}
-
 /** Serves the front-end on `socket` in this process, which may be a child of a listener: then that has the statistics. */
 async function serveOne(
   socket: Fd,
@@ -216,6 +244,7 @@ async function serveOne(
   const stats = owned.use(new RingStats(loop, options, options.decoder));
   const counts = noCounts();
   stats.follow(counts);
+  service.ready();
   await serveFrontEnd(loop, socket, { makeDevice, counts }, signal);
   stats.finish();
 }

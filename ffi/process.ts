@@ -21,6 +21,27 @@ export function dieOfMemoryFaults(): void {
   for (const signal of [SIGBUS, SIGSEGV]) libc.signal(signal, SIG_DFL);
 }
 
+/** <signal.h> of both C libraries: the handler is first, the whole struct has 152 bytes. */
+const sigaction = struct("struct sigaction", 152, { sa_handler: n64(0) });
+const SIG_IGN = 1;
+
+/**
+ * Runs `call`, which may wait for ever inside a library. The signals that stop a tool end the process then, by the kernel's
+ * own action: the handlers of the runtime run only after the call.
+ */
+export function endedBySignals<T>(call: () => T): T {
+  using restore = new DisposableStack();
+  const { SIGHUP, SIGINT, SIGTERM } = constants.signals;
+  for (const signal of [SIGHUP, SIGINT, SIGTERM]) {
+    const before = sigaction.alloc();
+    if (libc.sigaction(signal, 0, before.$address) !== 0) continue;
+    if (before.sa_handler === SIG_DFL || before.sa_handler === SIG_IGN) continue;
+    libc.signal(signal, SIG_DFL);
+    restore.defer(() => libc.sigaction(signal, before.$address, 0));
+  }
+  return call();
+}
+
 /** <sys/resource.h>: what a process may use. */
 export const limits = { cpuSeconds: 0, fileBytes: 1, coreBytes: 4 } as const;
 

@@ -2,6 +2,7 @@
 
 import { addressOf, cString } from "./libc.ts";
 import { CallError, textAt } from "./library.ts";
+import { endedBySignals } from "./process.ts";
 import * as k from "./sdl2.ts";
 import { SdlTexture } from "./sdl2-texture.ts";
 import type { Struct } from "./struct.ts";
@@ -15,14 +16,16 @@ export class SdlVideo implements Disposable {
   readonly #eventAt = this.#event.$address;
   #open = true;
 
-  /** Starts it. Throws LibraryError or CallError. */
-  constructor() {
+  /** Starts it, with a driver of SDL or one that SDL chooses. Throws LibraryError or CallError. */
+  constructor(driver?: string) {
     const sdl = k.sdl();
+    if (driver !== undefined) k.setVariable("SDL_VIDEODRIVER", driver);
     k.setHint("SDL_NO_SIGNAL_HANDLERS", "1"); // our loop handles SIGINT
     // Without this variable libwayland writes an error to stderr, even when Wayland is not used. The path does not exist.
     k.setUnsetVariable("XDG_RUNTIME_DIR", "/nonexistent");
     k.setHint("SDL_FRAMEBUFFER_ACCELERATION", "0"); // the software renderer then writes to the window directly
-    k.sdlMust(sdl.SDL_InitSubSystem(k.SDL_INIT_VIDEO), "SDL_InitSubSystem", "video");
+    const started = endedBySignals(() => sdl.SDL_InitSubSystem(k.SDL_INIT_VIDEO));
+    k.sdlMust(started, "SDL_InitSubSystem", "video");
     this.driver = textAt(sdl.SDL_GetCurrentVideoDriver());
   }
 

@@ -180,8 +180,13 @@ export function setHint(name: string, value: string): void {
   sdl().SDL_SetHint(addressOf(n), addressOf(v));
 }
 
-/** Sets a variable in the environment of the C library, if it is not set. `process.env` is separate. */
-export function setUnsetVariable(name: string, value: string): void {
+/** Sets a variable in the environment of the C library. `process.env` is separate. */
+export const setVariable = (name: string, value: string) => setenv(name, value, true);
+
+/** The same, if the variable is not set. */
+export const setUnsetVariable = (name: string, value: string) => setenv(name, value, false);
+
+function setenv(name: string, value: string, overwrite: boolean): void {
   const [n, v] = [cString(name), cString(value)];
-  sdl().SDL_setenv(addressOf(n), addressOf(v), 0);
+  sdl().SDL_setenv(addressOf(n), addressOf(v), overwrite ? 1 : 0);
 }

@@ -43,6 +43,18 @@ export function unixAddress(path: string): Sockaddr {
   return { family: k.AF_UNIX, bytes, name: `unix:${path}` };
 }
 
+/** A Unix socket without a file: its name is not in the file system (unix(7), "abstract"). Throws RangeError. */
+export function abstractAddress(name: string): Sockaddr {
+  const encoded = new TextEncoder().encode(name);
+  if (encoded.length < 1 || encoded.length > 107) {
+    throw new RangeError(`an abstract name is 1 to 107 bytes, this one has ${encoded.length}`);
+  }
+  const bytes = blank(3 + encoded.length); // its length ends the name, no NUL does
+  bytes.set(encoded, 3);
+  new DataView(bytes.buffer).setUint16(0, k.AF_UNIX, true);
+  return { family: k.AF_UNIX, bytes, name: `unix:@${name}` };
+}
+
 /** A vsock address: context id and port, both 32 bits (vsock(7)). */
 export function vsockAddress(cid: number, port: number): Sockaddr {
   const bytes = blank(k.sockaddrVm.size);
@@ -74,6 +86,18 @@ export function readSockaddr(filled: Uint8Array<ArrayBuffer>): Sockaddr {
     name = "unix";
   }
   return { family, bytes, name };
+}
+
+/** The path of a Unix socket's address, "@" and the name of an abstract one; undefined for any other address. */
+export function unixPath({ family, bytes }: Sockaddr): string | undefined {
+  if (family !== k.AF_UNIX || bytes.length <= 2) return undefined;
+  const name = bytes.subarray(2);
+  const abstract = name[0] === 0;
+  const end = abstract ? -1 : name.indexOf(0);
+  const text = new TextDecoder().decode(
+    name.subarray(abstract ? 1 : 0, end < 0 ? name.length : end),
+  );
+  return abstract ? `@${text}` : text;
 }
 
 /** The bytes of a numeric address. Throws TypeError if it is not one. */

@@ -1,11 +1,13 @@
 // Stream sockets: connect, listen, accept, options. All are non-blocking and close-on-exec.
+import { unlinkSync } from "node:fs";
 import { errno, must, result, SysError } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import { int } from "./ioctl.ts";
 import { addressOf, libc } from "./libc.ts";
 import * as k from "./linux/socket.ts";
 import { TCP_INFO, TCP_USER_TIMEOUT, tcpInfo } from "./linux/tcp.ts";
-import { readSockaddr, type Sockaddr } from "./sockaddr.ts";
+import { readSockaddr, type Sockaddr, unixPath } from "./sockaddr.ts";
+import { closeAccess, openAccess, type SocketAccess } from "./socket-access.ts";
 import { type Struct, struct, u32 } from "./struct.ts";
 
 const lengthCell = struct("socklen_t", 4, { value: u32(0) });
@@ -45,19 +47,34 @@ export function connectResult(socket: Fd): number {
   return -getOption(socket, k.SOL_SOCKET, k.SO_ERROR);
 }
 
-/** Binds and listens, with SO_REUSEADDR. An IPv6 wildcard address also accepts IPv4. Throws SysError. */
-export function listenOn(at: Sockaddr, backlog = 16): Fd {
+/**
+ * Binds and listens, with SO_REUSEADDR. An IPv6 wildcard address also accepts IPv4. `access` is for the file of a Unix
+ * socket. Throws SysError; then the file is removed.
+ */
+export function listenOn(at: Sockaddr, backlog = 16, access?: SocketAccess): Fd {
   const socket = open(at);
   try {
     if (at.family !== k.AF_UNIX) setOption(socket, k.SOL_SOCKET, k.SO_REUSEADDR, 1);
     if (at.family === k.AF_INET6) setOption(socket, k.IPPROTO_IPV6, k.IPV6_V6ONLY, 0);
+    const path = access === undefined ? undefined : unixPath(at);
+    if (path !== undefined) closeAccess(socket);
     must(result(libc.bind(socket.number, addressOf(at.bytes), at.bytes.length)), "bind", at.name);
+    if (path !== undefined && access !== undefined) allow(path, access);
     must(result(libc.listen(socket.number, backlog)), "listen", at.name);
   } catch (error) {
     socket[Symbol.dispose]();
     throw error;
   }
   return socket;
+}
+
+function allow(path: string, access: SocketAccess): void {
+  try {
+    openAccess(path, access);
+  } catch (error) {
+    unlinkSync(path);
+    throw error;
+  }
 }
 
 /** The next waiting connection, or undefined. Throws SysError. */
@@ -77,6 +94,7 @@ export function accept(listener: Fd): { socket: Fd; peer: Sockaddr } | undefined
 /** A socket that the parent process passed, and what it is. */
 export interface InheritedSocket {
   readonly socket: Fd;
+  readonly family: number;
   readonly unix: boolean;
   readonly stream: boolean;
   readonly listening: boolean;
@@ -87,7 +105,8 @@ export interface InheritedSocket {
 export function inheritedSocket(fd: number): InheritedSocket {
   const socket = new Fd(fd, `descriptor ${fd}`);
   const option = (name: number) => getOption(socket, k.SOL_SOCKET, name); // throws ENOTSOCK or EBADF
-  const unix = option(k.SO_DOMAIN) === k.AF_UNIX;
+  const family = option(k.SO_DOMAIN);
+  const unix = family === k.AF_UNIX;
   const stream = option(k.SO_TYPE) === k.SOCK_STREAM;
   const listening = option(k.SO_ACCEPTCONN) !== 0;
   const name = new Uint8Array(new ArrayBuffer(128));
@@ -95,7 +114,7 @@ export function inheritedSocket(fd: number): InheritedSocket {
   length.value = name.length;
   const connected = libc.getpeername(fd, addressOf(name), length.$address) === 0;
   socket.closeOnExec();
-  return { socket, unix, stream, listening, connected };
+  return { socket, family, unix, stream, listening, connected };
 }
 
 /** Two connected stream sockets. Throws SysError. */

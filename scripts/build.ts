@@ -4,55 +4,12 @@ import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { LoadableTool } from "../cmd/tools.ts";
+import { compile, targets } from "./compile.ts";
 import { ensureNpm, projectDir } from "./ensure.ts";
 
 const dist = join(projectDir, "dist");
-/** The targets of `--all`. Bun calls them "bun-linux-x64" and so on. */
-const targets = ["linux-x64", "linux-arm64", "linux-x64-musl", "linux-arm64-musl"] as const;
-
-/** The commit the sources are at, marked when they differ from it. */
-function commit(): string {
-  const git = (...args: string[]) => Bun.spawnSync(["git", ...args], { cwd: projectDir });
-  const head = git("rev-parse", "--short=12", "HEAD");
-  if (head.exitCode !== 0) return "no commit";
-  const changed = git("status", "--porcelain", "--untracked-files=no").stdout.length > 0;
-  return `${head.stdout.toString().trim()}${changed ? "-changed" : ""}`;
-}
-
-/** Where `path` is written before it is renamed: another process may run the file, or build it, at the same time. */
+/** Where `path` is written before it is renamed: another process may read it at the same time. */
 const besides = (path: string) => `${path}.${process.pid}`;
-
-/**
- * Compiles `entry` to `outfile`. The directory that an executable is started in must not change what it does:
- * Bun loads no file from there.
- */
-function compile(entry: string, outfile: string, target: string, cross: boolean): void {
-  const fresh = besides(outfile);
-  const build = Bun.spawnSync(
-    [
-      process.execPath,
-      "build",
-      entry,
-      "--compile",
-      "--bytecode", // halves the time the executable needs to start
-      "--format=esm", // bytecode as CommonJS breaks citty and consola
-      ...(cross ? [`--target=bun-${target}`] : []),
-      "--no-compile-autoload-dotenv",
-      "--no-compile-autoload-bunfig",
-      "--no-compile-autoload-tsconfig",
-      "--no-compile-autoload-package-json",
-      "--define",
-      `FRAMEPASS_COMMIT=${JSON.stringify(commit())}`,
-      "--define",
-      `FRAMEPASS_TARGET=${JSON.stringify(target)}`,
-      `--outfile=${fresh}`,
-    ],
-    { cwd: projectDir, stdin: "ignore", timeout: 300_000 },
-  );
-  if (build.exitCode !== 0)
-    throw new Error(`building ${entry} for ${target}: ${build.stderr.toString().trim()}`);
-  renameSync(fresh, outfile);
-}
 
 const hostTarget = `linux-${process.arch}`;
 
@@ -74,13 +31,13 @@ async function buildAll(): Promise<void> {
 async function writeManuals(tools: readonly LoadableTool[]): Promise<void> {
   const { mainPage, manPage, pageName } = await import("../src/cli/man.ts");
   const { calledAs } = await import("../src/cli/tool-text.ts");
-  const { summary } = await import("../cmd/tool-rows.ts");
+  const { about } = await import("../cmd/tool-rows.ts");
   const section = join(dist, "man", "man1");
   mkdirSync(section, { recursive: true });
   writeFileSync(
     join(section, "framepass.1"),
     mainPage(
-      summary,
+      about,
       tools.map((row) => ({ ...row, called: calledAs(row) })),
     ),
   );

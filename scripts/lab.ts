@@ -43,7 +43,7 @@ async function findScenarios(names: readonly string[]): Promise<readonly Scenari
 /** Builds dist/framepass when a source is newer. */
 async function buildExecutable(): Promise<void> {
   const executable = join(projectDir, "dist/framepass");
-  const sources = ["cmd", "src", "ffi", "scripts/build.ts", "package.json", "bun.lock"];
+  const sources = ["cmd", "src", "ffi", "scripts/compile.ts", "package.json", "bun.lock"];
   const newest = Math.max(...sources.map((path) => newestChange(join(projectDir, path))));
   if (existsSync(executable) && statSync(executable).mtimeMs >= newest) return;
   const build = Bun.spawnSync([process.execPath, "run", "build"], {

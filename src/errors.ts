@@ -14,6 +14,12 @@ export const exitCodes = {
 /** The command line is wrong. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
+  /** The option as it was typed, where the reason is that the tool does not have it. */
+  readonly unknownOption: string | undefined;
+  constructor(message: string, more: ErrorOptions & { readonly unknownOption?: string } = {}) {
+    super(message, more);
+    this.unknownOption = more.unknownOption;
+  }
 }
 
 /** The peer sent something that is not allowed, or left in the middle of a message: its connection is closed. */

@@ -1,6 +1,7 @@
 // The logger: consola's core with our own reporter. Consola's reporter writes `info` to stdout, which is for data, and
 // takes 20 ms to start. The levels are consola's: error, warn, info, debug.
 import { createConsola, LogLevels } from "consola/core";
+import { prioritized } from "./journal.ts";
 import { nameStderr, writeStderr } from "./terminal.ts";
 
 const levels = {
@@ -21,7 +22,8 @@ export const log = createConsola({
       log({ tag, type, args }) {
         const label = type === "warn" || type === "error" ? `${type}: ` : "";
         const where = tag === "" ? "" : `${tag.replaceAll(":", ": ")}: `;
-        writeStderr(`${toolName}: ${where}${label}${oneLine(args.join(" "))}\n`);
+        const line = `${toolName}: ${where}${label}${oneLine(args.join(" "))}\n`;
+        writeStderr(prioritized(type, line));
       },
     },
   ],
@@ -41,7 +43,7 @@ export const oneLine = (text: string) =>
 
 /** Logs an unexpected error with its stack trace. */
 export function logDefect(error: unknown): void {
-  writeStderr(`${toolName}: error: ${Bun.inspect(error)}\n`);
+  writeStderr(prioritized("error", `${toolName}: error: ${Bun.inspect(error)}\n`));
 }
 
 /** Sets the name that every line starts with, and the level. */

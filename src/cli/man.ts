@@ -12,6 +12,7 @@ import {
   valueText,
 } from "./options.ts";
 import {
+  type About,
   type Explained,
   environmentOf,
   exampleLine,
@@ -40,16 +41,9 @@ export function manPage(tool: ToolText, called: string): string {
     ]),
     ...explained("KEYS", tool.keys),
     ".SH EXAMPLES",
-    ...tool.examples.flatMap((example) => [
-      ".PP",
-      `${plain(sentence(example.does))}:`,
-      ".PP",
-      ".RS 4",
-      ".nf",
-      plain(exampleLine(tool, example, called)),
-      ".fi",
-      ".RE",
-    ]),
+    ...tool.examples.flatMap((example) =>
+      exampleOf(example.does, exampleLine(tool, example, called)),
+    ),
     ...explained("FILES", tool.files),
     ...explained("ENVIRONMENT", environmentOf(tool)),
     ...exitStatus(),
@@ -62,7 +56,7 @@ export function manPage(tool: ToolText, called: string): string {
 
 /** The page framepass(1). `tools` are called as their pages are. */
 export const mainPage = (
-  summary: string,
+  { summary, firstSteps }: About,
   tools: readonly { readonly called: string; readonly summary: string }[],
 ): string =>
   page("framepass", summary, [
@@ -83,6 +77,9 @@ export const mainPage = (
       `.BR ${plain(pageName(tool.called))} (1)`,
       plain(tool.summary),
     ]),
+    ".SH EXAMPLES",
+    `${plain(firstSteps.where)}:`,
+    ...firstSteps.examples.flatMap(({ does, line }) => exampleOf(does, line)),
     ...exitStatus(),
   ]);
 
@@ -104,6 +101,17 @@ const explained = (title: string, rows: readonly Explained[] = []): string[] =>
   rows.length === 0
     ? []
     : [`.SH ${title}`, ...rows.flatMap(({ word, meaning }) => [".TP", bold(word), plain(meaning)])];
+
+const exampleOf = (does: string, line: string): string[] => [
+  ".PP",
+  `${plain(sentence(does))}:`,
+  ".PP",
+  ".RS 4",
+  ".nf",
+  plain(line),
+  ".fi",
+  ".RE",
+];
 
 const sentence = (text: string) => `${text[0]?.toUpperCase()}${text.slice(1)}`;
 

@@ -8,6 +8,7 @@ import type { Loop } from "../loop.ts";
 import { counted } from "./counted.ts";
 import { Histogram } from "./histogram.ts";
 import { log } from "./log.ts";
+import { service } from "./service.ts";
 import { Records } from "./stdout.ts";
 import { progress, StreamTime } from "./stream-time.ts";
 import { endStatus, onTerminal, showStatus } from "./terminal.ts";
@@ -59,6 +60,8 @@ export class StreamStats implements Disposable {
   /** The start of each line: "unix:/tmp/a: ". */
   readonly #whose: string;
   readonly #time = new StreamTime();
+  /** What the stream does, for the service manager. */
+  #doing = "";
   #lastSeconds = 0;
   #lastFrames = 0;
   #lastBytes = 0;
@@ -81,6 +84,12 @@ export class StreamStats implements Disposable {
 
   set streaming(on: boolean) {
     this.#time.streaming = on;
+  }
+
+  /** Reports what the stream does now, "receiving 640x480 YUYV from 10.0.0.2:40000", to the service manager. */
+  reportDoing(what: string): void {
+    this.#doing = what;
+    service.status(this.#whose + what, this.#whose);
   }
 
   /** Counts one frame of `bytes` bytes. */
@@ -130,7 +139,6 @@ export class StreamStats implements Disposable {
       errors,
       ...this.#latencyFields(),
     });
-    if (this.#options.json) return;
     const parts = [
       `${fps.toFixed(1)} fps`,
       `${(bytes / seconds / 1e6).toFixed(1)} MB/s`,
@@ -138,8 +146,10 @@ export class StreamStats implements Disposable {
       `${errors} damaged`,
       ...this.#latencyText(),
     ];
-    const { frames: total } = this.#options;
     const count = counted(this.frames, "frame");
+    service.status(`${this.#whose}${this.#doing}: ${[count, ...parts].join(", ")}`, this.#whose);
+    if (this.#options.json) return;
+    const { frames: total } = this.#options;
     // The status line has room for one stream.
     if (!onTerminal || this.#whose !== "") log.info(this.#whose + [count, ...parts].join(", "));
     else if (total === undefined) showStatus([count, ...parts]);

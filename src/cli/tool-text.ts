@@ -7,7 +7,7 @@ import type { Operands, Options } from "./options.ts";
 /** A line that can be typed, and what it does. */
 export interface Example {
   readonly does: string;
-  /** Begins with the tool's name, without "framepass". */
+  /** In the rows of a tool it begins with the tool's name, without "framepass". */
   readonly line: string;
 }
 
@@ -32,6 +32,13 @@ export interface ToolText {
   readonly files?: readonly Explained[];
   /** Variables that this tool reads, besides those of all tools. */
   readonly environment?: readonly Explained[];
+}
+
+/** What users read about framepass as a whole. */
+export interface About {
+  readonly summary: string;
+  /** Complete command lines for a first try, and where to type them. */
+  readonly firstSteps: { readonly where: string; readonly examples: readonly Example[] };
 }
 
 /** Options every tool has. */

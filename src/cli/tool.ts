@@ -13,8 +13,11 @@ import {
 } from "../errors.ts";
 import { Loop } from "../loop.ts";
 import { log, logDefect, setUpLog } from "./log.ts";
-import { type Operands, type Options, parseOptions, type Values } from "./options.ts";
+import type { Operands, Options, Values } from "./options.ts";
 import { COMPILED } from "./own-program.ts";
+import { parseOptions } from "./parse-options.ts";
+import { reportingTo, service } from "./service.ts";
+import { serviceVariables } from "./service-variables.ts";
 import { printOut, Records } from "./stdout.ts";
 import { endStatus, flushStderr, hasEscapes } from "./terminal.ts";
 import { calledAs, common, exampleLine, type ToolText } from "./tool-text.ts";
@@ -47,17 +50,21 @@ export function defineTool<
   return tool;
 }
 
+/** The names of the tools, of the kind of the one that runs, that have an option: "--share". */
+export type ToolsWith = (option: string) => Promise<readonly string[]>;
+
 /**
  * Runs a tool with the words after its name and ends the process with its status. `called` is what users type to call it;
- * without it the executable is called by its own name.
+ * without it the executable is called by its own name. `toolsWith` finds the other tools of the executable that have an option.
  */
 export async function runMain<O extends Options, P extends Operands>(
   tool: Tool<O, P>,
   argv: readonly string[] = process.argv.slice(2),
   called = ownName(tool),
+  toolsWith?: ToolsWith,
 ): Promise<never> {
   setUpLog(calledAs(tool), "info");
-  const status = await runTool(tool, argv, called);
+  const status = await runTool(tool, argv, called, toolsWith);
   endStatus();
   flushStderr();
   process.exit(status);
@@ -67,11 +74,12 @@ async function runTool<O extends Options, P extends Operands>(
   tool: Tool<O, P>,
   argv: readonly string[],
   called: string,
+  toolsWith?: ToolsWith,
 ): Promise<number> {
   let json = false;
   try {
     // --help and --version work even when required options are missing.
-    const asked = ["--help", "-h", "--version", "-V"].find((word) => argv.includes(word));
+    const asked = argv.find((word) => /^(?:--help|--version|-[hV]+)$/.test(word));
     if (asked !== undefined) {
       await printOut(/^--?h/.test(asked) ? await help(tool, called) : versionText(tool, argv));
       return exitCodes.done.status;
@@ -88,8 +96,10 @@ async function runTool<O extends Options, P extends Operands>(
     endStatus();
     if (json) writeFailure(error);
     if (error instanceof ReaderLeft) log.info(error.message);
-    else if (error instanceof UsageError) log.error(usageText(error, tool, called));
-    else if (error instanceof UnavailableError)
+    else if (error instanceof UsageError) {
+      const hint = await hintAt(error, toolsWith);
+      log.error(usageText(`${error.message}${hint}`, tool, called));
+    } else if (error instanceof UnavailableError)
       log.fatal(error.message); // without "error: "
     else if (isExpected(error) || (error instanceof Error && isOutOfMemory(error)))
       log.error(expectedText(error));
@@ -114,7 +124,16 @@ export async function help(tool: ToolText, called: string): Promise<string> {
 const ownName = (tool: ToolText) =>
   Bun.main.startsWith(COMPILED) ? basename(process.argv0) : calledAs(tool);
 
-function usageText({ message }: UsageError, tool: ToolText, called: string) {
+/** "; sender_zc has it" for an option that a tool does not have; otherwise "". */
+async function hintAt({ unknownOption }: UsageError, toolsWith?: ToolsWith): Promise<string> {
+  if (unknownOption === undefined || toolsWith === undefined) return "";
+  const names = await toolsWith(unknownOption);
+  return names.length === 0
+    ? ""
+    : `; ${names.join(" and ")} ${names.length > 1 ? "have" : "has"} it`;
+}
+
+function usageText(message: string, tool: ToolText, called: string) {
   const [first] = tool.operands === undefined ? [] : tool.examples;
   const example = first === undefined ? "" : `for example: ${exampleLine(tool, first, called)}; `;
   return `${message}; ${example}see ${called} --help`;
@@ -168,8 +187,12 @@ async function runStoppable<O extends Options, P extends Operands>(
   values: Values<O & P>,
 ): Promise<Outcome> {
   using loop = new Loop();
+  using _reports = reportingTo(loop, serviceVariables);
   const stop = new AbortController();
-  const onSignal = () => stop.abort();
+  const onSignal = () => {
+    service.stopping();
+    stop.abort();
+  };
   for (const [name, number] of Object.entries(stopSignals)) {
     const ignored = name === "SIGHUP" && isIgnored(number);
     if (!ignored) process.on(name, onSignal);

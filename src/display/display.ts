@@ -67,13 +67,13 @@ export class Display implements Disposable {
   #card: Card | undefined;
   #showing: Showing | undefined;
 
-  /** Starts SDL without a window. Throws UnavailableError or UsageError. */
-  constructor(tool: string, loop: Loop, options: DisplayOptions) {
+  /** Starts SDL without a window, with the driver that `answeringDriver` found. Throws UnavailableError or UsageError. */
+  constructor(tool: string, loop: Loop, options: DisplayOptions, driver?: string) {
     checkSnapshotDir(options.snapshot);
     this.#tool = tool;
     this.#loop = loop;
     this.#options = options;
-    this.#video = this.#owned.use(startVideo(process.env));
+    this.#video = this.#owned.use(startVideo(process.env, driver));
     this.#owned.use(loop.every(EVENTS_MS, () => this.#takeEvents()));
     this.#owned.use(loop.every(1000, () => this.#everySecond()));
   }

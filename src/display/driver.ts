@@ -2,19 +2,21 @@
 import { CallError } from "../../ffi/library.ts";
 import { SdlVideo } from "../../ffi/sdl2-window.ts";
 import { needLibrary, UnavailableError } from "../errors.ts";
-
-type Environment = Readonly<Record<string, string | undefined>>;
+import type { Environment } from "./servers.ts";
 
 /** Drivers that show nothing. SDL falls back to them without an error. */
 const invisible: readonly string[] = ["offscreen", "dummy", "evdev"];
 
-/** Starts SDL's video subsystem. Throws UnavailableError if SDL or a display is missing. */
-export function startVideo(env: Environment): SdlVideo {
+/**
+ * Starts SDL's video subsystem, with the driver that `answeringDriver` found. Throws UnavailableError if SDL or a display is
+ * missing.
+ */
+export function startVideo(env: Environment, driver?: string): SdlVideo {
   return needLibrary(() => {
-    const asked = env.SDL_VIDEODRIVER ?? "";
+    const asked = driver ?? env.SDL_VIDEODRIVER ?? "";
     let video: SdlVideo;
     try {
-      video = new SdlVideo();
+      video = new SdlVideo(driver);
     } catch (error) {
       if (!(error instanceof CallError)) throw error;
       const tried = asked === "" ? visibleDrivers() : asked;
@@ -23,10 +25,10 @@ export function startVideo(env: Environment): SdlVideo {
       });
     }
     if (!invisible.includes(video.driver) || asked.split(",").includes(video.driver)) return video;
-    const { driver } = video;
+    const fallback = video.driver;
     video[Symbol.dispose]();
     throw new UnavailableError(
-      `no display: SDL tried ${visibleDrivers()} and fell back to "${driver}", which shows nothing; ${advice(asked, env)}`,
+      `no display: SDL tried ${visibleDrivers()} and fell back to "${fallback}", which shows nothing; ${advice(asked, env)}`,
     );
   }, "libsdl2-2.0-0");
 }

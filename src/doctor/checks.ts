@@ -1,4 +1,5 @@
 // What `framepass doctor` looks at, a row each: for which tools, and which of them cannot run without it.
+import type { Context } from "../cli/tool.ts";
 import type { DeviceReport } from "../devices/report.ts";
 import type { WayName } from "../share/index.ts";
 import type { WayStatus } from "../share/status.ts";
@@ -14,6 +15,7 @@ export interface Surroundings {
   readonly machine: machine.Machine;
   readonly reports: readonly DeviceReport[];
   readonly ways: readonly WayStatus[];
+  readonly context: Context;
   /** Tries to listen on the port of the command line; undefined without one. */
   readonly listen: (() => Promise<Finding>) | undefined;
 }
@@ -65,7 +67,7 @@ export const checks: readonly Check[] = [
   { name: "DMA heap", of: [...senders, ...listening], look: () => optional(heap()) },
   { name: "virtual camera", of: listening, look: () => optional(loopback()) },
   { name: "vsock", of: [...senders, ...listening], look: () => optional(vsock()) },
-  { name: "SDL2", of: windows, needs: windows, look: sdl },
+  { name: "SDL2", of: windows, needs: windows, look: ({ context }) => sdl(context) },
   { name: "turbojpeg", of: [...listening], look: () => optional(turbojpeg()) },
   way("virtio-media"),
   way("xen-grant"),

@@ -4,16 +4,27 @@ import { LibraryError } from "../../ffi/library.ts";
 import { SdlVideo } from "../../ffi/sdl2-window.ts";
 import { SWSCALE_PACKAGES, swscaleVersion } from "../../ffi/swscale.ts";
 import { JpegDecoder, TURBOJPEG_SONAME } from "../../ffi/turbojpeg.ts";
+import type { Context } from "../cli/tool.ts";
 import { startVideo } from "../display/driver.ts";
-import { needLibrary } from "../errors.ts";
+import { answeringDriver } from "../display/servers.ts";
+import { needLibrary, UnavailableError } from "../errors.ts";
 import { type Finding, missing, ok, tried } from "./finding.ts";
 
-/** SDL with a display that shows windows. */
-export const sdl = (): Finding =>
-  tried(
-    () => startVideo(process.env),
+/** SDL with a display that shows windows; undefined when `signal` aborts. */
+export async function sdl({ loop, signal }: Context): Promise<Finding | undefined> {
+  let answering: string | undefined;
+  try {
+    answering = await answeringDriver(loop, process.env, signal);
+  } catch (error) {
+    if (!(error instanceof UnavailableError)) throw error;
+    return missing(error.message);
+  }
+  if (signal.aborted) return undefined;
+  return tried(
+    () => startVideo(process.env, answering),
     ({ driver }) => `driver ${driver}; this SDL has ${SdlVideo.builtIn().join(", ")}`,
   );
+}
 
 export const turbojpeg = (): Finding =>
   tried(

@@ -9,11 +9,12 @@ import {
   MANIFEST,
   type Manifest,
   manifestText,
+  PACKAGED,
   readManifest,
   sumOf,
   textSum,
 } from "./manifest.ts";
-import { Staging } from "./staging.ts";
+import { missingFolders, modes, Staging } from "./staging.ts";
 
 /** What happens to one path. */
 export interface Change {
@@ -25,32 +26,45 @@ export interface Change {
 export interface Plan {
   readonly prefix: string;
   readonly entries: readonly Entry[];
+  readonly packaged: boolean;
+  /** The sum of each entry by its path. */
+  readonly sums: ReadonlyMap<string, string>;
   readonly before: Manifest | undefined;
   readonly changes: readonly Change[];
 }
 
-/** Looks at each place. Throws UnavailableError when something is there that framepass did not write. */
-export function planInstallation(prefix: string, entries: readonly Entry[]): Plan {
-  const before = readManifest(prefix);
+/**
+ * Looks at each place. Throws UnavailableError when something is there that framepass did not write. With `packaged` the files are
+ * for a package: a mark of that stands in the place of the manifest.
+ */
+export function planInstallation(
+  prefix: string,
+  entries: readonly Entry[],
+  packaged = false,
+): Plan {
+  const before = packaged ? undefined : readManifest(prefix);
+  const sums = new Map(entries.map((entry) => [entry.path, sumFor(entry)]));
   const changes: Change[] = entries.map((entry) => {
-    const known = before?.sums.get(entry.path);
-    return { path: entry.path, action: actionFor(join(prefix, entry.path), known, sumFor(entry)) };
+    const { path } = entry;
+    const wanted = { sum: sums.get(path) ?? "", mode: modeFor(entry) };
+    return { path, action: actionFor(join(prefix, path), before?.sums.get(path), wanted) };
   });
   // What an earlier installation wrote and this one does not, links for example, is removed.
   const planned = new Set(entries.map(({ path }) => path));
   const gone = [...(before?.sums ?? [])].filter(([path]) => !planned.has(path));
-  return { prefix, entries, before, changes: [...changes, ...removals(prefix, gone)] };
+  const removed = removals(prefix, gone);
+  return { prefix, entries, packaged, sums, before, changes: [...changes, ...removed] };
 }
 
 /** The paths of these that are there. Throws UnavailableError when one has changed. */
 export function removals(
   prefix: string,
-  entries: Iterable<readonly [path: string, sum: string]>,
+  entries: Iterable<readonly [path: string, sums: ReadonlySet<string>]>,
 ): Change[] {
-  return [...entries].flatMap(([path, sum]) => {
+  return [...entries].flatMap(([path, sums]) => {
     const whole = join(prefix, path);
     if (lstatSync(whole, { throwIfNoEntry: false }) === undefined) return [];
-    if (sumOf(whole) !== sum) throw notOurs(whole, true);
+    if (!sums.has(sumOf(whole) ?? "")) throw notOurs(whole, true);
     return [{ path, action: "remove" as const }];
   });
 }
@@ -60,12 +74,23 @@ function sumFor(entry: Entry): string {
   return entry.kind === "text" ? textSum(entry.text) : fileSum("/proc/self/exe");
 }
 
-function actionFor(path: string, known: string | undefined, wanted: string): "write" | "keep" {
+/** The permissions of a file; undefined for a link, which has none. */
+const modeFor = ({ kind }: Entry): number | undefined =>
+  kind === "link" ? undefined : modes[kind];
+
+function actionFor(
+  path: string,
+  known: ReadonlySet<string> | undefined,
+  wanted: { readonly sum: string; readonly mode: number | undefined },
+): "write" | "keep" {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return "write";
   const found = sumOf(path);
-  if (found === wanted) return "keep";
-  if (found !== undefined && found === known) return "write";
+  if (found === wanted.sum) {
+    const isRight = wanted.mode === undefined || (stat.mode & 0o7777) === wanted.mode;
+    return isRight ? "keep" : "write";
+  }
+  if (found !== undefined && known?.has(found)) return "write";
   throw notOurs(path, known !== undefined);
 }
 
@@ -82,19 +107,25 @@ function notOurs(path: string, listed: boolean): UnavailableError {
   );
 }
 
-/** Carries a plan out. Throws system errors; then nothing new is left. */
-export function install({ prefix, entries, before, changes }: Plan): void {
+/**
+ * Carries a plan out. Throws system errors; then nothing new is left. When the process is killed at any point, the manifest
+ * knows everything that is there, so that any version can install over it or remove it.
+ */
+export function install({ prefix, entries, packaged, sums, before, changes }: Plan): void {
   using staging = new Staging(prefix);
-  const sums = new Map<string, string>();
-  for (const [index, entry] of entries.entries()) {
-    const kept = changes[index]?.action === "keep";
-    sums.set(entry.path, kept ? sumFor(entry) : staging.add(entry));
-  }
-  staging.makeFolderOf(MANIFEST); // now all folders that are made are known
-  const folders = [...new Set([...(before?.folders ?? []), ...staging.folders])];
-  const text = manifestText({ sums, folders });
-  staging.add({ path: MANIFEST, kind: "text", text });
+  const after = new Map([...sums].map(([path, sum]) => [path, new Set([sum])]));
+  const both = new Map(before?.sums);
+  for (const [path, sum] of after) both.set(path, (both.get(path) ?? new Set()).union(sum));
+  const missing = missingFolders(prefix, [MANIFEST, ...sums.keys()]);
+  const folders = [...new Set([...(before?.folders ?? []), ...missing])];
+  const textOf = (of: Manifest["sums"]) =>
+    packaged ? PACKAGED : manifestText({ sums: of, folders });
+  staging.addManifest(textOf(both))();
+  for (const [index, entry] of entries.entries())
+    if (changes[index]?.action === "write") staging.add(entry);
+  const complete = staging.addManifest(textOf(after));
   staging.commit();
   for (const { path, action } of changes)
     if (action === "remove") rmSync(join(prefix, path), { force: true });
+  complete();
 }

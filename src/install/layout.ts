@@ -1,11 +1,12 @@
 // What `framepass install` puts under a prefix, a row each. Everything but the executable is made from the rows of the tools.
 import { dirname, join, relative } from "node:path";
 import { mainPage, manPage, pageName } from "../cli/man.ts";
-import type { ToolText } from "../cli/tool-text.ts";
+import type { About, ToolText } from "../cli/tool-text.ts";
 import { bashCompletion } from "./completions/bash.ts";
 import { fishCompletion, fishLinkCompletion } from "./completions/fish.ts";
 import { completedTool } from "./completions/model.ts";
 import { zshCompletion } from "./completions/zsh.ts";
+import { units } from "./units.ts";
 
 /** One entry; `path` is relative to the prefix. */
 export type Entry = { readonly path: string } & (
@@ -19,6 +20,8 @@ const EXECUTABLE = "bin/framepass";
 const BACKEND = "libexec/framepass/vhost-user-video";
 const PAGES = "share/man/man1";
 const BASH = "share/bash-completion/completions";
+/** systemd reads it below /usr and /usr/local: systemd.unit(5). */
+const UNITS = "lib/systemd/system";
 const FISH = "share/fish/vendor_completions.d";
 
 export interface LayoutOptions {
@@ -26,13 +29,12 @@ export interface LayoutOptions {
   readonly prefix: string;
   /** Whether users also call the tools by their own names. */
   readonly links: boolean;
-  /** One line about framepass. */
-  readonly summary: string;
+  readonly about: About;
 }
 
 /** All entries, in the order in which they are listed. */
 export function layout(tools: readonly ToolText[], options: LayoutOptions): Entry[] {
-  const { prefix, links, summary } = options;
+  const { prefix, links, about } = options;
   const completed = tools.map((tool) => completedTool(tool, links));
   const linked = links ? completed.filter((tool) => tool.linked) : [];
   const called = ({ name }: { readonly name: string }) => `framepass ${name}`;
@@ -42,7 +44,7 @@ export function layout(tools: readonly ToolText[], options: LayoutOptions): Entr
     { path: EXECUTABLE, kind: "executable" },
     link(BACKEND, EXECUTABLE),
     ...linked.map(({ name }) => link(`bin/${name}`, EXECUTABLE)),
-    text(page("framepass"), mainPage(summary, listed)),
+    text(page("framepass"), mainPage(about, listed)),
     ...tools.map((tool) => text(page(called(tool)), manPage(tool, called(tool)))),
     ...linked.map((tool) => link(page(tool.name), page(called(tool)))),
     text(`${BASH}/framepass`, bashCompletion(completed)),
@@ -51,8 +53,14 @@ export function layout(tools: readonly ToolText[], options: LayoutOptions): Entr
     text(`${FISH}/framepass.fish`, fishCompletion(completed)),
     ...linked.map((tool) => text(`${FISH}/${tool.name}.fish`, fishLinkCompletion(tool))),
     text("share/qemu/vhost-user/50-framepass-video.json", descriptor(join(prefix, BACKEND))),
+    ...(servable(prefix) ? units(join(prefix, EXECUTABLE)) : []).map((unit) =>
+      text(`${UNITS}/${unit.name}`, unit.text),
+    ),
   ];
 }
+
+/** Whether services can start what is there: homes are hidden from them, and systemd starts no path with such characters. */
+const servable = (prefix: string) => !/^\/(?:home|root|run\/user)(?:\/|$)|["\\]/.test(prefix);
 
 const text = (path: string, content: string): Entry => ({ path, kind: "text", text: content });
 const link = (path: string, to: string): Entry => ({

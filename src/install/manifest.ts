@@ -8,9 +8,12 @@ import { UnavailableError } from "../errors.ts";
 /** Where it is, relative to the prefix. */
 export const MANIFEST = "share/framepass/manifest";
 
+/** What is there instead when the files belong to a package of the system, which has a list of its own. */
+export const PACKAGED = "These files belong to a package of the system, which also removes them.\n";
+
 export interface Manifest {
-  /** The sum of each entry by its path, relative to the prefix. */
-  readonly sums: ReadonlyMap<string, string>;
+  /** The sums of each entry by its path, relative to the prefix. While an installation runs: before and after it. */
+  readonly sums: ReadonlyMap<string, ReadonlySet<string>>;
   /** The folders that were made, the outermost first; "." is the prefix. */
   readonly folders: readonly string[];
 }
@@ -44,27 +47,35 @@ export function fileSum(path: string, copy?: (chunk: Uint8Array) => void): strin
   return hash.digest("hex");
 }
 
-/** The manifest under `prefix`; undefined where there is none. Throws UnavailableError when it cannot be read. */
+/**
+ * The manifest under `prefix`; undefined where there is none. Throws UnavailableError when it cannot be read, and when the files
+ * belong to a package.
+ */
 export function readManifest(prefix: string): Manifest | undefined {
   const path = join(prefix, MANIFEST);
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return undefined;
-  const sums = new Map<string, string>();
+  const sums = new Map<string, Set<string>>();
   const folders: string[] = [];
-  const lines = stat.isFile() ? readFileSync(path, "utf8").trim().split("\n") : [""];
+  const text = stat.isFile() ? readFileSync(path, "utf8") : "";
+  if (text === PACKAGED)
+    throw new UnavailableError(
+      `${path}: what is here belongs to a package: use the package manager, or name another --prefix`,
+    );
+  const lines = text.trim().split("\n");
   for (const line of lines) {
     const [, sum, name = ""] = /^([0-9a-f]{64}|folder) {2}(\S+)$/.exec(line) ?? [];
     const inside = name !== "" && normalize(name) === name && !/^(?:\/|\.\.)/.test(name);
     if (sum === undefined || !inside)
       throw new UnavailableError(`${path} is damaged; remove it and what it lists yourself`);
     if (sum === "folder") folders.push(name);
-    else sums.set(name, sum);
+    else sums.set(name, (sums.get(name) ?? new Set()).add(sum));
   }
   return { sums, folders };
 }
 
 export const manifestText = ({ sums, folders }: Manifest): string =>
   [
-    ...[...sums].map(([path, sum]) => `${sum}  ${path}\n`),
+    ...[...sums].flatMap(([path, each]) => [...each].map((sum) => `${sum}  ${path}\n`)),
     ...folders.map((path) => `folder  ${path}\n`),
   ].join("");

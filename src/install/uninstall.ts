@@ -1,10 +1,11 @@
 // `framepass uninstall`: removes what the manifest lists, if nothing of it has changed.
-import { rmSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { UnavailableError } from "../errors.ts";
 import { type Change, removals } from "./install.ts";
 import { MANIFEST, type Manifest, readManifest } from "./manifest.ts";
 import { removeEmpty } from "./staging.ts";
+import { removeLeftovers } from "./temporary.ts";
 
 export interface Removal {
   readonly prefix: string;
@@ -25,6 +26,14 @@ export function planRemoval(prefix: string): Removal {
 /** Carries it out. The manifest is removed last, so that a removal that failed can be repeated. Throws system errors. */
 export function uninstall({ prefix, manifest, changes }: Removal): void {
   for (const { path } of changes) rmSync(join(prefix, path));
+  const used = new Set(
+    [MANIFEST, ...manifest.sums.keys()].map((path) => join(prefix, dirname(path))),
+  );
+  for (const folder of used) if (existsSync(folder)) removeLeftovers(folder);
+  const removeFolders = () => {
+    for (const path of manifest.folders.toReversed()) removeEmpty(join(prefix, path));
+  };
+  removeFolders();
   rmSync(join(prefix, MANIFEST));
-  for (const path of manifest.folders.toReversed()) removeEmpty(join(prefix, path));
+  removeFolders(); // now also those of the manifest
 }

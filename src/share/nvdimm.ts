@@ -5,7 +5,6 @@ import { must } from "../../ffi/errno.ts";
 import { Fd, O_CREAT, O_EXCL, O_RDWR, pwriteAt, reserve } from "../../ffi/fd.ts";
 import { addressOf } from "../../ffi/libc.ts";
 import { bytes, n64, struct, u16, u32, u64, words } from "../../ffi/struct.ts";
-import { shellWord } from "../cli/shell.ts";
 import { needed } from "../errors.ts";
 import { REGION_UNIT } from "./region.ts";
 
@@ -90,21 +89,4 @@ export function createShareFile(path: string, size: number): void {
     () => "choose a place with more room, or a smaller --size",
   );
   unfinished.move();
-}
-
-/**
- * QEMU's options for the sender's guest and the receiver's guest, to be pasted into a shell command that boots it. `-cpu max`
- * is among them: Bun needs SSE4.2, and QEMU's default processor model has none.
- */
-export function qemuOptions(path: string, size: number): { sender: string; receiver: string } {
-  const file = path.replaceAll(",", ",,"); // QEMU's way to write a comma in a value
-  const line = (backend: string, device: string) =>
-    [
-      "-machine pc,nvdimm=on -cpu max -m 1G,slots=2,maxmem=4G -object",
-      shellWord(
-        `memory-backend-file,id=framepass,mem-path=${file},size=${size},share=on${backend}`,
-      ),
-      `-device nvdimm,memdev=framepass${device}`,
-    ].join(" ");
-  return { sender: line("", ""), receiver: line(",readonly=on", ",unarmed=on") };
 }

@@ -3,6 +3,7 @@
 import { SysError } from "../../ffi/errno.ts";
 import { FoldedLog } from "../cli/folded.ts";
 import { log } from "../cli/log.ts";
+import { service } from "../cli/service.ts";
 import { type StatsOptions, StreamStats, type Summary } from "../cli/stats.ts";
 import { Records } from "../cli/stdout.ts";
 import {
@@ -129,6 +130,8 @@ async function feedReceiver<O extends Opened>(
   const attempt = async (): Promise<SendEnd> => {
     report(supply.take(receiver).source);
     worked = true;
+    stats.reportDoing(`connecting to ${address.text}`);
+    service.ready();
     const { connectTimeoutMs, reconnect } = options;
     using socket = await connect(loop, address, connectTimeoutMs, reconnect, signal);
     if (socket === undefined) return "stopped";
@@ -140,6 +143,7 @@ async function feedReceiver<O extends Opened>(
     report(source);
     source.start();
     stats.streaming = true;
+    stats.reportDoing(`sending to ${address.text}`);
     try {
       const passed = (frames: number) => {
         over += frames;

@@ -17,6 +17,7 @@ import type { ConsumerOptions } from "./consumer.ts";
 import { Demand } from "./demand.ts";
 import type { ServeOptions } from "./serve.ts";
 import { type Address, allowList, parseAddress } from "./socket/address.ts";
+import { listenAddress } from "./socket/listen-address.ts";
 import { addressOptions, frameLimit, statsOptions } from "./stream-options.ts";
 
 /** Which senders to serve, what to do with their frames, what to report. */
@@ -67,7 +68,7 @@ export interface ReceiverSetup {
 
 /** Reads the options of a receiver. Outputs that are opened later belong to `owned`. Throws UsageError. */
 export function readReceiverOptions(
-  values: Omit<Values<typeof receiverOptions>, "given">,
+  values: Omit<Values<typeof receiverOptions>, "given"> & { readonly given: ReadonlySet<string> },
   loop: Loop,
   owned: DisposableStack,
 ): ReceiverSetup {
@@ -76,9 +77,19 @@ export function readReceiverOptions(
   const keep = values.keep || demand !== undefined;
   for (const path of paths) checkOutputName(path);
   checkOutputsDiffer(paths, json);
-  const address = parseAddress("--listen", values.listen, values.port);
+  const address = listenAddress({
+    kinds: ["unix", "inet", "vsock"],
+    given: ["listen", "port"].filter((name) => values.given.has(name)).map((name) => `--${name}`),
+    access: values,
+    parse: () => parseAddress("--listen", values.listen, values.port),
+  });
+  if (address.socket !== undefined) owned.use(address.socket);
+  if (demand !== undefined && address.socket !== undefined)
+    throw new UsageError(
+      `--on-demand ends listening while no program reads the camera, and ${address.text} was passed by a service manager, which goes on: use --listen`,
+    );
   if (values.allow.length > 0 && (address.kind === "unix" || address.kind === "vsock"))
-    throw new UsageError(`--allow is for IP addresses, not for --listen ${values.listen}`);
+    throw new UsageError(`--allow is for IP addresses, not for --listen ${address.text}`);
   const allowed = allowList(values.allow);
   const checker = values.verify ? new StampChecker() : undefined;
   const camera = {

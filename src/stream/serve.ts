@@ -4,6 +4,7 @@ import { V4L2_BUF_FLAG_ERROR } from "../../ffi/linux/videodev2.ts";
 import { counted } from "../cli/counted.ts";
 import { FoldedLog } from "../cli/folded.ts";
 import { log } from "../cli/log.ts";
+import { service } from "../cli/service.ts";
 import {
   addLatency,
   type StatsOptions,
@@ -73,6 +74,7 @@ export async function serveSenders(
   if ((await place.open(signal)) !== undefined) await options.prepare?.(signal);
   if (demand === undefined) announce(place.listener, options, stats);
   else place.close();
+  if (place.listener !== undefined || demand !== undefined) service.ready();
   using folded = new FoldedLog();
   const finish = (reason: string) => {
     folded.flush();
@@ -81,10 +83,12 @@ export async function serveSenders(
   };
   try {
     for (;;) {
+      if (demand !== undefined) stats.reportDoing("waiting for a program that reads the camera");
       const wanted = (await demand?.begins(signal)) ?? signal;
       if (place.listener === undefined && !signal.aborted)
         announce(await place.open(wanted), options, stats);
       const { listener } = place;
+      if (listener !== undefined) stats.reportDoing(`listening on ${listener.name}`);
       const peer = await listener?.next(wanted);
       if (peer === undefined) {
         if (demand !== undefined && !signal.aborted) {
@@ -178,6 +182,7 @@ async function serve(
       buffers: bufferCount,
     });
     stats.streaming = true;
+    stats.reportDoing(`receiving ${width}x${height} ${format} from ${peer.address.name}`);
     return options.frames !== 0;
   };
   const taken = (header: FrameFacts) => {

@@ -1,6 +1,7 @@
 // Option rows that senders and receivers share.
 import { inGroup } from "../cli/groups.ts";
 import type { Options } from "../cli/options.ts";
+import { accessOptions } from "./socket/access.ts";
 
 const port = {
   short: "p",
@@ -57,6 +58,7 @@ export const addressOptions = {
       value: "CIDR",
       help: "accept senders from these addresses only, 10.0.0.0/8 for example; may be repeated",
     },
+    ...accessOptions,
     "stall-timeout": {
       ...stallTimeout,
       default: 10,

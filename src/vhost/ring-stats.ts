@@ -1,6 +1,7 @@
 // Statistics of a back-end: requests, answers and interrupts, per interval and at the end.
 import { counted } from "../cli/counted.ts";
 import { log } from "../cli/log.ts";
+import { service } from "../cli/service.ts";
 import type { RecordKind } from "../cli/stats.ts";
 import { Records } from "../cli/stdout.ts";
 import type { Loop } from "../loop.ts";
@@ -23,6 +24,8 @@ export class RingStats implements Disposable {
   #before = noCounts();
   #now: Readonly<QueueCounts> = this.#before;
   #shown = 0;
+  /** Where it listens. */
+  #place = "";
 
   /** `started` are the fields of the `started` record. */
   constructor(loop: Loop, options: RingStatsOptions, started: Readonly<Record<string, unknown>>) {
@@ -34,7 +37,14 @@ export class RingStats implements Disposable {
 
   /** Records that front-ends can connect now. */
   listening(address: string): void {
+    this.#place = address;
     this.#record("listening", { address });
+  }
+
+  /** The next front-end is waited for. */
+  waiting(): void {
+    service.status(`listening on ${this.#place}`);
+    service.ready();
   }
 
   /** Records a failure after which the tool goes on. */
@@ -47,6 +57,7 @@ export class RingStats implements Disposable {
     this.#before = this.#totals();
     this.#now = counts;
     this.#frontEnds += 1;
+    service.status(`serving front-end ${this.#frontEnds}`);
   }
 
   #totals(): QueueCounts {
@@ -57,6 +68,7 @@ export class RingStats implements Disposable {
     const totals = this.#totals();
     const rate = (totals.requests - this.#shown) / this.#options.stats;
     this.#shown = totals.requests;
+    service.status(`${rate.toFixed(1)} requests/s, ${text(totals)}`);
     this.#record("stats", { requests_per_second: Math.round(rate) });
     if (!this.#options.json) log.info(`${rate.toFixed(1)} requests/s, ${text(totals)}`);
   }

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { findTool, tools } from "../../cmd/tools.ts";
 import { entry, helpText } from "../../src/cli/help.ts";
-import { parseOptions } from "../../src/cli/options.ts";
+import { parseOptions } from "../../src/cli/parse-options.ts";
 import { optionsOf } from "../../src/cli/tool-text.ts";
 
 /** The first command of a line as a shell splits it; quotes only around whole words. */

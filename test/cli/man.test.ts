@@ -47,9 +47,13 @@ test("text that troff would interpret is shown unchanged", () => {
   expect(page).toContain("\n\\&.SH is not a heading");
 });
 
-test("the page of framepass has every tool", () => {
-  const lines = shown(mainPage("moves video", [{ called: "framepass share", summary: "makes" }]));
+test("the page of framepass has every tool and the first steps", () => {
+  const firstSteps = { where: "here", examples: [{ does: "shows it", line: "framepass -x" }] };
+  const about = { summary: "moves video", firstSteps };
+  const lines = shown(mainPage(about, [{ called: "framepass share", summary: "makes" }]));
   expect(lines).toContain("framepass - moves video");
   expect(lines).toContain(".BR framepass-share (1)");
   expect(lines).toContain("makes");
+  const first = lines.indexOf("here:");
+  expect(lines.slice(first).join(" ")).toContain("Shows it: .PP .RS 4 .nf framepass -x .fi");
 });

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { shellWord } from "../../src/cli/shell.ts";
-import { qemuOptions } from "../../src/share/nvdimm.ts";
+import { monitorNamed, sides } from "../../src/share/monitors.ts";
 
 /** The words that bash makes of a line. */
 function words(line: string): string[] {
@@ -43,7 +43,8 @@ test("a printed word is read back by a shell unchanged, on one line, whatever is
 test.each(["/tmp/my frames/f", "/tmp/a,b", "/tmp/it's, $HOME/f", "/tmp/f;id", "/tmp/a b,c=d,,e"])(
   "the QEMU options for %s are the same words after a shell, with the path whole",
   (path) => {
-    for (const line of Object.values(qemuOptions(path, 4 << 20))) {
+    for (const side of sides) {
+      const line = monitorNamed("qemu").guest(side, { path, size: 4 << 20 });
       const list = words(line);
       const at = list.indexOf("-object");
       // QEMU reads ",," in a value as a comma.

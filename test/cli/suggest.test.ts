@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { parseOptions } from "../../src/cli/options.ts";
+import { parseOptions } from "../../src/cli/parse-options.ts";
 import { distance, nearest } from "../../src/cli/suggest.ts";
 
 describe("a misspelled word is answered with the nearest candidate", () => {
@@ -32,6 +32,12 @@ test.each([
 function refusal(argv: readonly string[]): string {
   const options = {
     width: { short: "W", type: "integer", min: 1, max: 9, help: "" },
+    device: {
+      type: "text",
+      completes: { words: ["testsrc"], globs: ["/dev/video*"] },
+      help: "",
+    },
+    prefix: { type: "text", completes: { files: "folders" }, help: "" },
     memory: { type: "choice", choices: ["auto", "dmabuf", "mmap"], default: "auto", help: "" },
   } as const;
   try {
@@ -48,6 +54,13 @@ test.each([
   ["--nonsense", 'unknown option "--nonsense"'],
   ["--memory=dma-buf", 'must be auto, dmabuf, mmap, got "dma-buf"; did you mean dmabuf?'],
   ["--memory=userptr", '--memory must be auto, dmabuf, mmap, got "userptr"'],
+  ["surplus", 'unexpected word "surplus"'],
+  ["127.0.0.1", 'unexpected word "127.0.0.1"'],
+  ["/dev/video5", 'unexpected word "/dev/video5"; did you mean --device /dev/video5?'],
+  ["testsrc", '"testsrc"; did you mean --device testsrc?'],
+  ["mmap", '"mmap"; did you mean --memory mmap?'],
+  ["/opt/it's", "; did you mean --prefix '/opt/it'\\''s'?"],
+  [import.meta.dir, `; did you mean --prefix ${import.meta.dir}?`],
 ])("%s is refused, with what was probably meant", (word, text) => {
   expect(refusal([word])).toEndWith(text);
 });

@@ -1,9 +1,13 @@
-import { expect, test } from "bun:test";
+import { afterAll, expect, test } from "bun:test";
 import { toolRows } from "../../cmd/tool-rows.ts";
 import { checks, examine } from "../../src/doctor/checks.ts";
 import { missing } from "../../src/doctor/finding.ts";
+import { Loop } from "../../src/loop.ts";
 
+const loop = new Loop();
+afterAll(() => loop[Symbol.dispose]());
 const host = {
+  context: { loop, signal: AbortSignal.abort() },
   machine: { cpuinfo: "", limits: "", glibc: "2.36", arch: "arm64" },
   reports: [],
   ways: [],

@@ -155,6 +155,18 @@ test("a tool is chosen by subcommand, by the name of a link, or not at all", asy
   ]);
 });
 
+test("an option of a tool's relatives is refused with their names", async () => {
+  const { port, to } = { port: ["-p", "9"], to: ["-a", "127.0.0.1"] };
+  await refused("sender", [
+    { words: [...port, ...to, "--share", "fd"], text: "; sender_zc has it;" },
+  ]);
+  await refused("receiver", [
+    { words: [...port, "--hud"], text: "; receiver_sdl and receiver_zc_sdl have it;" },
+    { words: [...port, "-R", "/dev/dax0.0"], text: "; receiver_zc and receiver_zc_sdl have it;" },
+    { words: [...port, "--reconnect"], text: 'unknown option "--reconnect"; see receiver' },
+  ]);
+});
+
 test("framepass help and version are words, letters and options", async () => {
   const { stdout: usage } = await run("framepass", ["--help"]);
   for (const word of ["help", "-h"]) expect((await run("framepass", [word])).stdout).toBe(usage);
@@ -167,6 +179,8 @@ test("framepass help and version are words, letters and options", async () => {
   const linked = await run("sender", ["-h"]);
   expect(linked.stdout).toContain("Usage: sender [OPTIONS] --address ADDRESS\n");
   expect((await run("sender", ["-V"])).stdout).toBe(line);
+  expect((await run("sender", ["-hV"])).stdout).toBe(linked.stdout);
+  expect((await run("sender", ["-p", "5000", "-Vh"])).stdout).toBe(line);
   const { lines } = await run("framepass", ["sender"]);
   expect(lines[0]).toEndWith("; see framepass sender --help");
 });

@@ -60,8 +60,17 @@ test.skipIf(!mayMount)(
     const named = await listed(["-d", "usb-cam-index0"], dev);
     expect([named.status, named.stdout, named.lines.length]).toEqual([3, "", 1]);
     expect(named.lines[0]).toContain("/dev/v4l/by-id/usb-cam-index0: not a V4L2 device");
+    expect(await listed(["usb-cam-index0"], dev)).toEqual(named);
+    const node = await listed(["/dev/video1", "--json"], dev);
+    expect(records(node.stdout).map((record) => record.node)).toEqual(["/dev/video1"]);
   },
 );
+
+test("one device can be named, as a word or with -d", async () => {
+  const { status, lines } = await listed(["/dev/video1", "-d", "2"]);
+  expect([status, lines.length]).toEqual([2, 1]);
+  expect(lines[0]).toContain('one device can be named, got "/dev/video1" and --device "2"');
+});
 
 test.skipIf(!mayMount)(
   "the -d of each tool takes a by-id name, and says which device it meant",

@@ -61,6 +61,33 @@ test("the executable installs itself under a prefix with a blank, works there, a
   });
 });
 
+test("with --destdir everything is below it, and the descriptor names the place without it", async () => {
+  using temp = new TempDir();
+  const words = ["install", "--prefix", "/usr", "--destdir", temp.file("new/root")];
+  const { status, stdout, lines } = await run("framepass", words);
+  expect({ status, lines }).toEqual({ status: 0, lines: [] });
+  for (const line of stdout.trim().split("\n"))
+    expect(line).toStartWith(`wrote ${temp.file("new/root/usr/")}`);
+  const descriptor = temp.file("new/root/usr/share/qemu/vhost-user/50-framepass-video.json");
+  expect(JSON.parse(readFileSync(descriptor, "utf8")).binary).toBe(
+    "/usr/libexec/framepass/vhost-user-video",
+  );
+
+  const prefix = temp.file("new/root/usr");
+  const there = join(prefix, "bin/framepass");
+  const before = tree(temp.path);
+  for (const word of ["install", "uninstall"]) {
+    const refused = await run("", [word, "--prefix", prefix], { path: there });
+    expect({ status: refused.status, lines: refused.lines }).toEqual({
+      status: 3,
+      lines: [
+        `framepass ${word}: ${join(prefix, "share/framepass/manifest")}: what is here belongs to a package: use the package manager, or name another --prefix`,
+      ],
+    });
+  }
+  expect(tree(temp.path)).toEqual(before);
+});
+
 test("a link in the place of the executable is refused with one line, and stays", async () => {
   using temp = new TempDir();
   mkdirSync(temp.file("bin"));
@@ -90,7 +117,7 @@ test("a user who may not write there gets one line, and nothing is left", async 
   expect({ status, lines }).toEqual({
     status: 3,
     lines: [
-      `framepass install: mkdir ${temp.file("p/bin")}: EACCES (permission denied); run it as root, or name another --prefix`,
+      `framepass install: mkdir ${temp.file("p/share")}: EACCES (permission denied); run it as root, or name another --prefix`,
     ],
   });
   expect(tree(temp.file("p"))).toEqual([]);
@@ -111,9 +138,10 @@ const mayMount =
   Bun.which("unshare") !== null &&
   Bun.spawnSync(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"]).exitCode === 0;
 
-/** Only bin can be written. */
-const folders = 'mkdir -p "$1/bin" "$1/libexec/framepass"';
-const half = `half() { mount -t tmpfs none "$1"; ${folders}; mount -t tmpfs none "$1/bin"; mount -o remount,ro "$1"; }; half`;
+/** Only bin and the manifest's folder can be written. */
+const folders = 'mkdir -p "$1/bin" "$1/libexec/framepass" "$1/share/framepass"';
+const both = 'mount -t tmpfs none "$1/bin"; mount -t tmpfs none "$1/share/framepass"';
+const half = `half() { mount -t tmpfs none "$1"; ${folders}; ${both}; mount -o remount,ro "$1"; }; half`;
 
 test.skipIf(!mayMount).each([
   ["a full disk", "mount -t tmpfs -o size=8m none", "write", "ENOSPC", "free some space"],

@@ -1,6 +1,8 @@
 // Plans, manifests and staging on small trees. test/e2e/install.test.ts installs the executable.
 import { expect, test } from "bun:test";
 import {
+  chmodSync,
+  cpSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -12,6 +14,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { about } from "../../cmd/tool-rows.ts";
 import { tools } from "../../cmd/tools.ts";
 import { projectDir } from "../../scripts/ensure.ts";
 import { install, planInstallation } from "../../src/install/install.ts";
@@ -48,6 +51,18 @@ test("what is installed is there, and an uninstall leaves what was there before"
   expect(readlinkSync(temp.file("bin/link"))).toBe("../share/b");
   uninstall(planRemoval(temp.path));
   expect(tree(temp.path)).toEqual(["bin", "bin/other"]);
+});
+
+test("files of a package get a mark instead of a manifest: they are neither installed over nor removed", () => {
+  using temp = new TempDir();
+  install(planInstallation(temp.path, entries, true));
+  expect(tree(temp.path)).toEqual([...all, MANIFEST].sort());
+  const refusal = `${temp.file(MANIFEST)}: what is here belongs to a package`;
+  expect(() => installed(temp.path)).toThrow(refusal);
+  expect(() => planRemoval(temp.path)).toThrow(refusal);
+  // A packager may build into the same folder a second time.
+  const again = planInstallation(temp.path, entries, true);
+  expect(again.changes.map(({ action }) => action)).toEqual(entries.map(() => "keep"));
 });
 
 test("a prefix that install has made is removed with the rest", () => {
@@ -87,12 +102,70 @@ test("a second installation keeps what is right, renews its own, removes what is
   expect(tree(temp.path)).toEqual([]);
 });
 
-test("after an installation that was killed before its manifest was written, the next one takes the files over", () => {
+test("files with the right content that no manifest lists are taken over", () => {
   using temp = new TempDir();
   installed(temp.path);
   rmSync(temp.file(MANIFEST));
   expect(installed(temp.path)).toEqual(entries.map(({ path }) => `keep ${path}`));
   expect(existsSync(temp.file(MANIFEST))).toBe(true);
+});
+
+const upgrade: readonly Entry[] = [
+  { path: "share/a/page", kind: "text", text: "one, changed" },
+  { path: "share/b", kind: "text", text: "two, changed" },
+  { path: "share/new/c", kind: "text", text: "three" },
+];
+
+/** A process that installs these, and kills itself before its nth change of the disk. False: it did not come so far. */
+function isKilled(prefix: string, of: readonly Entry[], nth: number): boolean {
+  const script = join(import.meta.dir, "killed-installation.ts");
+  const words = [process.execPath, script, prefix, JSON.stringify(of), String(nth)];
+  const { exitCode, signalCode } = Bun.spawnSync(words, { stdout: "ignore", stderr: "inherit" });
+  if (signalCode !== "SIGKILL") expect(exitCode).toBe(0);
+  return signalCode === "SIGKILL";
+}
+
+const later = upgrade.map((entry) => ({ ...entry, text: "of a later version" }) as Entry);
+
+test.each([
+  ["a first installation", false],
+  ["an upgrade", true],
+])(
+  "%s that is killed at any moment can be continued by another version, and removed",
+  (_, isUpgrade) => {
+    let kills = 0;
+    for (let nth = 1; ; nth++) {
+      using temp = new TempDir();
+      const [removed, continued] = [temp.file("removed"), temp.file("continued")];
+      mkdirSync(removed);
+      const prefix = join(removed, "p");
+      if (isUpgrade) installed(prefix);
+      if (!isKilled(prefix, upgrade, nth)) break;
+      kills++;
+      cpSync(removed, continued, { recursive: true, verbatimSymlinks: true });
+      // Without a manifest nothing but a temporary folder is there, which the next installation removes.
+      if (existsSync(join(prefix, MANIFEST))) uninstall(planRemoval(prefix));
+      const left = tree(removed).filter((name) => !/^\.framepass-\d+-0(\/|$)/.test(name));
+      expect({ nth, left }).toEqual({ nth, left: [] });
+      const again = join(continued, "p");
+      installed(again, later);
+      const files = tree(again).filter((name) => lstatSync(join(again, name)).isFile());
+      expect(files).toEqual([...later.map(({ path }) => path), MANIFEST].sort());
+      uninstall(planRemoval(again));
+      expect({ nth, left: tree(continued) }).toEqual({ nth, left: [] });
+    }
+    expect(kills).toBeGreaterThan(isUpgrade ? 8 : 6);
+  },
+);
+
+test("a file that others may not read, or that anybody may write, gets its permissions again", () => {
+  using temp = new TempDir();
+  installed(temp.path);
+  chmodSync(temp.file("share/a/page"), 0o600);
+  chmodSync(temp.file("share/b"), 0o666);
+  expect(installed(temp.path)).toEqual(["write share/a/page", "write share/b", "keep bin/link"]);
+  for (const path of ["share/a/page", "share/b"])
+    expect(lstatSync(temp.file(path)).mode & 0o7777).toBe(0o644);
 });
 
 test("temporary files of an installation that was killed are removed by the next one, those of a running one stay", () => {
@@ -175,7 +248,7 @@ test.each([
 test("the layout has a page for every tool, completions, and links only where they are asked for", async () => {
   const texts = await Promise.all(tools.map((tool) => tool.load()));
   const paths = (links: boolean) =>
-    layout(texts, { prefix: "/p", links, summary: "" }).map(({ path }) => path);
+    layout(texts, { prefix: "/p", links, about }).map(({ path }) => path);
   for (const { name } of tools)
     expect(paths(false)).toContain(`share/man/man1/framepass-${name}.1`);
   expect(paths(false).filter((path) => path.startsWith("bin/"))).toEqual(["bin/framepass"]);
@@ -191,4 +264,20 @@ test("the descriptor in docs is the one that is installed, for another path", ()
   const page = join(projectDir, "docs/vhost-user/50-framepass-video.json");
   const inDocs = JSON.parse(readFileSync(page, "utf8"));
   expect(JSON.parse(descriptor(inDocs.binary))).toEqual(inDocs);
+});
+
+test("a prefix in a home has no units: the services could not start an executable there", async () => {
+  const paths = (prefix: string) =>
+    layout([], { prefix, links: false, about })
+      .map(({ path }) => path)
+      .filter((path) => path.startsWith("lib/systemd/system/"));
+  for (const prefix of ["/home/a/.local", "/root/.local", '/opt/"a"'])
+    expect(paths(prefix)).toEqual([]);
+  expect(paths("/usr")).toEqual([
+    "lib/systemd/system/framepass-sender@.service",
+    "lib/systemd/system/framepass-receiver@.service",
+    "lib/systemd/system/vhost-user-video@.service",
+    "lib/systemd/system/vhost-user-video@.socket",
+  ]);
+  expect(paths("/homes")).toEqual(paths("/usr"));
 });

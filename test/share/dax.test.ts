@@ -16,7 +16,7 @@ import { type Allocator, memfdAllocator } from "../../src/frame/memory.ts";
 import { CopyingSource } from "../../src/share/copying.ts";
 import { importRegion, RegionAllocator } from "../../src/share/dax.ts";
 import { openImporters, openShared, type SendOptions } from "../../src/share/index.ts";
-import { createShareFile, infoBlock, qemuOptions } from "../../src/share/nvdimm.ts";
+import { createShareFile, infoBlock } from "../../src/share/nvdimm.ts";
 import { checkHeader, regionHeader, writeHeader } from "../../src/share/region.ts";
 import { borrowFrames } from "../../src/stream/zero-copy/borrow.ts";
 import { openConsumer } from "../../src/stream/zero-copy/view-target.ts";
@@ -268,17 +268,6 @@ test("a file that does not fit on the disk is refused and removed", () => {
     /^fallocate .*large: (EFBIG|ENOSPC) .*; choose a place with more room, or a smaller --size$/,
   );
   expect(existsSync(path)).toBe(false);
-});
-
-test("QEMU's options give both guests a processor that Bun runs on", () => {
-  const { sender, receiver } = qemuOptions("/tmp/a", 4 * MiB);
-  for (const line of [sender, receiver]) expect(line).toContain(" -cpu max ");
-});
-
-test("QEMU's options let the receiver's guest only read", () => {
-  const { sender, receiver } = qemuOptions("/tmp/a,b", 4 * MiB);
-  expect(sender).toContain("mem-path=/tmp/a,,b,size=4194304,share=on ");
-  expect(receiver).toContain("share=on,readonly=on -device nvdimm,memdev=framepass,unarmed=on");
 });
 
 test("a shared source passes on urgent events of its camera, copied or not", () => {

@@ -80,6 +80,8 @@ export interface StartOptions {
   readonly env?: Record<string, string | undefined>;
   /** Where stdout goes instead of being collected: a descriptor. */
   readonly stdout?: number;
+  /** Descriptors that the tool inherits as 3, 4 and so on. They are larger than these numbers. */
+  readonly inherits?: readonly number[];
   /** Words before the tool's own: the program that starts it. */
   readonly under?: readonly string[];
   /** Another executable than the one in dist. */
@@ -108,9 +110,7 @@ export class Tool implements AsyncDisposable {
     this.#name = `${name} ${words.join(" ")}`;
     const path = options.path ?? join(dist, name);
     this.#child = Bun.spawn([...(options.under ?? []), path, ...words], {
-      stdin: "ignore",
-      stdout: options.stdout ?? "pipe",
-      stderr: "pipe",
+      stdio: ["ignore", options.stdout ?? "pipe", "pipe", ...(options.inherits ?? [])],
       env: { ...process.env, ...options.env },
       ...(options.cwd !== undefined && { cwd: options.cwd }),
     });

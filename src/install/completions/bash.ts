@@ -5,10 +5,14 @@ import { type CompletedTool, quoted, valuedSpellings } from "./model.ts";
 const words = (list: readonly string[]) => list.map(quoted).join(" ");
 const folded = (name: string) => name.replaceAll("-", "_");
 
+/** Only the word after the last comma is completed, with one that is not in the list yet. */
+const LAST_OF_LIST = `given=,\${value%"\${value##*,}"} value=\${value##*,}`;
+
 /** The commands that set what can follow. */
-function candidates({ words: fixed = [], globs = [], files }: Completion): string {
+function candidates({ words: fixed = [], globs = [], files, commas }: Completion): string {
   return [
     `words=(${words(fixed)})`,
+    ...(commas === undefined ? [] : [LAST_OF_LIST]),
     // By compgen, because a pattern without a match is an error where the user has set failglob.
     ...(globs.length === 0
       ? []
@@ -48,7 +52,7 @@ export function bashCompletion(tools: readonly CompletedTool[]): string {
   const commands = ["framepass", ...tools.flatMap(({ name, linked }) => (linked ? [name] : []))];
   return `# Completion of framepass for bash, written by framepass install.
 _framepass() {
-  local line=\${COMP_LINE:0:COMP_POINT} tool=\${1##*/} cur= value= option= word= head= files= valued= last=
+  local line=\${COMP_LINE:0:COMP_POINT} tool=\${1##*/} cur= value= option= word= head= files= valued= last= given=
   local breaks=\${COMP_WORDBREAKS//[^:=]/} count=0
   local -a typed=() words=() globs=()
   local IFS=$' \\t\\n'
@@ -85,11 +89,20 @@ ${tools.flatMap(casesOf).join("\n")}
   [[ -z $breaks ]] || head=\${cur%"\${cur##*["$breaks"]}"}
   COMPREPLY=()
   for word in "\${words[@]}" "\${globs[@]}"; do
-    [[ $word == "$value"* ]] || continue
+    [[ $word == "$value"* && $given != *",$word,"* ]] || continue
     word=\${cur%"$value"}$word
     COMPREPLY+=("\${word#"$head"}")
   done
-  ((\${#COMPREPLY[@]} > 0)) && return
+  if ((\${#COMPREPLY[@]} > 0)); then
+    # Readline adds files only where nothing else fits.
+    [[ $files == all ]] && while IFS= read -r word; do
+      [[ ! -d $word ]] || word+=/
+      printf -v word %q "$word"
+      word=\${cur%"$value"}$word
+      COMPREPLY+=("\${word#"$head"}")
+    done < <(compgen -f -- "$value")
+    return 0
+  fi
   case $files in
     all) compopt -o default ;;
     folders) compopt -o dirnames ;;

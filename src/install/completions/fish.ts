@@ -6,7 +6,8 @@ import { bothNames, type CompletedTool, valuedSpellings } from "./model.ts";
 const quoted = (text: string) => `'${text.replace(/[\\']/g, "\\$&")}'`;
 
 /** The options of `complete` with what can stand there. Patterns are expanded when the user asks; -F adds files. */
-function suggested({ words = [], globs = [], files }: Completion): string[] {
+function suggested({ words = [], globs = [], files, commas }: Completion): string[] {
+  if (commas) return ["-f", "-a", quoted(`(__framepass_list ${words.join(" ")})`)];
   const existing = globs.map((glob) => `(set -l found ${glob}; string join \\n $found)`);
   const folders = files === "folders" ? ["(__fish_complete_directories)"] : [];
   const all = [...words, ...existing, ...folders];
@@ -58,10 +59,25 @@ const COUNT = `function __framepass_count
     echo $count
 end`;
 
+/** Prints the words that are not in the list yet, each after what is typed up to the last comma. */
+const LIST = `function __framepass_list
+    set -l typed (string replace -r -- '^--[^=]*=' '' (commandline -ct))
+    set -l before (string match -r -- '.*,' $typed)
+    for word in $argv
+        if not contains -- $word (string split , -- "$before")
+            echo "$before$word"
+        end
+    end
+end`;
+
 const file = (lines: readonly string[]) =>
-  ["# Completion of framepass for fish, written by framepass install.", COUNT, ...lines, ""].join(
-    "\n",
-  );
+  [
+    "# Completion of framepass for fish, written by framepass install.",
+    COUNT,
+    LIST,
+    ...lines,
+    "",
+  ].join("\n");
 
 /** The file for the command framepass. */
 export function fishCompletion(tools: readonly CompletedTool[]): string {

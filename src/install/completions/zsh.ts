@@ -6,7 +6,8 @@ import { bothNames, type CompletedTool, quoted } from "./model.ts";
 const described = (text: string) => text.replace(/[\\[\]:]/g, "\\$&");
 
 /** The action of a value for _arguments: a list, or a function with the files that exist at that time. */
-function action({ words = [], globs = [], files }: Completion): string {
+function action({ words = [], globs = [], files, commas }: Completion): string {
+  if (commas) return `{ _values -s , value ${words.join(" ")} }`;
   const find = files === "all" ? "_files" : files === "folders" ? "_files -/" : "";
   const fixed = words.map((word) => word.replace(/[\\:() ]/g, "\\$&")).join(" ");
   if (globs.length === 0) return words.length > 0 ? `(${fixed})` : find === "" ? " " : find;

@@ -1,8 +1,10 @@
 // Addresses as users write them: IPv4, IPv6, a host name, unix:/path, vsock:CID.
 import { lookup } from "node:dns/promises";
 import { BlockList, isIP } from "node:net";
+import type { Fd } from "../../../ffi/fd.ts";
 import { VMADDR_CID_ANY } from "../../../ffi/linux/socket.ts";
 import { inetAddress, type Sockaddr, unixAddress, vsockAddress } from "../../../ffi/sockaddr.ts";
+import type { SocketAccess } from "../../../ffi/socket-access.ts";
 import { UnavailableError, UsageError } from "../../errors.ts";
 import type { Loop } from "../../loop.ts";
 
@@ -10,8 +12,12 @@ import type { Loop } from "../../loop.ts";
 export interface Address {
   readonly text: string;
   readonly kind: "inet" | "name" | "unix" | "vsock";
-  /** Path of a Unix socket. */
+  /** Path of a Unix socket that is made there. */
   readonly path?: string;
+  /** Who may connect to it; otherwise the umask decides. */
+  readonly access?: SocketAccess | undefined;
+  /** A socket that listens there already. Its path belongs to another program. */
+  readonly socket?: Fd;
   resolve(): Promise<readonly Sockaddr[]>;
 }
 

@@ -4,7 +4,7 @@ import { EPOLLIN } from "../../../ffi/epoll.ts";
 import { SysError } from "../../../ffi/errno.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { AF_INET, AF_INET6 } from "../../../ffi/linux/socket.ts";
-import type { Sockaddr } from "../../../ffi/sockaddr.ts";
+import { type Sockaddr, unixPath } from "../../../ffi/sockaddr.ts";
 import { accept, isServed, listenOn, localAddress } from "../../../ffi/socket.ts";
 import { FoldedLog } from "../../cli/folded.ts";
 import { log } from "../../cli/log.ts";
@@ -16,6 +16,9 @@ import { noticeLoss } from "./liveness.ts";
 
 /** Most refused senders that receive the reason at the same time; others are closed at once. */
 const MOST_LEAVING = 8;
+
+/** Senders that wait to be accepted. */
+const BACKLOG = 16;
 
 /** What the process or the host may lack for a while: open files or memory. accept(2), "Errors". */
 const SHORTAGES: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
@@ -41,16 +44,19 @@ export class Listener implements Disposable {
   /** Refused senders whose connections are not closed yet. */
   #leaving = 0;
 
+  /** `path` is the path of a Unix socket that this listener has made, and removes. */
   private constructor(loop: Loop, socket: Fd, allowed: (peer: string) => boolean, path?: string) {
     this.#loop = loop;
     this.#socket = socket;
     this.#allowed = allowed;
-    this.name = path === undefined ? localAddress(socket).name : `unix:${path}`;
+    const at = localAddress(socket);
+    const bound = path ?? unixPath(at);
+    this.name = bound === undefined ? at.name : `unix:${bound}`;
     this.#path = path === undefined ? undefined : { path, inode: lstatSync(path).ino };
   }
 
   /**
-   * Listens on `address`. A Unix socket without a listening program is replaced. Undefined when `signal` aborts first.
+   * Listens on `address`, whose socket it owns if it has one. A Unix socket without a listening program is replaced. Undefined when `signal` aborts first.
    * Throws UnavailableError.
    */
   static async open(
@@ -59,11 +65,13 @@ export class Listener implements Disposable {
     allowed: (peer: string) => boolean,
     signal: AbortSignal,
   ): Promise<Listener | undefined> {
+    const { socket: passed, access } = address;
+    if (passed !== undefined) return new Listener(loop, passed, allowed);
     const [at] = await resolveUnless(loop, address, signal);
     if (signal.aborted) return undefined;
     if (at === undefined) throw new UnavailableError(`${address.text}: the name has no address`);
     if (address.path !== undefined) removeStale(address.path, at);
-    const socket = needed(() => listenOn(at), listenAdvice);
+    const socket = needed(() => listenOn(at, BACKLOG, access), listenAdvice);
     return needed(() => new Listener(loop, socket, allowed, address.path), listenAdvice);
   }
 
@@ -217,6 +225,7 @@ const listenAdvice = ({ code }: SysError): string => {
   if (code === "ENODEV" || code === "EAFNOSUPPORT")
     return "this host lacks that kind of address: use another --listen";
   if (code === "EADDRNOTAVAIL") return "this host has no such address: choose another --listen";
+  if (code === "EPERM") return "run as root, or name a group that this user is in";
   if (code === "EACCES")
     return "choose a port from 1024 on, a folder you may write to, or run as root";
   return "";

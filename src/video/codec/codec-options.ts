@@ -48,7 +48,7 @@ export const codecOptions = inGroup("decoder", {
   formats: {
     type: "text",
     value: "NAME,...",
-    completes: { words: codedNames },
+    completes: { words: codedNames, commas: true },
     help: `coded formats to offer, of ${codedNames.join(", ")}; all that the decoder has without it`,
   },
   "max-picture": {

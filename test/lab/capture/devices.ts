@@ -42,6 +42,19 @@ export async function checkDevices(lab: Lab, guest: Guest): Promise<void> {
       await receiver.end();
     },
   );
+  await lab.check(
+    "framepass doctor names the cameras, and says that a sender can run",
+    async () => {
+      const lines = (await guest.ok("framepass doctor sender --json")).trim().split("\n");
+      const found = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+      const cameras = found.find(({ name }) => name === "cameras");
+      wanted("state of the cameras", String(cameras?.state), "ok");
+      for (const node of ["/dev/video0", "/dev/video1", "/dev/video2"])
+        if (!String(cameras?.text).includes(`${node} vivid`))
+          throw new Error(String(cameras?.text));
+      wanted("verdict", JSON.stringify(found.at(-1)?.runs), "true");
+    },
+  );
   await lab.check("-c sets controls as v4l2-ctl reads them, and refuses what it cannot", () =>
     checkSettings(guest),
   );

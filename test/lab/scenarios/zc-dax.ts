@@ -11,7 +11,8 @@ import { wanted } from "../wanted.ts";
 
 const frames = 300;
 const limitMs = 2000;
-const dax = ["libnvdimm", "nfit", "nd_btt", "nd_pmem", "dax_pmem", "device_dax"];
+const regionBytes = 32 * 2 ** 20;
+const dax = ["libnvdimm", "nfit", "nd_btt", "nd_pmem", "dax_pmem", "device_dax", "virtio_pmem"];
 const region = "--share dax --region /dev/dax0.0";
 const receive = `receiver_zc -p 5000 ${region}`;
 const send = `sender_zc -a guest2 -p 5000 ${region} -b 8 -r 30`;
@@ -23,7 +24,8 @@ export const scenario: Scenario = {
   async run(lab) {
     ensureNpm();
     using scratch = new Scratch();
-    const [first, second] = await bootSharing(lab, join(scratch.path, "region"));
+    const file = join(scratch.path, "region");
+    const [first, second] = await bootSharing(lab, file);
     await lab.check("both guests have the region as a dax device", async () => {
       for (const guest of [first, second]) {
         wanted(
@@ -54,6 +56,18 @@ export const scenario: Scenario = {
         return perFrame > 65 && perFrame <= 100; // 72; the counters are read a little late
       },
     );
+    await lab.check(
+      `${frames} frames are verified in the region as a virtio-pmem device, as other monitors give it`,
+      async () => {
+        await addPmem(first, file, false);
+        await addPmem(second, file, true);
+        const receiver = new Tool(second, `${receive.replace("dax0.0", "dax1.0")} --verify`);
+        await receiver.says("listening on");
+        const words = `${send.replace("dax0.0", "dax1.0")} -d testsrc -r 100 -n ${frames}`;
+        wanted("exit status of the sender", (await new Tool(first, words).end()).status, 0);
+        wanted("frames verified", (await receiver.end()).stopped.verified, frames);
+      },
+    );
     await recovery(lab, first, second);
   },
 };
@@ -66,7 +80,7 @@ async function bootSharing(lab: Lab, file: string): Promise<readonly [Guest, Gue
     "create",
     file,
     "--size",
-    "32M",
+    String(regionBytes),
   ]);
   if (made.exitCode !== 0) throw new Error(made.stderr.toString());
   const lines = new Map(
@@ -84,6 +98,14 @@ async function bootSharing(lab: Lab, file: string): Promise<readonly [Guest, Gue
     { ...options("sender"), modules: [...dax, "vivid n_devs=1 node_types=0x1"] },
     { ...options("receiver"), modules: dax },
   );
+}
+
+/** Gives a guest the file once more, as a device like that of crosvm and cloud-hypervisor, and waits for /dev/dax1.0. */
+async function addPmem(guest: Guest, file: string, readonly: boolean): Promise<void> {
+  const backend = { "qom-type": "memory-backend-file", id: "pmem", "mem-path": file };
+  await guest.qmp("object-add", { ...backend, size: regionBytes, share: true, readonly });
+  await guest.qmp("device_add", { driver: "virtio-pmem-pci", id: "pmem0", memdev: "pmem" });
+  await guest.until("[ -e /dev/dax1.0 ]", 20_000);
 }
 
 async function startReceiver(guest: Guest, more = ""): Promise<Tool> {
