@@ -171,8 +171,8 @@ export class Queues implements RingHost, Disposable {
     this.driver += 1;
     for (const ring of this.rings) ring.dropWork();
     if (this.state === "failed") return;
+    this.region?.reset(); // first: what the device unmaps now must not be asked
     if (this.state !== "idle") this.device.reset();
-    this.region?.reset();
     this.state = "idle";
     for (const ring of this.rings) {
       if (ring.started && ring.queue !== undefined) ring.base = ring.queue.next;

@@ -71,7 +71,7 @@ export class FakeSharedMemory implements SharedMemory {
     for (const answer of this.#late.splice(0)) answer();
   }
 
-  /** What the transport does after it has called `reset` of the device: nothing is mapped, and nothing is answered any more. */
+  /** What the transport does before it calls `reset` of the device: nothing is mapped, and nothing is answered any more. */
   reset(): void {
     this.#driver += 1;
     this.#late = [];
