@@ -1,0 +1,105 @@
+// vhost-user-media: serves a virtio-media camera to a virtual machine monitor.
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
+import { bootMs } from "../ffi/clock.ts";
+import { captureFiles, captureOptions } from "../src/capture/capture-options.ts";
+import { inGroup } from "../src/cli/groups.ts";
+import { ownProgram } from "../src/cli/own-program.ts";
+import { defineTool, runMain } from "../src/cli/tool.ts";
+import { UsageError } from "../src/errors.ts";
+import { usualFormats } from "../src/media/made-offers.ts";
+import { createMediaDevice } from "../src/media/media-device.ts";
+import { openMediaSource } from "./media-source.ts";
+import { toolRow } from "./tool-rows.ts";
+import {
+  daemonStatsOptions,
+  frontEndOptions,
+  frontEndPlace,
+  frontEndVariables,
+  serveDaemon,
+} from "./vhost-user-daemon.ts";
+
+/** Bytes of the card's name in the config space, without the NUL at its end. */
+const LONGEST_CARD = 31;
+const MIB = 1 << 20;
+const LEAST_MIB = 16;
+const MOST_MIB = 4096;
+
+export const vhostUserMedia = defineTool({
+  ...toolRow("vhost-user-media"),
+  examples: [
+    {
+      does: "give a guest the built-in source as its camera",
+      line: "vhost-user-media -s /run/camera.sock -d testsrc",
+    },
+  ],
+  files: captureFiles,
+  environment: frontEndVariables,
+  options: {
+    ...frontEndOptions,
+    device: captureOptions.device,
+    ...inGroup("camera", {
+      card: {
+        type: "text",
+        default: "framepass camera",
+        value: "NAME",
+        help: `what programs in the guest call the camera, up to ${LONGEST_CARD} bytes`,
+      },
+      formats: {
+        type: "text",
+        value: "NAME,...",
+        completes: { words: usualFormats },
+        help: "pixel formats to offer, in this order; all that the source has without it",
+      },
+      memory: {
+        type: "text",
+        default: "256M",
+        pattern: [/^\d{1,4}[MG]$/, "a number with M or G, like 256M"],
+        value: "SIZE",
+        help: `memory of all buffers of the guest, a power of two, ${LEAST_MIB}M to ${MOST_MIB / 1024}G`,
+      },
+    }),
+    ...daemonStatsOptions,
+  },
+  async run(values, context) {
+    const { device, card, memory, formats } = values;
+    const memoryBytes = readMemory(memory);
+    if (card.length === 0 || Buffer.byteLength(card) > LONGEST_CARD)
+      throw new UsageError(`--card must have 1 to ${LONGEST_CARD} bytes, got "${card}"`);
+    using owned = new DisposableStack();
+    const place = frontEndPlace(values, owned);
+    // Before anyone can connect: what is wrong with the source is said at the start.
+    const source = owned.use(openMediaSource(device, { formats: formats?.split(",") }));
+    await serveDaemon(
+      context,
+      place,
+      {
+        program: ownProgram("vhost-user-media"),
+        words: [
+          ...["--device", fromAnywhere(device), "--card", card, "--memory", memory],
+          ...(formats === undefined ? [] : ["--formats", formats]),
+        ],
+        about: { source: source.name, card },
+        makeDevice: () => createMediaDevice({ source, card, memoryBytes, now: bootMs }),
+        release: () => source[Symbol.dispose](),
+      },
+      values,
+    );
+    return "done"; // also after SIGTERM, which is how a monitor ends its back-end
+  },
+});
+
+/** The bytes of --memory. Throws UsageError. */
+function readMemory(text: string): number {
+  const count = Number(text.slice(0, -1)) * (text.endsWith("G") ? 1024 : 1);
+  const power = (count & (count - 1)) === 0;
+  if (power && count >= LEAST_MIB && count <= MOST_MIB) return count * MIB;
+  throw new UsageError(
+    `--memory must be a power of two, ${LEAST_MIB}M to ${MOST_MIB / 1024}G, got ${text}`,
+  );
+}
+
+/** A path in the current folder works in the process of a front-end, too, which runs in "/". */
+const fromAnywhere = (device: string) => (existsSync(device) ? resolve(device) : device);
+
+if (import.meta.main) await runMain(vhostUserMedia);
