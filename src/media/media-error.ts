@@ -1,6 +1,7 @@
 // A command that is refused: the errno that the guest's driver passes to the program, and the reason in words for the log.
 import { errno, SysError } from "../../ffi/errno.ts";
 
+/** The errnos of the device: virtio-media allows only positive ones of Linux. */
 export type Refusal =
   | "EACCES"
   | "EBUSY"
@@ -12,6 +13,7 @@ export type Refusal =
   | "ENOTTY"
   | "ERANGE";
 
+/** A command of a virtio-media driver is refused; `code` goes to the guest. */
 export class MediaError extends Error {
   override readonly name = "MediaError";
   readonly code: Refusal;

@@ -1,6 +1,5 @@
 // A driver of the media device that calls it in this process, without rings, as the Linux driver does: one command at a time, one
 // memory for both copies of an argument, 16 event buffers that are posted again after use.
-import { errno } from "../../ffi/errno.ts";
 import type { Ioctl } from "../../ffi/ioctl.ts";
 import * as v from "../../ffi/linux/videodev2.ts";
 import type { Fields, Struct } from "../../ffi/struct.ts";
@@ -307,10 +306,14 @@ export class MediaDriver implements Disposable {
   }
 
   munmap(address: bigint): number {
+    return statusOf(this.munmapSent(address));
+  }
+
+  munmapSent(address: bigint): Sent {
     const q = p.munmapCommand.alloc();
     p.header.over(q.$bytes).cmd = p.MUNMAP;
     q.driver_addr = address;
-    return statusOf(this.raw(q.$bytes, p.answerHeader.size));
+    return this.raw(q.$bytes, p.answerHeader.size);
   }
 
   /** An ioctl as the Linux driver sends it. `tail` follows the struct. */
@@ -340,6 +343,7 @@ export class MediaDriver implements Disposable {
     const sent = this.raw(bytes, room < 0 ? wanted : room);
     const status = statusOf(sent);
     const reply = sent.reply ?? new Uint8Array(new ArrayBuffer(0));
+    if (status < 0) return { status, q, tail: none, sent };
     if (status === 0 && gives && reply.length < p.answerHeader.size + size)
       throw new Error(`${row.name}: an answer of ${reply.length} bytes`);
     if (reply.length >= p.answerHeader.size + size)
@@ -369,5 +373,3 @@ export function statusOf(sent: Sent): number {
     ? -1
     : new DataView(reply.buffer, reply.byteOffset).getUint32(0, true);
 }
-
-export { errno };
