@@ -175,6 +175,8 @@ export class MediaDriver implements Disposable {
   hasRegion: boolean;
   /** Posts each event buffer again after use, as the Linux driver does. */
   repost = true;
+  /** The place of the last event in the order of all answers. */
+  lastEventOrder = 0;
   #lastAnswer: Sent | undefined;
 
   constructor({
@@ -237,6 +239,7 @@ export class MediaDriver implements Disposable {
 
   post(room = p.DQBUF_EVENT_BYTES): Sent {
     const request = new Sent(new Uint8Array(new ArrayBuffer(0)), room, (sent) => {
+      this.lastEventOrder = sent.order;
       this.#event(sent.reply ?? new Uint8Array(new ArrayBuffer(0)));
       if (this.repost && room === p.DQBUF_EVENT_BYTES) this.post();
     });
@@ -284,9 +287,9 @@ export class MediaDriver implements Disposable {
   open(): number {
     const q = p.header.alloc();
     q.cmd = p.OPEN;
-    const answer = this.raw(q.$bytes, p.openAnswer.size).as(p.openAnswer);
-    if (answer.status !== 0) throw new Error(`OPEN: ${answer.status}`);
-    return answer.session_id;
+    const sent = this.raw(q.$bytes, p.openAnswer.size);
+    if (statusOf(sent) !== 0) throw new Error(`OPEN: ${statusOf(sent)}`);
+    return sent.as(p.openAnswer).session_id;
   }
 
   close(session: number): Sent {
