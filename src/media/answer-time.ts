@@ -11,14 +11,19 @@ export const TICK_MS = 250;
 
 export class AnswerTime {
   readonly #now: () => number;
-  #aliveMs: number;
+  #aliveMs = 0;
   /** The tick before the last one: a command that is taken now was queued after it, or while this process was stopped. */
-  #beforeMs: number;
+  #beforeMs = 0;
 
   /** `now` is a clock in milliseconds that counts while this process is stopped. */
   constructor(now: () => number) {
     this.#now = now;
-    this.#aliveMs = now();
+    this.restart();
+  }
+
+  /** A driver starts: its commands cannot be older. */
+  restart(): void {
+    this.#aliveMs = this.#now();
     this.#beforeMs = this.#aliveMs;
   }
 

@@ -116,6 +116,7 @@ class MediaDevice implements VirtioDevice {
     this.reset();
     this.#host = host;
     this.#memory = host.memory;
+    this.#time.restart();
     this.#timer = host.loop.every(TICK_MS, () => {
       this.#time.tick();
       this.#waiting.tick();

@@ -84,3 +84,11 @@ test("pictures go on after a pause of this process", () => {
   driver.source.show(2);
   expect(driver.frames.length).toBe(2);
 });
+
+test("a driver that starts long after this process gets answers at once", () => {
+  using driver = new MediaDriver();
+  driver.reset();
+  driver.nowMs += 3_600_000;
+  driver.start();
+  expect(driver.ioctl(driver.open(), v.VIDIOC_G_INPUT).status).toBe(0);
+});
