@@ -2,6 +2,7 @@
 // some time after the last stream, opened again when it ends or fails. The guest never sees an error of it.
 import { EPOLLIN, EPOLLPRI } from "../../ffi/epoll.ts";
 import { asSysError } from "../../ffi/errno.ts";
+import type { IoctlDevice } from "../../ffi/ioctl.ts";
 import { log } from "../cli/log.ts";
 import { SourceEnded, UnavailableError, UsageError } from "../errors.ts";
 import type { Source, SourceWatch } from "../frame/source.ts";
@@ -55,6 +56,11 @@ export class FrameSource implements MediaSource {
   /** Whether the device behind it is open: a camera's light is on. */
   get isOpen(): boolean {
     return this.#opened !== undefined;
+  }
+
+  /** The device behind it, while it is open. */
+  get device(): IoctlDevice | undefined {
+    return this.#opened?.source.device;
   }
 
   start(loop: DeviceLoop, mode: Mode, interval: Interval, viewer: Viewer): void {

@@ -74,11 +74,13 @@ export class PictureFit implements Disposable {
   copy(frame: ShownFrame, buffer: CaptureBuffer, memory: GuestMemory): string | undefined {
     const { pieces, bytesused } = frame;
     if (this.#isDirect(bytesused)) return wrongIf(!buffer.fill(pieces, bytesused, memory));
+    const address = bytesused > 0 ? this.#contiguous(pieces, bytesused) : undefined;
+    if (address === undefined) return `it has no ${bytesused} bytes`;
     const picture = this.#picture;
     if (picture === undefined) return "no picture was announced";
     this.#made ??= new MadePicture(this.#target);
     this.#maker ??= new PictureMaker(picture, this.#made);
-    const wrong = this.#maker.make(this.#contiguous(pieces, bytesused), bytesused);
+    const wrong = this.#maker.make(address, bytesused);
     return wrong ?? this.#put(this.#made, buffer, memory);
   }
 
@@ -95,9 +97,11 @@ export class PictureFit implements Disposable {
     return wrongIf(!buffer.fill(this.#one.at(address, length), length, memory));
   }
 
-  #contiguous(pieces: readonly Piece[], bytes: number): number {
+  /** The address of the frame in one piece; undefined when it is shorter. */
+  #contiguous(pieces: readonly Piece[], bytes: number): number | undefined {
     const [first] = pieces;
-    if (pieces.length === 1 && first !== undefined) return first.address;
+    if (pieces.length === 1 && first !== undefined)
+      return first.length >= bytes ? first.address : undefined;
     if (this.#gathered === undefined || this.#gathered.length < bytes)
       this.#gathered = new Uint8Array(new ArrayBuffer(bytes));
     const to = addressOf(this.#gathered);
@@ -107,7 +111,7 @@ export class PictureFit implements Disposable {
       copyMemory(to + done, address, n);
       done += n;
     }
-    return to;
+    return done === bytes ? to : undefined;
   }
 
   #drop(): void {
