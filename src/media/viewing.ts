@@ -26,6 +26,9 @@ const BURST = 4;
 /** A source is faster than the guest's rate only from this factor on: clocks differ. */
 const FASTER = 1.05;
 
+/** Lines about damaged frames of one stream: a sender can make them without end. */
+const MOST_LINES = 3;
+
 export interface ViewingOptions {
   readonly loop: DeviceLoop;
   readonly queue: CaptureQueue;
@@ -52,7 +55,7 @@ export class Viewing implements Viewer, Disposable {
   /** Why there are no pictures, once the source has said it. */
   #lines: readonly string[] | undefined;
   /** What was logged of damaged frames. */
-  #said: string | undefined;
+  readonly #said = new Set<string>();
   #paused = false;
 
   constructor(of: ViewingOptions) {
@@ -123,8 +126,8 @@ export class Viewing implements Viewer, Disposable {
 
   #damaged(wrong: string): void {
     this.#of.counts.damaged += 1;
-    if (this.#said === wrong) return;
-    this.#said = wrong;
+    if (this.#said.has(wrong) || this.#said.size >= MOST_LINES) return;
+    this.#said.add(wrong);
     log.warn(`${this.#of.sourceName}: a frame is left out: ${wrong}`);
   }
 
