@@ -14,9 +14,9 @@ import { PictureMaker } from "../../format/picture-maker.ts";
 import { RowFinder, unfitText } from "../../format/rows.ts";
 import type { FrameFacts } from "../../frame/frame.ts";
 import type { FrameBuffer } from "../../frame/memory.ts";
+import type { StreamWriter, Taken, WriterCalls } from "../../frame/stream-output.ts";
 import type { NodeFormat } from "../../v4l2/output-format.ts";
 import type { Lent } from "../../v4l2/output-lending.ts";
-import type { StreamWriter, Taken, WriterCalls } from "../stream-output.ts";
 import { sameFormat } from "./camera-state.ts";
 
 /** The camera, for its writers. */
