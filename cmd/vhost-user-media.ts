@@ -10,6 +10,7 @@ import { UsageError } from "../src/errors.ts";
 import { usualFormats } from "../src/media/made-offers.ts";
 import { createMediaDevice } from "../src/media/media-device.ts";
 import { openMediaSource } from "./media-source.ts";
+import { mediaStreamOptions, openMediaStream, wantsStream } from "./media-stream.ts";
 import { toolRow } from "./tool-rows.ts";
 import {
   daemonStatsOptions,
@@ -32,12 +33,21 @@ export const vhostUserMedia = defineTool({
       does: "give a guest the built-in source as its camera",
       line: "vhost-user-media -s /run/camera.sock -d testsrc",
     },
+    {
+      does: "give a guest a camera of this host, without its controls",
+      line: "vhost-user-media -s /run/camera.sock -d /dev/video0 --no-controls",
+    },
+    {
+      does: "give a guest what another guest's sender sends to port 5000",
+      line: "vhost-user-media -s /run/camera.sock -p 5000",
+    },
   ],
   files: captureFiles,
   environment: frontEndVariables,
   options: {
     ...frontEndOptions,
     device: captureOptions.device,
+    ...mediaStreamOptions,
     ...inGroup("camera", {
       card: {
         type: "text",
@@ -51,6 +61,10 @@ export const vhostUserMedia = defineTool({
         completes: { words: usualFormats },
         help: "pixel formats to offer, in this order; all that the source has without it",
       },
+      "no-controls": {
+        type: "flag",
+        help: "hide the controls of the host's camera from the guest",
+      },
       memory: {
         type: "text",
         default: "256M",
@@ -62,22 +76,27 @@ export const vhostUserMedia = defineTool({
     ...daemonStatsOptions,
   },
   async run(values, context) {
-    const { device, card, memory, formats } = values;
+    const { device, card, memory } = values;
+    const formats = values.formats?.split(",");
     const memoryBytes = readMemory(memory);
     if (card.length === 0 || Buffer.byteLength(card) > LONGEST_CARD)
       throw new UsageError(`--card must have 1 to ${LONGEST_CARD} bytes, got "${card}"`);
     using owned = new DisposableStack();
     const place = frontEndPlace(values, owned);
     // Before anyone can connect: what is wrong with the source is said at the start.
-    const source = owned.use(openMediaSource(device, { formats: formats?.split(",") }));
-    await serveDaemon(
+    const stream = wantsStream(values) ? openMediaStream(values, formats) : undefined;
+    const controls = !values["no-controls"];
+    const source = owned.use(stream?.source ?? openMediaSource(device, { formats, controls }));
+    const from = stream?.words ?? ["--device", fromAnywhere(device)];
+    const serving = serveDaemon(
       context,
       place,
       {
         program: ownProgram("vhost-user-media"),
         words: [
-          ...["--device", fromAnywhere(device), "--card", card, "--memory", memory],
-          ...(formats === undefined ? [] : ["--formats", formats]),
+          ...[...from, "--card", card, "--memory", memory],
+          ...(controls ? [] : ["--no-controls"]),
+          ...(formats === undefined ? [] : ["--formats", formats.join(",")]),
         ],
         about: { source: source.name, card },
         makeDevice: () => createMediaDevice({ source, card, memoryBytes, now: bootMs }),
@@ -85,6 +104,9 @@ export const vhostUserMedia = defineTool({
       },
       values,
     );
+    // A process that only listens for front-ends leaves the senders to those that it starts.
+    const servesOne = place.inherited?.listening === false;
+    await (servesOne && stream !== undefined ? stream.whileServing(context, serving) : serving);
     return "done"; // also after SIGTERM, which is how a monitor ends its back-end
   },
 });

@@ -10,7 +10,7 @@ import type { FormatOffer as NodeFormat, SizeOffer as NodeSize } from "../v4l2/o
 import { listOffers } from "../v4l2/offers.ts";
 import { descriptions } from "./descriptions.ts";
 import { usualSizes } from "./made-offers.ts";
-import type { FormatOffer, Interval, SizeOffer } from "./offers.ts";
+import { type FormatOffer, type Interval, intervalOf, type SizeOffer } from "./offers.ts";
 
 /** Rates offered of a camera that does not list its own, or lists a range. */
 const usualRates = [30, 25, 15, 10, 5];
@@ -77,14 +77,4 @@ function intervalsOf(rates: NodeSize["rates"]): readonly Interval[] {
     return (rates.length > 0 ? rates : usualRates).slice(0, MOST_RATES).map(intervalOf);
   const within = usualRates.filter((rate) => rate >= rates.min && rate <= rates.max);
   return (within.length > 0 ? within : [rates.max]).map(intervalOf);
-}
-
-/** 1/30 for whole rates, 1001/30000 for those of television, otherwise in thousandths. */
-function intervalOf(rate: number): Interval {
-  if (Math.abs(rate - Math.round(rate)) < 1e-6)
-    return { numerator: 1, denominator: Math.max(1, Math.round(rate)) };
-  const television = Math.round(rate) / 1.001;
-  if (Math.abs(rate - television) < 1e-3)
-    return { numerator: 1001, denominator: Math.round(rate) * 1000 };
-  return { numerator: 1000, denominator: Math.max(1, Math.round(rate * 1000)) };
 }

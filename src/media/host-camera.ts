@@ -5,7 +5,7 @@ import type { VideoDevice } from "../v4l2/device.ts";
 import { cameraOffers } from "./camera-offers.ts";
 import { FrameSource } from "./frame-source.ts";
 import { HostControls, type WithCamera } from "./host-controls.ts";
-import type { Interval, Mode } from "./offers.ts";
+import type { FormatOffer, Interval, Mode } from "./offers.ts";
 
 export interface HostCameraOptions {
   /** What the user calls it. */
@@ -16,10 +16,13 @@ export interface HostCameraOptions {
   readonly open: (mode: Mode & { readonly pixelformat: number }, interval: Interval) => Source;
   /** Whether guests see its controls. */
   readonly controls: boolean;
+  /** Those of its formats that guests are offered; by default all. */
+  readonly choose?: (offers: readonly FormatOffer[]) => readonly FormatOffer[];
 }
 
 /** Asks the camera what it has. Throws UnavailableError when it is not there, or has nothing to offer. */
-export function hostCamera({ name, openNode, open, controls }: HostCameraOptions): FrameSource {
+export function hostCamera(options: HostCameraOptions): FrameSource {
+  const { name, openNode, open, controls, choose = (all) => all } = options;
   let source: FrameSource | undefined;
   const withCamera: WithCamera = (what) => {
     const streaming = source?.device;
@@ -31,7 +34,7 @@ export function hostCamera({ name, openNode, open, controls }: HostCameraOptions
   const hostControls = controls ? new HostControls(withCamera) : undefined;
   source = new FrameSource({
     name,
-    offers,
+    offers: choose(offers),
     controls: hostControls,
     open: (mode, interval) => {
       const pixelformat = asked.get(mode.pixelformat) ?? mode.pixelformat;

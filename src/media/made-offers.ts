@@ -1,7 +1,7 @@
 // What sources offer that make any size and rate, such as testsrc, or that are scaled to any size, such as the stream of a sender.
 import { fourcc } from "../format/formats.ts";
 import { descriptions } from "./descriptions.ts";
-import type { FormatOffer, Interval } from "./offers.ts";
+import { type FormatOffer, intervalOf } from "./offers.ts";
 
 /** Formats that programs of guests take, the usual one first. */
 export const usualFormats: readonly string[] = ["YUYV", "NV12", "YU12"];
@@ -22,7 +22,7 @@ export function madeOffers(
   sizes: readonly (readonly [number, number])[] = usualSizes,
   rates: readonly number[] = usualRates,
 ): readonly FormatOffer[] {
-  const intervals = rates.map((rate): Interval => ({ numerator: 1, denominator: rate }));
+  const intervals = rates.map(intervalOf);
   return formats.map((name) => ({
     pixelformat: fourcc(name),
     description: descriptions.get(fourcc(name)) ?? name,

@@ -102,3 +102,13 @@ export function nearestInterval({ intervals }: SizeOffer, wish: Interval): Inter
   }
   return best;
 }
+
+/** 1/30 for whole rates, 1001/30000 for those of television, otherwise in thousandths. */
+export function intervalOf(rate: number): Interval {
+  if (Math.abs(rate - Math.round(rate)) < 1e-6)
+    return { numerator: 1, denominator: Math.max(1, Math.round(rate)) };
+  const television = Math.round(rate) / 1.001;
+  if (Math.abs(rate - television) < 1e-3)
+    return { numerator: 1001, denominator: Math.round(rate) * 1000 };
+  return { numerator: 1000, denominator: Math.max(1, Math.round(rate * 1000)) };
+}
