@@ -5,21 +5,23 @@ import type { Ioctl } from "../../../ffi/ioctl.ts";
 import * as v from "../../../ffi/linux/videodev2.ts";
 import type { Fields, Struct } from "../../../ffi/struct.ts";
 import * as p from "../../../src/media/protocol.ts";
-import type { VirtioDevice } from "../../../src/virtio/virtio-device.ts";
 import { roundTrip, type Scene } from "./scene.ts";
 
 const EVENT_BUFFERS = 16;
 const CAPTURE = v.V4L2_BUF_TYPE_VIDEO_CAPTURE;
 
+/** The machine of the guest. */
+export type GuestScene = Pick<Scene, "ram" | "commands" | "events" | "buffers">;
+
 export class MediaGuest {
-  readonly #scene: Scene<VirtioDevice>;
+  readonly #scene: GuestScene;
   /** Where the event buffer of each head is. */
   readonly #events = new Map<number, number>();
   session = 0;
   /** Where each buffer is in the region. */
   readonly places: number[] = [];
 
-  constructor(scene: Scene<VirtioDevice>) {
+  constructor(scene: GuestScene) {
     this.#scene = scene;
     for (let i = 0; i < EVENT_BUFFERS; i++) this.#post(scene.ram.allocate(p.DQBUF_EVENT_BYTES));
     scene.events.notify();
