@@ -68,9 +68,9 @@ export const vhostUserMedia = defineTool({
       memory: {
         type: "text",
         default: "256M",
-        pattern: [/^\d{1,4}[MG]$/, "a number with M or G, like 256M"],
+        pattern: [/^(?:0|\d{1,4}[MG])$/, "a number with M or G, like 256M, or 0"],
         value: "SIZE",
-        help: `memory of all buffers of the guest, a power of two, ${LEAST_MIB}M to ${MOST_MIB / 1024}G`,
+        help: `memory of all buffers that the guest maps, a power of two, ${LEAST_MIB}M to ${MOST_MIB / 1024}G; 0: the guest has buffers of its own (USERPTR)`,
       },
     }),
     ...daemonStatsOptions,
@@ -113,6 +113,7 @@ export const vhostUserMedia = defineTool({
 
 /** The bytes of --memory. Throws UsageError. */
 function readMemory(text: string): number {
+  if (text === "0") return 0;
   const count = Number(text.slice(0, -1)) * (text.endsWith("G") ? 1024 : 1);
   const power = (count & (count - 1)) === 0;
   if (power && count >= LEAST_MIB && count <= MOST_MIB) return count * MIB;

@@ -19,7 +19,7 @@ export interface MediaDeviceOptions {
   readonly source: MediaSource;
   /** What programs in the guest call the camera. */
   readonly card: string;
-  /** Bytes of all buffers, and of the region in which guests map them: a power of two. */
+  /** Bytes of all buffers, and of the region in which guests map them: a power of two; 0: guests use memory of their own. */
   readonly memoryBytes: number;
   readonly counts?: MediaCounts;
   /** A clock in milliseconds that goes on while this process is stopped. */
@@ -46,7 +46,7 @@ class MediaDevice implements VirtioDevice {
   readonly features = 0n;
   readonly queues = 2;
   readonly eventQueue = EVENT_QUEUE;
-  readonly sharedMemoryBytes: number;
+  readonly sharedMemoryBytes: number | undefined;
   readonly answerLimitMs = NEVER_MS;
   readonly #config: Uint8Array<ArrayBuffer>;
   readonly #scratch = new Uint8Array(new ArrayBuffer(SCRATCH_BYTES));
@@ -76,7 +76,7 @@ class MediaDevice implements VirtioDevice {
     counts,
     now = () => performance.now(),
   }: MediaDeviceOptions) {
-    this.sharedMemoryBytes = memoryBytes;
+    this.sharedMemoryBytes = memoryBytes === 0 ? undefined : memoryBytes;
     this.#shared = new SharedBuffers(new Quota(memoryBytes));
     this.#time = new AnswerTime(now);
     this.#waiting = new WaitingAnswers(this.#time);

@@ -56,7 +56,7 @@ export interface VirtioDevice extends Disposable {
   /** The queue whose buffers wait for events. It is used in order, so it can always resume at the used index. */
   readonly eventQueue: number;
   /** Bytes of its shared memory region 0: a power of two of at least REGION_GRAIN. Absent: the device has no region. */
-  readonly sharedMemoryBytes?: number;
+  readonly sharedMemoryBytes?: number | undefined;
   /**
    * A driver is harmed by an answer that comes later than this after its request. The transport then drops answers that it had to
    * keep for longer, and does not take chains again that an earlier process left. Absent: an answer is never too late.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A program that uses the camera behind /dev/framepass-media as V4L2 programs use one, and checks the stamp of every picture
- * (docs/stamp.md). It prints what it counted, and ends with 0 when it got all frames and each was right.
+ * (docs/stamp.md). It prints what it counted, and ends with 0 when it got FRAMES stamped pictures and none was wrong.
  *
  *   media-camera info
  *   media-camera stream [-s WxH] [-f FOURCC] [-m mmap|userptr] [-b BUFFERS] [-n FRAMES] [-p PROGRESS-FILE] [-c]
@@ -351,7 +351,7 @@ static int stream(int argc, char **argv)
 	}
 	if (camera(VIDIOC_STREAMON, &type, NULL) < 0)
 		fail("VIDIOC_STREAMON");
-	while (seen.frames < frames && seen.wrong == 0) {
+	while (seen.stamped < frames && seen.wrong == 0) {
 		take_frame(memory, progress);
 		if (child && seen.frames == 1) {
 			pid_t pid = fork();
