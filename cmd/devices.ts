@@ -1,5 +1,6 @@
 // devices: lists the cameras, outputs, decoders and encoders of this machine, and the tool that uses each.
 import { captureFiles } from "../src/capture/capture-options.ts";
+import { deviceFiles } from "../src/cli/device-files.ts";
 import { log } from "../src/cli/log.ts";
 import { ownProgram } from "../src/cli/own-program.ts";
 import { printOut } from "../src/cli/stdout.ts";
@@ -25,7 +26,7 @@ export const devices = defineTool({
     node: {
       type: "text",
       value: "DEVICE",
-      completes: { globs: ["/dev/video*"] },
+      completes: deviceFiles.video,
       help: "the same as --device",
     },
   },
@@ -34,7 +35,7 @@ export const devices = defineTool({
       short: "d",
       type: "text",
       value: "DEVICE",
-      completes: { globs: ["/dev/video*"] },
+      completes: deviceFiles.video,
       help: "only this one: node, by-id name or card name",
     },
     controls: {

@@ -3,7 +3,6 @@ import { resolve } from "node:path";
 import { inGroup } from "../src/cli/groups.ts";
 import { log } from "../src/cli/log.ts";
 import type { Options, Values } from "../src/cli/options.ts";
-import type { StatsOptions } from "../src/cli/stats.ts";
 import type { Context } from "../src/cli/tool.ts";
 import { UnavailableError, UsageError } from "../src/errors.ts";
 import { memfdAllocator } from "../src/frame/memory.ts";
@@ -66,7 +65,7 @@ export interface MediaStream {
 }
 
 /** No lines of statistics: those of the device say what guests get. */
-const quiet: StatsOptions = { stats: 0, json: false };
+const quiet = { stats: 0, json: false };
 
 /** Reads where senders come from. Throws UsageError. */
 export function openMediaStream(

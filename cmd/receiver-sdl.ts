@@ -6,6 +6,7 @@ import { defineTool, runMain } from "../src/cli/tool.ts";
 import { displayEnvironment, displayKeys, displayOptions } from "../src/display/display-options.ts";
 import { openDisplay } from "../src/display/open.ts";
 import { type Allocator, openReceiveMemory } from "../src/frame/memory.ts";
+import { openMetrics } from "../src/metrics/metrics.ts";
 import { cameraFiles } from "../src/output/camera/camera-options.ts";
 import { MemoryTarget } from "../src/stream/copy/memory-target.ts";
 import { receiveFrames } from "../src/stream/copy/receive.ts";
@@ -35,6 +36,8 @@ export const receiverSdl = defineTool({
     const { "max-frame": maxFrame, given } = values;
     using owned = new DisposableStack();
     const { serving, consumer, checkOutputs } = readReceiverOptions(values, loop, owned);
+    const look = { tool: "receiver_sdl", pictures: true };
+    const metrics = owned.use(await openMetrics(loop, values.metrics, look, signal));
     const display = owned.use(await openDisplay("receiver_sdl", context, values));
     if (display === undefined) return "stopped";
     const reads = consumer.output !== undefined || consumer.checker !== undefined;
@@ -44,6 +47,7 @@ export const receiverSdl = defineTool({
       loop,
       {
         ...serving,
+        metrics,
         ...display.serving(serving),
         prepare: async (stop) => {
           const prepare = () => serving.prepare(stop);

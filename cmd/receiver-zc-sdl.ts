@@ -5,6 +5,7 @@ import { listenVariables, notifyVariables } from "../src/cli/service-variables.t
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { displayEnvironment, displayKeys, displayOptions } from "../src/display/display-options.ts";
 import { openDisplay } from "../src/display/open.ts";
+import { openMetrics } from "../src/metrics/metrics.ts";
 import { importDescriptors } from "../src/share/fd.ts";
 import { readReceiverOptions } from "../src/stream/receiver-options.ts";
 import { serveSenders } from "../src/stream/serve.ts";
@@ -35,6 +36,8 @@ export const receiverZcSdl = defineTool({
     const { "max-frame": maxFrame } = values;
     using owned = new DisposableStack();
     const { address, serving, consumer, checkOutputs } = readReceiverOptions(values, loop, owned);
+    const look = { tool: "receiver_zc_sdl", pictures: true };
+    const metrics = owned.use(await openMetrics(loop, values.metrics, look, signal));
     const display = owned.use(await openDisplay("receiver_zc_sdl", context, values));
     if (display === undefined) return "stopped";
     const importers = importersFor(values, address, owned);
@@ -42,6 +45,7 @@ export const receiverZcSdl = defineTool({
       loop,
       {
         ...serving,
+        metrics,
         ...display.serving(serving),
         prepare: async (stop) => {
           display.prepare();

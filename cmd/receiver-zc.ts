@@ -3,6 +3,7 @@
 import { listenVariables, notifyVariables } from "../src/cli/service-variables.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import type { Importer } from "../src/frame/sharing.ts";
+import { openMetrics } from "../src/metrics/metrics.ts";
 import { cameraFiles } from "../src/output/camera/camera-options.ts";
 import { importDescriptors } from "../src/share/fd.ts";
 import { openImporters, type ShareName, shareNames } from "../src/share/index.ts";
@@ -54,11 +55,14 @@ export const receiverZc = defineTool({
   async run(values, { loop, signal }) {
     using owned = new DisposableStack();
     const { address, serving, consumer, checkOutputs } = readReceiverOptions(values, loop, owned);
+    const look = { tool: "receiver_zc", pictures: true };
+    const metrics = owned.use(await openMetrics(loop, values.metrics, look, signal));
     const importers = importersFor(values, address, owned);
     const end = await serveSenders(
       loop,
       {
         ...serving,
+        metrics,
         prepare: async (stop) => {
           await warmUp(loop, importDescriptors(), values.verify, stop);
           await serving.prepare(stop);

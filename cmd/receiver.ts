@@ -2,7 +2,9 @@
 import { inGroup } from "../src/cli/groups.ts";
 import { listenVariables, notifyVariables } from "../src/cli/service-variables.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
-import { type Allocator, DEFAULT_HEAP, heapFiles, openReceiveMemory } from "../src/frame/memory.ts";
+import { heapOption } from "../src/frame/heap-option.ts";
+import { type Allocator, heapFiles, openReceiveMemory } from "../src/frame/memory.ts";
+import { openMetrics } from "../src/metrics/metrics.ts";
 import { cameraFiles } from "../src/output/camera/camera-options.ts";
 import { MemoryTarget } from "../src/stream/copy/memory-target.ts";
 import { receiveFrames } from "../src/stream/copy/receive.ts";
@@ -28,24 +30,20 @@ export const receiver = defineTool({
   options: {
     ...receiverOptions,
     ...inGroup("output", {
-      heap: {
-        short: "e",
-        type: "text",
-        default: DEFAULT_HEAP,
-        value: "PATH",
-        completes: { globs: ["/dev/dma_heap/*"] },
-        help: "DMA heap for the buffers; if the default heap is missing, memfd is used",
-      },
+      heap: heapOption("DMA heap for the buffers; if the default heap is missing, memfd is used"),
     }),
   },
   async run(values, { loop, signal }) {
     using owned = new DisposableStack();
     const { serving, consumer, checkOutputs } = readReceiverOptions(values, loop, owned);
+    const look = { tool: "receiver", pictures: true };
+    const metrics = owned.use(await openMetrics(loop, values.metrics, look, signal));
     let allocator: Allocator | undefined;
     const end = await serveSenders(
       loop,
       {
         ...serving,
+        metrics,
         prepare: async (stop) => {
           allocator = owned.use(await openReceiveMemory(values, () => serving.prepare(stop)));
         },

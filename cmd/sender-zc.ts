@@ -8,18 +8,17 @@ import { notifyVariables } from "../src/cli/service-variables.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { UsageError } from "../src/errors.ts";
 import { DEFAULT_HEAP } from "../src/frame/memory.ts";
+import { openMetrics } from "../src/metrics/metrics.ts";
 import { openShared, shareNames } from "../src/share/index.ts";
 import { LAST_DOMAIN } from "../src/share/xen-domain.ts";
 import { feedReceivers } from "../src/stream/feed.ts";
 import { readSenderOptions, senderOptions } from "../src/stream/sender-options.ts";
 import { addressOptions } from "../src/stream/stream-options.ts";
 import { lendFrames } from "../src/stream/zero-copy/lend.ts";
-import { type LendCounts, lentText } from "../src/stream/zero-copy/lend-counts.ts";
+import { lentFigures, lentText, noCounts } from "../src/stream/zero-copy/lend-counts.ts";
 import { shareFiles, shareOptions } from "../src/stream/zero-copy/share-options.ts";
 import { listFormats } from "./list-formats.ts";
 import { toolRow } from "./tool-rows.ts";
-
-const noCounts: LendCounts = { returned: 0, refused: 0, overdue: 0, late: 0 };
 
 export const senderZc = defineTool({
   ...toolRow("sender_zc"),
@@ -80,8 +79,10 @@ export const senderZc = defineTool({
       );
     }
     using pipe = await openPipeInput(loop, values.device, signal);
+    const look = { tool: "sender_zc", pictures: false };
+    using metrics = await openMetrics(loop, values.metrics, look, signal);
     if (signal.aborted) return "stopped";
-    const counts = addresses.map((): LendCounts => ({ ...noCounts }));
+    const counts = addresses.map(noCounts);
     const openShare = () =>
       openShared(values.share, {
         open: (memory, allocator) =>
@@ -102,15 +103,17 @@ export const senderZc = defineTool({
       loop,
       {
         ...sending,
+        metrics,
         open: (owned) => owned.use(openShare()),
         send: (shared, run, receiver) => {
           const ackTimeoutMs = values["ack-timeout"];
           const requeue = values["requeue-on-timeout"];
-          const own = counts[receiver] ?? { ...noCounts };
+          const own = counts[receiver] ?? noCounts();
           return lendFrames({ ...run, shared, ackTimeoutMs, requeue, counts: own });
         },
+        figuresOf: (receiver) => lentFigures(counts[receiver] ?? noCounts()),
         summary: (receiver) => {
-          const own = counts[receiver] ?? noCounts;
+          const own = counts[receiver] ?? noCounts();
           return { lines: [lentText(own, values["ack-timeout"])], fields: { ...own } };
         },
       },

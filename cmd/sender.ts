@@ -6,7 +6,9 @@ import { openPipeInput } from "../src/capture/pipe-input.ts";
 import { inGroup } from "../src/cli/groups.ts";
 import { notifyVariables } from "../src/cli/service-variables.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
-import { DEFAULT_HEAP, heapFiles } from "../src/frame/memory.ts";
+import { heapOption } from "../src/frame/heap-option.ts";
+import { heapFiles } from "../src/frame/memory.ts";
+import { openMetrics } from "../src/metrics/metrics.ts";
 import { sendFrames } from "../src/stream/copy/send.ts";
 import { feedReceivers } from "../src/stream/feed.ts";
 import { readSenderOptions, senderOptions } from "../src/stream/sender-options.ts";
@@ -36,14 +38,7 @@ export const sender = defineTool({
     ...captureOptions,
     ...addressOptions.connect,
     ...inGroup("capture", {
-      heap: {
-        short: "e",
-        type: "text",
-        default: DEFAULT_HEAP,
-        value: "PATH",
-        completes: { globs: ["/dev/dma_heap/*"] },
-        help: "DMA heap for --memory dmabuf",
-      },
+      heap: heapOption("DMA heap for --memory dmabuf"),
       memory: {
         short: "m",
         type: "choice",
@@ -60,11 +55,14 @@ export const sender = defineTool({
     const { latest } = values;
     const sending = readSenderOptions(values);
     using pipe = await openPipeInput(loop, values.device, signal);
+    const look = { tool: "sender", pictures: false };
+    using metrics = await openMetrics(loop, values.metrics, look, signal);
     if (signal.aborted) return "stopped";
     return await feedReceivers(
       loop,
       {
         ...sending,
+        metrics,
         open: (owned) => ({ source: owned.use(openSource(values.device, { ...values, pipe })) }),
         send: ({ source }, run) => sendFrames({ ...run, source, latest }),
       },

@@ -1,5 +1,6 @@
 // share: what this machine offers for sharing frames, and the host file in which two guests share them (--share dax).
 import { resolve } from "node:path";
+import { deviceFiles } from "../src/cli/device-files.ts";
 import { log } from "../src/cli/log.ts";
 import { printOut } from "../src/cli/stdout.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
@@ -70,14 +71,14 @@ export const share = defineTool({
       type: "text",
       default: "/dev/video0",
       value: "DEVICE",
-      completes: { globs: ["/dev/video*"] },
+      completes: deviceFiles.video,
       help: "with status: the device whose driver may have the ioctls of --share virtio-media",
     },
     region: {
       short: "R",
       type: "text",
       value: "PATH",
-      completes: { globs: ["/dev/dax*"] },
+      completes: deviceFiles.dax,
       help: "with status: the dax device; without it the first one in /dev",
     },
     json: { type: "flag", help: "one JSON object on stdout per way (status) or guest (create)" },

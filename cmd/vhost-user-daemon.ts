@@ -10,6 +10,7 @@ import { service } from "../src/cli/service.ts";
 import { listenVariables, notifyVariables } from "../src/cli/service-variables.ts";
 import type { Context } from "../src/cli/tool.ts";
 import { UnavailableError, UsageError } from "../src/errors.ts";
+import { openMetrics } from "../src/metrics/metrics.ts";
 import { type AccessValues, accessOption, accessOptions } from "../src/stream/socket/access.ts";
 import { type Address, parseAddress } from "../src/stream/socket/address.ts";
 import { listenAddress } from "../src/stream/socket/listen-address.ts";
@@ -126,7 +127,13 @@ export interface Daemon {
   release(): void;
 }
 
-type ServeOptions = RingStatsOptions & Place & { readonly once: boolean };
+interface ServeOptions extends Place, Omit<RingStatsOptions, "metrics"> {
+  readonly once: boolean;
+  readonly metrics: string | undefined;
+}
+
+/** The figures of --metrics have no pictures: those are in the guest. */
+const looksOf = ({ program }: Daemon) => ({ tool: program.name, pictures: false });
 
 /** Serves front-ends, one after the other, until the signal aborts or there are no more. */
 export async function serveDaemon(
@@ -143,6 +150,7 @@ export async function serveDaemon(
     return;
   }
   daemon.release();
+  const metrics = owned.use(await openMetrics(loop, values.metrics, looksOf(daemon), signal));
   const listener =
     address === undefined
       ? inherited && Listener.inherited(loop, inherited.socket)
@@ -151,7 +159,7 @@ export async function serveDaemon(
   owned.use(listener);
   const { "socket-path": path = listener.name } = values;
   log.info(`listening on ${values.fd === undefined ? path : `descriptor ${values.fd}`}`);
-  const stats = owned.use(new RingStats(loop, values, daemon.about));
+  const stats = owned.use(new RingStats(loop, { ...values, metrics }, daemon.about));
   stats.listening(listener.name);
   await serveFrontEnds(
     loop,
@@ -174,11 +182,12 @@ export async function serveDaemon(
 /** Serves a front-end in this process, which may be a child of a listener: then that has the statistics. */
 async function serveOne(
   { socket }: InheritedSocket,
-  { makeDevice, about }: Daemon,
-  options: RingStatsOptions,
+  daemon: Daemon,
+  values: ServeOptions,
   { loop, signal }: Context,
 ): Promise<void> {
   using owned = new DisposableStack();
+  const { makeDevice, about } = daemon;
   const child = childOfListener(loop);
   if (child !== undefined) {
     owned.use(child);
@@ -186,7 +195,8 @@ async function serveOne(
     await serveFrontEnd(loop, socket, { makeDevice, counts: child.counts }, ended);
     return;
   }
-  const stats = owned.use(new RingStats(loop, options, about));
+  const metrics = owned.use(await openMetrics(loop, values.metrics, looksOf(daemon), signal));
+  const stats = owned.use(new RingStats(loop, { ...values, metrics }, about));
   const counts = noCounts();
   stats.follow(counts);
   service.ready();

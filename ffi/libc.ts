@@ -125,6 +125,12 @@ export function addressOf(
   return ptr(memory);
 }
 
+/** Address of the first byte of memory that threads share. The caller keeps `memory` alive while the address is in use. */
+export function sharedAddress(memory: SharedArrayBuffer): number {
+  if (memory.byteLength === 0) throw new RangeError("an empty buffer has no address");
+  return ptr(new Uint8Array(memory));
+}
+
 /** A NUL-terminated copy of `text`, in memory that does not move. Throws TypeError if `text` contains a NUL. */
 export function cString(text: string): Uint8Array<ArrayBuffer> {
   const encoded = new TextEncoder().encode(text);

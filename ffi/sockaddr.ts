@@ -62,8 +62,11 @@ export function vsockAddress(cid: number, port: number): Sockaddr {
   at.svm_family = k.AF_VSOCK;
   at.svm_cid = cid;
   at.svm_port = port;
-  return { family: k.AF_VSOCK, bytes, name: `vsock:${cid}:${port}` };
+  return { family: k.AF_VSOCK, bytes, name: vsockName(cid, port) };
 }
+
+const vsockName = (cid: number, port: number) =>
+  `vsock:${cid === k.VMADDR_CID_ANY ? "any" : cid}:${port}`;
 
 /** An address that the kernel filled in. An unknown family is named by its number, an unnamed socket by its family. */
 export function readSockaddr(filled: Uint8Array<ArrayBuffer>): Sockaddr {
@@ -81,7 +84,7 @@ export function readSockaddr(filled: Uint8Array<ArrayBuffer>): Sockaddr {
     const host = formatInet(k.AF_INET6, address) + (scope === 0 ? "" : `%${scope}`);
     name = mapped ? `${address.subarray(12).join(".")}:${port()}` : `[${host}]:${port()}`;
   } else if (family === k.AF_VSOCK && bytes.length >= 12) {
-    name = `vsock:${view.getUint32(8, true)}:${view.getUint32(4, true)}`;
+    name = vsockName(view.getUint32(8, true), view.getUint32(4, true));
   } else if (family === k.AF_UNIX) {
     name = "unix";
   }

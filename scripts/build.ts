@@ -4,14 +4,12 @@ import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { LoadableTool } from "../cmd/tools.ts";
-import { compile, targets } from "./compile.ts";
+import { compile, hostTarget, targets } from "./compile.ts";
 import { ensureNpm, projectDir } from "./ensure.ts";
 
 const dist = join(projectDir, "dist");
 /** Where `path` is written before it is renamed: another process may read it at the same time. */
 const besides = (path: string) => `${path}.${process.pid}`;
-
-const hostTarget = `linux-${process.arch}`;
 
 /** Builds dist/framepass, its links and the manual pages. */
 async function buildAll(): Promise<void> {

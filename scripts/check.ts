@@ -1,16 +1,18 @@
 // `bun run check`: build, format, lint, types and the unit tests (import direction and struct layouts are among them).
-import { displayNeeds } from "./display-needs.ts";
+import { browserNeeds, displayNeeds } from "./display-needs.ts";
 import { ensureDebian, ensureNpm } from "./ensure.ts";
+import { packageNeeds } from "./package-needs.ts";
 import { failedFiles, hasSecondRun, secondRunLine } from "./second-run.ts";
 import { npmProgram, step, stepBeside, stepWithOutput, type Tally, testCounts } from "./step.ts";
 
-/** What the tests use of Debian: a compiler and headers for the layouts, ffmpeg for the formats, a display and SDL. */
+/** What the tests use of Debian: a compiler and headers for the layouts, ffmpeg for the formats, a display, SDL and a browser. */
 const debianNeeds = [
   { package: "gcc", provides: "gcc" },
   { package: "libc6-dev", provides: "/usr/include/stdio.h" },
   { package: "linux-libc-dev", provides: "/usr/include/linux/videodev2.h" },
   { package: "ffmpeg", provides: "ffmpeg" },
   ...displayNeeds,
+  ...browserNeeds,
 ] as const;
 
 /** With this before it a command leaves the processor to the tests when both need it. */
@@ -41,10 +43,10 @@ export async function runCheck(): Promise<Tally> {
   return sum(tally, tests);
 }
 
-/** The tests that compute for tens of seconds: whole clips of each codec, and thousands of random cases. */
+/** The tests that take tens of seconds: whole clips of each codec, thousands of random cases, packages in new systems. */
 export async function runLongTests(): Promise<Tally> {
   ensureNpm();
-  ensureDebian(debianNeeds);
+  ensureDebian([...debianNeeds, ...packageNeeds]);
   return await runTests("long tests", [`${LONG}.test.ts`]);
 }
 

@@ -7,14 +7,20 @@ import { projectDir } from "./ensure.ts";
 export const targets = ["linux-x64", "linux-arm64", "linux-x64-musl", "linux-arm64-musl"] as const;
 export type Target = (typeof targets)[number];
 
+/** The target that this machine runs. */
+export const hostTarget: Target = process.arch === "arm64" ? "linux-arm64" : "linux-x64";
+
 /** The commit the sources are at, marked when they differ from it. */
-function commit(): string {
+export function commit(): string {
   const git = (...args: string[]) => Bun.spawnSync(["git", ...args], { cwd: projectDir });
   const head = git("rev-parse", "--short=12", "HEAD");
   if (head.exitCode !== 0) return "no commit";
   const changed = git("status", "--porcelain", "--untracked-files=no").stdout.length > 0;
   return `${head.stdout.toString().trim()}${changed ? "-changed" : ""}`;
 }
+
+/** The worker of --metrics: every executable has it as a second entry, and starts it only with that option. */
+const WORKER = "src/metrics/page-worker.ts";
 
 /**
  * Compiles `entry` to `outfile`. The directory that an executable is started in must not change what it does:
@@ -32,6 +38,7 @@ export function compile(entry: string, outfile: string, target: string, cross: b
         process.execPath,
         "build",
         entry,
+        WORKER,
         "--compile",
         "--bytecode", // halves the time the executable needs to start
         "--format=esm", // bytecode as CommonJS breaks citty and consola

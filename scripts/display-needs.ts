@@ -11,3 +11,6 @@ export const displayNeeds: readonly DebianNeed[] = [
   { package: "libsdl2-2.0-0", provides: library("libSDL2-2.0.so.0") },
   { package: "libturbojpeg0", provides: library("libturbojpeg.so.0") },
 ];
+
+/** What the test of the page of --metrics opens it in. */
+export const browserNeeds: readonly DebianNeed[] = [{ package: "chromium", provides: "chromium" }];

@@ -13,6 +13,7 @@ import type { Parts } from "./docs.ts";
 import { commandTable } from "./docs-commands.ts";
 import { errorClasses } from "./docs-errors.ts";
 import { benchTable, scenarioTable } from "./docs-lists.ts";
+import { metricsTable } from "./docs-metrics.ts";
 import { shareLines } from "./docs-monitors.ts";
 import { structParts } from "./docs-structs.ts";
 import { hexadecimal, table } from "./docs-table.ts";
@@ -147,6 +148,7 @@ export const parts: Parts = {
   errors: errorClasses,
   benches: benchTable,
   scenarios: scenarioTable,
+  metrics: metricsTable,
   "share lines": shareLines,
   ...structParts,
 };

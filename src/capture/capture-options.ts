@@ -1,4 +1,5 @@
 // Option rows for what is captured and how, which several tools share.
+import { deviceFiles } from "../cli/device-files.ts";
 import { inGroup } from "../cli/groups.ts";
 import type { Options } from "../cli/options.ts";
 import type { Explained } from "../cli/tool-text.ts";
@@ -13,7 +14,7 @@ export const captureOptions = inGroup("capture", {
     value: "DEVICE",
     completes: {
       words: ["testsrc", "testsrc:bars", "testsrc:gradient"],
-      globs: ["/dev/video*", "/dev/v4l/by-id/*"],
+      ...deviceFiles.video,
       files: "all",
     },
     help: "camera (node, by-id name or card name), raw or .y4m recording, named pipe, - for stdin, testsrc, testsrc:bars or testsrc:gradient",

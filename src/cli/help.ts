@@ -9,6 +9,7 @@ import {
   type Options,
   operandText,
   rangeText,
+  requiredOptions,
   spelled,
   valueText,
 } from "./options.ts";
@@ -66,9 +67,9 @@ export function helpText(tool: ToolText, { called, styled }: HelpOptions): strin
 
 /** "sender [OPTIONS] --address ADDRESS". */
 function usage(called: string, options: Options, operands: readonly [string, Operand][]): string {
-  const required = Object.entries(options)
-    .filter(([, option]) => "required" in option)
-    .map(([name, option]) => `--${name} ${valueText(option)}`);
+  const required = requiredOptions(options).map(
+    ([name, option]) => `--${name} ${valueText(option)}`,
+  );
   const words = operands.map(([name, operand]) => operandText(name, operand));
   return [called, "[OPTIONS]", ...required, ...words].join(" ");
 }

@@ -2,21 +2,37 @@
 
 const GROWTH = Math.log(1.02);
 /** The last bucket ends at 1.02^1050 us, about 18 minutes. */
-const BUCKETS = 1050;
+export const BUCKETS = 1050;
+
+/** The longest duration that is counted in a bucket, in microseconds. */
+export const bucketEndUs = (bucket: number): number => Math.exp(bucket * GROWTH);
 
 export class Histogram {
   readonly #counts = new Uint32Array(BUCKETS);
   #total = 0;
+  #sumUs = 0;
 
   /** Counts one duration, in microseconds. Less than 1 and NaN count as 1. */
   add(us: number): void {
     const bucket = us > 1 ? Math.min(BUCKETS - 1, Math.ceil(Math.log(us) / GROWTH)) : 0;
     this.#counts[bucket] = (this.#counts[bucket] ?? 0) + 1;
     this.#total += 1;
+    if (us > 1) this.#sumUs += us;
+    else this.#sumUs += 1; // also for NaN
   }
 
   get count(): number {
     return this.#total;
+  }
+
+  /** Microseconds of all durations together. */
+  get sumUs(): number {
+    return this.#sumUs;
+  }
+
+  /** Copies the counts of the buckets to the start of `to`, which has at least BUCKETS numbers. */
+  copyCounts(to: Float64Array): void {
+    to.set(this.#counts);
   }
 
   /** The milliseconds that `percent` of all durations do not exceed, up to 2 % too high. Undefined without durations. */
@@ -26,7 +42,7 @@ export class Histogram {
     let seen = 0;
     for (let bucket = 0; bucket < BUCKETS; bucket++) {
       seen += this.#counts[bucket] ?? 0;
-      if (seen >= rank) return Math.exp(bucket * GROWTH) / 1000;
+      if (seen >= rank) return bucketEndUs(bucket) / 1000;
     }
     return undefined;
   }

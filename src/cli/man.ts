@@ -9,6 +9,7 @@ import {
   type Options,
   operandText,
   rangeText,
+  requiredOptions,
   valueText,
 } from "./options.ts";
 import {
@@ -117,9 +118,9 @@ const sentence = (text: string) => `${text[0]?.toUpperCase()}${text.slice(1)}`;
 
 /** The required options with their values, then "[OPTIONS]". */
 const synopsis = (options: Options): string[] => [
-  ...Object.entries(options)
-    .filter(([, option]) => "required" in option)
-    .map(([name, option]) => `${bold(`--${name}`)} ${italic(valueText(option))}`),
+  ...requiredOptions(options).map(
+    ([name, option]) => `${bold(`--${name}`)} ${italic(valueText(option))}`,
+  ),
   `[${italic("OPTIONS")}]`,
 ];
 

@@ -88,6 +88,10 @@ export type Values<O extends Options> = { readonly [K in keyof O]: Value<O[K]> }
   readonly given: ReadonlySet<keyof O>;
 };
 
+/** The options that have to be given, which a synopsis shows. */
+export const requiredOptions = (options: Options): [name: string, option: Option][] =>
+  Object.entries(options).filter(([, option]) => "required" in option);
+
 /** Placeholder of an option's value in texts: "PATH". */
 export const valueText = (option: Option) => option.value ?? option.type.toUpperCase();
 

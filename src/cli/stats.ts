@@ -6,6 +6,14 @@ import {
 } from "../../ffi/linux/videodev2.ts";
 import type { Loop } from "../loop.ts";
 import { counted } from "./counted.ts";
+import {
+  type DropCause,
+  type Drops,
+  type Figure,
+  type FigureSink,
+  type Published,
+  streamFigures,
+} from "./figures.ts";
 import { Histogram } from "./histogram.ts";
 import { log } from "./log.ts";
 import { service } from "./service.ts";
@@ -26,6 +34,10 @@ export interface StatsOptions {
   readonly records?: Records | undefined;
   /** Records latency. Receivers that know the exact arrival time pass their own and add to it. */
   readonly latency?: Histogram | undefined;
+  /** Where the figures are published with --metrics. */
+  readonly metrics?: FigureSink | undefined;
+  /** What a tool adds to the published figures. */
+  readonly figures?: readonly Figure[] | undefined;
 }
 
 /** What a tool adds to the summary: lines for people, fields for programs. */
@@ -41,7 +53,9 @@ export const joined = (first: Summary, second: Summary): Summary => ({
 });
 
 /** Returns totals that are counted elsewhere. Called when a line is due. */
-export type Counters = () => { readonly drops: number; readonly errors: number };
+export type Counters = () => { readonly drops: Drops; readonly errors: number };
+
+const sum = (drops: Drops) => Object.values(drops).reduce((all, frames) => all + frames, 0);
 
 /** Kinds of JSON records. "failure" is written for every error, also for those after which the tool goes on. */
 export type RecordKind = "listening" | "started" | "stats" | "failure" | "stopped";
@@ -51,12 +65,16 @@ export class StreamStats implements Disposable {
   bytes = 0;
   /** Frames shorter than the stream's sizeimage. */
   short = 0;
+  /** Connections on which a stream began, and failures after which the tool went on. */
+  connections = 0;
+  failures = 0;
   readonly latency: Histogram;
   readonly #options: StatsOptions;
   readonly #counters: Counters;
   readonly #timer: Disposable | undefined;
   readonly #records: Records | undefined;
   readonly #ownRecords: Records | undefined;
+  readonly #published: Published | undefined;
   /** The start of each line: "unix:/tmp/a: ". */
   readonly #whose: string;
   readonly #time = new StreamTime();
@@ -75,6 +93,31 @@ export class StreamStats implements Disposable {
     this.#records = options.records ?? this.#ownRecords;
     this.#whose = options.receiver === undefined ? "" : `${options.receiver}: `;
     if (options.stats > 0) this.#timer = loop.every(options.stats * 1000, () => this.#interval());
+    const { receiver, metrics, figures = [] } = options;
+    const labels = receiver === undefined ? {} : { receiver };
+    this.#published = metrics?.publish([...this.#figures(), ...figures], labels);
+  }
+
+  /** Of --metrics. Their causes of drops are those that are counted now. */
+  #figures(): Figure[] {
+    const kinds = streamFigures;
+    const causes = Object.keys(this.#counters().drops) as DropCause[];
+    return [
+      { kind: kinds.frames, value: () => this.frames },
+      { kind: kinds.bytes, value: () => this.bytes },
+      ...causes.map((cause) => ({
+        kind: kinds.drops,
+        labels: { cause },
+        value: () => this.#counters().drops[cause] ?? 0,
+      })),
+      { kind: kinds.errors, value: () => this.#counters().errors },
+      { kind: kinds.short, value: () => this.short },
+      { kind: kinds.connections, value: () => this.connections },
+      { kind: kinds.failures, value: () => this.failures },
+      { kind: kinds.streaming, value: () => Number(this.streaming) },
+      { kind: kinds.seconds, value: () => this.#time.seconds },
+      { kind: kinds.latency, value: this.latency },
+    ];
   }
 
   /** Whether a peer is connected. Time without one is no part of any rate. */
@@ -83,7 +126,9 @@ export class StreamStats implements Disposable {
   }
 
   set streaming(on: boolean) {
+    if (on && !this.streaming) this.connections += 1;
     this.#time.streaming = on;
+    this.#published?.update();
   }
 
   /** Reports what the stream does now, "receiving 640x480 YUYV from 10.0.0.2:40000", to the service manager. */
@@ -115,6 +160,7 @@ export class StreamStats implements Disposable {
   /** Writes one line of JSON to stdout with --json; does nothing without. */
   record(kind: RecordKind, fields: Record<string, unknown>): void {
     const { receiver } = this.#options;
+    if (kind === "failure") this.failures += 1;
     this.#records?.write({ record: kind, ...(receiver !== undefined && { receiver }), ...fields });
   }
 
@@ -127,7 +173,8 @@ export class StreamStats implements Disposable {
     this.#lastFrames = this.frames;
     this.#lastBytes = this.bytes;
     if (!this.streaming || seconds <= 0) return;
-    const { drops, errors } = this.#counters();
+    const { drops: byCause, errors } = this.#counters();
+    const drops = sum(byCause);
     const fps = frames / seconds;
     this.record("stats", {
       seconds: round(seconds),
@@ -181,9 +228,11 @@ export class StreamStats implements Disposable {
   ): void {
     if (this.#finished) return;
     this.#finished = true;
+    this.#published?.[Symbol.dispose]();
     endStatus();
     const { seconds } = this.#time;
-    const { drops, errors } = this.#counters();
+    const { drops: byCause, errors } = this.#counters();
+    const drops = sum(byCause);
     try {
       this.record("stopped", {
         reason,
@@ -216,6 +265,7 @@ export class StreamStats implements Disposable {
 
   [Symbol.dispose](): void {
     this.#timer?.[Symbol.dispose]();
+    this.#published?.[Symbol.dispose]();
     this.#ownRecords?.[Symbol.dispose]();
     endStatus();
   }

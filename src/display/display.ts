@@ -5,6 +5,7 @@ import { CallError } from "../../ffi/library.ts";
 import * as sdl from "../../ffi/sdl2.ts";
 import { type SdlVideo, SdlWindow } from "../../ffi/sdl2-window.ts";
 import { counted } from "../cli/counted.ts";
+import type { Figure } from "../cli/figures.ts";
 import { Histogram } from "../cli/histogram.ts";
 import { log } from "../cli/log.ts";
 import { joined, type Summary } from "../cli/stats.ts";
@@ -26,7 +27,7 @@ import { startVideo } from "./driver.ts";
 import { Figures, Rate } from "./figures.ts";
 import { loaderFor } from "./loader.ts";
 import { covers, isSharp, place, windowSize } from "./placement.ts";
-import { Showing, type ShownCounts } from "./showing.ts";
+import { Showing, type ShownCounts, shownFigures } from "./showing.ts";
 import { writeSnapshot } from "./snapshot.ts";
 
 /** How often keys and the close button are read; a person does not notice the delay. */
@@ -79,8 +80,13 @@ export class Display implements Disposable {
   }
 
   /** What the window adds to a receiver's options: latency up to present, the card while waiting, its summary. */
-  serving<Stats>(of: { readonly keep: boolean; readonly summary: (stats: Stats) => Summary }) {
+  serving<Stats>(of: {
+    readonly keep: boolean;
+    readonly summary: (stats: Stats) => Summary;
+    readonly figures?: readonly Figure[] | undefined;
+  }) {
     return {
+      figures: [...(of.figures ?? []), ...shownFigures(this.counts)],
       latency: this.latency,
       listening: (name: string) => {
         if (of.keep) this.wait(["waiting for a sender", "", name]);

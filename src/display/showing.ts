@@ -5,6 +5,7 @@ import { CallError } from "../../ffi/library.ts";
 import type { Memory } from "../../ffi/mapping.ts";
 import { SdlTexture } from "../../ffi/sdl2-texture.ts";
 import type { SdlWindow } from "../../ffi/sdl2-window.ts";
+import { type Figure, statesOf, streamFigures } from "../cli/figures.ts";
 import type { Histogram } from "../cli/histogram.ts";
 import { log } from "../cli/log.ts";
 import { addLatency } from "../cli/stats.ts";
@@ -38,6 +39,14 @@ export interface ShownCounts {
   /** Never arrived: gaps in the sequence. */
   lost: number;
 }
+
+/** The counts as figures of --metrics. */
+export const shownFigures = (counts: Readonly<ShownCounts>): Figure[] =>
+  statesOf(streamFigures.window, {
+    shown: () => counts.shown,
+    passed: () => counts.passed,
+    not_showable: () => counts.damaged,
+  });
 
 export interface ShowingOptions {
   readonly window: SdlWindow;

@@ -1,5 +1,5 @@
 // Draws into pictures and reads their colours, in any format of the table.
-import { defaultMatrix, type Rgb, toRgb, toYuv } from "./colour.ts";
+import { defaultMatrix, type Rgb, rowToRgb, toRgb, toYuv } from "./colour.ts";
 import type { PixelFormat } from "./formats.ts";
 import { layoutOf, type PlaneLayout } from "./picture-layout.ts";
 
@@ -88,10 +88,7 @@ export class Canvas {
       const row = plane.offset + Math.floor(y / component.down) * plane.rowBytes;
       const at = row + component.offset + Math.floor(x / component.across) * component.step;
       if (component.bits === undefined) return this.bytes[at] ?? 0;
-      const { shift, count } = component.bits;
-      const most = (1 << count) - 1;
-      const value = (this.#wordAt(at) >> shift) & most;
-      return count > 8 ? value >> (count - 8) : Math.round((value * 255) / most);
+      return this.#bitsAt(at, component.bits);
     });
     const [a = 0, b = 0, c = 0] = values;
     if (this.format.model === "rgb") return [a, b, c];
@@ -105,16 +102,42 @@ export class Canvas {
 
   /** The whole picture as 8-bit RGB, row by row. */
   toRgb(): Uint8Array {
-    const out = new Uint8Array(this.width * this.height * 3);
-    let at = 0;
-    for (let y = 0; y < this.height; y++) {
-      for (let x = 0; x < this.width; x++) {
-        const [r, g, b] = this.colourAt(x, y);
-        out[at++] = r;
-        out[at++] = g;
-        out[at++] = b;
-      }
+    const { width, height, format } = this;
+    const out = new Uint8ClampedArray(width * height * 3);
+    const row = format.components.map(() => new Uint8Array(width));
+    const neutral = new Uint8Array(width).fill(128);
+    for (let y = 0; y < height; y++) {
+      for (let c = 0; c < row.length; c++) this.#readRow(c, y, row[c] ?? neutral);
+      const at = y * width * 3;
+      const [first = neutral, second = neutral, third = neutral] = row;
+      if (format.model !== "rgb") rowToRgb([first, second, third], defaultMatrix, out, at);
+      else
+        for (let x = 0; x < width; x++) {
+          out[at + 3 * x] = first[x] ?? 0;
+          out[at + 3 * x + 1] = second[x] ?? 0;
+          out[at + 3 * x + 2] = third[x] ?? 0;
+        }
     }
-    return out;
+    return new Uint8Array(out.buffer);
+  }
+
+  /** Reads component `c` of row `y`, 8 bits a pixel. */
+  #readRow(c: number, y: number, to: Uint8Array): void {
+    const component = this.format.components[c];
+    const plane = component && this.#planes[component.plane];
+    if (component === undefined || plane === undefined) return;
+    const { across, step, bits } = component;
+    const { bytes } = this;
+    const start = plane.offset + Math.floor(y / component.down) * plane.rowBytes + component.offset;
+    for (let x = 0; x < to.length; x++) {
+      const at = start + Math.floor(x / across) * step;
+      to[x] = bits === undefined ? (bytes[at] ?? 0) : this.#bitsAt(at, bits);
+    }
+  }
+
+  #bitsAt(at: number, { shift, count }: { shift: number; count: number }): number {
+    const most = (1 << count) - 1;
+    const value = (this.#wordAt(at) >> shift) & most;
+    return count > 8 ? value >> (count - 8) : Math.round((value * 255) / most);
   }
 }

@@ -96,8 +96,8 @@ export interface Allocator extends Disposable {
 /** An allocator whose buffers have their own descriptors. */
 interface OwnAllocator extends Allocator {
   allocate(length: number): OwnBuffer;
-  /** Why it is not the allocator that was asked for first. */
-  readonly warning?: string;
+  /** Why it is not the allocator that was tried first. */
+  readonly why?: string;
 }
 
 /** Buffers from a DMA heap. Throws SysError when it cannot be opened. */
@@ -119,7 +119,7 @@ export const memfdAllocator: OwnAllocator = {
 
 /**
  * The allocator of a receiver: the DMA heap at `path`. If the heap cannot be opened and the user did not ask for it
- * (`wanted` false), memfds, and `warning` says why. Throws UnavailableError.
+ * (`wanted` false), memfds, and `why` says so. Throws UnavailableError.
  */
 export function receiveAllocator(path: string, wanted: boolean): OwnAllocator {
   try {
@@ -132,14 +132,14 @@ export function receiveAllocator(path: string, wanted: boolean): OwnAllocator {
         { cause: error },
       );
     }
-    const warning = `${error.message}; receiving into memfd buffers, which devices cannot share`;
-    return { ...memfdAllocator, warning };
+    return { ...memfdAllocator, why: `${error.message}; receiving into memfd buffers` };
   }
 }
 
 /**
- * Opens the allocator of a receiver, then what `openOthers` opens. A warning about the heap is logged after that: an error of
- * `openOthers` stays the only line. Throws UnavailableError, and what `openOthers` throws.
+ * Opens the allocator of a receiver, then what `openOthers` opens. Memfds do for files, pipes and windows; a camera driver that
+ * needs a heap says so when it copies frames. So a missing heap is no warning. Throws UnavailableError, and what `openOthers`
+ * throws.
  */
 export async function openReceiveMemory(
   { heap, given }: { readonly heap: string; readonly given: ReadonlySet<string> },
@@ -148,7 +148,7 @@ export async function openReceiveMemory(
   using owned = new DisposableStack();
   const allocator = owned.use(receiveAllocator(heap, given.has("heap")));
   await openOthers();
-  if (allocator.warning !== undefined) log.warn(allocator.warning);
+  if (allocator.why !== undefined) log.debug(allocator.why);
   owned.move();
   return allocator;
 }

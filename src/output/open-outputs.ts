@@ -72,10 +72,11 @@ function isVideoDevice(path: string): boolean {
   if (!existsSync(path) && !looksLikeVideo && !looksLikeDevice) return false; // also a path below a file
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat !== undefined) return isVideoStat(stat);
-  const missing = `open ${path}: ENOENT (no such device)`;
   if (!looksLikeVideo)
-    throw new UnavailableError(`${missing}; choose another --output, no file is made in /dev`);
+    throw new UnavailableError(
+      `--output ${path}: there is no such device, and no file is made in /dev; choose another --output`,
+    );
   throw new UnavailableError(
-    `${missing}; make it first (docs/camera.md), or let --camera NAME make one`,
+    `--output ${path}: there is no such device; --camera NAME makes one, and framepass devices lists those that are here`,
   );
 }

@@ -15,7 +15,7 @@ import {
   type XenDomain,
   xenAdvice,
 } from "./xen-domain.ts";
-import { checkRoom, noRoomAdvice, referencesFor } from "./xen-room.ts";
+import { checkRoom, type Demand, noRoomAdvice, pagesOf, referencesFor } from "./xen-room.ts";
 
 export interface GrantOptions {
   /** The receiver's domain. */
@@ -34,6 +34,7 @@ export class GrantAllocator implements Allocator {
   readonly #buffers: number;
   readonly #xen: XenDomain;
   readonly #device: GrantDevice;
+  #checked: Demand | undefined;
   /** References of each buffer, by its address. */
   readonly #references = new Map<number, Uint32Array>();
 
@@ -52,15 +53,12 @@ export class GrantAllocator implements Allocator {
   }
 
   allocate(length: number): FrameBuffer {
-    const buffers = Math.max(this.#buffers, this.#references.size + 1);
-    if (this.#references.size === 0 || buffers > this.#buffers) {
-      checkRoom(buffers, length, this.#xen);
-    }
-    using owned = new DisposableStack();
     const count = referencesFor(length);
+    const demand = this.#demandWith(length);
+    using owned = new DisposableStack();
     const { index, references } = needed(
       () => this.#grant(count),
-      ({ code }) => (code === "ENOSPC" ? noRoomAdvice(buffers, length, this.#xen.pageLimit()) : ""),
+      ({ code }) => (code === "ENOSPC" ? noRoomAdvice(demand, this.#xen.pageLimit()) : ""),
     );
     owned.defer(() => this.#end(index, count));
     const bytes = count * GRANT_BYTES;
@@ -74,6 +72,18 @@ export class GrantAllocator implements Allocator {
     this.#references.set(address, references);
     owned.defer(() => this.#references.delete(address));
     return partOf(mapping.slice(0, length), owned.move());
+  }
+
+  /** What the stream needs with one more buffer. It is checked when it is more than what was checked before. */
+  #demandWith(bytes: number): Demand {
+    const held = [...this.#references.values()].reduce((sum, { length }) => sum + length, 0);
+    const demand =
+      held === 0 ? { buffers: this.#buffers, bytes, held } : { buffers: 1, bytes, held };
+    const checked = this.#checked;
+    if (checked !== undefined && held > 0 && pagesOf(demand) <= pagesOf(checked)) return checked;
+    checkRoom(demand, this.#xen);
+    this.#checked = demand;
+    return demand;
   }
 
   /** Allocates pages and grants them to the domain for reading. Throws SysError. */

@@ -1,5 +1,6 @@
 // Whether what a stream wants to grant has room: in a handle's message, under the limit of xen-gntalloc, in the domain's grant table.
 import { pageSize } from "../../ffi/mapping.ts";
+import { counted } from "../cli/counted.ts";
 import { log } from "../cli/log.ts";
 import { UnavailableError } from "../errors.ts";
 import { MAX_REFERENCES } from "../frame/sharing.ts";
@@ -27,16 +28,31 @@ function raiseLimit(pages: number, limit = 0): string {
 
 const LARGER_TABLE = "give the domain a larger one (max_grant_frames in its xl configuration)";
 
-const needs = (buffers: number, bytes: number) => {
+/** What a stream wants to grant. */
+export interface Demand {
+  /** Buffers of `bytes`. */
+  readonly buffers: number;
+  readonly bytes: number;
+  /** Pages of buffers that it has already, of whatever size: the planes of a picture differ. */
+  readonly held: number;
+}
+
+export const pagesOf = ({ buffers, bytes, held }: Demand) => held + buffers * referencesFor(bytes);
+
+function needs(demand: Demand): string {
+  const { buffers, bytes, held } = demand;
   const each = referencesFor(bytes);
-  return `${buffers} buffers of ${bytes} bytes need ${buffers} x ${each} = ${buffers * each} pages`;
-};
+  const first = held === 0 ? "" : `${held} pages and `;
+  const sum = held === 0 ? `${buffers} x ${each}` : `${held} + ${buffers * each}`;
+  return `${first}${counted(buffers, "buffer")} of ${bytes} bytes need ${sum} = ${pagesOf(demand)} pages`;
+}
 
 /**
- * Checks whether `buffers` buffers of `bytes` have room in their handles, and under the limit of xen-gntalloc. Warns
- * when they take more than half of a small grant table. Throws UnavailableError.
+ * Checks whether the buffers have room in their handles, and under the limit of xen-gntalloc. Warns when they take more than
+ * half of a small grant table. Throws UnavailableError.
  */
-export function checkRoom(buffers: number, bytes: number, xen: XenDomain): void {
+export function checkRoom(demand: Demand, xen: XenDomain): void {
+  const { bytes } = demand;
   if (pageSize !== GRANT_BYTES) {
     throw new UnavailableError(
       `--share xen-grant needs pages of ${GRANT_BYTES} bytes, this kernel has pages of ${pageSize}; choose another --share`,
@@ -48,23 +64,23 @@ export function checkRoom(buffers: number, bytes: number, xen: XenDomain): void 
       `a buffer of ${bytes} bytes needs ${references} grant references, a handle carries ${MAX_REFERENCES}; choose a smaller picture`,
     );
   }
-  const pages = buffers * references;
+  const pages = pagesOf(demand);
   const limit = xen.pageLimit();
   if (limit !== undefined && pages > limit) {
     throw new UnavailableError(
-      `${GNTALLOC}: ${needs(buffers, bytes)}, its limit is ${limit}; ${raiseLimit(pages, limit)}`,
+      `${GNTALLOC}: ${needs(demand)}, its limit is ${limit}; ${raiseLimit(pages, limit)}`,
     );
   }
   if (pages > SMALL_TABLE / 2) {
     log.warn(
-      `${needs(buffers, bytes)}: many domains have a grant table of ${SMALL_TABLE} entries, which their disks and networks use as well`,
+      `${needs(demand)}: many domains have a grant table of ${SMALL_TABLE} entries, which their disks and networks use as well`,
     );
   }
 }
 
 /** What to do about ENOSPC though the pages are within the limit. */
-export function noRoomAdvice(buffers: number, bytes: number, limit: number | undefined): string {
-  const pages = buffers * referencesFor(bytes);
+export function noRoomAdvice(demand: Demand, limit: number | undefined): string {
+  const pages = pagesOf(demand);
   const most = limit === undefined ? "" : ` of ${limit}`;
-  return `${needs(buffers, bytes)}: other programs of this domain have the rest of the limit${most}, ${raiseLimit(pages, limit)}; or the domain's grant table is full, ${LARGER_TABLE}`;
+  return `${needs(demand)}: other programs of this domain have the rest of the limit${most}, ${raiseLimit(pages, limit)}; or the domain's grant table is full, ${LARGER_TABLE}`;
 }

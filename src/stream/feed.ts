@@ -1,6 +1,7 @@
 // The sender around its connections, for both flows: opens the source, connects to each receiver, and retries when either
 // is lost.
 import { SysError } from "../../ffi/errno.ts";
+import type { Figure } from "../cli/figures.ts";
 import { FoldedLog } from "../cli/folded.ts";
 import { log } from "../cli/log.ts";
 import { service } from "../cli/service.ts";
@@ -47,6 +48,8 @@ export interface FeedOptions<O extends Opened> extends StatsOptions {
   readonly send: (opened: O, run: FeedRun, receiver: number) => Promise<SendEnd>;
   /** Called at the end of each receiver: lines and fields for its summary. */
   readonly summary?: (receiver: number) => Summary;
+  /** What the tool adds to the figures of each receiver. */
+  readonly figuresOf?: (receiver: number) => readonly Figure[];
 }
 
 /** A connection that lived this long took frames; after it the next attempt is early again. */
@@ -83,7 +86,11 @@ export async function feedReceivers<O extends Opened>(
     } catch (error) {
       failures.push(error);
       if (loop.failed || !concernsOne(error)) stop.abort();
-      else if (active > 1) log.warn(`${text}: ${(error as Error).message}; the others go on`);
+      else if (active > 1) {
+        const { message } = error as Error;
+        const named = message.includes(text) ? message : `${text}: ${message}`;
+        log.warn(`${named}; the others go on`);
+      }
       return undefined;
     } finally {
       active -= 1;
@@ -112,9 +119,10 @@ async function feedReceiver<O extends Opened>(
   let over = 0;
   const counters = () => {
     const { drops, errors } = supply.totals(receiver);
-    return { drops: drops + over, errors };
+    return { drops: { source: drops, passed: over }, errors };
   };
-  using stats = new StreamStats(loop, options, counters);
+  const figures = options.figuresOf?.(receiver);
+  using stats = new StreamStats(loop, { ...options, figures }, counters);
   using folded = new FoldedLog();
   const finish = (reason: string) => {
     folded.flush();

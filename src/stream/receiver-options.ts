@@ -1,6 +1,7 @@
 // Option rows that all receivers share, and how they are read.
 
 import { counted, countedWere } from "../cli/counted.ts";
+import { streamFigures } from "../cli/figures.ts";
 import { inGroup } from "../cli/groups.ts";
 import type { Options, Values } from "../cli/options.ts";
 import type { StreamStats, Summary } from "../cli/stats.ts";
@@ -135,6 +136,9 @@ export function readReceiverOptions(
     };
     return { lines, fields };
   };
+  const leftOut = () =>
+    opened.files.reduce((sum, file) => sum + file.leftOutFrames, 0) +
+    opened.cameras.reduce((sum, camera) => sum + camera.leftOut, 0);
   return {
     address,
     consumer: {
@@ -157,6 +161,7 @@ export function readReceiverOptions(
       json,
       prepare,
       summary,
+      figures: [{ kind: streamFigures.leftOut, value: leftOut }],
       demand,
     },
   };

@@ -2,6 +2,7 @@
 // after a sender that was wrong.
 import { V4L2_BUF_FLAG_ERROR } from "../../ffi/linux/videodev2.ts";
 import { counted } from "../cli/counted.ts";
+import type { FigureSink } from "../cli/figures.ts";
 import { FoldedLog } from "../cli/folded.ts";
 import { log } from "../cli/log.ts";
 import { service } from "../cli/service.ts";
@@ -16,6 +17,7 @@ import { failureFields, PeerGone, ProtocolError, ReaderLeft, UnavailableError } 
 import { fourccName } from "../format/formats.ts";
 import { wholeBytes } from "../format/picture-layout.ts";
 import type { CaptureTime, FrameFacts, StreamInfo } from "../frame/frame.ts";
+import type { PictureSink } from "../frame/picture-sink.ts";
 import type { Loop } from "../loop.ts";
 import type { ConnectionRun, ReceiveEnd } from "./connection.ts";
 import type { Demand } from "./demand.ts";
@@ -33,6 +35,8 @@ export interface ServeRun extends ConnectionRun {
   /** Called for each frame that was taken; returns whether more are wanted. */
   readonly taken: (frame: FrameFacts) => boolean;
   readonly captureTime: CaptureTime;
+  /** Takes copies of pictures, when somebody looks. */
+  readonly pictures?: PictureSink | undefined;
 }
 
 export interface ServeOptions extends StatsOptions {
@@ -47,6 +51,7 @@ export interface ServeOptions extends StatsOptions {
    * files alone.
    */
   readonly prepare?: (signal: AbortSignal) => Promise<void>;
+  readonly metrics?: (FigureSink & PictureSink) | undefined;
   /** Listen only while frames are wanted. */
   readonly demand?: Demand | undefined;
   /** Called with the address it listens on. */
@@ -68,7 +73,10 @@ export async function serveSenders(
   signal: AbortSignal,
 ): Promise<ReceiveEnd> {
   const counts = { drops: 0, errors: 0 };
-  using stats = new StreamStats(loop, options, () => counts);
+  using stats = new StreamStats(loop, options, () => ({
+    drops: { sequence: counts.drops },
+    errors: counts.errors,
+  }));
   const { demand } = options;
   using place = new ListeningPlace(loop, options.address, options.allowed);
   if ((await place.open(signal)) !== undefined) await options.prepare?.(signal);
@@ -195,9 +203,10 @@ async function serve(
     stats.frame(header.bytesused);
     return options.frames === undefined || stats.frames < options.frames;
   };
-  const { stallMs } = options;
+  const { stallMs, metrics: pictures } = options;
+  const run = { loop, socket, stallMs, started, taken, captureTime, pictures, signal };
   try {
-    return await options.receive({ loop, socket, stallMs, started, taken, captureTime, signal });
+    return await options.receive(run);
   } catch (error) {
     if (!(error instanceof PeerGone || loop.failed)) {
       await refuse(loop, socket, refusalReason(error), signal);

@@ -86,4 +86,9 @@ export const statsOptions = inGroup("reports", {
     type: "flag",
     help: "one JSON object per record on stdout: listening, started, stats, failure, stopped",
   },
+  metrics: {
+    type: "text",
+    value: "ADDRESS:PORT",
+    help: "serve figures for Prometheus and a page for browsers there; PORT alone is for this host only; or unix:/path",
+  },
 } as const satisfies Options);

@@ -2,9 +2,29 @@
 // listener, which can still read them after the process was killed.
 import { Fd } from "../../ffi/fd.ts";
 import { Mapping } from "../../ffi/mapping.ts";
+import type { FigureKind } from "../cli/figures.ts";
 
 /** Every counter. A new one needs this row and the place that counts. */
 export const counterNames = ["requests", "answers", "interrupts", "malformed", "refused"] as const;
+
+/** The figure of a counter; of all front-ends together, as in the statistics lines. */
+const figure = (name: string, help: string, title?: string): FigureKind => ({
+  metric: `framepass_${name}_total`,
+  type: "counter",
+  help,
+  ...(title !== undefined && { plot: { title, scale: 1 } }),
+});
+
+export const frontEndFigure = figure("front_ends", "Front-ends that have connected.");
+
+/** The figures of --metrics. */
+export const ringFigures: Readonly<Record<(typeof counterNames)[number], FigureKind>> = {
+  requests: figure("requests", "Requests of the driver that were taken.", "Requests per second"),
+  answers: figure("answers", "Requests that were answered.", "Answers per second"),
+  interrupts: figure("interrupts", "Interrupts of the guest.", "Interrupts per second"),
+  malformed: figure("malformed_chains", "Chains of descriptors that were malformed."),
+  refused: figure("refused_requests", "Requests of the monitor that were refused."),
+};
 
 export type QueueCounts = Record<(typeof counterNames)[number], number>;
 

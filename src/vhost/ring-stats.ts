@@ -1,17 +1,27 @@
 // Statistics of a back-end: requests, answers and interrupts, per interval and at the end.
 import { counted } from "../cli/counted.ts";
+import type { FigureSink } from "../cli/figures.ts";
 import { log } from "../cli/log.ts";
 import { service } from "../cli/service.ts";
 import type { RecordKind } from "../cli/stats.ts";
 import { Records } from "../cli/stdout.ts";
 import type { Loop } from "../loop.ts";
-import { countsOf, noCounts, type QueueCounts } from "./counts.ts";
+import {
+  counterNames,
+  countsOf,
+  frontEndFigure,
+  noCounts,
+  type QueueCounts,
+  ringFigures,
+} from "./counts.ts";
 
 export interface RingStatsOptions {
   /** Seconds between two lines; 0: only the summary. */
   readonly stats: number;
   /** JSON records on stdout. */
   readonly json: boolean;
+  /** Where the figures are published with --metrics. */
+  readonly metrics?: FigureSink | undefined;
 }
 
 export class RingStats implements Disposable {
@@ -32,6 +42,13 @@ export class RingStats implements Disposable {
     this.#options = options;
     this.#records = options.json ? new Records() : undefined;
     if (options.stats > 0) this.#timer = loop.every(options.stats * 1000, () => this.#interval());
+    options.metrics?.publish([
+      { kind: frontEndFigure, value: () => this.#frontEnds },
+      ...counterNames.map((name) => ({
+        kind: ringFigures[name],
+        value: () => this.#before[name] + this.#now[name],
+      })),
+    ]);
     this.#record("started", started);
   }
 

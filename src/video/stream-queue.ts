@@ -80,12 +80,26 @@ export class StreamQueue {
     this.waiting.splice(later < 0 ? this.waiting.length : later, 0, resource);
   }
 
-  /** Answers the RESOURCE_QUEUE of a resource, without a picture in it. */
-  giveBack(resource: Resource, flags: number): void {
+  /** The oldest that waits and has room for a picture of `bytes`. Smaller ones before it are returned with the ERR flag. */
+  take(bytes: number): Resource | undefined {
+    for (let resource = this.waiting.shift(); resource; resource = this.waiting.shift()) {
+      if (resource.room >= bytes) return resource;
+      this.giveBack(resource, BUFFER_ERR);
+    }
+    return undefined;
+  }
+
+  /** Answers the RESOURCE_QUEUE of a resource: `flags` are BUFFER_*, `size` is bytes in the buffer. */
+  answer(resource: Resource, timestamp: bigint, flags: number, size: number): void {
     const { request } = resource;
     if (request === undefined) return;
     resource.request = undefined;
-    answerQueued(request, this.#stream, resource.timestamp, flags, 0);
+    answerQueued(request, this.#stream, timestamp, flags, size);
+  }
+
+  /** Answers it without a picture in the buffer. */
+  giveBack(resource: Resource, flags: number): void {
+    this.answer(resource, resource.timestamp, flags, 0);
   }
 
   /** Returns everything that is queued, with the ERR flag. */

@@ -6,7 +6,6 @@ import type { CodecSession, ParamsWish, QueueParams, StreamClient } from "./code
 import { Drain } from "./drain.ts";
 import type { Events } from "./events.ts";
 import { ParameterChange } from "./parameter-change.ts";
-import { answerQueued } from "./replies.ts";
 import type { Resource } from "./resource.ts";
 import { StreamQueue } from "./stream-queue.ts";
 import {
@@ -221,12 +220,7 @@ export class Stream implements StreamClient, Disposable {
   }
 
   takeOutput(bytes: number): Resource | undefined {
-    while (this.outputsWaiting > 0) {
-      const resource = this.#output.waiting.shift();
-      if (resource === undefined || resource.room >= bytes) return resource;
-      this.#output.giveBack(resource, BUFFER_ERR);
-    }
-    return undefined;
+    return this.outputsWaiting > 0 ? this.#output.take(bytes) : undefined;
   }
 
   returnOutput(resource: Resource): void {
@@ -243,10 +237,7 @@ export class Stream implements StreamClient, Disposable {
   }
 
   outputDone(resource: Resource, timestamp: bigint, size: number, failed: boolean): void {
-    const { request } = resource;
-    if (request === undefined) return;
-    resource.request = undefined;
-    answerQueued(request, this.id, timestamp, failed ? BUFFER_ERR : 0, failed ? 0 : size);
+    this.#output.answer(resource, timestamp, failed ? BUFFER_ERR : 0, failed ? 0 : size);
   }
 
   drained(): void {

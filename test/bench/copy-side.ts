@@ -1,8 +1,9 @@
 // Our sender or receiver in `bun run bench copy`: the stream code as the tools run it, with
-// a source that needs no processor time. usage: bun copy-side.ts send|receive PORT WIDTH HEIGHT FRAMES
+// a source that needs no processor time. usage: bun copy-side.ts send|receive PORT WIDTH HEIGHT FRAMES [PORT OF --metrics]
 import { setUpLog } from "../../src/cli/log.ts";
 import { memfdAllocator } from "../../src/frame/memory.ts";
 import { Loop } from "../../src/loop.ts";
+import { openMetrics } from "../../src/metrics/metrics.ts";
 import { MemoryTarget } from "../../src/stream/copy/memory-target.ts";
 import { type CopyReceiveOptions, receiveFrames } from "../../src/stream/copy/receive.ts";
 import { sendFrames } from "../../src/stream/copy/send.ts";
@@ -47,11 +48,14 @@ if (side === "send") {
       [Symbol.dispose]: () => target[Symbol.dispose](),
     };
   };
+  const look = { tool: "receiver", pictures: true };
+  using metrics = await loop.run(openMetrics(loop, process.argv[7], look, signal));
   await loop.run(
     serveSenders(
       loop,
       {
         ...serving(address),
+        metrics,
         receive: (run) => receiveFrames({ ...run, maxFrame: 2 ** 26, openTarget }),
       },
       signal,

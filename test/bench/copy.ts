@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Bench, freePort, median, table } from "./bench.ts";
+import { measureMetrics } from "./copy-metrics.ts";
 import type { Side } from "./meter.ts";
 import { type Pair, runPair } from "./pair.ts";
 
@@ -79,13 +80,16 @@ async function startUp(): Promise<number> {
   return at - from;
 }
 
-async function run(): Promise<boolean> {
+/** `bun run bench copy metrics`: only what --metrics costs. */
+async function run([part]: readonly string[]): Promise<boolean> {
+  if (part === "metrics") return await measureMetrics();
   const work = mkdtempSync(join(tmpdir(), "framepass-bench-"));
   const program = join(work, "copy");
   try {
     const build = Bun.spawnSync(["gcc", "-O2", "-o", program, join(import.meta.dir, "copy.c")]);
     if (build.exitCode !== 0) throw new Error(build.stderr.toString());
-    return await measure(program);
+    const met = await measure(program);
+    return (await measureMetrics()) && met;
   } finally {
     rmSync(work, { recursive: true });
   }

@@ -1,5 +1,6 @@
 // The sender of `bun run bench fanout`: the stream code as the tools run it, with a source that needs no processor time.
 // usage: bun fanout-side.ts JSON
+
 import { setUpLog } from "../../src/cli/log.ts";
 import { shareSource } from "../../src/frame/sharing.ts";
 import { Loop } from "../../src/loop.ts";
@@ -8,6 +9,7 @@ import { sendFrames } from "../../src/stream/copy/send.ts";
 import { feedReceivers } from "../../src/stream/feed.ts";
 import { parseAddress } from "../../src/stream/socket/address.ts";
 import { lendFrames } from "../../src/stream/zero-copy/lend.ts";
+import { noCounts } from "../../src/stream/zero-copy/lend-counts.ts";
 import { Meter } from "./meter.ts";
 import { benchSource, feeding } from "./streams.ts";
 
@@ -48,7 +50,7 @@ if (wish.flow === "copy") {
   );
 } else {
   const lending = { ackTimeoutMs: 2000, requeue: false };
-  const counts = { returned: 0, refused: 0, overdue: 0, late: 0 };
+  const counts = noCounts();
   await loop.run(
     feedReceivers(
       loop,

@@ -1,5 +1,6 @@
 // One side of `bun run bench zc`: the zero-copy stream code of sender and receiver as the tools run it, with a source
 // that needs no processor time. usage: bun zc-side.ts JSON
+
 import { setUpLog } from "../../src/cli/log.ts";
 import { type SharedSource, shareSource } from "../../src/frame/sharing.ts";
 import { Loop } from "../../src/loop.ts";
@@ -10,6 +11,7 @@ import { serveSenders } from "../../src/stream/serve.ts";
 import { parseAddress } from "../../src/stream/socket/address.ts";
 import { borrowFrames } from "../../src/stream/zero-copy/borrow.ts";
 import { lendFrames } from "../../src/stream/zero-copy/lend.ts";
+import { noCounts } from "../../src/stream/zero-copy/lend-counts.ts";
 import { openConsumer } from "../../src/stream/zero-copy/view-target.ts";
 import { Meter } from "./meter.ts";
 import { benchSource, feeding, serving } from "./streams.ts";
@@ -48,7 +50,7 @@ function openSource(): SharedSource {
 
 async function send(): Promise<void> {
   const { frames, inFlight } = wish;
-  const counts = { returned: 0, refused: 0, overdue: 0, late: 0 };
+  const counts = noCounts();
   const options = { ackTimeoutMs: 2000, requeue: false, counts, inFlight };
   await feedReceivers(
     loop,

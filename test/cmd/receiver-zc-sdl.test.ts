@@ -100,7 +100,14 @@ test("300 frames are returned while they are shown, none of them late", async ()
   const sent = records((await sender.ended()).stdout).at(-1);
   const { status, stdout } = await receiver.ended();
   expect(status).toBe(0);
-  expect(sent).toMatchObject({ frames: 300, returned: 300, refused: 0, overdue: 0, late: 0 });
+  expect(sent).toMatchObject({
+    frames: 300,
+    returned: 300,
+    refused: 0,
+    overdue: 0,
+    late: 0,
+    lost: 0,
+  });
   expect(Number(sent?.latency_p99_ms)).toBeLessThan(200); // but for the first, which waits for the window
   const shown = records(stdout).at(-1);
   expect(shown).toMatchObject({ reason: "done", verified: 300, not_showable: 0 });

@@ -36,12 +36,12 @@ test.each([
   {
     words: ["-o", "/dev/video4711"],
     status: 3,
-    text: "open /dev/video4711: ENOENT (no such device); make it first (docs/camera.md)",
+    text: "--output /dev/video4711: there is no such device; --camera NAME makes one",
   },
   {
     words: ["-o", "/dev/nosuch"],
     status: 3,
-    text: "open /dev/nosuch: ENOENT (no such device); choose another --output",
+    text: "--output /dev/nosuch: there is no such device, and no file is made in /dev",
   },
   { words: ["-o", "/nonexistent/film"], status: 3, text: "open /nonexistent/film: ENOENT" },
   { words: ["-o", "a", "-o", "a"], status: 2, text: "--output a is given twice" },

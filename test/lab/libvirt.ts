@@ -7,7 +7,7 @@ import { hostCommand } from "./debian.ts";
 
 const NOBODY = 65534;
 
-/** Installs libvirt's clients and its driver for QEMU; no package among them starts a daemon. */
+/** Installs libvirt's clients and its driver for QEMU; none of these packages starts libvirtd. */
 export function ensureLibvirt(): void {
   ensureDebian([
     { package: "libvirt-clients", provides: "virsh" },

@@ -14,11 +14,13 @@ export interface ReleasePackages {
   readonly packages: readonly string[];
   /** Take these packages alone, without what they depend on. */
   readonly alone?: boolean;
+  /** Debian's name of another architecture than the host's. */
+  readonly architecture?: string;
 }
 
 /** Unpacks the packages and all they need on an empty system into `root`. Throws when apt-get fails. */
 export async function unpackRelease(
-  { release, backports = false, packages, alone = false }: ReleasePackages,
+  { release, backports = false, packages, alone = false, architecture }: ReleasePackages,
   root: string,
 ): Promise<void> {
   const work = `${root}.apt`;
@@ -37,6 +39,9 @@ export async function unpackRelease(
       "Dir::State::status=/dev/null",
       `Dir::Cache=${work}/cache`,
       "Debug::NoLocking=1",
+      ...(architecture === undefined
+        ? []
+        : [`APT::Architecture=${architecture}`, `APT::Architectures::=${architecture}`]),
     ].flatMap((option) => ["-o", option]);
     const debs = join(work, "cache/archives");
     const from = ["-qq", "-t", suites.at(-1) ?? release];
@@ -55,7 +60,7 @@ export async function unpackRelease(
 }
 
 /** Where the host gets its own packages from. */
-async function archive(): Promise<string> {
+export async function archive(): Promise<string> {
   const format = "$(CREATED_BY) $(REPO_URI) $(CODENAME)";
   const lines = await hostCommand(["apt-get", "indextargets", "--format", format]);
   // The release itself: a name without "-security" or "-updates" behind it.

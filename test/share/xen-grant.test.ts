@@ -269,6 +269,24 @@ test("pages that others hold are missing only when the driver is asked: its refu
   expect(here.pages).toBe(8100);
 });
 
+test("the planes of a multi-planar camera count with the pages that each has", () => {
+  const { here } = domains();
+  const planes = [100, 50, 100, 50]; // pages of two buffers with two planes
+  const allocate = () => {
+    using stack = new DisposableStack();
+    const allocator = stack.use(new GrantAllocator({ domain: RECEIVER, buffers: 2, xen: here }));
+    for (const pages of planes) stack.use(allocator.allocate(pages * 4096));
+    return here.pages;
+  };
+  here.limit = 300;
+  expect(allocate()).toBe(300);
+  here.limit = 299;
+  expect(() => allocate()).toThrow(
+    "250 pages and 1 buffer of 204800 bytes need 250 + 50 = 300 pages, its limit is 299; raise it",
+  );
+  expect(here.pages).toBe(0);
+});
+
 test("a limit below 0 is none: the driver compares it without its sign", () => {
   expect(["1024\n", "0\n", "-1\n", "", "\n", "many\n", "1e3\n"].map(limitIn)).toEqual([
     ...[1024, 0, 0xffff_ffff],

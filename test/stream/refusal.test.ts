@@ -14,7 +14,8 @@ import {
   refusal,
   refuse,
 } from "../../src/stream/refusal.ts";
-import { lend, never, noCounts, onLoop, quietStats, sharedTestSource } from "../support/streams.ts";
+import { noCounts } from "../../src/stream/zero-copy/lend-counts.ts";
+import { lend, never, onLoop, quietStats, sharedTestSource } from "../support/streams.ts";
 
 /** Reads `bytes` as a sender does, 24 at a time. */
 function read(bytes: Uint8Array<ArrayBuffer>): string | undefined {
@@ -103,7 +104,8 @@ test("both senders say why they were refused, and count the frames of that conne
     far.close();
     const error = await lending;
     expect(error).toBeInstanceOf(Refused);
-    expect(counts).toEqual(noCounts());
+    expect(counts).toEqual({ ...noCounts(), lost: expect.any(Number) });
+    expect(counts.lost).toBeGreaterThan(0);
   });
 });
 

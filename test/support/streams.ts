@@ -10,11 +10,10 @@ import { Loop } from "../../src/loop.ts";
 import { exportDescriptors } from "../../src/share/fd.ts";
 import { borrowFrames } from "../../src/stream/zero-copy/borrow.ts";
 import { lendFrames } from "../../src/stream/zero-copy/lend.ts";
-import type { LendCounts } from "../../src/stream/zero-copy/lend-counts.ts";
+import { type LendCounts, noCounts } from "../../src/stream/zero-copy/lend-counts.ts";
 import { openConsumer } from "../../src/stream/zero-copy/view-target.ts";
 
 export const never = new AbortController().signal;
-export const noCounts = (): LendCounts => ({ returned: 0, refused: 0, overdue: 0, late: 0 });
 
 /** The built-in source, shared by descriptors. */
 export function sharedTestSource(
@@ -26,7 +25,7 @@ export function sharedTestSource(
 }
 
 export function quietStats(loop: Loop): StreamStats {
-  return new StreamStats(loop, { stats: 0, json: false }, () => ({ drops: 0, errors: 0 }));
+  return new StreamStats(loop, { stats: 0, json: false }, () => ({ drops: {}, errors: 0 }));
 }
 
 /** Lends `frames` frames over `socket`. */

@@ -23,7 +23,7 @@ export async function within<T>(promise: Promise<T>, what: string, limitMs = WAI
 }
 
 /** The time of the newest change of a source. */
-function changedMs(): number {
+export function changedMs(): number {
   const files = ["cmd", "src", "ffi", "scripts"].flatMap((dir) =>
     readdirSync(join(projectDir, dir), { recursive: true, encoding: "utf8" })
       .filter((name) => name.endsWith(".ts"))

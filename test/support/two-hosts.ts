@@ -35,8 +35,9 @@ export class TwoHosts implements Disposable {
       `-n ${near} link add cable type veth peer name cable netns ${far}`,
       `-n ${near} addr add ${TwoHosts.near}/24 dev cable`,
       `-n ${far} addr add ${TwoHosts.far}/24 dev cable`,
-      `-n ${near} link set cable up`,
-      `-n ${far} link set cable up`,
+      ...[near, far].flatMap((name) =>
+        ["lo", "cable"].map((link) => `-n ${name} link set ${link} up`),
+      ),
     ];
     const hosts = new TwoHosts([near, far]);
     for (const step of steps) {
@@ -50,6 +51,20 @@ export class TwoHosts implements Disposable {
   /** Words before a command that runs it on one of the hosts. */
   on(host: "near" | "far"): readonly string[] {
     return ["ip", "netns", "exec", host === "near" ? this.#names[0] : this.#names[1]];
+  }
+
+  /** Runs `ip` with these words on one of the hosts. */
+  configure(host: "near" | "far", words: string): void {
+    const name = host === "near" ? this.#names[0] : this.#names[1];
+    if (!ip("-n", name, ...words.split(" "))) throw new Error(`ip ${words} failed`);
+  }
+
+  /** The processes of both hosts. */
+  processes(): number[] {
+    return this.#names.flatMap((name) => {
+      const { stdout } = spawnSync(["ip", "netns", "pids", name]);
+      return stdout.toString().split("\n").filter(Boolean).map(Number);
+    });
   }
 
   /** Takes the link down: nothing arrives any more, and neither host gets an error. */

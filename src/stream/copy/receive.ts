@@ -3,6 +3,7 @@
 import { EPOLLIN } from "../../../ffi/epoll.ts";
 import { errno } from "../../../ffi/errno.ts";
 import type { Fd } from "../../../ffi/fd.ts";
+import { V4L2_BUF_FLAG_ERROR } from "../../../ffi/linux/videodev2.ts";
 import { receive } from "../../../ffi/socket.ts";
 import { PeerGone } from "../../errors.ts";
 import type { StreamInfo } from "../../frame/frame.ts";
@@ -125,12 +126,21 @@ class CopyReceiver implements Disposable {
         return;
       }
       case "payload": {
+        this.#offerPicture();
         if (this.#target?.complete(this.#header) === false) {
           this.#paused = true;
           this.#watch.setEvents(0);
         } else this.#frameTaken();
       }
     }
+  }
+
+  /** Copies the picture that has come, if it is wanted. Its memory may be another's after `complete`. */
+  #offerPicture(): void {
+    const { pictures } = this.#options;
+    if (pictures?.wanted !== true || this.#stream === undefined) return;
+    if ((this.#header.flags & V4L2_BUF_FLAG_ERROR) !== 0) return;
+    pictures.take(this.#stream, this.#at - this.#size, this.#size);
   }
 
   #resume(): void {

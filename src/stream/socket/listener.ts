@@ -232,7 +232,7 @@ const listenAdvice = ({ code }: SysError): string => {
 };
 
 /** Removes a stale socket at `path`. Throws UnavailableError when a program listens there, or when it is no socket. */
-function removeStale(path: string, at: Sockaddr): void {
+export function removeStale(path: string, at: Sockaddr): void {
   const there = needed(() => lstatSync(path, { throwIfNoEntry: false }), listenAdvice);
   if (there === undefined) return;
   if (!there.isSocket()) {

@@ -5,9 +5,11 @@ import { receiveWithDescriptors } from "../../../ffi/descriptors.ts";
 import { EPOLLIN, EPOLLOUT } from "../../../ffi/epoll.ts";
 import { errno } from "../../../ffi/errno.ts";
 import type { Fd } from "../../../ffi/fd.ts";
+import { V4L2_BUF_FLAG_ERROR } from "../../../ffi/linux/videodev2.ts";
 import { receive } from "../../../ffi/socket.ts";
 import { PeerGone, ProtocolError } from "../../errors.ts";
 import type { StreamInfo } from "../../frame/frame.ts";
+import { READ } from "../../frame/memory.ts";
 import type { Handle, Importer } from "../../frame/sharing.ts";
 import type { Taken } from "../../frame/stream-output.ts";
 import type { Watch } from "../../loop.ts";
@@ -201,9 +203,22 @@ class ZeroCopyReceiver implements Disposable {
     const frame = this.#frame;
     checkFrame(frame, this.#stream?.sizeimage ?? 0);
     this.#index = this.#buffers.find(frame);
+    this.#offerPicture();
     const taken = this.#view?.take(this.#index, frame) ?? "taken";
     if (taken === "waits") this.#paused = true;
     else this.#taken(taken);
+  }
+
+  /** Copies the picture, if it is wanted and is not overwritten meanwhile. */
+  #offerPicture(): void {
+    const { pictures } = this.#options;
+    const buffer = this.#buffers.mapped[this.#index];
+    if (pictures?.wanted !== true || this.#stream === undefined || buffer === undefined) return;
+    const { bytesused, flags } = this.#frame;
+    if ((flags & V4L2_BUF_FLAG_ERROR) !== 0) return;
+    buffer.begin(READ);
+    pictures.take(this.#stream, buffer.mapping.address, bytesused, buffer.changed);
+    buffer.end(READ);
   }
 
   /** The frame was read, or is held: then its buffer is returned later. */

@@ -3,6 +3,7 @@
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP } from "../../../ffi/epoll.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { finishSending } from "../../../ffi/socket.ts";
+import { countedWere } from "../../cli/counted.ts";
 import { log } from "../../cli/log.ts";
 import { addLatency, stampedUs } from "../../cli/stats.ts";
 import { PeerGone, SourceEnded } from "../../errors.ts";
@@ -228,18 +229,21 @@ class ZeroCopySender implements Disposable {
       if (filled === "some") continue;
       const { count } = this.#lent;
       if (this.#leaving === undefined || count > 0) {
-        const held = count > 0 ? `, ${count} frames were lent to it` : "";
-        const text = `the receiver closed the connection${held}`;
-        throw new PeerGone("recv", this.#socket.name, text);
+        const held = count > 0 ? `, ${countedWere(count, "frame")} lent to it` : "";
+        throw new PeerGone("recv", this.#socket.name, `the receiver closed the connection${held}`);
       }
       this.#finish();
       return;
     }
   }
 
-  /** Takes frames that were not returned out of the count of sent frames. */
+  /** Counts frames that were not returned as lost, and no longer as sent. */
   countAsLost(): void {
-    for (const { bytesused } of this.#lent.frames) this.#options.stats.takeBack(1, bytesused);
+    const { stats, counts } = this.#options;
+    for (const { bytesused } of this.#lent.frames) {
+      stats.takeBack(1, bytesused);
+      counts.lost += 1;
+    }
   }
 
   #settle(): void {

@@ -1,4 +1,5 @@
 // Option rows of the zero-copy tools.
+import { deviceFiles } from "../../cli/device-files.ts";
 import { inGroup } from "../../cli/groups.ts";
 import type { Options } from "../../cli/options.ts";
 import type { Explained } from "../../cli/tool-text.ts";
@@ -17,7 +18,7 @@ export const shareOptions = <const C extends readonly string[]>(choices: C) =>
       short: "R",
       type: "text",
       value: "PATH",
-      completes: { globs: ["/dev/dax*"] },
+      completes: deviceFiles.dax,
       help: "dax device that both guests share, for --share dax",
     },
   } as const satisfies Options);
@@ -29,7 +30,7 @@ export const borrowOptions = inGroup("sharing", {
     type: "text",
     default: "/dev/video0",
     value: "DEVICE",
-    completes: { globs: ["/dev/video*"] },
+    completes: deviceFiles.video,
     help: "virtio-media device that maps the handles, for --share virtio-media: node, by-id name or card name",
   },
 } as const satisfies Options);

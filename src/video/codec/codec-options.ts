@@ -1,6 +1,7 @@
 // The options that choose a decoder and set it, and how they are read.
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
+import { deviceFiles } from "../../cli/device-files.ts";
 import { inGroup } from "../../cli/groups.ts";
 import type { Options, Values } from "../../cli/options.ts";
 import type { OwnProgram } from "../../cli/own-program.ts";
@@ -35,7 +36,7 @@ export const codecOptions = inGroup("decoder", {
     short: "d",
     type: "text",
     value: "DEVICE",
-    completes: { globs: ["/dev/video*"] },
+    completes: deviceFiles.video,
     help: `stateful decoder: node, by-id name or card name (--backend v4l2-decoder without it: ${FIRST_NODE})`,
   },
   threads: {

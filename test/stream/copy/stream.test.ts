@@ -34,7 +34,7 @@ const wish = { width: 64, height: 48, format: "YUYV", fps: 0, buffers: 3 };
 const picture = { width: 64, height: 48, pixelformat: 0x56595559, sizeimage: 64 * 48 * 2 };
 const never = new AbortController().signal;
 const stats = (loop: Loop) =>
-  new StreamStats(loop, { stats: 0, json: false }, () => ({ drops: 0, errors: 0 }));
+  new StreamStats(loop, { stats: 0, json: false }, () => ({ drops: {}, errors: 0 }));
 
 interface Seen {
   frames: number[];

@@ -15,7 +15,7 @@ test.each([
   ["::1", "[::1]:5000"],
   ["[fe80::1%3]", "[fe80::1%3]:5000"],
   ["vsock:7", "vsock:7:5000"],
-  ["vsock:any", "vsock:4294967295:5000"],
+  ["vsock:any", "vsock:any:5000"],
   ["unix:/run/x", "unix:/run/x"],
 ])("%s is understood as %s", async (text, name) => {
   expect((await resolveOne(text)).name).toBe(name);
@@ -79,7 +79,7 @@ test.each([
   ["[::1]:5001", "[::1]:5001"],
   ["[fe80::1%3]:5001", "[fe80::1%3]:5001"],
   ["vsock:7:5001", "vsock:7:5001"],
-  ["vsock:any:5001", "vsock:4294967295:5001"],
+  ["vsock:any:5001", "vsock:any:5001"],
 ])("%s has its port with it", async (text, name) => {
   const [first] = await parseAddress("--address", text, undefined).resolve();
   expect(first?.name).toBe(name);

@@ -4,8 +4,9 @@ import type { Taken } from "../../../src/frame/stream-output.ts";
 import { importDescriptors } from "../../../src/share/fd.ts";
 import type { Waiting } from "../../../src/stream/connection.ts";
 import { type BorrowOptions, borrowFrames } from "../../../src/stream/zero-copy/borrow.ts";
+import { noCounts } from "../../../src/stream/zero-copy/lend-counts.ts";
 import { leftBehind, nothing } from "../../support/resources.ts";
-import { lend, never, noCounts, onLoop, sharedTestSource } from "../../support/streams.ts";
+import { lend, never, onLoop, sharedTestSource } from "../../support/streams.ts";
 
 type Take = (index: number, sequence: number, waiting: Waiting) => Taken;
 
@@ -46,7 +47,7 @@ test("an output holds two frames at a time, and gives them back in any order: ea
       expect(await lend(loop, near, shared, { frames: 500, counts })).toBe("done");
       expect(await reading).toBe("closed");
       expect([frames, mostHeld]).toEqual([500, 3]);
-      expect(counts).toEqual({ returned: 500, refused: 0, overdue: 0, late: 0 });
+      expect(counts).toEqual({ returned: 500, refused: 0, overdue: 0, late: 0, lost: 0 });
     }),
   );
   expect(left).toEqual(nothing);

@@ -14,6 +14,7 @@ import { importDescriptors } from "../../../src/share/fd.ts";
 import type { Waiting } from "../../../src/stream/connection.ts";
 import { FRAME_MAGIC, hello, makeHello } from "../../../src/stream/hello.ts";
 import { borrowFrames } from "../../../src/stream/zero-copy/borrow.ts";
+import { noCounts } from "../../../src/stream/zero-copy/lend-counts.ts";
 import {
   handleMessage,
   makeHandle,
@@ -21,7 +22,7 @@ import {
   zcFrame,
 } from "../../../src/stream/zero-copy/messages.ts";
 import { leftBehind, nothing } from "../../support/resources.ts";
-import { lend, noCounts, put, sharedTestSource, takeAll } from "../../support/streams.ts";
+import { lend, put, sharedTestSource, takeAll } from "../../support/streams.ts";
 
 const runs = 20_000;
 const picture = { width: 16, height: 8, pixelformat: fourcc("YUYV"), sizeimage: 256 };

@@ -103,9 +103,12 @@ test("the warning about late acknowledgements says what happens to the buffers, 
 });
 
 test("the summary says how many frames the receiver could not use", () => {
-  const counts = { returned: 20, refused: 0, overdue: 1, late: 0 };
+  const counts = { returned: 20, refused: 0, overdue: 1, late: 0, lost: 0 };
   expect(lentText(counts, 200)).toBe("20 frames were returned, 1 took longer than 200 ms");
   expect(lentText(counts, 0)).toBe("20 frames were returned");
+  expect(lentText({ ...counts, lost: 3 }, 0)).toBe(
+    "20 frames were returned, 3 lost with the connection",
+  );
   expect(lentText({ ...counts, refused: 3 }, 200)).toBe(
     "20 frames were returned, 3 of them with an error of the receiver, 1 took longer than 200 ms",
   );

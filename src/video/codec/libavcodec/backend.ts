@@ -9,6 +9,7 @@ import { NV12, YUV420, YVU420 } from "../../formats.ts";
 import type { CodecBackend, FormatCapability, FrameSizes } from "../codec.ts";
 import { softwareCodecs } from "./codecs.ts";
 import { LibavcodecSession } from "./session.ts";
+import { StartGate } from "./start-gate.ts";
 
 export interface LibavcodecOptions {
   /** Decodes when it is started again for that: decoder-child.ts. */
@@ -16,6 +17,8 @@ export interface LibavcodecOptions {
   readonly threads: number;
   readonly maxWidth: number;
   readonly maxHeight: number;
+  /** Bounds how often the guest can have a process started. */
+  readonly gate?: StartGate;
 }
 
 /** The picture formats, the one that is used until the guest names another first. */
@@ -24,7 +27,7 @@ const SMALLEST = 16;
 
 /** Checks that the library is there and what it decodes. Throws UnavailableError. */
 export function openLibavcodec(options: LibavcodecOptions): CodecBackend {
-  const { program, threads, maxWidth, maxHeight } = options;
+  const { program, threads, maxWidth, maxHeight, gate = new StartGate() } = options;
   const library = needLibrary(loadAvcodec, AVCODEC_PACKAGES);
   needLibrary(loadSwscale, SWSCALE_PACKAGES);
   const found = softwareCodecs.filter(({ name }) => library.decodes(name));
@@ -52,8 +55,9 @@ export function openLibavcodec(options: LibavcodecOptions): CodecBackend {
     controlValues: () => undefined,
     open(loop, coded, client) {
       const limits = { threads, maxPixels: maxWidth * maxHeight };
+      const start = { loop, program, limits, gate };
       try {
-        return new LibavcodecSession({ loop, program, limits, sizes, coded, raw: YUV420, client });
+        return new LibavcodecSession({ start, sizes, coded, raw: YUV420, client });
       } catch (error) {
         throw asSysError(error) ?? error;
       }

@@ -1,12 +1,15 @@
 // What the daemon has sent to the process of a decoder, and what it has got from there. The process is not trusted: each message
 // must be an answer to something that was sent.
 import { log } from "../../../cli/log.ts";
-import type { OwnProgram } from "../../../cli/own-program.ts";
-import type { DeviceLoop } from "../../../virtio/virtio-device.ts";
 import type { Plane } from "../../resource.ts";
 import { type Arrival, Arrivals } from "./arrivals.ts";
 import type { DecoderRecord } from "./channel.ts";
-import { type DecoderLimits, DecoderProcess, type ProcessOwner } from "./decoder-process.ts";
+import {
+  type DecoderLimits,
+  DecoderProcess,
+  type DecoderStart,
+  type ProcessOwner,
+} from "./decoder-process.ts";
 import { BITSTREAM_SLOTS, FRAMES, messages } from "./messages.ts";
 import { PictureSlots } from "./picture-slots.ts";
 
@@ -45,12 +48,12 @@ export class DecoderLink implements ProcessOwner, Disposable {
   /** A drain is under way: the guest has not got its last picture. */
   draining = false;
 
-  /** Starts the process. Throws SysError, or what the runtime throws. */
-  constructor(loop: DeviceLoop, program: OwnProgram, limits: DecoderLimits, owner: LinkOwner) {
+  /** Starts the process, now or when the gate allows it. Throws SysError, or what the runtime throws. */
+  constructor(start: DecoderStart, owner: LinkOwner) {
     this.#owner = owner;
-    this.#limits = limits;
+    this.#limits = start.limits;
     this.#openedMs = performance.now();
-    this.#process = new DecoderProcess(loop, program, limits, this);
+    this.#process = new DecoderProcess(start, this);
   }
 
   get pid(): number {

@@ -23,6 +23,7 @@ import {
   PROGRESS_BYTES,
   pictureSlotBytes,
 } from "./messages.ts";
+import type { StartGate } from "./start-gate.ts";
 import { Watchdog, type Watched } from "./watchdog.ts";
 
 /** Packets that are read in one turn of the loop. */
@@ -50,14 +51,23 @@ export interface ProcessOwner {
   ended(reason: string): void;
 }
 
+/** What a decoder's process is started with. */
+export interface DecoderStart {
+  readonly loop: DeviceLoop;
+  readonly program: OwnProgram;
+  readonly limits: DecoderLimits;
+  readonly gate: StartGate;
+}
+
 export class DecoderProcess implements Disposable {
   readonly channel: Channel;
-  readonly pid: number;
   /** Bytes of a slot. */
   readonly bitstreamBytes: number;
   readonly pictureBytes: number;
   readonly frameBytes: number;
-  readonly #child: Bun.Subprocess;
+  /** Undefined until the gate lets it start: what is sent until then waits in the socket. */
+  #child: Bun.Subprocess | undefined;
+  #watchdog: Watchdog | undefined;
   readonly #bitstream: Mapping;
   readonly #pictures: Mapping;
   readonly #frames: Mapping;
@@ -68,25 +78,22 @@ export class DecoderProcess implements Disposable {
   #listening = true;
   #over = false;
 
-  /** Starts the process. Throws SysError, or what the runtime throws. */
-  constructor(
-    loop: DeviceLoop,
-    program: OwnProgram,
-    { threads, maxPixels }: DecoderLimits,
-    owner: ProcessOwner,
-  ) {
+  /** Starts the process, now or when the gate allows it. Throws SysError, or what the runtime throws. */
+  constructor({ loop, program, limits, gate }: DecoderStart, owner: ProcessOwner) {
+    const { maxPixels } = limits;
     using owned = new DisposableStack();
+    const passed = owned.use(new DisposableStack());
     this.#owner = owner;
     this.bitstreamBytes = bitstreamSlotBytes(maxPixels);
     this.pictureBytes = pictureSlotBytes(maxPixels);
     this.frameBytes = frameBytes(maxPixels);
     const [ours, theirs] = packetPair();
     this.channel = owned.use(new Channel(ours));
-    using socket = theirs;
+    const socket = passed.use(theirs);
     // Only pages that were touched cost memory.
     const slots = BITSTREAM_SLOTS * this.bitstreamBytes;
-    using bitstream = Fd.memory("framepass bitstream", slots + PROGRESS_BYTES);
-    using pictures = Fd.memory("framepass pictures", FRAMES_IN_ALL * this.frameBytes);
+    const bitstream = passed.use(Fd.memory("framepass bitstream", slots + PROGRESS_BYTES));
+    const pictures = passed.use(Fd.memory("framepass pictures", FRAMES_IN_ALL * this.frameBytes));
     this.#bitstream = owned.use(new Mapping(bitstream.number, slots, bitstream.name));
     const before = PICTURE_SLOTS * this.pictureBytes;
     this.#pictures = owned.use(new Mapping(pictures.number, before, pictures.name));
@@ -97,24 +104,45 @@ export class DecoderProcess implements Disposable {
       new Mapping(bitstream.number, PROGRESS_BYTES, bitstream.name, undefined, slots),
     );
     this.#progress = new Uint32Array(progress.bytes.buffer, 0, 1);
-    this.#child = spawn(program, [socket, bitstream, pictures]);
-    owned.defer(() => this.#child.kill("SIGKILL"));
-    this.#child.unref();
-    this.pid = this.#child.pid;
+    owned.defer(() => this.#child?.kill("SIGKILL"));
+    owned.defer(() => this.#watchdog?.[Symbol.dispose]());
     this.#watch = owned.use(
       loop.watch(ours.number, EPOLLIN | EPOLLRDHUP, (events) => this.#woken(events)),
     );
-    owned.use(
-      new Watchdog(loop, {
-        pid: this.pid,
-        threads,
-        memoryLimit: BASE_MEMORY + PICTURES_HELD * BYTES_PER_PIXEL * maxPixels,
-        progress: () => this.#progress[0] ?? 0,
-        work: () => (this.#listening ? owner.work() : "paused"),
-        over: (reason) => this.#end(`the decoder's process (${this.pid}) ${reason}`),
-      }),
-    );
+    let isLate = false;
+    const start = () => {
+      try {
+        this.#start({ loop, program, limits }, [socket, bitstream, pictures]);
+      } catch (error) {
+        if (!isLate) throw error;
+        log.withTag("video").warn(`a decoder's process cannot start: ${(error as Error).message}`);
+      }
+      passed.dispose(); // without a process the socket is closed now, which ends the stream
+    };
+    owned.use(gate.ask(loop, start));
+    isLate = true;
     this.#owned = owned.move();
+  }
+
+  #start({ loop, program, limits }: Omit<DecoderStart, "gate">, fds: readonly Fd[]): void {
+    const { threads, maxPixels } = limits;
+    const child = spawn(program, fds);
+    child.unref();
+    this.#child = child;
+    const { pid } = child;
+    this.#watchdog = new Watchdog(loop, {
+      pid,
+      threads,
+      memoryLimit: BASE_MEMORY + PICTURES_HELD * BYTES_PER_PIXEL * maxPixels,
+      progress: () => this.#progress[0] ?? 0,
+      work: () => (this.#listening ? this.#owner.work() : "paused"),
+      over: (reason) => this.#end(`the decoder's process (${pid}) ${reason}`),
+    });
+  }
+
+  /** The number of the process; 0 until it was started. */
+  get pid(): number {
+    return this.#child?.pid ?? 0;
   }
 
   /** The address of a slot. */

@@ -1,21 +1,17 @@
 // One stream on libavcodec: bitstream goes to the process of its decoder, pictures come from there, each with one copy. `pump` does
 // the work: after a command, and when the process has answered. Nothing here waits for the process.
 import { log } from "../../../cli/log.ts";
-import type { OwnProgram } from "../../../cli/own-program.ts";
-import type { DeviceLoop } from "../../../virtio/virtio-device.ts";
 import type { Resource } from "../../resource.ts";
 import { INPUT, OUTPUT, type QueueType } from "../../structs.ts";
 import type { CodecSession, FrameSizes, ParamsWish, QueueParams, StreamClient } from "../codec.ts";
 import { gatherBitstream } from "../resource-copies.ts";
 import type { Arrival } from "./arrivals.ts";
 import { DecoderLink, type LinkOwner } from "./decoder-link.ts";
-import type { DecoderLimits } from "./decoder-process.ts";
+import type { DecoderStart } from "./decoder-process.ts";
 import { SessionParams } from "./session-params.ts";
 
 export interface SessionOptions {
-  readonly loop: DeviceLoop;
-  readonly program: OwnProgram;
-  readonly limits: DecoderLimits;
+  readonly start: DecoderStart;
   readonly sizes: FrameSizes;
   /** The coded format, and the picture format until the guest names one: virtio-video numbers. */
   readonly coded: number;
@@ -34,9 +30,9 @@ export class LibavcodecSession implements CodecSession, LinkOwner {
   #pictures = 0;
 
   /** Starts the process of the decoder. Throws SysError, or what the runtime throws. */
-  constructor({ loop, program, limits, sizes, coded, raw, client }: SessionOptions) {
+  constructor({ start, sizes, coded, raw, client }: SessionOptions) {
     this.#client = client;
-    this.#link = new DecoderLink(loop, program, limits, this);
+    this.#link = new DecoderLink(start, this);
     const { bitstreamBytes } = this.#link;
     this.#params = new SessionParams({ sizes, bitstreamBytes }, coded, raw);
     this.#link.open(coded);

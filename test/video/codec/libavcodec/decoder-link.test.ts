@@ -4,6 +4,7 @@ import { copyMemory } from "../../../../ffi/copy.ts";
 import { addressOf } from "../../../../ffi/libc.ts";
 import { Loop } from "../../../../src/loop.ts";
 import { DecoderLink } from "../../../../src/video/codec/libavcodec/decoder-link.ts";
+import { StartGate } from "../../../../src/video/codec/libavcodec/start-gate.ts";
 import { Clips, clipKinds } from "../../../support/clips.ts";
 import { decoderProgram } from "../../../support/software-decoder.ts";
 
@@ -22,9 +23,12 @@ test("a drain that a seek has dropped is no work: the process may then wait for 
     reject(new Error(`the link still waits: ${link.work()}`)),
   );
   using link: DecoderLink = new DecoderLink(
-    loop,
-    decoderProgram,
-    { threads: 1, maxPixels: 640 * 480 },
+    {
+      loop,
+      program: decoderProgram,
+      limits: { threads: 1, maxPixels: 640 * 480 },
+      gate: new StartGate(),
+    },
     {
       wake: () => link.work() === "none" && resolve(),
       ended: (reason) => reject(new Error(reason)),

@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import type { CodecBackend } from "../../../../src/video/codec/codec.ts";
+import { StartGate } from "../../../../src/video/codec/libavcodec/start-gate.ts";
 import * as s from "../../../../src/video/structs.ts";
 import { Clips, clipKinds } from "../../../support/clips.ts";
 import { type Fault, faults, OUTSIDE } from "../../../support/false-decoder.ts";
@@ -244,6 +245,45 @@ test("a process that cannot be started is a refusal: STREAM_CREATE is answered O
   const program = { file: "/nonexistent/program", name: "none", words: [] };
   using driver = localDriver(softwareDecoder({ program }), { memoryBytes: MEMORY });
   expect(driver.create(1, { format: VP8 }).code).toBe(s.response.ERR_OUT_OF_MEMORY);
+});
+
+test("a guest that creates and destroys streams in a loop has few processes started, and its next stream decodes", async () => {
+  using driver = localDriver(softwareDecoder({ gate: new StartGate(2, 2) }), {
+    memoryBytes: MEMORY,
+  });
+  const before = childrenOf(process.pid);
+  const started = new Set<number>();
+  const startMs = performance.now();
+  for (let i = 0; i < 50; i++) {
+    new TestStream(driver, 1);
+    for (const pid of childrenOf(process.pid)) started.add(pid);
+    driver.destroy(1);
+  }
+  const stream = new TestStream(driver, 2);
+  await stream.decode();
+  for (const pid of childrenOf(process.pid)) started.add(pid);
+  for (const pid of before) started.delete(pid);
+  const allowed = 2 + Math.ceil(((performance.now() - startMs) / 1000) * 2);
+  expect(started.size).toBeLessThanOrEqual(allowed);
+  expect([errorsOf(driver, 1), errorsOf(driver, 2)]).toEqual([0, 0]);
+});
+
+test("a process that had to wait and cannot be started is one ERROR event, and its bitstream comes back", async () => {
+  const gate = new StartGate(1, 10);
+  const program = { file: "/nonexistent/program", name: "none", words: [] };
+  const good = softwareDecoder({ gate });
+  const wrong = softwareDecoder({ program, gate });
+  let opened = 0;
+  const backend: CodecBackend = {
+    ...good,
+    open: (...of) => (opened++ === 0 ? good : wrong).open(...of),
+  };
+  using driver = localDriver(backend, { memoryBytes: MEMORY });
+  new TestStream(driver, 1);
+  const late = new TestStream(driver, 2);
+  const held = late.want(11);
+  await driver.until(() => errorsOf(driver, 2) === 1, WAIT_MS);
+  expect([held.flags, errorsOf(driver, 1)]).toEqual([s.BUFFER_ERR, 0]);
 });
 
 test("a process that ends before it has heard anything is one ERROR event", async () => {

@@ -1,0 +1,54 @@
+// Makes a PNG of a frame, whatever its format: drawn from its components, or decoded where it is JPEG.
+import { addressOf } from "../../ffi/libc.ts";
+import { JpegDecoder } from "../../ffi/turbojpeg.ts";
+import { needLibrary } from "../errors.ts";
+import { Canvas } from "../format/canvas.ts";
+import { fourccName, pixelFormat, pixelFormatNamed } from "../format/formats.ts";
+import type { Picture } from "../format/picture-layout.ts";
+import { PictureMemory } from "../format/picture-memory.ts";
+import { encodeRgb } from "../format/png.ts";
+import { rowsOf, unfitText } from "../format/rows.ts";
+
+/** Fast compression: somebody waits for the picture. */
+const PNG_LEVEL = 2;
+
+/** Encodes the frame in `bytes`. Answers why it cannot be shown as text. Throws UnavailableError for a missing library. */
+export function makePng(stream: Picture, bytes: Uint8Array<ArrayBuffer>): Uint8Array | string {
+  const canvas = canvasOf(stream, bytes);
+  if (typeof canvas === "string") return canvas;
+  const { width, height } = canvas;
+  return encodeRgb({ width, height, data: canvas.toRgb() }, PNG_LEVEL);
+}
+
+function canvasOf(stream: Picture, bytes: Uint8Array<ArrayBuffer>): Canvas | string {
+  const { width, height, pixelformat } = stream;
+  const format = pixelFormat(pixelformat);
+  const name = fourccName(pixelformat);
+  if (format === undefined) {
+    if (name === "MJPG" || name === "JPEG") return decodeJpeg(stream, bytes);
+    return `a picture in ${name} cannot be shown`;
+  }
+  const rows = rowsOf(format, width, height, bytes.length);
+  if (rows === undefined || rows === "short") return unfitText(format, stream, bytes.length);
+  const planes = rows.map(({ offset, rows: count, stride }) => ({
+    offset,
+    rowBytes: stride,
+    rows: count,
+  }));
+  // The last row need not be as long as the others.
+  const needs = Math.max(...planes.map((plane) => plane.offset + plane.rowBytes * plane.rows));
+  const whole = new Uint8Array(needs);
+  whole.set(bytes.subarray(0, needs));
+  return new Canvas(whole, format, width, height, planes);
+}
+
+/** The format that libturbojpeg decodes to. */
+const decodedFormat = pixelFormatNamed("XR24");
+
+function decodeJpeg({ width, height }: Picture, bytes: Uint8Array<ArrayBuffer>): Canvas | string {
+  if (decodedFormat === undefined) throw new Error("the table has no XR24");
+  using decoder = needLibrary(() => new JpegDecoder(), "libturbojpeg0");
+  const picture = new PictureMemory(decodedFormat, width, height);
+  const to = { address: picture.address, pitch: width * 4, width, height };
+  return decoder.decode(addressOf(bytes), bytes.length, to) ?? picture.canvas();
+}
