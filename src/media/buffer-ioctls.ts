@@ -41,7 +41,7 @@ export const bufferIoctls: readonly IoctlRow[] = [
   ioctlRow(v.VIDIOC_REQBUFS, (q, { node, session }) => {
     const { count, type, memory } = q;
     checkType(type);
-    node.checkMemoryType(memory);
+    node.checkMemoryType(memory, count);
     node.requestBuffers(session, memory, Math.min(count, MAX_BUFFERS));
     q.$bytes.fill(0);
     q.count = node.buffersOf(session);
@@ -51,7 +51,7 @@ export const bufferIoctls: readonly IoctlRow[] = [
   }),
   ioctlRow(v.VIDIOC_CREATE_BUFS, (q, { node, session }) => {
     checkType(q["format.type"]);
-    node.checkMemoryType(q.memory);
+    node.checkMemoryType(q.memory, q.count);
     const sizeimage = q["format.fmt.pix.sizeimage"];
     check(sizeimage >= node.mode.sizeimage, "the buffers would be smaller than a picture");
     const index = node.buffersOf(session);

@@ -55,9 +55,14 @@ export class CameraNode {
     return this.#viewing !== undefined;
   }
 
+  /** Throws MediaError while there are buffers. */
+  checkIdle(): void {
+    if (this.#queue !== undefined) throw new MediaError("EBUSY", "there are buffers");
+  }
+
   /** Sets the format of all sessions. Throws MediaError while there are buffers. */
   setMode(mode: Mode): void {
-    if (this.#queue !== undefined) throw new MediaError("EBUSY", "there are buffers");
+    this.checkIdle();
     this.#mode = mode;
     this.#interval = nearestInterval(mode.size, this.#interval);
   }
@@ -77,7 +82,9 @@ export class CameraNode {
       : v.V4L2_BUF_CAP_SUPPORTS_USERPTR;
   }
 
-  checkMemoryType(memory: number): void {
+  checkMemoryType(memory: number, count: number): void {
+    // Buffers of before the region was lost can still be freed.
+    if (count === 0 && this.#queue?.memoryType === memory) return;
     const mapped = this.#of.host().sharedMemory !== undefined;
     const type = mapped ? v.V4L2_MEMORY_MMAP : v.V4L2_MEMORY_USERPTR;
     check(memory === type, `memory type ${memory} is not offered`);

@@ -10,6 +10,7 @@ import type { DeviceLoop } from "../virtio/virtio-device.ts";
 import type { Controls } from "./controls.ts";
 import type { MediaSource, Viewer } from "./media-source.ts";
 import type { FormatOffer, Interval, Mode } from "./offers.ts";
+import type { Selections } from "./selections.ts";
 
 /** How long a source stays open after a stream: a program that stops and starts again finds it running. */
 export const LINGER_MS = 2000;
@@ -20,6 +21,7 @@ export interface FrameSourceOptions {
   readonly name: string;
   readonly offers: readonly FormatOffer[];
   readonly controls?: Controls | undefined;
+  readonly selections?: Selections | undefined;
   /** Opens the source in the mode nearest to this one. Throws UnavailableError, UsageError or SysError. */
   readonly open: (mode: Mode, interval: Interval) => Source;
 }
@@ -35,6 +37,7 @@ export class FrameSource implements MediaSource {
   readonly name: string;
   readonly offers: readonly FormatOffer[];
   readonly controls: Controls | undefined;
+  readonly selections: Selections | undefined;
   readonly #open: FrameSourceOptions["open"];
   #loop: DeviceLoop | undefined;
   #opened: Opened | undefined;
@@ -46,10 +49,11 @@ export class FrameSource implements MediaSource {
   /** What was logged last of a source that is not there. */
   #said: string | undefined;
 
-  constructor({ name, offers, controls, open }: FrameSourceOptions) {
+  constructor({ name, offers, controls, selections, open }: FrameSourceOptions) {
     this.name = name;
     this.offers = offers;
     this.controls = controls;
+    this.selections = selections;
     this.#open = open;
   }
 

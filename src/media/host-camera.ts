@@ -5,6 +5,7 @@ import type { VideoDevice } from "../v4l2/device.ts";
 import { cameraOffers } from "./camera-offers.ts";
 import { FrameSource } from "./frame-source.ts";
 import { HostControls, type WithCamera } from "./host-controls.ts";
+import { hostSelections } from "./host-selections.ts";
 import type { FormatOffer, Interval, Mode } from "./offers.ts";
 
 export interface HostCameraOptions {
@@ -14,7 +15,7 @@ export interface HostCameraOptions {
   readonly openNode: () => VideoDevice;
   /** Opens it as a source; `pixelformat` is the camera's own. Throws UnavailableError or UsageError. */
   readonly open: (mode: Mode & { readonly pixelformat: number }, interval: Interval) => Source;
-  /** Whether guests see its controls. */
+  /** Whether guests see its controls, and may crop. */
   readonly controls: boolean;
   /** Those of its formats that guests are offered; by default all. */
   readonly choose?: (offers: readonly FormatOffer[]) => readonly FormatOffer[];
@@ -36,6 +37,7 @@ export function hostCamera(options: HostCameraOptions): FrameSource {
     name,
     offers: choose(offers),
     controls: hostControls,
+    selections: controls ? hostSelections(withCamera) : undefined,
     open: (mode, interval) => {
       const pixelformat = asked.get(mode.pixelformat) ?? mode.pixelformat;
       const opened = open({ ...mode, pixelformat }, interval);

@@ -5,6 +5,7 @@ import type { Picture } from "../format/picture-layout.ts";
 import type { DeviceLoop } from "../virtio/virtio-device.ts";
 import type { Controls } from "./controls.ts";
 import type { FormatOffer, Interval, Mode } from "./offers.ts";
+import type { Selections } from "./selections.ts";
 
 /** A picture in memory of the source. */
 export interface ShownFrame {
@@ -32,6 +33,8 @@ export interface MediaSource extends Disposable {
   readonly offers: readonly FormatOffer[];
   /** The controls that guests may see and set; undefined when there are none. */
   readonly controls: Controls | undefined;
+  /** Where the camera can crop: the part that it shows. */
+  readonly selections?: Selections | undefined;
   /**
    * Calls `viewer` with pictures as near to the mode and interval as the source has them, until `stop`. Never throws: what goes
    * wrong is told to `viewer.lost`, and the source tries again.

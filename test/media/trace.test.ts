@@ -37,7 +37,6 @@ const records: Recorded[] = readFileSync(
 
 /** Numbers of the ioctls in the recording that the device does not have. */
 const others: Readonly<Record<string, number>> = {
-  G_SELECTION: 94,
   G_TUNER: 29,
   G_FREQUENCY: 56,
   G_AUDIO: 33,

@@ -13,6 +13,7 @@ import { createMediaDevice } from "../../src/media/media-device.ts";
 import type { MediaSource, Viewer } from "../../src/media/media-source.ts";
 import type { Interval, Mode } from "../../src/media/offers.ts";
 import * as p from "../../src/media/protocol.ts";
+import type { Selections } from "../../src/media/selections.ts";
 import { BufferMemory, Quota } from "../../src/virtio/buffer-memory.ts";
 import type { DeviceLoop } from "../../src/virtio/virtio-device.ts";
 import { FakeSharedMemory } from "./fake-shared-memory.ts";
@@ -65,6 +66,7 @@ export class FakeSource implements MediaSource {
   readonly name = "fake source";
   readonly offers;
   readonly controls: Controls | undefined;
+  selections: Selections | undefined;
   viewer: Viewer | undefined;
   mode: Mode | undefined;
   interval: Interval | undefined;
