@@ -1,5 +1,7 @@
 // The camera as all sessions of a guest share it: format and rate, which session has the buffers, the stream, subscriptions.
 import * as v from "../../ffi/linux/videodev2.ts";
+import { log } from "../cli/log.ts";
+import { formatText } from "../format/convertible.ts";
 import type { DeviceHost, GuestMemory } from "../virtio/virtio-device.ts";
 import { CaptureQueue, MAX_BUFFERS } from "./capture-queue.ts";
 import type { Events } from "./events.ts";
@@ -23,6 +25,9 @@ export interface CameraNodeParts {
   readonly memory: () => GuestMemory;
 }
 
+/** Lines about starts and stops of one guest. */
+const MOST_LINES = 20;
+
 /** Takes the default interval of a size. */
 const noWish: Interval = { numerator: 0, denominator: 0 };
 
@@ -34,6 +39,7 @@ export class CameraNode {
   /** The buffers, of the session that owns them. */
   #queue: CaptureQueue | undefined;
   #viewing: Viewing | undefined;
+  #lines = 0;
 
   constructor(of: CameraNodeParts) {
     this.#of = of;
@@ -150,6 +156,11 @@ export class CameraNode {
     const { host, events, counts, memory } = this.#of;
     const { loop } = host();
     queue.streaming = true;
+    counts.restart();
+    const rate = this.#interval.denominator / this.#interval.numerator;
+    this.#say(
+      `${this.source.name}: the guest streams ${formatText(this.#mode)} at ${Number(rate.toFixed(2))} fps`,
+    );
     this.#viewing = new Viewing({
       loop,
       queue,
@@ -169,11 +180,21 @@ export class CameraNode {
   }
 
   #stopStream(queue: CaptureQueue): void {
-    if (this.#viewing !== undefined) this.source.stop();
-    this.#viewing?.[Symbol.dispose]();
-    this.#viewing = undefined;
+    if (this.#viewing !== undefined) {
+      this.source.stop();
+      this.#viewing[Symbol.dispose]();
+      this.#viewing = undefined;
+      this.#say(`${this.source.name}: the guest's stream has ended: ${this.#of.counts.text}`);
+    }
     this.#of.events.drop(queue.session, "buffers");
     queue.stop();
+  }
+
+  /** A guest may start and stop without end, so later lines need --log-level debug. */
+  #say(text: string): void {
+    this.#lines += 1;
+    if (this.#lines <= MOST_LINES) log.info(text);
+    else log.debug(text);
   }
 
   /** The guest is paused, or goes on. */

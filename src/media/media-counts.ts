@@ -1,4 +1,5 @@
-// What a device counts, for statistics.
+// What a device counts of its pictures: one set for each stream of a guest.
+import { counted } from "../cli/counted.ts";
 
 export class MediaCounts {
   /** Pictures of the source that guests got. */
@@ -12,4 +13,26 @@ export class MediaCounts {
   /** Stand-by cards. */
   cards = 0;
   bytes = 0;
+
+  /** For a line of the log. */
+  get text(): string {
+    const others = [
+      [this.dropped, "lost: no buffer of the guest waited"],
+      [this.passed, "left out to keep the guest's rate"],
+      [this.damaged, "left out: they were no pictures"],
+      [this.cards, "stand-by"],
+    ] as const;
+    const more = others.flatMap(([count, what]) => (count > 0 ? `${count} ${what}` : []));
+    return [`${counted(this.delivered, "picture")} of the source shown`, ...more].join(", ");
+  }
+
+  /** Begins again. */
+  restart(): void {
+    this.delivered = 0;
+    this.dropped = 0;
+    this.passed = 0;
+    this.damaged = 0;
+    this.cards = 0;
+    this.bytes = 0;
+  }
 }
