@@ -52,6 +52,8 @@ export class Viewing implements Viewer, Disposable {
   #dueUs = monotonicUs();
   #pictureUs = monotonicUs();
   #cardUs = 0;
+  /** Of the last picture. */
+  #stampUs = 0;
   /** Why there are no pictures, once the source has said it. */
   #lines: readonly string[] | undefined;
   /** What was logged of damaged frames. */
@@ -77,34 +79,32 @@ export class Viewing implements Viewer, Disposable {
   }
 
   show(frame: ShownFrame): void {
-    const nowUs = monotonicUs();
-    this.#pictureUs = nowUs;
-    this.#lines = undefined;
     if (this.#paused) return;
+    const nowUs = monotonicUs();
     const { queue, counts } = this.#of;
     if (this.#paced && !this.#isDue(nowUs)) {
       counts.passed += 1;
+      this.#pictureUs = nowUs;
       return;
     }
     const buffer = queue.next;
     if (buffer === undefined) {
       counts.dropped += 1;
       queue.skip();
+      this.#pictureUs = nowUs;
       return;
     }
     const wrong = this.#copied(frame, buffer);
     if (wrong !== undefined) {
-      this.#damaged(wrong);
+      this.#damaged(wrong); // a source of nothing else is a silent one
       return;
     }
+    this.#pictureUs = nowUs;
+    this.#lines = undefined;
     counts.delivered += 1;
     counts.bytes += buffer.bytesused;
-    const known = frame.tsSec > 0 || frame.tsUsec > 0;
-    this.#finish(
-      buffer,
-      known ? frame.tsSec : Math.floor(nowUs / 1e6),
-      known ? frame.tsUsec : nowUs % 1e6,
-    );
+    const takenUs = frame.tsSec * 1e6 + frame.tsUsec;
+    this.#finish(buffer, takenUs > 0 ? takenUs : nowUs);
   }
 
   #isDue(nowUs: number): boolean {
@@ -131,9 +131,12 @@ export class Viewing implements Viewer, Disposable {
     log.warn(`${this.#of.sourceName}: a frame is left out: ${wrong}`);
   }
 
-  #finish(buffer: CaptureBuffer, tsSec: number, tsUsec: number): void {
-    buffer.tsSec = tsSec;
-    buffer.tsUsec = tsUsec;
+  /** The time stamps of a stream never go back: a stand-by card may be newer than the picture that ends it. */
+  #finish(buffer: CaptureBuffer, wantedUs: number): void {
+    const us = Math.max(wantedUs, this.#stampUs);
+    this.#stampUs = us;
+    buffer.tsSec = Math.floor(us / 1e6);
+    buffer.tsUsec = us % 1e6;
     this.#of.queue.finish();
     this.#of.events.send(buffer);
   }
@@ -156,7 +159,7 @@ export class Viewing implements Viewer, Disposable {
     if (!this.#fit.card(lines, buffer, this.#of.memory())) return;
     this.#cardUs = nowUs;
     this.#of.counts.cards += 1;
-    this.#finish(buffer, Math.floor(nowUs / 1e6), nowUs % 1e6);
+    this.#finish(buffer, nowUs);
   }
 
   [Symbol.dispose](): void {

@@ -107,3 +107,30 @@ test("compressed frames of any size go through, and one that is too large is lef
   driver.source.show(5, { bytes: 65_537 });
   expect(driver.frames.length).toBe(1);
 });
+
+test("a source that only sends what is no picture is replaced by the card", () => {
+  const { driver: used } = streaming("YUYV");
+  using driver = used;
+  let nowUs = clock.monotonicUs();
+  const mocked = spyOn(clock, "monotonicUs").mockImplementation(() => nowUs);
+  try {
+    for (let i = 0; i < 14; i++) {
+      nowUs += 100_000;
+      driver.source.show(1, { bytes: 10 });
+      driver.loop.run();
+    }
+    expect(driver.counts).toMatchObject({ delivered: 0, damaged: 14, cards: 1 });
+  } finally {
+    mocked.mockRestore();
+  }
+});
+
+test("a picture that was taken before the last stand-by card was shown does not go back in time", () => {
+  const { driver: used } = streaming("YUYV");
+  using driver = used;
+  driver.source.viewer?.lost(["NO SIGNAL"]);
+  driver.source.show(1, { tsSec: 1, tsUsec: 5 });
+  const [card, picture] = driver.frames;
+  expect(card?.tsSec).toBeGreaterThan(1);
+  expect([picture?.tsSec, picture?.tsUsec]).toEqual([card?.tsSec, card?.tsUsec]);
+});
