@@ -5,10 +5,12 @@ import { bootMs } from "../ffi/clock.ts";
 import { captureFiles, captureOptions } from "../src/capture/capture-options.ts";
 import { inGroup } from "../src/cli/groups.ts";
 import { ownProgram } from "../src/cli/own-program.ts";
+import { printOut } from "../src/cli/stdout.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { UsageError } from "../src/errors.ts";
 import { usualFormats } from "../src/media/made-offers.ts";
 import { createMediaDevice } from "../src/media/media-device.ts";
+import { cameraCapabilities } from "../src/vhost/server.ts";
 import { openMediaSource } from "./media-source.ts";
 import { mediaStreamOptions, openMediaStream, wantsStream } from "./media-stream.ts";
 import { toolRow } from "./tool-rows.ts";
@@ -73,9 +75,18 @@ export const vhostUserMedia = defineTool({
         help: `memory of all buffers that the guest maps, a power of two, ${LEAST_MIB}M to ${MOST_MIB / 1024}G; 0: the guest has buffers of its own (USERPTR)`,
       },
     }),
+    "print-capabilities": {
+      type: "flag",
+      group: "general",
+      help: "print the capabilities of this back-end as JSON, and end",
+    },
     ...daemonStatsOptions,
   },
   async run(values, context) {
+    if (values["print-capabilities"]) {
+      await printOut(cameraCapabilities());
+      return "done";
+    }
     const { device, card, memory } = values;
     const formats = values.formats?.split(",");
     const memoryBytes = readMemory(memory);
