@@ -1,14 +1,17 @@
 // A guest of QEMU 11.1 in front of vhost-user-media on the host, with the lab's driver and a program that uses the camera:
 // test/lab/media-driver.
 import { join, resolve } from "node:path";
+import { hostCommand } from "./debian.ts";
 import type { Guest } from "./guest.ts";
 import type { Lab } from "./lab.ts";
 import { buildModules, buildStatic } from "./modules.ts";
 
 const source = resolve(import.meta.dir, "media-driver");
 const MEMORY_MIB = 512;
-/** QEMU 11.1 knows no device 48. */
-const DEVICE = 45;
+/** QEMU from 11.2 on has a device of its own for it. */
+const OWN_DEVICE = "vhost-user-media-pci";
+/** QEMU 11.1 knows no device 48, so the camera has the id 45 there. */
+const STAND_IN = "vhost-user-test-device-pci,virtio-id=45,num_vqs=2,config_size=40";
 const PROGRESS = "/tmp/progress";
 
 /** The driver and the program, built. */
@@ -31,8 +34,10 @@ export interface MediaGuestOptions extends MediaPrograms {
 }
 
 /** Boots a guest whose camera is the daemon on `socket`. */
-export function bootWithCamera(lab: Lab, options: MediaGuestOptions): Promise<Guest> {
+export async function bootWithCamera(lab: Lab, options: MediaGuestOptions): Promise<Guest> {
   const { ko, camera, qemu, socket, name = "guest" } = options;
+  const known = await hostCommand([qemu, "-device", "help"]);
+  const device = known.includes(`"${OWN_DEVICE}"`) ? OWN_DEVICE : STAND_IN;
   return lab.boot({
     name,
     modules: [ko],
@@ -43,8 +48,7 @@ export function bootWithCamera(lab: Lab, options: MediaGuestOptions): Promise<Gu
       ...["-object", `memory-backend-memfd,id=mem,size=${MEMORY_MIB}M,share=on`],
       ...["-machine", "q35,memory-backend=mem"],
       ...["-chardev", `socket,id=camera,path=${socket}`],
-      ...["-device", `vhost-user-test-device-pci,chardev=camera,virtio-id=${DEVICE},num_vqs=2`],
-      ...["-global", "vhost-user-test-device-pci.config_size=40"],
+      ...["-device", `${device},chardev=camera`],
     ],
   });
 }
@@ -65,6 +69,13 @@ export async function stream(guest: Guest, frames: number, words = ""): Promise<
   return seenIn(said);
 }
 
+/** How far a program is that `streaming` has started. */
+export async function progress(guest: Guest): Promise<Pick<Seen, "frames" | "stamped" | "cards">> {
+  const said = await guest.ok(`cat ${PROGRESS}`);
+  const [frames = 0, stamped = 0, cards = 0] = said.split(" ").map(Number);
+  return { frames, stamped, cards };
+}
+
 /** Starts to stream and waits until some frames have come. */
 export async function streaming(
   guest: Guest,
@@ -75,7 +86,7 @@ export async function streaming(
   const job = guest.start(`exec media-camera stream -n ${frames} -p ${PROGRESS} ${words}`, {
     timeoutMs: 90_000,
   });
-  await guest.until(`test -s ${PROGRESS} && test $(cut -d' ' -f2 ${PROGRESS}) -gt 5`, 30_000);
+  await guest.until(`test -s ${PROGRESS} && test $(cut -d' ' -f1 ${PROGRESS}) -gt 5`, 30_000);
   const ended = job.result.then(({ status, stdout, stderr }) => {
     if (status !== 0) throw new Error(`status ${status}: ${stderr || stdout}`);
     return seenIn(stdout);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The lab's driver of a virtio-media device, for the id 45: QEMU 11.1 knows no device 48, and refuses it. It passes commands
+ * The lab's driver of a virtio-media device, also for the id 45: QEMU 11.1 knows no device 48, and refuses it. It passes commands
  * and events between the device and programs, which know what they mean. Where it matters to the device it does what the
  * kernel's driver does: one command at a time, 5 s for an answer, 16 event buffers, CLOSE when a file is closed, and a MUNMAP
  * for each mapping that ends, also for those that a child inherited.
@@ -18,7 +18,8 @@
 #include <linux/virtio_config.h>
 #include "framepass_media.h"
 
-#define DEVICE 45
+#define MEDIA 48
+#define STAND_IN 45
 #define CLOSE 2
 #define MUNMAP 5
 #define EVENTS 16
@@ -381,7 +382,7 @@ static void take_away(struct virtio_device *vdev)
 	kfree(d);
 }
 
-static const struct virtio_device_id ids[] = { { DEVICE, VIRTIO_DEV_ANY_ID }, { 0 } };
+static const struct virtio_device_id ids[] = { { MEDIA, VIRTIO_DEV_ANY_ID }, { STAND_IN, VIRTIO_DEV_ANY_ID }, { 0 } };
 
 static struct virtio_driver media = {
 	.driver.name = "framepass_media",

@@ -4,7 +4,8 @@
  * (docs/stamp.md). It prints what it counted, and ends with 0 when it got FRAMES stamped pictures and none was wrong.
  *
  *   media-camera info
- *   media-camera stream [-s WxH] [-f FOURCC] [-m mmap|userptr] [-b BUFFERS] [-n FRAMES] [-p PROGRESS-FILE] [-c]
+ *   media-camera stream [-s WxH] [-f FOURCC] [-m mmap|userptr] [-b BUFFERS] [-n FRAMES] [-p PROGRESS-FILE] [-c] [-a]
+ *     -a  frames count with and without a stamp
  *     -c  a child process that inherited the mappings ends after the first frame
  */
 #include <endian.h>
@@ -307,14 +308,14 @@ static void take_frame(__u32 memory, const char *progress)
 
 static int stream(int argc, char **argv)
 {
-	unsigned int width = 640, height = 480, count = 4, frames = 30, child = 0;
+	unsigned int width = 640, height = 480, count = 4, frames = 30, child = 0, any = 0;
 	__u32 memory = V4L2_MEMORY_MMAP, type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
 	const char *fourcc = "YUYV", *progress = NULL;
 	struct v4l2_format format = { .type = type };
 	struct v4l2_requestbuffers request;
 	int option;
 
-	while ((option = getopt(argc, argv, "s:f:m:b:n:p:c")) > 0) {
+	while ((option = getopt(argc, argv, "s:f:m:b:n:p:ca")) > 0) {
 		if (option == 's' && sscanf(optarg, "%ux%u", &width, &height) != 2)
 			return 2;
 		if (option == 'f' && strlen(fourcc = optarg) != 4)
@@ -329,6 +330,8 @@ static int stream(int argc, char **argv)
 			progress = optarg;
 		if (option == 'c')
 			child = 1;
+		if (option == 'a')
+			any = 1;
 		if (option == '?' || count < 1 || count > MOST_BUFFERS)
 			return 2;
 	}
@@ -355,7 +358,7 @@ static int stream(int argc, char **argv)
 	}
 	if (camera(VIDIOC_STREAMON, &type, NULL) < 0)
 		fail("VIDIOC_STREAMON");
-	while (seen.stamped < frames && seen.wrong == 0) {
+	while ((any ? seen.frames : seen.stamped) < frames && seen.wrong == 0) {
 		take_frame(memory, progress);
 		if (child && seen.frames == 1) {
 			pid_t pid = fork();
