@@ -36,8 +36,11 @@ export interface MediaGuestOptions extends MediaPrograms {
 /** Boots a guest whose camera is the daemon on `socket`. */
 export async function bootWithCamera(lab: Lab, options: MediaGuestOptions): Promise<Guest> {
   const { ko, camera, qemu, socket, name = "guest" } = options;
-  const known = await hostCommand([qemu, "-device", "help"]);
-  const device = known.includes(`"${OWN_DEVICE}"`) ? OWN_DEVICE : STAND_IN;
+  const has = hostCommand([qemu, "-device", `${OWN_DEVICE},help`]); // it fails where QEMU does not know the device
+  const device = await has.then(
+    () => OWN_DEVICE,
+    () => STAND_IN,
+  );
   return lab.boot({
     name,
     modules: [ko],
