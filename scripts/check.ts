@@ -2,6 +2,7 @@
 import { browserNeeds, displayNeeds } from "./display-needs.ts";
 import { ensureDebian, ensureNpm } from "./ensure.ts";
 import { packageNeeds } from "./package-needs.ts";
+import { recipeNeeds } from "./recipe-needs.ts";
 import { failedFiles, hasSecondRun, secondRunLine } from "./second-run.ts";
 import { npmProgram, step, stepBeside, stepWithOutput, type Tally, testCounts } from "./step.ts";
 
@@ -43,10 +44,10 @@ export async function runCheck(): Promise<Tally> {
   return sum(tally, tests);
 }
 
-/** The tests that take tens of seconds: whole clips of each codec, thousands of random cases, packages in new systems. */
+/** The tests that take tens of seconds: whole clips of each codec, thousands of random cases, packages in new systems; and the recipes. */
 export async function runLongTests(): Promise<Tally> {
   ensureNpm();
-  ensureDebian([...debianNeeds, ...packageNeeds]);
+  ensureDebian([...debianNeeds, ...packageNeeds, ...recipeNeeds]);
   return await runTests("long tests", [`${LONG}.test.ts`]);
 }
 

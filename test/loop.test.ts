@@ -83,6 +83,9 @@ test("handlers are called by the loop only: timers and signals of the runtime ar
     "cli/tool.ts": ["process.on("], // aborts a signal
     "cli/terminal.ts": ["process.on("], // redraws the status line
     "cli/line-writer.ts": ["setTimeout("], // writes lines, ignores errors
+    "metrics/page-files.ts": ["setTimeout("], // in the page's script, which a browser runs
+    "metrics/page-worker.ts": ["setInterval("], // in the Worker, which has no loop of ours
+    "metrics/picture-desk.ts": ["setTimeout("], // in the Worker
   };
   const top = join(import.meta.dir, "../src");
   for (const name of readdirSync(top, { recursive: true, encoding: "utf8" })) {

@@ -14,6 +14,9 @@ const ANSWER_LIMIT_MS = 5000;
 /** How often the runtime runs, which has these sockets. */
 const COLLECT_MS = 5;
 
+/** TCP: of display 0. */
+const FIRST_PORT = 6000;
+
 interface Server {
   /** SDL's name of the driver. */
   readonly driver: string;
@@ -29,7 +32,7 @@ type Answer = "answers" | "silent" | "absent";
 
 /**
  * The driver that SDL has to use, because only its server answers; undefined when SDL may choose, and when `signal` aborts.
- * Throws UnavailableError when a server accepts connections and no server answers.
+ * Throws UnavailableError when a server does not answer, and no other does.
  */
 export async function answeringDriver(
   loop: Loop,
@@ -43,7 +46,7 @@ export async function answeringDriver(
   if (signal.aborted) return undefined;
   const silent = servers.filter((_, i) => answers[i] === "silent").map(({ name }) => name);
   if (silent.length === 0) return undefined;
-  const text = `${silent.join(" and ")} ${silent.length > 1 ? "accept" : "accepts"} connections, but did not answer in ${limitMs / 1000} s`;
+  const text = `${silent.join(" and ")} did not answer in ${limitMs / 1000} s`;
   const other = servers.find((_, i) => answers[i] === "answers");
   if (other === undefined)
     throw new UnavailableError(`no display: ${text}; restart that server, or choose another`);
@@ -63,7 +66,8 @@ function x11Server(env: Environment): Server | undefined {
   const { DISPLAY: display = "" } = env;
   const [, protocol, host = "", number = ""] =
     /^(?:(\w*)\/)?(.*):(\d+)(?:\.\d+)?$/.exec(display) ?? [];
-  if (number === "") return undefined;
+  const port = FIRST_PORT + Number(number);
+  if (number === "" || port > 65_535) return undefined;
   const path = `/tmp/.X11-unix/X${number}`;
   const isLocal = host === "" || host === "unix" || protocol === "unix";
   return {
@@ -71,7 +75,7 @@ function x11Server(env: Environment): Server | undefined {
     name: `DISPLAY=${display}`,
     at: isLocal
       ? [{ path: `\0${path}` }, { path }]
-      : [{ host: host.replace(/^\[(.*)\]$/, "$1"), port: 6000 + Number(number) }],
+      : [{ host: host.replace(/^\[(.*)\]$/, "$1"), port }],
     request: x11Setup(x11Cookie(env, number)),
   };
 }

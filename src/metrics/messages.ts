@@ -13,7 +13,13 @@ export const control = {
 
 export type Place =
   | { readonly path: string }
-  | { readonly host: string; readonly port: number; readonly loopback: boolean };
+  | {
+      readonly host: string;
+      readonly port: number;
+      readonly loopback: boolean;
+      /** The name that the user gave for the address. */
+      readonly name?: string;
+    };
 
 /** What the worker knows about its tool. */
 export interface About {

@@ -2,16 +2,15 @@
 // five minutes of them, and serves the page. Nothing here may delay the tool: it only shares memory with it.
 import { CONTENT_TYPE, exposition } from "./exposition.ts";
 import { FigureBoard, processState } from "./figure-board.ts";
+import { Heartbeat, health } from "./heartbeat.ts";
 import { History } from "./history.ts";
-import { type About, control, type FromWorker, type ToWorker } from "./messages.ts";
+import type { About, FromWorker, ToWorker } from "./messages.ts";
 import { figuresHtml, pageHtml } from "./page.ts";
 import { icon, script, style } from "./page-files.ts";
 import { PictureDesk } from "./picture-desk.ts";
 import { type Reply, type Route, serve } from "./server.ts";
 
 const SECOND_MS = 1000;
-/** The loop counts up four times a second. It may rest while a device call or a window blocks it. */
-const HUNG_MS = 10_000;
 
 declare const self: Worker;
 const say = (message: FromWorker) => self.postMessage(message);
@@ -60,29 +59,6 @@ async function open(message: ToWorker & { readonly is: "open" }): Promise<void> 
   say({ is: "open" });
 }
 
-/** Whether the loop of the tool runs. */
-class Heartbeat {
-  readonly #cells: Int32Array;
-  #last = 0;
-  #changedMs = performance.now();
-
-  constructor(cells: Int32Array) {
-    this.#cells = cells;
-  }
-
-  look(): void {
-    const beats = Atomics.load(this.#cells, control.beats);
-    if (beats !== this.#last) this.#changedMs = performance.now();
-    this.#last = beats;
-  }
-
-  /** Milliseconds since the loop was seen to run. */
-  get silentMs(): number {
-    this.look();
-    return performance.now() - this.#changedMs;
-  }
-}
-
 const html = (body: string): Reply => ({ type: "text/html; charset=utf-8", body });
 
 function routesOf(about: About, beat: Heartbeat): Readonly<Record<string, Route>> {
@@ -102,13 +78,6 @@ function routesOf(about: About, beat: Heartbeat): Readonly<Record<string, Route>
   };
   if (desk !== undefined) routes["/picture.png"] = async () => picture(await desk?.picture());
   return routes;
-}
-
-function health(silentMs: number): Reply {
-  const type = "text/plain; charset=utf-8";
-  if (silentMs < HUNG_MS) return { type, body: "ok\n" };
-  const seconds = Math.floor(silentMs / 1000);
-  return { status: 503, type, body: `the tool has not run for ${seconds} s\n` };
 }
 
 function picture(answer: Uint8Array | string | undefined): Reply {

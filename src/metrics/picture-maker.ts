@@ -12,8 +12,13 @@ import { rowsOf, unfitText } from "../format/rows.ts";
 /** Fast compression: somebody waits for the picture. */
 const PNG_LEVEL = 2;
 
+/** 7680x4320 and some more. A hello of a few bytes can announce a JPEG picture of gigabytes. */
+const MOST_PIXELS = 40e6;
+
 /** Encodes the frame in `bytes`. Answers why it cannot be shown as text. Throws UnavailableError for a missing library. */
 export function makePng(stream: Picture, bytes: Uint8Array<ArrayBuffer>): Uint8Array | string {
+  if (stream.width * stream.height > MOST_PIXELS)
+    return `a picture of ${stream.width}x${stream.height} is too large to be shown`;
   const canvas = canvasOf(stream, bytes);
   if (typeof canvas === "string") return canvas;
   const { width, height } = canvas;

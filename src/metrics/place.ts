@@ -35,12 +35,15 @@ export async function findPlace(
   if (signal.aborted) return undefined;
   if (at === undefined) throw new UnavailableError(`${address.text}: the name has no address`);
   const { path } = address;
-  if (path === undefined) return inetPlace(at);
+  if (path === undefined) {
+    const name = address.kind === "name" ? { name: address.text.replace(/:\d+$/, "") } : {};
+    return { ...inetPlace(at), ...name };
+  }
   removeStale(path, at);
   return { path };
 }
 
-function inetPlace({ name }: Sockaddr): Place {
+function inetPlace({ name }: Sockaddr) {
   const [, v6, v4 = "", port] = /^(?:\[(.*)\]|([^:]*)):(\d+)$/.exec(name) ?? [];
   const host = v6 ?? v4;
   return { host, port: Number(port), loopback: isLoopback(host) };

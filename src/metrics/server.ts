@@ -92,7 +92,8 @@ async function answer(
 export function isOurs(place: Place, host: string | undefined): boolean {
   if ("path" in place || !place.loopback || host === undefined) return true;
   const [, v6, name = ""] = /^(?:\[(.*)\]|([^:]*))(?::\d+)?$/.exec(host) ?? [];
-  return v6 === undefined ? isIP(name) !== 0 || /^localhost\.?$/i.test(name) : isIP(v6) === 6;
+  if (v6 !== undefined) return isIP(v6) === 6;
+  return isIP(name) !== 0 || [place.name?.toLowerCase(), "localhost"].includes(name.toLowerCase());
 }
 
 function send(request: IncomingMessage, response: ServerResponse, reply: Reply): void {

@@ -30,10 +30,13 @@ export class FigureGroup implements Published {
   }
 
   update(): void {
-    for (const [i, { value }] of this.#figures.entries()) {
+    for (const [i, { kind, value }] of this.#figures.entries()) {
       const at = this.shared[i]?.cell ?? 0;
-      if (!(value instanceof Histogram)) this.#cells[at] = value();
-      else if (this.#cells[at + histogramCells.count] !== value.count) {
+      if (!(value instanceof Histogram)) {
+        // Prometheus takes a counter that goes down for a new start of the tool, and counts all of it again.
+        const least = kind.type === "counter" ? (this.#cells[at] ?? 0) : Number.NEGATIVE_INFINITY;
+        this.#cells[at] = Math.max(least, value());
+      } else if (this.#cells[at + histogramCells.count] !== value.count) {
         value.copyCounts(this.#cells.subarray(at + histogramCells.buckets));
         this.#cells[at + histogramCells.sumUs] = value.sumUs;
         this.#cells[at + histogramCells.count] = value.count;

@@ -8,8 +8,8 @@ const FRAMES = 3000;
 const ROUNDS = 7;
 /** What a page in a browser asks for once a second. */
 const PATHS = ["figures", "picture.png"];
-/** The rate without anybody asking, as a part of the rate without the option, that is the target. */
-const BAR = 0.98;
+/** Processor time with the option while nobody asks, as a part of that without: the rate depends on what else the machine does. */
+const BAR = 1.05;
 
 async function pair(metrics: number | undefined): Promise<Pair> {
   const port = freePort();
@@ -66,6 +66,7 @@ export async function measureMetrics(): Promise<boolean> {
   const mid = (value: (pair: Pair, without: Pair) => number, way: number) =>
     median(rounds.map((pairs) => value(pairs[way] ?? none, pairs[0] ?? none)));
   const ratio = (way: number) => mid((one, without) => rate(one) / rate(without), way);
+  const costRatio = (way: number) => mid((one, without) => cost(one) / cost(without), way);
   table(
     ["receiver, YUYV 1920x1080", "MB/s", "ratio", "CPU s/GB", "CPU ratio", "RSS MiB"],
     ways.map(({ name }, way) => [
@@ -73,9 +74,9 @@ export async function measureMetrics(): Promise<boolean> {
       mid(rate, way).toFixed(0),
       ratio(way).toFixed(2),
       mid(cost, way).toFixed(3),
-      mid((one, without) => cost(one) / cost(without), way).toFixed(2),
+      costRatio(way).toFixed(2),
       `${mid(({ receive }) => receive.rssMib, way)}`,
     ]),
   );
-  return ratio(1) >= BAR;
+  return costRatio(1) <= BAR;
 }

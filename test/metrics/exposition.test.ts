@@ -74,6 +74,27 @@ test("values change in shared memory when they are updated, and stay after the e
   expect(shown()).toBe(3);
 });
 
+test("a counter never goes down, also when frames are taken back, and a gauge does", () => {
+  let value = 10;
+  const kinds = [streamFigures.frames, streamFigures.streaming];
+  const group = new FigureGroup(
+    kinds.map((kind) => ({ kind, value: () => value })),
+    {},
+  );
+  const shown = (now: number) => {
+    value = now;
+    group.update();
+    const families = readExposition(textOf([group]));
+    return kinds.map(({ metric }) => valueIn(families, metric));
+  };
+  expect([shown(10), shown(8), shown(9), shown(12)]).toEqual([
+    [10, 10],
+    [10, 8],
+    [10, 9],
+    [12, 12],
+  ]);
+});
+
 test("the history has rates of counters and percentiles of the second, for five minutes", () => {
   const latency = new Histogram();
   let frames = 0;

@@ -16,6 +16,10 @@ test.each([
   ["0.0.0.0:9100", { host: "0.0.0.0", port: 9100, loopback: false }],
   ["[::]:9100", { host: "::", port: 9100, loopback: false }],
   ["10.0.0.2:9100", { host: "10.0.0.2", port: 9100, loopback: false }],
+  [
+    "localhost:9100",
+    { host: expect.stringMatching(/^(127.*|::1)$/), port: 9100, loopback: true, name: "localhost" },
+  ],
   ["unix:/nowhere/metrics", { path: "/nowhere/metrics" }],
 ])("%s", async (text, place) => {
   expect(await placeOf(text)).toEqual(place);
@@ -53,6 +57,11 @@ test.each(["evil.example:9100", "localhost.evil.example", "127.0.0.1.evil.exampl
     expect(isOurs(loopback, host)).toBe(false);
   },
 );
+
+test("a name that the user gave for the loopback address is served, too", () => {
+  expect(isOurs({ ...loopback, name: "guest-a" }, "guest-a:9100")).toBe(true);
+  expect(isOurs({ ...loopback, name: "guest-a" }, "guest-b:9100")).toBe(false);
+});
 
 test("a Unix socket, and an address of other hosts, are served by any name", () => {
   expect(isOurs({ path: "/run/x" }, "metrics")).toBe(true);

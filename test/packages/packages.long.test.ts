@@ -73,12 +73,8 @@ test(
       "--suppress-tags",
       "spelling-error-in-binary",
     ];
-    const found = await Promise.all(
-      ["amd64", "arm64"].map((each) =>
-        hostCommand([...words, debOf(each)], { timeoutMs: 200_000 }),
-      ),
-    );
-    for (const lines of found) expect(lines).not.toMatch(/^E:/m);
+    const both = ["amd64", "arm64"].map(debOf);
+    expect(await hostCommand([...words, ...both], { timeoutMs: 200_000 })).not.toMatch(/^E:/m);
   },
   BUILD_MS,
 );
