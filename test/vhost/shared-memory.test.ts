@@ -6,6 +6,7 @@ import * as p from "../../src/vhost/payloads.ts";
 import { BufferMemory, Quota } from "../../src/virtio/buffer-memory.ts";
 import { MAP_LIMIT_MS, type RegionMapping } from "../../src/virtio/shared-memory.ts";
 import type { DeviceHost } from "../../src/virtio/virtio-device.ts";
+import { Random } from "../support/random.ts";
 import { leftBehind, nothing } from "../support/resources.ts";
 import { BufferMonitor } from "../support/vhost/buffer-monitor.ts";
 import { EchoDevice, HOLD } from "../support/vhost/echo-device.ts";
@@ -235,6 +236,37 @@ test("an answer with descriptors, an answer to nothing and the loss of the socke
     });
   }
 });
+
+test("300 random answers cost the region at most: the device is served all the time", () =>
+  running(async (scene) => {
+    const { loop, frontEnd, memory, host } = scene;
+    const random = new Random(47);
+    for (let i = 0; i < 300; i++) {
+      using other = new BufferMonitor(loop, 16 * MIB);
+      other.started = true;
+      other.answering = false;
+      const fds = [other.theirs.number];
+      await frontEnd.acknowledged("SET_BACKEND_REQ_FD", undefined, { fds });
+      let answers = 0;
+      host.sharedMemory?.map(memory, true, () => {
+        answers += 1;
+      });
+      await until(loop, () => other.waiting > 0);
+      const bytes = answer(other.requests[0]?.request ?? 0, 5, word(0n));
+      for (let n = random.below(4); n >= 0; n--) bytes[random.below(20)] = random.below(256);
+      const sent = bytes.subarray(0, 1 + random.below(20));
+      other.raw(sent, random.chance(8) ? [other.theirs.number] : []);
+      await turns(loop, 1);
+      expect(answers).toBeLessThanOrEqual(1);
+    }
+    await roundTrip(scene, Uint8Array.of(0, 9), 2);
+    using last = new BufferMonitor(loop, 16 * MIB);
+    last.started = true;
+    await restart(scene); // what was said about the ranges before is forgotten
+    const fds = [last.theirs.number];
+    await frontEnd.acknowledged("SET_BACKEND_REQ_FD", undefined, { fds });
+    expect((await map(scene, memory))?.offset).toBe(0);
+  }));
 
 test("half an answer is not an answer: the rest may come later", () =>
   running(async (scene) => {
