@@ -90,8 +90,8 @@ export const vhostUserMedia = defineTool({
     const { device, card, memory } = values;
     const formats = values.formats?.split(",");
     const memoryBytes = readMemory(memory);
-    if (card.length === 0 || Buffer.byteLength(card) > LONGEST_CARD)
-      throw new UsageError(`--card must have 1 to ${LONGEST_CARD} bytes, got "${card}"`);
+    if (Buffer.byteLength(card) > LONGEST_CARD)
+      throw new UsageError(`--card must have ${LONGEST_CARD} bytes at most, got "${card}"`);
     using owned = new DisposableStack();
     const place = frontEndPlace(values, owned);
     // Before anyone can connect: what is wrong with the source is said at the start.
