@@ -9,6 +9,9 @@ import type { DeviceLoop } from "../virtio/virtio-device.ts";
 import { BackendChannel, type ChannelRequest, type Outcome } from "./backend-channel.ts";
 import * as p from "./payloads.ts";
 
+/** A front-end that leaves closes both sockets, this one perhaps first. */
+const NOTICE_MS = 500;
+
 /** What the region uses of its connection. */
 export interface RegionHost {
   readonly loop: DeviceLoop;
@@ -42,6 +45,8 @@ export class MonitorRegion implements SharedMemory, Disposable {
   /** Requests whose device waits, and the timer that ends the wait. */
   readonly #limits = new Map<ChannelRequest, Disposable>();
   #running = false;
+  /** The line about the loss of the socket, which is not worth one when the front-end leaves. */
+  #notice: Disposable | undefined;
   /** Increases with each reset: answers for an earlier driver change nothing. */
   #driver = 0;
 
@@ -73,9 +78,9 @@ export class MonitorRegion implements SharedMemory, Disposable {
     try {
       const channel = new BackendChannel(this.#host.loop, socket, this.#running, (reason) => {
         if (this.#channel === channel) this.#channel = undefined;
-        this.#host.complain(
-          `the socket for requests of the back-end is not used any more: ${reason}`,
-        );
+        const text = `the socket for requests of the back-end is not used any more: ${reason}`;
+        this.#notice?.[Symbol.dispose]();
+        this.#notice = this.#host.loop.after(NOTICE_MS, () => this.#host.complain(text));
       });
       this.#channel = channel;
     } catch (error) {
@@ -208,6 +213,7 @@ export class MonitorRegion implements SharedMemory, Disposable {
 
   [Symbol.dispose](): void {
     this.#forget();
+    this.#notice?.[Symbol.dispose]();
     const channel = this.#channel;
     this.#channel = undefined;
     channel?.[Symbol.dispose]();
