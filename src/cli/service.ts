@@ -9,6 +9,8 @@ import type { ServiceVariables } from "./service-variables.ts";
 
 /** How often READY=1 is sent again while the queue of the service manager is full. */
 const RETRY_MS = 100;
+/** Signs of life do not come more often, whatever the service manager wants: the loop has other work. */
+const SHORTEST_SIGN_MS = 10;
 /** systemd reads 4096 bytes of a datagram and ignores one that is longer. */
 const LONGEST_STATUS = 1000;
 
@@ -31,7 +33,9 @@ export class ServiceNotifier implements Disposable {
     this.#name = to.name;
     // On the loop that moves the frames, so that a loop that hangs is noticed.
     if (watchdogMs !== undefined)
-      this.#watchdog = loop.every(watchdogMs / 2, () => this.#send("WATCHDOG=1"));
+      this.#watchdog = loop.every(Math.max(watchdogMs / 2, SHORTEST_SIGN_MS), () =>
+        this.#send("WATCHDOG=1"),
+      );
   }
 
   /** Undefined where no service manager wants to know. */

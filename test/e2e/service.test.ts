@@ -3,7 +3,8 @@ import { expect, test } from "bun:test";
 import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { Fd } from "../../ffi/fd.ts";
 import { inetAddress, unixAddress } from "../../ffi/sockaddr.ts";
-import { listenOn, localAddress, socketPair, startConnect } from "../../ffi/socket.ts";
+import { listenOn, localAddress, packetPair, socketPair, startConnect } from "../../ffi/socket.ts";
+import { displayNeeds } from "../../scripts/display-needs.ts";
 import { ensureDebian } from "../../scripts/ensure.ts";
 import { readGroups } from "../../src/stream/socket/access.ts";
 import { NotifySocket } from "../support/notify-socket.ts";
@@ -153,6 +154,27 @@ test.each([
   },
 );
 
+test.each([
+  { tool: "receiver_zc", from: "sender_zc" },
+  { tool: "receiver_sdl", from: "sender" },
+  { tool: "receiver_zc_sdl", from: "sender_zc" },
+])("$tool takes a socket that was passed, too", async ({ tool, from }) => {
+  ensureDebian(displayNeeds);
+  using temp = new TempDir();
+  const path = temp.file("stream");
+  using listener = listenOn(unixAddress(path));
+  using passed = Fd.duplicate(listener.number, "passed", 10);
+  const words = ["-d", "testsrc", "-r", "60", "-n", "5", "-a", `unix:${path}`];
+  await using sender = await Tool.start(from, words);
+  const { status, lines } = await run(tool, ["--verify"], {
+    ...own({ LISTEN_FDS: "1", SDL_VIDEODRIVER: "dummy" }),
+    inherits: [passed.number],
+  });
+  expect(lines).toContain(`${tool}: verified 5 frames`);
+  expect(status).toBe(0);
+  expect((await sender.ended()).status).toBe(0);
+});
+
 test("sockets for another process are not used", async () => {
   using listener = listenOn(inetAddress("127.0.0.1", 0));
   using passed = Fd.duplicate(listener.number, "passed", 10);
@@ -200,6 +222,13 @@ test.each([
     make: () => socketPair()[0],
     words: [],
     says: "the socket that was passed is a connection: the socket unit needs Accept=no",
+  },
+  {
+    what: "a socket of another type",
+    count: "1",
+    make: () => packetPair()[0],
+    words: [],
+    says: "the socket that was passed is no stream socket: the socket unit needs ListenStream=",
   },
   {
     what: "an address on the command line as well",

@@ -27,8 +27,8 @@ const files = {
   "framepass/receiver-front.env": "OPTIONS=-l 127.0.0.1 -p 5000 --stats 0.5",
   "framepass/sender-front.env":
     "OPTIONS=-d /dev/video0 -W 640 -H 480 -a 127.0.0.1 -p 5000 --stats 0.5",
-  "framepass/receiver-local.env": `OPTIONS=-l unix:${local} --socket-group video -o film.yuv --verify --stats 0`,
-  "framepass/sender-local.env": `OPTIONS=-d testsrc -W 64 -H 48 -r 60 -n ${frames} -a unix:${local}`,
+  "framepass/receiver-local.env": `TOOL=receiver_zc\nOPTIONS=-l unix:${local} --socket-group video -o film.yuv --verify --stats 0`,
+  "framepass/sender-local.env": `TOOL=sender_zc\nOPTIONS=-d testsrc -W 64 -H 48 -r 60 -n ${frames} -a unix:${local}`,
   "framepass/receiver-pipe.env": "OPTIONS=-p 5001 -o /run/pipe --stats 0",
   "framepass/receiver-hung.env": "OPTIONS=-p 5002 --stats 0",
   "framepass/receiver-wrong.env": "OPTIONS=--no-such-option",
@@ -129,7 +129,7 @@ export const scenario: Scenario = {
     });
 
     await lab.check(
-      "a Unix socket is for the group that was named, and a film is in the state folder",
+      "zero copy over a Unix socket for the group that was named, and a film in the state folder",
       async () => {
         await guest.ok("systemctl start framepass-receiver@local");
         const owner = await guest.ok(`stat -c '%G %a' ${local}`);
