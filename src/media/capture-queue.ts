@@ -51,6 +51,7 @@ export class CaptureQueue {
     check(buffer.state === "free" || buffer.state === "prepared", "the buffer is queued already");
     buffer.state = "queued";
     buffer.damaged = false;
+    buffer.clear();
     this.#waiting.push(buffer);
   }
 
@@ -78,7 +79,10 @@ export class CaptureQueue {
     this.streaming = false;
     this.sequence = 0;
     this.#waiting.length = 0;
-    for (const buffer of this.buffers) buffer.state = "free";
+    for (const buffer of this.buffers) {
+      buffer.state = "free";
+      buffer.clear();
+    }
   }
 
   free(): void {
