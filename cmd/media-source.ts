@@ -42,13 +42,13 @@ export function openMediaSource(device: string, options: MediaSourceOptions): Me
 function openAs(
   device: string,
   { width, height, pixelformat }: Pick<Mode, "width" | "height" | "pixelformat">,
-  { numerator, denominator }: Interval,
+  interval: Interval | undefined,
 ): Source {
   return openSource(device, {
     width,
     height,
     format: fourccName(pixelformat),
-    fps: denominator / numerator,
+    fps: interval && interval.denominator / interval.numerator, // a recording has its own
     buffers: BUFFERS,
     memory: "mmap",
     heap: DEFAULT_HEAP,
@@ -66,7 +66,7 @@ function recording(
       `--device ${device}: each guest needs the recording from its beginning, name a file`,
     );
   const wish = { width: 640, height: 480, pixelformat: fourcc("YUYV") };
-  using first = openAs(device, wish, { numerator: 1, denominator: USUAL_RATE });
+  using first = openAs(device, wish, undefined);
   const { picture, fps = USUAL_RATE } = first;
   const own = fourccName(picture.pixelformat);
   const names = [own, ...usualFormats.filter((name) => name !== own)];

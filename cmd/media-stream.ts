@@ -4,7 +4,7 @@ import { inGroup } from "../src/cli/groups.ts";
 import { log } from "../src/cli/log.ts";
 import type { Options, Values } from "../src/cli/options.ts";
 import type { Context } from "../src/cli/tool.ts";
-import { UnavailableError, UsageError } from "../src/errors.ts";
+import { isExpected, UsageError } from "../src/errors.ts";
 import { memfdAllocator } from "../src/frame/memory.ts";
 import type { Loop } from "../src/loop.ts";
 import { madeOffers } from "../src/media/made-offers.ts";
@@ -60,9 +60,12 @@ export interface MediaStream {
   readonly source: StreamSource;
   /** The options that choose the same stream. */
   readonly words: readonly string[];
-  /** Receives until `serving`, which serves a guest, has ended. A failure to listen costs the guest only the pictures. */
+  /** Receives until `serving`, which serves a guest, has ended. A failure costs the guest only the pictures, and is tried again. */
   whileServing(context: Pick<Context, "loop" | "signal">, serving: Promise<void>): Promise<void>;
 }
+
+/** Between two attempts to listen. */
+const RETRY_MS = 1000;
 
 /** No lines of statistics: those of the device say what guests get. */
 const quiet = { stats: 0, json: false };
@@ -122,13 +125,35 @@ export function openMediaStream(
     words,
     async whileServing({ loop, signal }, serving) {
       const served = new AbortController();
-      const receiving = receive(loop, AbortSignal.any([signal, served.signal])).catch((error) => {
-        if (!(error instanceof UnavailableError)) throw error;
-        log.error(`${error.message}; the guest sees a stand-by picture`);
-      });
+      const stop = AbortSignal.any([signal, served.signal]);
+      const receiving = untilStopped(loop, stop, () => receive(loop, stop));
       await Promise.all([serving.finally(() => served.abort()), receiving]);
     },
   };
+}
+
+/**
+ * Receives again after each failure: the address may be in use by the process of a guest that has just ended, or the host may be out of
+ * memory for a while. A defect is thrown.
+ */
+async function untilStopped(
+  loop: Loop,
+  stop: AbortSignal,
+  receive: () => Promise<void>,
+): Promise<void> {
+  let said = "";
+  while (!stop.aborted) {
+    try {
+      return await receive();
+    } catch (error) {
+      if (!isExpected(error)) throw error;
+      const { message } = error;
+      if (message !== said)
+        log.error(`${message}; the guest sees a stand-by picture, trying again`);
+      said = message;
+      await loop.sleep(RETRY_MS, stop);
+    }
+  }
 }
 
 /** A path in the current folder works in the process of a front-end, too, which runs in "/". */

@@ -84,6 +84,7 @@ export const bufferIoctls: readonly IoctlRow[] = [
       check(buffer.state === "free", "the buffer is prepared or queued already");
       takeMemory(q, buffer, call);
       buffer.state = "prepared";
+      buffer.clear();
       answerBuffer(q, buffer);
       q.bytesused = 0;
     },

@@ -82,6 +82,14 @@ export class CaptureBuffer {
     return done === bytes;
   }
 
+  /** Forgets the last picture. v4l2-compliance wants no number and no time stamp of a buffer that has none. */
+  clear(): void {
+    this.bytesused = 0;
+    this.sequence = 0;
+    this.tsSec = 0;
+    this.tsUsec = 0;
+  }
+
   /** Frees its memory. */
   free(): void {
     this.shared?.free();

@@ -28,14 +28,19 @@ export class CaptureQueue {
   /** Adds up to `count` buffers of `length` bytes, as many as the quota allows. Throws MediaError when not even one fits. */
   add(count: number, length: number): void {
     const wanted = Math.min(count, MAX_BUFFERS - this.buffers.length);
-    let added = 0;
-    for (; added < wanted; added++) {
-      const mapped = this.memoryType === v.V4L2_MEMORY_MMAP;
-      const shared = mapped ? this.#shared.create(length) : undefined;
-      if (mapped && shared === undefined) break;
-      this.buffers.push(new CaptureBuffer(this.session, this.buffers.length, length, shared));
+    const mapped = this.memoryType === v.V4L2_MEMORY_MMAP;
+    const before = this.buffers.length;
+    try {
+      for (let added = 0; added < wanted; added++) {
+        const shared = mapped ? this.#shared.create(length) : undefined;
+        if (mapped && shared === undefined) break;
+        this.buffers.push(new CaptureBuffer(this.session, this.buffers.length, length, shared));
+      }
+    } catch (error) {
+      for (const buffer of this.buffers.splice(before)) buffer.free(); // the guest does not know of them
+      throw error;
     }
-    if (added === 0)
+    if (this.buffers.length === before)
       throw new MediaError("ENOMEM", "no room for another buffer: see --memory for the limit");
   }
 
@@ -51,6 +56,7 @@ export class CaptureQueue {
     check(buffer.state === "free" || buffer.state === "prepared", "the buffer is queued already");
     buffer.state = "queued";
     buffer.damaged = false;
+    buffer.clear();
     this.#waiting.push(buffer);
   }
 
@@ -78,7 +84,10 @@ export class CaptureQueue {
     this.streaming = false;
     this.sequence = 0;
     this.#waiting.length = 0;
-    for (const buffer of this.buffers) buffer.state = "free";
+    for (const buffer of this.buffers) {
+      buffer.state = "free";
+      buffer.clear();
+    }
   }
 
   free(): void {

@@ -84,7 +84,10 @@ export class PictureFit implements Disposable {
     return wrong ?? this.#put(this.#made, buffer, memory);
   }
 
-  /** Fills `buffer` with a card of those lines. False when no card can be made in the guest's format. */
+  /**
+   * Fills `buffer` with a card of those lines. False when no card can be made in the guest's format. Throws UnavailableError when a
+   * library is missing.
+   */
   card(lines: readonly string[], buffer: CaptureBuffer, memory: GuestMemory): boolean {
     if (!isConvertible(this.#mode.pixelformat)) return false;
     this.#card ??= new StandbyCard(this.#target);

@@ -59,6 +59,8 @@ export class Viewing implements Viewer, Disposable {
   /** What was logged of damaged frames. */
   readonly #said = new Set<string>();
   #paused = false;
+  /** The library that makes the stand-by card is missing. */
+  #hasNoCard = false;
 
   constructor(of: ViewingOptions) {
     this.#of = of;
@@ -156,10 +158,23 @@ export class Viewing implements Viewer, Disposable {
     const buffer = this.#of.queue.next;
     if (buffer === undefined) return;
     const lines = this.#lines ?? ["NO SIGNAL", this.#of.sourceName];
-    if (!this.#fit.card(lines, buffer, this.#of.memory())) return;
+    if (!this.#carded(lines, buffer)) return;
     this.#cardUs = nowUs;
     this.#of.counts.cards += 1;
     this.#finish(buffer, nowUs);
+  }
+
+  /** Without the library that encodes JPEG a guest that chose MJPG sees no card: its pictures need no library. */
+  #carded(lines: readonly string[], buffer: CaptureBuffer): boolean {
+    if (this.#hasNoCard) return false;
+    try {
+      return this.#fit.card(lines, buffer, this.#of.memory());
+    } catch (error) {
+      if (!(error instanceof UnavailableError)) throw error;
+      this.#hasNoCard = true;
+      log.warn(`${this.#of.sourceName}: there is no stand-by picture: ${error.message}`);
+      return false;
+    }
   }
 
   [Symbol.dispose](): void {

@@ -127,6 +127,7 @@ export class MonitorRegion implements SharedMemory, Disposable {
       fd,
       ended: (outcome) => {
         if (driver === this.#driver) this.#mapped(request, held, outcome, done);
+        else if (outcome === "done") this.#removeStale(held);
       },
     };
     const timer = this.#host.loop.after(MAP_LIMIT_MS, () => {
@@ -150,6 +151,18 @@ export class MonitorRegion implements SharedMemory, Disposable {
     else if (late) this.#unmap(held);
     if (late) return;
     done(outcome === "done" ? this.#mapping(held) : undefined);
+  }
+
+  /**
+   * The front-end has mapped a buffer of the last driver, and has perhaps done so after its reset: then the mapping is in the way of
+   * the next driver's. Nothing is wrong when it is not there any more.
+   */
+  #removeStale(held: Held): void {
+    this.#channel?.askFirst({
+      request: p.SHMEM_UNMAP,
+      payload: range(held, 0),
+      ended: () => undefined,
+    });
   }
 
   #mapping(held: Held): RegionMapping {

@@ -112,6 +112,37 @@ test("a guest sees what a sender sends, a stand-by picture without one, and the 
   });
 });
 
+test("an address that is in use is tried again until it is free", async () => {
+  await built();
+  using temp = new TempDir();
+  const socket = temp.file("camera.sock");
+  const port = freePort();
+  const other = Bun.listen({
+    hostname: "127.0.0.1",
+    port: Number(port),
+    socket: { data: () => undefined },
+  });
+  try {
+    await using tool = await daemon(socket, "-l", "127.0.0.1", "-p", port);
+    await tool.says("listening on");
+    await withGuest(socket, async (guest) => {
+      await guest.prepare(4, SIZE);
+      await guest.stream(true);
+      await tool.says("another program listens there");
+      expect(await next(guest)).toBe("not stamped");
+      other.stop(true);
+      await tool.says(`listening on 127.0.0.1:${port}`);
+      await using _sender = await Tool.start("sender", [
+        ...["-d", "testsrc", "-W", "320", "-H", "240", "-r", "30"],
+        ...["-a", "127.0.0.1", "-p", port],
+      ]);
+      await inOrder(guest, 10);
+    });
+  } finally {
+    other.stop(true);
+  }
+});
+
 test("a guest sees the buffers of a sender_zc on this host, copied once", async () => {
   await built();
   using temp = new TempDir();

@@ -1,6 +1,7 @@
 // Buffers that guests map: they live as long as somebody needs them, and every address is checked.
-import { expect, test } from "bun:test";
-import { errno } from "../../ffi/errno.ts";
+import { expect, spyOn, test } from "bun:test";
+import { errno, SysError } from "../../ffi/errno.ts";
+import { Fd } from "../../ffi/fd.ts";
 import { mmapAnswer } from "../../src/media/protocol.ts";
 import { REGION_GRAIN } from "../../src/virtio/region-allocator.ts";
 import { MediaDriver, statusOf } from "../support/media-driver.ts";
@@ -91,6 +92,26 @@ test("a guest that never unmaps gets ENOMEM when the quota is used up, and all o
   driver.start();
   const next = new MediaProgram(driver);
   expect(next.request(6).q.count).toBe(6);
+});
+
+test("a host without descriptors costs the guest an ENOMEM, and leaves no part of the buffers behind", () => {
+  using driver = new MediaDriver();
+  const program = new MediaProgram(driver);
+  const create = Fd.memory;
+  let left = 2;
+  const memory = spyOn(Fd, "memory").mockImplementation((...args) => {
+    left -= 1;
+    if (left < 0) throw new SysError("memfd_create", "buffer", errno.EMFILE);
+    return create.apply(Fd, args);
+  });
+  const before = openDescriptors();
+  try {
+    expect(program.request(4).status).toBe(errno.ENOMEM);
+  } finally {
+    memory.mockRestore();
+  }
+  expect(openDescriptors()).toBe(before);
+  expect(program.request(4).q.count).toBe(4);
 });
 
 test("only buffers of the session can be mapped", () => {

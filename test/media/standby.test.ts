@@ -1,7 +1,9 @@
 // A source that is silent, gone, or of another size: the guest's stream goes on, and the real picture is back with the next frame.
 import { expect, spyOn, test } from "bun:test";
 import * as clock from "../../ffi/clock.ts";
+import { UnavailableError } from "../../src/errors.ts";
 import { fourcc } from "../../src/format/formats.ts";
+import { StandbyCard } from "../../src/format/standby-card.ts";
 import { madeOffers } from "../../src/media/made-offers.ts";
 import { FakeSource, MediaDriver } from "../support/media-driver.ts";
 import { MediaProgram } from "../support/media-program.ts";
@@ -41,6 +43,23 @@ test("a card in MJPG is a JPEG picture", () => {
   const [frame] = driver.frames;
   const bytes = program.bytes(0).subarray(0, frame?.bytesused);
   expect([bytes[0], bytes[1], bytes.at(-2), bytes.at(-1)]).toEqual([0xff, 0xd8, 0xff, 0xd9]);
+});
+
+test("where the library that encodes JPEG is missing a guest of MJPG gets no card, and its stream goes on", () => {
+  const { driver: used } = streaming("MJPG");
+  using driver = used;
+  const card = spyOn(StandbyCard.prototype, "with").mockImplementation(() => {
+    throw new UnavailableError("libturbojpeg.so.0: not found; install libturbojpeg0");
+  });
+  try {
+    for (let i = 0; i < 3; i++) driver.source.viewer?.lost(["NO SIGNAL"]);
+    expect(driver.frames).toEqual([]);
+    expect(card).toHaveBeenCalledTimes(1);
+  } finally {
+    card.mockRestore();
+  }
+  driver.source.show(0x33, { bytes: 100 });
+  expect(driver.frames).toMatchObject([{ index: 0, bytesused: 100 }]);
 });
 
 test("a silent source is replaced by the card after a second, twice a second", () => {

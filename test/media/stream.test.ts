@@ -93,6 +93,24 @@ test("STREAMOFF returns all buffers without events, and the numbers begin again"
   expect(driver.frames.at(-1)).toMatchObject({ index: 0, sequence: 0 });
 });
 
+test("QUERYBUF tells the last picture until the buffer is queued again or the stream stops", () => {
+  using driver = new MediaDriver();
+  const program = new MediaProgram(driver);
+  program.stream(2);
+  for (const value of [1, 2]) driver.source.show(value);
+  const said = (index: number) => {
+    const { q } = program.query(index);
+    return [q.bytesused, q.sequence, q["timestamp.tv_sec"], q["timestamp.tv_usec"]];
+  };
+  expect(said(1)).toEqual([614_400, 1, 7, 8]);
+  program.queue(1);
+  expect(said(1)).toEqual([0, 0, 0, 0]);
+  driver.source.show(3);
+  expect(said(1)).toEqual([614_400, 2, 7, 8]);
+  program.off();
+  expect(said(1)).toEqual([0, 0, 0, 0]);
+});
+
 test("without a free buffer a picture is lost, and its number is left out", () => {
   using driver = new MediaDriver();
   const program = new MediaProgram(driver);

@@ -354,6 +354,20 @@ test("the next driver starts with an empty region, and the front-end is asked no
     expect(quota.used).toBe(FILE);
   }));
 
+test("a buffer of the last driver that is mapped after its reset is removed before the next one's is mapped", () =>
+  running(async (scene) => {
+    const { buffers, memory, loop } = scene;
+    buffers.answering = false;
+    scene.host.sharedMemory?.map(memory, true, () => undefined);
+    await until(loop, () => buffers.waiting === 1);
+    await restart(scene);
+    const next = map(scene, memory);
+    buffers.answering = true;
+    expect((await next)?.offset).toBe(0);
+    expect(buffers.requests.map(({ request }) => request)).toEqual([MAP, UNMAP, MAP]);
+    expect(buffers.mapped.size).toBe(1);
+  }));
+
 test.each(["RESET_DEVICE", "SET_STATUS"])("%s drops what waits and what is mapped", (name) =>
   running(async (scene) => {
     const { frontEnd, buffers, memory, quota, loop } = scene;
