@@ -74,7 +74,7 @@ export class CameraNode {
   }
 
   /** Throws MediaError while the camera streams. */
-  setInterval(interval: Interval): void {
+  changeInterval(interval: Interval): void {
     if (this.streaming) throw new MediaError("EBUSY", "the camera streams");
     this.#interval = interval;
   }

@@ -112,7 +112,7 @@ export const formatIoctls: readonly IoctlRow[] = [
     const numerator = q["parm.capture.timeperframe.numerator"];
     const denominator = q["parm.capture.timeperframe.denominator"];
     const interval = nearestInterval(node.mode.size, { numerator, denominator });
-    node.setInterval(interval);
+    node.changeInterval(interval);
     answerParm(q, interval);
   }),
 ];
