@@ -36,8 +36,9 @@ export class CaptureBuffer {
     this.shared = shared;
   }
 
+  /** Of USERPTR: that of the memory; before there is any, the bytes that it needs, as vb2 says it. */
   get length(): number {
-    return this.shared === undefined ? (this.user?.length ?? 0) : this.#length;
+    return this.user?.length ?? this.#length;
   }
 
   get memoryType(): number {

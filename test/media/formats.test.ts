@@ -215,6 +215,17 @@ test("a prepared buffer is queued without its memory being looked at again", () 
   expect(driver.frames.length).toBe(1);
 });
 
+test("a buffer of the guest without memory has the length that it needs: v4l2-compliance refuses 0", () => {
+  using driver = new MediaDriver({ regionBytes: 0 });
+  const program = new MediaProgram(driver);
+  program.setFormat({ width: 320, height: 240, format: "YUYV" });
+  program.request(1, v.V4L2_MEMORY_USERPTR);
+  const said = () => program.query(0, v.V4L2_MEMORY_USERPTR).q;
+  expect(said()).toMatchObject({ length: 153_600, "m.userptr": 0 });
+  expect(program.queueUser(0, BASE, 160_000).status).toBe(0);
+  expect(said().length).toBe(160_000);
+});
+
 test("a prepared buffer of the guest keeps its memory, whatever QBUF says of it", () => {
   using driver = new MediaDriver({ regionBytes: 0 });
   const program = new MediaProgram(driver);
