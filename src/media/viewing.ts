@@ -106,7 +106,8 @@ export class Viewing implements Viewer, Disposable {
     counts.delivered += 1;
     counts.bytes += buffer.bytesused;
     const takenUs = frame.tsSec * 1e6 + frame.tsUsec;
-    this.#finish(buffer, takenUs > 0 ? takenUs : nowUs);
+    // Some drivers stamp with the time of day: a picture of the future has that of its arrival.
+    this.#finish(buffer, takenUs > 0 && takenUs <= nowUs ? takenUs : nowUs);
   }
 
   #isDue(nowUs: number): boolean {

@@ -153,3 +153,14 @@ test("a picture that was taken before the last stand-by card was shown does not 
   expect(card?.tsSec).toBeGreaterThan(1);
   expect([picture?.tsSec, picture?.tsUsec]).toEqual([card?.tsSec, card?.tsUsec]);
 });
+
+test("a picture that is stamped with the time of day gets the time of its arrival", () => {
+  const { driver: used } = streaming("YUYV");
+  using driver = used;
+  const before = clock.monotonicUs();
+  driver.source.show(1, { tsSec: 1_790_000_000, tsUsec: 5 });
+  const [frame] = driver.frames;
+  const stampUs = (frame?.tsSec ?? 0) * 1e6 + (frame?.tsUsec ?? 0);
+  expect(stampUs).toBeGreaterThanOrEqual(before);
+  expect(stampUs).toBeLessThanOrEqual(clock.monotonicUs());
+});
