@@ -29,6 +29,7 @@ const rows = {
     unlinked: true,
   },
   "vhost-user-video": { summary: "serve a virtio video decoder to a virtual machine" },
+  "vhost-user-media": { summary: "serve a camera to a virtual machine, as a virtio-media device" },
   doctor: {
     summary: "show what this machine can and cannot do, and what helps",
     unlinked: true,

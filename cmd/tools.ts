@@ -14,6 +14,7 @@ const load = {
   devices: async () => (await import("./devices.ts")).devices,
   share: async () => (await import("./share.ts")).share,
   "vhost-user-video": async () => (await import("./vhost-user-video.ts")).vhostUserVideo,
+  "vhost-user-media": async () => (await import("./vhost-user-media.ts")).vhostUserMedia,
   doctor: async () => (await import("./doctor.ts")).doctor,
   install: async () => (await import("./install.ts")).installTool(tools),
   uninstall: async () => (await import("./uninstall.ts")).uninstallTool,

@@ -1,28 +1,11 @@
 // vhost-user-video: serves a virtio-video decoder to a virtual machine monitor.
-import { SysError } from "../ffi/errno.ts";
-import type { Fd } from "../ffi/fd.ts";
-import { dieOfMemoryFaults } from "../ffi/process.ts";
-import { type InheritedSocket, inheritedSocket } from "../ffi/socket.ts";
 import { inGroup } from "../src/cli/groups.ts";
 import { log } from "../src/cli/log.ts";
 import { ownProgram } from "../src/cli/own-program.ts";
-import { service } from "../src/cli/service.ts";
-import { listenVariables, notifyVariables } from "../src/cli/service-variables.ts";
 import { printOut } from "../src/cli/stdout.ts";
-import { type Context, defineTool, runMain } from "../src/cli/tool.ts";
-import { UnavailableError, UsageError } from "../src/errors.ts";
-import { openMetrics } from "../src/metrics/metrics.ts";
-import { type AccessValues, accessOption, accessOptions } from "../src/stream/socket/access.ts";
-import { type Address, parseAddress } from "../src/stream/socket/address.ts";
-import { listenAddress } from "../src/stream/socket/listen-address.ts";
-import { Listener } from "../src/stream/socket/listener.ts";
-import { statsOptions } from "../src/stream/stream-options.ts";
-import { noCounts } from "../src/vhost/counts.ts";
-import { childOfListener } from "../src/vhost/front-end-child.ts";
-import { serveFrontEnds } from "../src/vhost/front-end-process.ts";
-import type { MakeDevice } from "../src/vhost/queues.ts";
-import { RingStats, type RingStatsOptions } from "../src/vhost/ring-stats.ts";
-import { capabilities, type FoundCodec, serveFrontEnd } from "../src/vhost/server.ts";
+import { defineTool, runMain } from "../src/cli/tool.ts";
+import { UnavailableError } from "../src/errors.ts";
+import { capabilities, type FoundCodec } from "../src/vhost/server.ts";
 import type { CodecBackend } from "../src/video/codec/codec.ts";
 import {
   backendNames,
@@ -35,15 +18,13 @@ import { avLibraries } from "../src/video/codec/libavcodec/libraries.ts";
 import { formatNames } from "../src/video/codec/offered.ts";
 import { createVideoDevice } from "../src/video/video-device.ts";
 import { toolRow } from "./tool-rows.ts";
-
-const LARGEST_FD = 0x7fff_ffff;
-const ONE_PLACE = "exactly one of --socket-path and --fd";
-const WANTED = "it must be a Unix stream socket that listens or is connected";
-
-interface Place {
-  readonly fd: number | undefined;
-  readonly "socket-path": string | undefined;
-}
+import {
+  daemonStatsOptions,
+  frontEndOptions,
+  frontEndPlace,
+  frontEndVariables,
+  serveDaemon,
+} from "./vhost-user-daemon.ts";
 
 export const vhostUserVideo = defineTool({
   ...toolRow("vhost-user-video"),
@@ -64,27 +45,10 @@ export const vhostUserVideo = defineTool({
   ],
   environment: [
     { word: "LD_LIBRARY_PATH", meaning: "where libavcodec is looked for first" },
-    ...listenVariables,
-    ...notifyVariables,
+    ...frontEndVariables,
   ],
   options: {
-    ...inGroup("connection", {
-      "socket-path": {
-        short: "s",
-        type: "text",
-        value: "PATH",
-        completes: { files: "all" },
-        help: "Unix socket to listen on",
-      },
-      fd: {
-        type: "integer",
-        min: 0,
-        max: LARGEST_FD,
-        help: "number of an inherited Unix socket: a listening one, or one with a front-end",
-      },
-      ...accessOptions,
-      once: { type: "flag", help: "end when the first front-end disconnects" },
-    }),
+    ...frontEndOptions,
     ...codecOptions,
     ...inGroup("decoder", {
       "max-streams": {
@@ -104,11 +68,10 @@ export const vhostUserVideo = defineTool({
       group: "general",
       help: "with --version: name the libraries in use and their licences",
     },
-    ...statsOptions,
-    stats: { ...statsOptions.stats, default: 0 },
+    ...daemonStatsOptions,
   },
   libraries: avLibraries,
-  async run(values, { loop, signal }) {
+  async run(values, context) {
     if (decodeForDaemon()) return "done"; // this is the process of one stream's decoder
     const program = ownProgram("vhost-user-video");
     const chosen = readCodecOptions(values, program);
@@ -117,50 +80,24 @@ export const vhostUserVideo = defineTool({
       return "done";
     }
     using owned = new DisposableStack();
-    const { inherited, address } = frontEndPlace(values);
-    const socket = inherited?.socket ?? address?.socket;
-    if (socket !== undefined) owned.use(socket);
+    const place = frontEndPlace(values, owned);
     // Before anyone can connect: without the decoder no front-end can be served.
     const codec = owned.use(chosen.open());
     if (chosen.because !== undefined)
       log.info(`decoder: ${chosen.name}, because ${chosen.because}`);
-    const decoder = { ...foundCodec(chosen, codec), decoder: codec.deviceName };
-    const makeDevice = () =>
-      createVideoDevice({ backend: codec, maxStreams: values["max-streams"] });
-    dieOfMemoryFaults();
-    if (inherited?.listening === false) {
-      await serveOne(inherited.socket, makeDevice, { ...values, decoder }, { loop, signal });
-      return "done";
-    }
-    codec[Symbol.dispose](); // each front-end's process opens its own
-    const look = { tool: "vhost-user-video", pictures: false };
-    const metrics = owned.use(await openMetrics(loop, values.metrics, look, signal));
-    const listener =
-      address === undefined
-        ? inherited && Listener.inherited(loop, inherited.socket)
-        : await Listener.open(loop, address, () => true, signal);
-    if (listener === undefined) return "done";
-    owned.use(listener);
-    const { "socket-path": path = listener.name } = values;
-    log.info(`listening on ${values.fd === undefined ? path : `descriptor ${values.fd}`}`);
-    const stats = owned.use(new RingStats(loop, { ...values, metrics }, decoder));
-    stats.listening(listener.name);
-    await serveFrontEnds(
-      loop,
+    await serveDaemon(
+      context,
+      place,
       {
-        next: async (signal) => {
-          stats.waiting();
-          return (await listener.next(signal))?.socket;
-        },
         program,
-        options: [...chosen.words, "--max-streams", String(values["max-streams"])],
-        once: values.once,
-        onFrontEnd: (counts) => stats.follow(counts),
-        onFailure: (fields) => stats.failure(fields),
+        words: [...chosen.words, "--max-streams", String(values["max-streams"])],
+        about: { ...foundCodec(chosen, codec), decoder: codec.deviceName },
+        makeDevice: () => createVideoDevice({ backend: codec, maxStreams: values["max-streams"] }),
+        // Each front-end's process opens its own.
+        release: () => codec[Symbol.dispose](),
       },
-      signal,
+      values,
     );
-    stats.finish();
     return "done"; // also after SIGTERM, which is how a monitor ends its back-end
   },
 });
@@ -181,80 +118,5 @@ const foundCodec = ({ name }: ChosenCodec, { capabilities }: CodecBackend): Foun
   backend: name,
   formats: formatNames(capabilities),
 });
-
-/** Where front-ends come from: an inherited socket, or an address to listen on. Throws UsageError, UnavailableError. */
-function frontEndPlace(values: AccessValues & Place): {
-  inherited?: InheritedSocket;
-  address?: Address;
-} {
-  const { fd, "socket-path": path } = values;
-  const restricted = accessOption(values);
-  if (fd !== undefined) {
-    if (path !== undefined) throw new UsageError(`${ONE_PLACE}, not both`);
-    if (restricted !== undefined)
-      throw new UsageError(`--${restricted} is for a socket of --socket-path, not of --fd`);
-    return { inherited: frontEndSocket(fd) };
-  }
-  const address = listenAddress({
-    kinds: ["unix"],
-    given: path === undefined ? [] : ["--socket-path"],
-    access: values,
-    parse: () => {
-      if (path === undefined) throw new UsageError(`${ONE_PLACE} is needed`);
-      return parseAddress("--socket-path", `unix:${path}`, undefined);
-    },
-  });
-  return { address };
-}
-
-/** The inherited socket of --fd: a listening one, or one with a front-end. Throws UsageError, UnavailableError. */
-function frontEndSocket(fd: number): InheritedSocket {
-  const inherited = inheritedSocketAt(fd);
-  const { unix, stream, listening, connected } = inherited;
-  if (!unix) throw new UsageError(`--fd ${fd} is no Unix socket, ${WANTED}`);
-  if (!stream) throw new UsageError(`--fd ${fd} is no stream socket, ${WANTED}`);
-  if (!listening && !connected) {
-    throw new UsageError(`--fd ${fd} neither listens nor is connected, ${WANTED}`);
-  }
-  return inherited;
-}
-
-function inheritedSocketAt(fd: number): InheritedSocket {
-  try {
-    return inheritedSocket(fd);
-  } catch (error) {
-    if (!(error instanceof SysError)) throw error;
-    if (error.code === "ENOTSOCK") throw new UsageError(`--fd ${fd} is no socket, ${WANTED}`);
-    throw new UnavailableError(`${error.message}; --fd must be the number of an open socket`);
-  }
-}
-
-/** Serves the front-end on `socket` in this process, which may be a child of a listener: then that has the statistics. */
-async function serveOne(
-  socket: Fd,
-  makeDevice: MakeDevice,
-  options: Omit<RingStatsOptions, "metrics"> & {
-    readonly decoder: Readonly<Record<string, unknown>>;
-    readonly metrics: string | undefined;
-  },
-  { loop, signal }: Context,
-): Promise<void> {
-  using owned = new DisposableStack();
-  const child = childOfListener(loop);
-  if (child !== undefined) {
-    owned.use(child);
-    const ended = AbortSignal.any([signal, child.signal]);
-    await serveFrontEnd(loop, socket, { makeDevice, counts: child.counts }, ended);
-    return;
-  }
-  const look = { tool: "vhost-user-video", pictures: false };
-  const metrics = owned.use(await openMetrics(loop, options.metrics, look, signal));
-  const stats = owned.use(new RingStats(loop, { ...options, metrics }, options.decoder));
-  const counts = noCounts();
-  stats.follow(counts);
-  service.ready();
-  await serveFrontEnd(loop, socket, { makeDevice, counts }, signal);
-  stats.finish();
-}
 
 if (import.meta.main) await runMain(vhostUserVideo);

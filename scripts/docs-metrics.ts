@@ -6,7 +6,7 @@ import { table } from "./docs-table.ts";
 
 const groups: readonly (readonly [string, readonly FigureKind[]])[] = [
   ["senders, receivers", Object.values(streamFigures)],
-  ["vhost-user-video", [frontEndFigure, ...Object.values(ringFigures)]],
+  ["vhost-user-video, vhost-user-media", [frontEndFigure, ...Object.values(ringFigures)]],
   ["all", Object.values(processFigures)],
 ];
 

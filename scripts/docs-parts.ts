@@ -12,6 +12,7 @@ import { videoFormats } from "../src/video/formats.ts";
 import type { Parts } from "./docs.ts";
 import { commandTable } from "./docs-commands.ts";
 import { errorClasses } from "./docs-errors.ts";
+import { ioctlTable } from "./docs-ioctls.ts";
 import { benchTable, scenarioTable } from "./docs-lists.ts";
 import { metricsTable } from "./docs-metrics.ts";
 import { shareLines } from "./docs-monitors.ts";
@@ -145,6 +146,7 @@ export const parts: Parts = {
   "vhost messages": vhostTable,
   "video commands": commandTable,
   "video formats": videoFormatTable,
+  "media ioctls": ioctlTable,
   errors: errorClasses,
   benches: benchTable,
   scenarios: scenarioTable,

@@ -1,6 +1,6 @@
 // <linux/videodev2.h>: what src/v4l2 and its users need of it. 64-bit layouts, the same on x86-64 and arm64.
 import { int, ior, iow, iowr } from "../ioctl.ts";
-import { i32, i64, n64, struct, text, u8, u32, u64 } from "../struct.ts";
+import { i32, i64, n64, struct, text, u8, u32, u64, writableText } from "../struct.ts";
 
 export const V4L2_BUF_TYPE_VIDEO_CAPTURE = 1;
 export const V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE = 9;
@@ -80,6 +80,7 @@ export const v4l2Requestbuffers = struct("struct v4l2_requestbuffers", 20, {
   type: u32(4),
   memory: u32(8),
   capabilities: u32(12),
+  flags: u8(16),
 });
 
 export const v4l2Buffer = struct("struct v4l2_buffer", 88, {
@@ -97,6 +98,7 @@ export const v4l2Buffer = struct("struct v4l2_buffer", 88, {
   "m.planes": n64(64),
   "m.fd": i32(64),
   length: u32(72),
+  request_fd: i32(80),
 });
 export const v4l2Plane = struct("struct v4l2_plane", 64, {
   bytesused: u32(0),
@@ -118,6 +120,7 @@ export const v4l2Exportbuffer = struct("struct v4l2_exportbuffer", 64, {
 export const v4l2Streamparm = struct("struct v4l2_streamparm", 204, {
   type: u32(0),
   "parm.capture.capability": u32(4),
+  "parm.capture.capturemode": u32(8),
   "parm.capture.timeperframe.numerator": u32(12),
   "parm.capture.timeperframe.denominator": u32(16),
   "parm.output.timeperframe.numerator": u32(12),
@@ -132,8 +135,19 @@ export const v4l2EventSubscription = struct("struct v4l2_event_subscription", 32
 export const v4l2Event = struct("struct v4l2_event", 136, {
   type: u32(0),
   "u.src_change.changes": u32(8),
+  "u.ctrl.changes": u32(8), // union u
+  "u.ctrl.type": u32(12),
+  "u.ctrl.value": i32(16),
+  "u.ctrl.value64": i64(16),
+  "u.ctrl.flags": u32(24),
+  "u.ctrl.minimum": i32(28),
+  "u.ctrl.maximum": i32(32),
+  "u.ctrl.step": i32(36),
+  "u.ctrl.default_value": i32(40),
   pending: u32(72),
   sequence: u32(76),
+  "timestamp.tv_sec": n64(80),
+  "timestamp.tv_nsec": n64(88),
   id: u32(96),
 });
 
@@ -166,6 +180,10 @@ export const V4L2_EVENT_EOS = 2;
 export const V4L2_DEC_CMD_START = 0;
 export const V4L2_DEC_CMD_STOP = 1;
 export const V4L2_SEL_TGT_CROP = 0;
+export const V4L2_SEL_TGT_CROP_DEFAULT = 1;
+export const V4L2_SEL_TGT_CROP_BOUNDS = 2;
+export const V4L2_SEL_FLAG_GE = 1;
+export const V4L2_SEL_FLAG_LE = 2;
 export const V4L2_SEL_TGT_COMPOSE = 0x100;
 export const V4L2_FRMSIZE_TYPE_DISCRETE = 1;
 export const V4L2_CID_MIN_BUFFERS_FOR_CAPTURE = 0x00980927;
@@ -181,7 +199,7 @@ export const v4l2Fmtdesc = struct("struct v4l2_fmtdesc", 64, {
   index: u32(0),
   type: u32(4),
   flags: u32(8),
-  description: text(12, 32),
+  description: writableText(12, 32),
   pixelformat: u32(44),
 });
 export const v4l2Frmsizeenum = struct("struct v4l2_frmsizeenum", 44, {
@@ -211,7 +229,7 @@ export const v4l2Control = struct("struct v4l2_control", 8, { id: u32(0), value:
 export const v4l2Querymenu = struct("struct v4l2_querymenu", 44, {
   id: u32(0),
   index: u32(4),
-  name: text(8, 32), // union
+  name: writableText(8, 32), // union
   value: i64(8),
 });
 
@@ -264,7 +282,7 @@ export const v4l2Frmivalenum = struct("struct v4l2_frmivalenum", 52, {
 export const v4l2Queryctrl = struct("struct v4l2_queryctrl", 68, {
   id: u32(0),
   type: u32(4),
-  name: text(8, 32),
+  name: writableText(8, 32),
   minimum: i32(40),
   maximum: i32(44),
   step: i32(48),
@@ -274,7 +292,7 @@ export const v4l2Queryctrl = struct("struct v4l2_queryctrl", 68, {
 export const v4l2QueryExtCtrl = struct("struct v4l2_query_ext_ctrl", 232, {
   id: u32(0),
   type: u32(4),
-  name: text(8, 32),
+  name: writableText(8, 32),
   minimum: i64(40),
   maximum: i64(48),
   step: u64(56),
@@ -308,3 +326,50 @@ export const VIDIOC_ENUM_FRAMEINTERVALS = iowr(
   v4l2Frmivalenum,
 );
 export const VIDIOC_QUERY_EXT_CTRL = iowr("VIDIOC_QUERY_EXT_CTRL", "V", 103, v4l2QueryExtCtrl);
+
+// What a device of its own needs that plays the kernel's side for a guest: src/media.
+export const V4L2_CAP_EXT_PIX_FORMAT = 0x00200000;
+export const V4L2_BUF_FLAG_MAPPED = 0x00000001;
+export const V4L2_BUF_FLAG_QUEUED = 0x00000002;
+export const V4L2_BUF_FLAG_PREPARED = 0x00000400;
+export const V4L2_BUF_CAP_SUPPORTS_MMAP = 1;
+export const V4L2_BUF_CAP_SUPPORTS_ORPHANED_BUFS = 16;
+export const V4L2_INPUT_TYPE_CAMERA = 2;
+export const V4L2_EVENT_ALL = 0;
+export const V4L2_EVENT_CTRL = 3;
+export const V4L2_EVENT_SUB_FL_ALLOW_FEEDBACK = 2;
+export const V4L2_EVENT_CTRL_CH_VALUE = 1;
+export const V4L2_EVENT_CTRL_CH_FLAGS = 2;
+export const V4L2_CTRL_WHICH_CUR_VAL = 0;
+export const V4L2_CTRL_WHICH_DEF_VAL = 0x0f000000;
+
+export const v4l2CreateBuffers = struct("struct v4l2_create_buffers", 256, {
+  index: u32(0),
+  count: u32(4),
+  memory: u32(8),
+  "format.type": u32(16),
+  "format.fmt.pix.width": u32(24),
+  "format.fmt.pix.height": u32(28),
+  "format.fmt.pix.pixelformat": u32(32),
+  "format.fmt.pix.sizeimage": u32(44),
+  capabilities: u32(224),
+  flags: u32(228),
+});
+export const v4l2Input = struct("struct v4l2_input", 80, {
+  index: u32(0),
+  name: writableText(4, 32),
+  type: u32(36),
+});
+
+export const VIDIOC_ENUMINPUT = iowr("VIDIOC_ENUMINPUT", "V", 26, v4l2Input);
+export const VIDIOC_S_INPUT = iowr("VIDIOC_S_INPUT", "V", 39, int);
+export const VIDIOC_TRY_EXT_CTRLS = iowr("VIDIOC_TRY_EXT_CTRLS", "V", 73, v4l2ExtControls);
+export const VIDIOC_UNSUBSCRIBE_EVENT = iow(
+  "VIDIOC_UNSUBSCRIBE_EVENT",
+  "V",
+  91,
+  v4l2EventSubscription,
+);
+export const VIDIOC_CREATE_BUFS = iowr("VIDIOC_CREATE_BUFS", "V", 92, v4l2CreateBuffers);
+export const VIDIOC_PREPARE_BUF = iowr("VIDIOC_PREPARE_BUF", "V", 93, v4l2Buffer);
+export const VIDIOC_S_SELECTION = iowr("VIDIOC_S_SELECTION", "V", 95, v4l2Selection);

@@ -31,13 +31,24 @@ export function pictureBytes(format: PixelFormat, width: number, height: number)
   );
 }
 
-/** Size and format of a stream's frames, as the sender's hello says. */
-export interface Picture {
+export interface PictureFormat {
   /** Pixels. */
   readonly width: number;
   readonly height: number;
   /** V4L2 fourcc number. */
   readonly pixelformat: number;
+}
+
+/** A format that pictures are made in, and where their parts are. */
+export interface TargetFormat extends PictureFormat {
+  /** The colour planes, of formats in the table; `rowBytes` has the padding. Empty for other formats. */
+  readonly planes: readonly PlaneLayout[];
+  /** Bytes of a picture; at most, for compressed formats. */
+  readonly bytes: number;
+}
+
+/** Size and format of a stream's frames, as the sender's hello says. */
+export interface Picture extends PictureFormat {
   /** Bytes of the largest frame. */
   readonly sizeimage: number;
 }

@@ -16,8 +16,32 @@ export type Entry = { readonly path: string } & (
 );
 
 const EXECUTABLE = "bin/framepass";
+/** A back-end of virtual machine monitors, as management software learns of it. */
+export interface Backend {
+  readonly tool: string;
+  readonly type: string;
+  readonly description: string;
+  /** The descriptor's file. */
+  readonly file: string;
+}
+
+export const backends: readonly Backend[] = [
+  {
+    tool: "vhost-user-video",
+    type: "video",
+    description: "framepass: virtio video decoder",
+    file: "50-framepass-video.json",
+  },
+  {
+    tool: "vhost-user-media",
+    type: "media",
+    description: "framepass: virtio-media camera",
+    file: "50-framepass-media.json",
+  },
+];
+
 /** A descriptor names a file without options, so that the file's name must select the tool. */
-const BACKEND = "libexec/framepass/vhost-user-video";
+const backendPath = ({ tool }: Backend) => `libexec/framepass/${tool}`;
 const PAGES = "share/man/man1";
 const BASH = "share/bash-completion/completions";
 /** systemd reads it below /usr and /usr/local: systemd.unit(5). */
@@ -42,7 +66,7 @@ export function layout(tools: readonly ToolText[], options: LayoutOptions): Entr
   const listed = tools.map((tool) => ({ called: called(tool), summary: tool.summary }));
   return [
     { path: EXECUTABLE, kind: "executable" },
-    link(BACKEND, EXECUTABLE),
+    ...backends.map((backend) => link(backendPath(backend), EXECUTABLE)),
     ...linked.map(({ name }) => link(`bin/${name}`, EXECUTABLE)),
     text(page("framepass"), mainPage(about, listed)),
     ...tools.map((tool) => text(page(called(tool)), manPage(tool, called(tool)))),
@@ -52,7 +76,12 @@ export function layout(tools: readonly ToolText[], options: LayoutOptions): Entr
     text("share/zsh/site-functions/_framepass", zshCompletion(completed)),
     text(`${FISH}/framepass.fish`, fishCompletion(completed)),
     ...linked.map((tool) => text(`${FISH}/${tool.name}.fish`, fishLinkCompletion(tool))),
-    text("share/qemu/vhost-user/50-framepass-video.json", descriptor(join(prefix, BACKEND))),
+    ...backends.map((backend) =>
+      text(
+        `share/qemu/vhost-user/${backend.file}`,
+        descriptor(backend, join(prefix, backendPath(backend))),
+      ),
+    ),
     ...(servable(prefix) ? units(join(prefix, EXECUTABLE)) : []).map((unit) =>
       text(`${UNITS}/${unit.name}`, unit.text),
     ),
@@ -70,13 +99,8 @@ const link = (path: string, to: string): Entry => ({
   target: relative(dirname(path), to),
 });
 
-/** The file from which libvirt learns of the back-end: docs/interop/vhost-user.json of QEMU. */
-export function descriptor(binary: string): string {
-  const fields = {
-    description: "framepass: virtio video decoder",
-    type: "video",
-    binary,
-    tags: ["framepass"],
-  };
+/** The file from which libvirt learns of a back-end: docs/interop/vhost-user.json of QEMU. */
+export function descriptor({ description, type }: Backend, binary: string): string {
+  const fields = { description, type, binary, tags: ["framepass"] };
   return `${JSON.stringify(fields, undefined, 2)}\n`;
 }

@@ -57,6 +57,16 @@ export const services: readonly Service[] = [
     groups: ["video", "kvm"],
     devices: ["/dev/udmabuf"],
   },
+  {
+    name: "vhost-user-media",
+    does: "camera for a virtual machine",
+    tool: "vhost-user-media",
+    always: [],
+    example: "-d /dev/video0 --card Webcam",
+    socket: true,
+    groups: ["video", "kvm"],
+    devices: [],
+  },
 ];
 
 /** Where the options of an instance are. */

@@ -9,11 +9,11 @@ import { checkStdoutOpen, ownStdout } from "../cli/stdout.ts";
 import { advised, needed, ProtocolError, UnavailableError } from "../errors.ts";
 import { fourccName } from "../format/formats.ts";
 import type { Picture } from "../format/picture-layout.ts";
+import type { StreamOutput, WriterCalls } from "../frame/stream-output.ts";
 import type { Loop } from "../loop.ts";
 import { type FrameOutput, FrameWriter } from "./frame-writer.ts";
 import { isY4m } from "./play.ts";
 import { Sink } from "./sink.ts";
-import type { StreamOutput, WriterCalls } from "./stream-output.ts";
 
 const NO_READER = "ENXIO";
 const LOOK_FOR_READER_MS = 100;

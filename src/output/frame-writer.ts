@@ -11,9 +11,9 @@ import { isPlanar, PlanarCopy, planarBytes, type WordView, wordView } from "../f
 import { type PlaneRows, RowFinder, unfitText } from "../format/rows.ts";
 import type { FrameFacts } from "../frame/frame.ts";
 import type { FrameBuffer } from "../frame/memory.ts";
+import type { StreamWriter, Taken, WriterCalls } from "../frame/stream-output.ts";
 import type { Loop, Watch } from "../loop.ts";
 import type { Sink } from "./sink.ts";
-import type { StreamWriter, Taken, WriterCalls } from "./stream-output.ts";
 import { y4mFrameMark } from "./y4m.ts";
 
 /** Where the frames go. */

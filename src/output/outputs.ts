@@ -5,7 +5,7 @@ import { isExpected, ProtocolError } from "../errors.ts";
 import type { Picture } from "../format/picture-layout.ts";
 import type { FrameFacts } from "../frame/frame.ts";
 import type { FrameBuffer } from "../frame/memory.ts";
-import type { StreamOutput, StreamWriter, Taken, WriterCalls } from "./stream-output.ts";
+import type { StreamOutput, StreamWriter, Taken, WriterCalls } from "../frame/stream-output.ts";
 
 export class Outputs implements StreamOutput {
   readonly #owned = new DisposableStack();

@@ -4,8 +4,8 @@ import type { Fd } from "../../ffi/fd.ts";
 import { log } from "../cli/log.ts";
 import { ProtocolError } from "../errors.ts";
 import type { Source, SourceWatch } from "../frame/source.ts";
+import type { Taken } from "../frame/stream-output.ts";
 import type { Deferred, Loop, Watch } from "../loop.ts";
-import type { Taken } from "../output/stream-output.ts";
 
 /** How often `limitStalls` looks. */
 const STALL_CHECK_MS = 1000;

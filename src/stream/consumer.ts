@@ -5,7 +5,7 @@ import { ProtocolError } from "../errors.ts";
 import { STAMP_BYTES, type StampChecker, StampedBuffer } from "../format/stamp.ts";
 import type { FrameFacts, StreamInfo } from "../frame/frame.ts";
 import { type FrameBuffer, READ } from "../frame/memory.ts";
-import type { StreamOutput, StreamWriter, Taken } from "../output/stream-output.ts";
+import type { StreamOutput, StreamWriter, Taken } from "../frame/stream-output.ts";
 import type { Waiting } from "./connection.ts";
 
 export interface ConsumerOptions {

@@ -66,14 +66,14 @@ export const controlName = (name: string) =>
     .replace(/[^a-z0-9]+/g, "_")
     .replace(/^_|_$/g, "");
 
-/** What QUERY_EXT_CTRL or QUERYCTRL answers. */
-interface Answer extends Omit<Control, "name" | "type" | "value" | "menu" | "flags"> {
+/** What QUERY_EXT_CTRL or QUERYCTRL answers: numbers and names as the driver has them. */
+export interface RawControl extends Omit<Control, "name" | "type" | "value" | "menu" | "flags"> {
   readonly type: number;
   readonly title: string;
   readonly flags: number;
 }
 
-type Query = (device: VideoDevice, id: number) => Answer | undefined;
+type Query = (device: VideoDevice, id: number) => RawControl | undefined;
 
 const queryExtended: Query = (device, id) => {
   const q = v.v4l2QueryExtCtrl.alloc();
@@ -100,7 +100,7 @@ function answerOf<N extends bigint | number>(
     default_value: N;
   },
   big: (n: N) => bigint,
-): Answer {
+): RawControl {
   const unsigned = q.type === v.V4L2_CTRL_TYPE_BITMASK;
   const bits = (n: N) => (unsigned ? BigInt.asUintN(32, big(n)) : big(n));
   const { id, type, name: title, flags } = q;
@@ -108,20 +108,24 @@ function answerOf<N extends bigint | number>(
   return { id, type, title, flags, min, max, step: big(q.step), default: bits(q.default_value) };
 }
 
-/** The controls of a device, in the driver's order, without disabled ones and headings. */
-export function listControls(device: VideoDevice): readonly Control[] {
+/** The controls of a device, in the driver's order, with disabled ones and headings. */
+export function rawControls(device: VideoDevice): readonly RawControl[] {
   const answers =
     chain(device, queryExtended, NEXT) ?? chain(device, queryOld, v.V4L2_CTRL_FLAG_NEXT_CTRL);
-  const all = answers ?? oldControls(device);
-  return all
+  return answers ?? oldControls(device);
+}
+
+/** The controls of a device, in the driver's order, without disabled ones and headings. */
+export function listControls(device: VideoDevice): readonly Control[] {
+  return rawControls(device)
     .filter(({ type }) => type !== v.V4L2_CTRL_TYPE_CTRL_CLASS)
     .filter(({ flags }) => (flags & v.V4L2_CTRL_FLAG_DISABLED) === 0)
     .map((answer) => describe(device, answer));
 }
 
 /** Follows the chain of controls; undefined where the driver does not have the call or the flag. */
-function chain(device: VideoDevice, query: Query, next: number): readonly Answer[] | undefined {
-  const found: Answer[] = [];
+function chain(device: VideoDevice, query: Query, next: number): readonly RawControl[] | undefined {
+  const found: RawControl[] = [];
   let id = 0;
   while (found.length < MAX_CONTROLS) {
     const answer = query(device, (id | next) >>> 0);
@@ -133,12 +137,12 @@ function chain(device: VideoDevice, query: Query, next: number): readonly Answer
   return found.length === 0 ? undefined : found;
 }
 
-function oldControls(device: VideoDevice): readonly Answer[] {
+function oldControls(device: VideoDevice): readonly RawControl[] {
   const ids = Array.from({ length: OLD_CONTROLS }, (_, i) => v.V4L2_CID_BASE + i);
   return ids.flatMap((id) => queryOld(device, id) ?? []);
 }
 
-function describe(device: VideoDevice, answer: Answer): Control {
+function describe(device: VideoDevice, answer: RawControl): Control {
   const { id, title, min, max, step } = answer;
   const payload = (answer.flags & v.V4L2_CTRL_FLAG_HAS_PAYLOAD) !== 0;
   const named = typeNames.get(answer.type as never);
@@ -172,7 +176,8 @@ export function currentValue(
   return BigInt(type === "bitmask" ? value >>> 0 : value);
 }
 
-function menuOf(
+/** The entries that a menu has, with their texts or numbers. */
+export function menuOf(
   device: VideoDevice,
   { id, type, min, max }: Pick<Control, "id" | "type" | "min" | "max">,
 ): readonly MenuItem[] {

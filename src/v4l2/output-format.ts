@@ -3,24 +3,18 @@ import { SysError } from "../../ffi/errno.ts";
 import * as v from "../../ffi/linux/videodev2.ts";
 import { UnavailableError } from "../errors.ts";
 import { fourccName, pixelFormat } from "../format/formats.ts";
-import { layoutOf, type PlaneLayout } from "../format/picture-layout.ts";
+import {
+  layoutOf,
+  type PictureFormat,
+  type PlaneLayout,
+  type TargetFormat,
+} from "../format/picture-layout.ts";
 import { deviceAdvice, type VideoDevice } from "./device.ts";
 import { type QueueFormat, setFormat, strideOf } from "./format.ts";
 import type { OutputDevice } from "./output-device.ts";
 
-export interface PictureFormat {
-  readonly width: number;
-  readonly height: number;
-  /** V4L2 fourcc number. */
-  readonly pixelformat: number;
-}
-
 /** The format that a node has now, and where the parts of a picture are. */
-export interface NodeFormat extends PictureFormat {
-  /** The colour planes, of formats in the table; `rowBytes` has the padding. Empty for other formats. */
-  readonly planes: readonly PlaneLayout[];
-  /** Bytes of a picture; at most, for compressed formats. */
-  readonly bytes: number;
+export interface NodeFormat extends TargetFormat {
   /** The bytes of a picture in each memory plane of the node; the sum is `bytes`. */
   readonly memory: readonly number[];
   /** The bytes of each memory plane, at least those of `memory`. */

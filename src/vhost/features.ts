@@ -17,6 +17,7 @@ export const protocolFeatures = {
   CRYPTO_SESSION: bit(7),
   PAGEFAULT: bit(8),
   CONFIG: bit(9),
+  BACKEND_SEND_FD: bit(10),
   INFLIGHT_SHMFD: bit(12),
   RESET_DEVICE: bit(13),
   INBAND_NOTIFICATIONS: bit(14),
@@ -24,7 +25,8 @@ export const protocolFeatures = {
   STATUS: bit(16),
   SHARED_OBJECT: bit(18),
   DEVICE_STATE: bit(19),
-  SHMEM: bit(21),
+  /** As QEMU 11.1 negotiates it. Older texts have bit 21. */
+  SHMEM: bit(22),
 } as const;
 
 export type ProtocolFeature = keyof typeof protocolFeatures;

@@ -43,7 +43,7 @@ export const memoryMessages: readonly MessageRow[] = [
     size: 0,
     needs: "CONFIGURE_MEM_SLOTS",
     answers: true,
-    run: () => wordOf(BigInt(MAX_REGIONS)),
+    run: (session) => wordOf(BigInt(session.memory.most)),
   },
   {
     request: 37,

@@ -6,8 +6,10 @@ import type { GuestAccess } from "../virtio/chain.ts";
 import type { GuestMemory, Span } from "../virtio/virtio-device.ts";
 import { asRefused, RequestRefused } from "./request-refused.ts";
 
-/** Most regions at a time: the answer to GET_MAX_MEM_SLOTS. */
+/** Most regions at a time, and most in one message. */
 export const MAX_REGIONS = 32;
+/** The same for a device with a shared memory region: QEMU adds each buffer that it maps there to the memory table. */
+export const MAX_REGIONS_WITH_BUFFERS = 256;
 /** Longer spans are cut into pieces of this size, because a view cannot be longer. */
 const LONGEST_SPAN = 0x4000_0000;
 const LARGEST = BigInt(Number.MAX_SAFE_INTEGER);
@@ -28,6 +30,8 @@ interface Region extends RegionRow {
 }
 
 export class MemoryTable implements GuestMemory, GuestAccess, Disposable {
+  /** Most regions at a time: the answer to GET_MAX_MEM_SLOTS. */
+  most = MAX_REGIONS;
   #regions: readonly Region[] = [];
   #generation = 0;
 
@@ -67,8 +71,8 @@ export class MemoryTable implements GuestMemory, GuestAccess, Disposable {
   add(row: RegionRow, fd: Fd, before: () => void): void {
     using owned = new DisposableStack();
     owned.use(fd);
-    if (this.#regions.length >= MAX_REGIONS)
-      throw new RequestRefused(`more than ${MAX_REGIONS} regions`);
+    if (this.#regions.length >= this.most)
+      throw new RequestRefused(`more than ${this.most} regions`);
     const region = map(row, fd, this.#regions);
     owned.move();
     this.#put([...this.#regions, region], [], before);

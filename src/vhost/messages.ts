@@ -1,12 +1,14 @@
 // The requests of a front-end, one row each: size, descriptors, protocol feature, action. Requests that are not served have a
 // row without `run`, so that they are refused by name. vhost-user, "Front-end message types".
 import { VIRTIO_F_ACCESS_PLATFORM, VIRTIO_F_RING_PACKED } from "../virtio/ring-layout.ts";
-import { protocolFeatures } from "./features.ts";
+import type { VirtioDevice } from "../virtio/virtio-device.ts";
+import { type ProtocolFeature, protocolFeatures } from "./features.ts";
 import { memoryMessages } from "./memory-messages.ts";
 import { type MessageRow, nothing, wordIn, wordOf } from "./message.ts";
 import * as p from "./payloads.ts";
 import { RequestRefused } from "./request-refused.ts";
 import { ringMessages } from "./ring-messages.ts";
+import { sharedMemoryMessages } from "./shared-memory-messages.ts";
 
 /** Requests about the whole device. */
 const deviceMessages: readonly MessageRow[] = [
@@ -131,7 +133,6 @@ const failure = () => wordOf(1n).bytes;
 const unsupported: readonly MessageRow[] = [
   { request: 19, name: "SEND_RARP", needs: "RARP" },
   { request: 20, name: "NET_SET_MTU", needs: "MTU" },
-  { request: 21, name: "SET_BACKEND_REQ_FD", needs: "BACKEND_REQ" },
   { request: 22, name: "IOTLB_MSG" },
   { request: 23, name: "SET_VRING_ENDIAN", needs: "CROSS_ENDIAN" },
   { request: 26, name: "CREATE_CRYPTO_SESSION", needs: "CRYPTO_SESSION", answers: true },
@@ -156,27 +157,48 @@ const unsupported: readonly MessageRow[] = [
     answers: true,
     refusal: failure,
   },
-  { request: 44, name: "GET_SHMEM_CONFIG", needs: "SHMEM", answers: true },
 ];
 
 const rows = new Map(
-  [...deviceMessages, ...memoryMessages, ...ringMessages, ...unsupported].map((row) => [
-    row.request,
-    row,
-  ]),
+  [
+    ...deviceMessages,
+    ...memoryMessages,
+    ...sharedMemoryMessages,
+    ...ringMessages,
+    ...unsupported,
+  ].map((row) => [row.request, row]),
 );
 
 /** All rows. */
 export const messageRows: readonly MessageRow[] = [...rows.values()];
 
+/** What decides which protocol features a device has. */
+export type DeviceTraits = Pick<VirtioDevice, "sharedMemoryBytes" | "answerLimitMs">;
+
+const hasRegion = (device: DeviceTraits) => device.sharedMemoryBytes !== undefined;
+
+/** Features that only some devices offer. */
+const offeredWhen: Partial<Record<ProtocolFeature, (device: DeviceTraits) => boolean>> = {
+  BACKEND_REQ: hasRegion,
+  BACKEND_SEND_FD: hasRegion,
+  SHMEM: hasRegion,
+  // Chains that an earlier process left are answered late.
+  INFLIGHT_SHMFD: (device) => device.answerLimitMs === undefined,
+};
+
+/** Features without a request of their own. */
+const always: readonly ProtocolFeature[] = ["REPLY_ACK", "BACKEND_SEND_FD"];
+
 /**
- * The protocol features we offer, as one word: those of requests that are served, and REPLY_ACK, which has no request of its
- * own. A row with `run` and `needs` is offered without further edits.
+ * The protocol features that a device offers, as one word: those of requests that are served, and those without a request. A
+ * row with `run` and `needs` is offered without further edits.
  */
-export const offeredProtocolFeatures = messageRows
-  .filter(({ run }) => run !== undefined)
-  .map(({ needs }) => (needs === undefined ? 0n : protocolFeatures[needs]))
-  .reduce((a, b) => a | b, protocolFeatures.REPLY_ACK);
+export function offeredProtocolFeatures(device: DeviceTraits): bigint {
+  const served = messageRows.flatMap(({ run, needs }) => (run && needs ? [needs] : []));
+  return [...always, ...served]
+    .filter((name) => offeredWhen[name]?.(device) ?? true)
+    .reduce((all, name) => all | protocolFeatures[name], 0n);
+}
 
 /** The row of a request. An unknown number gets a row without `run`, which is refused. */
 export function messageRow(request: number): MessageRow {

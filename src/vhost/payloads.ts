@@ -1,5 +1,5 @@
 // Payloads of vhost-user messages: vhost-user, "Message format". Host byte order, as the protocol has it.
-import { n64, struct, u16, u32, u64 } from "../../ffi/struct.ts";
+import { n64, struct, u8, u16, u32, u64 } from "../../ffi/struct.ts";
 
 export const header = struct("vhost-user header", 12, {
   request: u32(0),
@@ -51,3 +51,17 @@ export const INFLIGHT_PADDED = 24;
 /** SET_VRING_KICK, CALL and ERR: the low byte is the number of the ring, bit 8 means that no descriptor is sent. */
 export const RING_MASK = 0xffn;
 export const NO_DESCRIPTOR = 0x100n;
+
+/** GET_SHMEM_CONFIG: how many regions there are, and the size of each of 256. */
+export const shmemConfig = struct("shared memory regions", 2056, { count: u32(0), size: n64(8) });
+/** SHMEM_MAP and SHMEM_UNMAP of the back-end. */
+export const shmemRange = struct("shared memory range", 40, {
+  region: u8(0),
+  fd_offset: n64(8),
+  offset: n64(16),
+  length: n64(24),
+  flags: n64(32),
+});
+export const SHMEM_MAP = 9;
+export const SHMEM_UNMAP = 10;
+export const SHMEM_WRITABLE = 1;

@@ -7,6 +7,7 @@ import type { DeviceLoop, VirtioDevice } from "../virtio/virtio-device.ts";
 import type { QueueCounts } from "./counts.ts";
 import type { InflightRegion } from "./inflight.ts";
 import type { MemoryTable } from "./memory.ts";
+import { MonitorRegion } from "./monitor-region.ts";
 import { RequestRefused } from "./request-refused.ts";
 import { Ring } from "./ring.ts";
 import type { DeviceState, RingHost } from "./ring-host.ts";
@@ -28,6 +29,8 @@ export class Queues implements RingHost, Disposable {
   readonly memory: MemoryTable;
   readonly device: VirtioDevice;
   readonly rings: readonly Ring[];
+  /** The shared memory region of the device, if it has one. */
+  readonly region: MonitorRegion | undefined;
   readonly counts: QueueCounts;
   features = 0n;
   inflight: InflightRegion | undefined;
@@ -45,6 +48,9 @@ export class Queues implements RingHost, Disposable {
     this.#deviceLoop = guarded(loop, this);
     const device = makeDevice(this.#deviceLoop);
     this.device = device;
+    const { sharedMemoryBytes: bytes } = device;
+    const about = { loop: this.#deviceLoop, complain: (text: string) => this.complain(text) };
+    this.region = bytes === undefined ? undefined : new MonitorRegion(about, bytes);
     this.rings = Array.from({ length: device.queues }, (_, index) => new Ring(index, this));
   }
 
@@ -106,6 +112,8 @@ export class Queues implements RingHost, Disposable {
     // Event buffers that wait for an event are taken but not used. A new back-end must take them again, so it starts at the
     // used index and not at the base.
     if (left.length > 0 || index === this.device.eventQueue) queue.goOnAtUsed(left.length);
+    // Used before, but not by this process as it is now: what waits there may have waited for too long.
+    else if (this.device.answerLimitMs !== undefined && queue.usedIndex !== 0) queue.goOnAtNew();
     ring.use(queue, left);
   }
 
@@ -131,10 +139,15 @@ export class Queues implements RingHost, Disposable {
     const on = commands?.started === true && commands.enabled;
     if (on && this.state === "idle") {
       this.state = "running";
+      const { region } = this;
+      if (region !== undefined) region.running = true;
       this.device.start({
         loop: this.#deviceLoop,
         memory: this.memory,
         ackedFeatures: this.features,
+        get sharedMemory() {
+          return region?.usable === true ? region : undefined;
+        },
         complain: (text) => this.complain(text),
         refused: () => {
           this.counts.refused += 1;
@@ -142,9 +155,11 @@ export class Queues implements RingHost, Disposable {
       });
     } else if (on && this.state === "paused") {
       this.state = "running";
+      if (this.region !== undefined) this.region.running = true;
       this.device.resume();
     } else if (!on && this.state === "running") {
       this.state = "paused";
+      if (this.region !== undefined) this.region.running = false;
       this.device.pause();
     }
   }
@@ -156,6 +171,7 @@ export class Queues implements RingHost, Disposable {
     this.driver += 1;
     for (const ring of this.rings) ring.dropWork();
     if (this.state === "failed") return;
+    this.region?.reset(); // first: what the device unmaps now must not be asked
     if (this.state !== "idle") this.device.reset();
     this.state = "idle";
     for (const ring of this.rings) {
@@ -209,6 +225,7 @@ export class Queues implements RingHost, Disposable {
   [Symbol.dispose](): void {
     this.driver += 1;
     for (const ring of this.rings) ring[Symbol.dispose]();
+    this.region?.[Symbol.dispose]();
     this.device[Symbol.dispose]();
     this.inflight?.[Symbol.dispose]();
   }

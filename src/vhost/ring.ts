@@ -1,5 +1,6 @@
 // One ring of a connection: its states (vhost-user, "Ring states"), its descriptors, and its work: it takes chains on a kick,
 // hands them to the device, returns the answers and interrupts the driver. It is served while started and enabled.
+import { bootMs } from "../../ffi/clock.ts";
 import { EPOLLIN } from "../../ffi/epoll.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { Notifier, takeNotice } from "../../ffi/notifier.ts";
@@ -16,29 +17,37 @@ const POLL_MS = 5;
 /** Chains taken before other descriptors of the loop get their turn. */
 const TURN = 64;
 
-/** Called with the answer to the request that came in `chain`, while the driver was number `driver`. */
-type Answered = (chain: Chain, driver: number, answer: Uint8Array) => void;
+/** A chain that a device has: its driver's number, and when it was taken where answers may be too late. */
+interface Taken {
+  readonly chain: Chain;
+  readonly driver: number;
+  readonly atMs: number;
+}
+
+type Answered = (taken: Taken, answer: Uint8Array) => void;
 
 const none: Uint8Array<ArrayBuffer> = new Uint8Array(new ArrayBuffer(0));
 
 /** A request for the device. It is answered once. */
-class RingRequest implements Request {
+class RingRequest implements Request, Taken {
   bytes: Uint8Array<ArrayBuffer>;
   readonly room: number;
-  readonly #chain: Chain;
-  readonly #driver: number;
+  readonly chain: Chain;
+  readonly driver: number;
+  readonly atMs: number;
   #answered: Answered | undefined;
-  constructor(chain: Chain, driver: number, answered: Answered) {
+  constructor(chain: Chain, driver: number, atMs: number, answered: Answered) {
     this.bytes = chain.bytes;
     this.room = chain.room;
-    this.#chain = chain;
-    this.#driver = driver;
+    this.chain = chain;
+    this.driver = driver;
+    this.atMs = atMs;
     this.#answered = answered;
   }
   answer(bytes: Uint8Array): void {
     const answered = this.#answered;
     this.#answered = undefined;
-    answered?.(this.#chain, this.#driver, bytes);
+    answered?.(this, bytes);
   }
 }
 
@@ -57,7 +66,7 @@ export class Ring implements Disposable {
   /** Heads that an earlier back-end left in flight; they are taken first. */
   #recovered: number[] = [];
   /** Answers that came while the ring was stopped. */
-  #kept: { readonly chain: Chain; readonly answer: Uint8Array<ArrayBuffer> }[] = [];
+  #kept: { readonly taken: Taken; readonly answer: Uint8Array<ArrayBuffer> }[] = [];
   #later: Disposable | undefined;
   #kick: Fd | undefined;
   #watch: Watch | undefined;
@@ -216,19 +225,21 @@ export class Ring implements Disposable {
       return;
     }
     counts.requests += 1;
-    const request = new RingRequest(chain, driver, this.#answered);
+    const atMs = this.#host.device.answerLimitMs === undefined ? 0 : bootMs();
+    const request = new RingRequest(chain, driver, atMs, this.#answered);
     this.#host.device.request(this.index, request);
     request.bytes = none; // the next chain reuses this memory
   }
 
-  readonly #answered: Answered = (chain, driver, answer) => {
+  readonly #answered: Answered = (taken, answer) => {
+    const { chain, driver } = taken;
     if (driver !== this.#host.driver) return;
     this.#host.counts.answers += 1;
-    if (this.broken) return;
+    if (this.broken || this.#late(taken)) return;
     const fits = answer.length > chain.room ? answer.subarray(0, chain.room) : answer;
     const bytes = fits as Uint8Array<ArrayBuffer>;
     if (!this.serving || this.queue === undefined) {
-      this.#kept.push({ chain, answer: bytes.slice() });
+      this.#kept.push({ taken, answer: bytes.slice() });
       return;
     }
     this.queue.push(chain.head, this.queue.fill(chain, bytes));
@@ -240,8 +251,22 @@ export class Ring implements Disposable {
     const { queue } = this;
     const kept = this.#kept.splice(0);
     if (queue === undefined || kept.length === 0) return;
-    for (const { chain, answer } of kept) queue.push(chain.head, queue.fill(chain, answer));
+    for (const { taken, answer } of kept) {
+      if (!this.#late(taken)) queue.push(taken.chain.head, queue.fill(taken.chain, answer));
+    }
     this.notify();
+  }
+
+  /** Whether an answer would harm the driver, which has given up. Event buffers may wait for any time. */
+  #late({ atMs }: Taken): boolean {
+    const { answerLimitMs, eventQueue } = this.#host.device;
+    if (answerLimitMs === undefined || this.index === eventQueue) return false;
+    const ageMs = bootMs() - atMs;
+    if (ageMs <= answerLimitMs) return false;
+    this.#host.complain(
+      `vring ${this.index}: an answer after ${Math.round(ageMs)} ms is not given`,
+    );
+    return true;
   }
 
   /** Interrupts the driver if it asked for that and there are new answers. */

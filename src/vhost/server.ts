@@ -21,6 +21,9 @@ export function capabilities(features: readonly string[], found?: FoundCodec): s
   return JSON.stringify({ type: "video", features, ...found });
 }
 
+/** The same document of a camera, which has no features to choose. */
+export const cameraCapabilities = (): string => JSON.stringify({ type: "media", features: [] });
+
 export interface ServeOptions {
   readonly makeDevice: MakeDevice;
   /** The counters that the connection updates. */

@@ -7,9 +7,12 @@ import {
   protocolFeatures,
   VHOST_USER_F_PROTOCOL_FEATURES,
 } from "./features.ts";
-import { MemoryTable } from "./memory.ts";
+import { MAX_REGIONS_WITH_BUFFERS, MemoryTable } from "./memory.ts";
 import { type MakeDevice, type QueueEvents, Queues } from "./queues.ts";
 import type { Ring } from "./ring.ts";
+
+/** What a front-end must support so that its guest can use the region of the device. */
+const regionFeatures = ["REPLY_ACK", "BACKEND_REQ", "BACKEND_SEND_FD", "SHMEM"] as const;
 
 /** A bit of the status byte: VIRTIO 1.2, 2.1. */
 const FEATURES_OK = 8;
@@ -22,11 +25,17 @@ export class Session implements Disposable {
   #status = 0;
   #protocol = 0n;
 
-  /** `offeredProtocol` are the protocol features of the message table. */
-  constructor(loop: Loop, makeDevice: MakeDevice, events: QueueEvents, offeredProtocol: bigint) {
-    this.offeredProtocol = offeredProtocol;
+  /** `offers` says which protocol features of the message table the device has. */
+  constructor(
+    loop: Loop,
+    makeDevice: MakeDevice,
+    events: QueueEvents,
+    offers: (device: VirtioDevice) => bigint,
+  ) {
     this.queues = new Queues(loop, this.memory, makeDevice, events);
     this.device = this.queues.device;
+    this.offeredProtocol = offers(this.device);
+    if (this.queues.region !== undefined) this.memory.most = MAX_REGIONS_WITH_BUFFERS;
   }
 
   /** The features offered: those of the rings, of vhost-user and of the device. */
@@ -44,6 +53,8 @@ export class Session implements Disposable {
 
   setProtocol(features: bigint): void {
     this.#protocol = features & this.offeredProtocol;
+    const { region } = this.queues;
+    if (region !== undefined) region.negotiated = regionFeatures.every((name) => this.has(name));
   }
 
   /** The virtio status byte that the front-end set last, without FEATURES_OK unless VERSION_1 is acknowledged. */

@@ -1,7 +1,14 @@
 // The commands about resources: RESOURCE_CREATE with its entries, RESOURCE_QUEUE, RESOURCE_DESTROY_ALL, QUEUE_CLEAR.
 import type { Struct } from "../../ffi/struct.ts";
+import {
+  GuestRanges,
+  MAX_PLANE_BYTES,
+  MAX_RANGES,
+  measure,
+  memEntry,
+} from "../virtio/guest-ranges.ts";
 import { type Command, type CommandDevice, command } from "./command.ts";
-import { GuestRanges, MAX_PLANE_BYTES, MAX_RANGES, measure } from "./guest-ranges.ts";
+
 import { answerOk, refuseQueued } from "./replies.ts";
 import { MAX_ENTRIES, type Plane, Resource } from "./resource.ts";
 import type { Stream } from "./stream.ts";
@@ -28,10 +35,11 @@ function createResource(
     counts.push(count);
     total += count;
   }
-  const needed = s.resourceCreate.size + total * s.memEntry.size;
+  const needed = s.resourceCreate.size + total * memEntry.size;
   s.check(bytes.length >= needed, "the request is too short for its ranges");
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const measured = measure(view, s.resourceCreate.size, counts);
+  if (typeof measured === "string") throw new s.VideoError("ERR_INVALID_PARAMETER", measured);
   const { lengths, ranges } = measured;
   const planes = layout === s.PER_PLANE ? perPlane(lengths) : singleBuffer(q, lengths);
   if (ranges > free)

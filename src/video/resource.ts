@@ -1,10 +1,10 @@
 // A resource: guest memory that the driver describes once and queues many times. Its host memory is looked up when it is
 // created and when the memory table changes, not per frame. It is made into one stretch when a decoder asks for that first.
 import { copyMemory } from "../../ffi/copy.ts";
+import { type GuestRanges, memEntry } from "../virtio/guest-ranges.ts";
 import { type GuestMemory, MAX_REQUEST_BYTES, type Request } from "../virtio/virtio-device.ts";
-import type { GuestRanges } from "./guest-ranges.ts";
 import type { Spare, Stretch, Stretches, Way } from "./stretches.ts";
-import { MAX_PLANES, memEntry, resourceCreate, VideoError } from "./structs.ts";
+import { MAX_PLANES, resourceCreate, VideoError } from "./structs.ts";
 
 /** Entries of one resource: as many as a request can hold. */
 export const MAX_ENTRIES = Math.floor((MAX_REQUEST_BYTES - resourceCreate.size) / memEntry.size);

@@ -8,8 +8,8 @@ import { Mapping } from "../../ffi/mapping.ts";
 import { UnfitFile } from "../../ffi/shared-region.ts";
 import { GUARDS, StitchedMapping } from "../../ffi/stitched-mapping.ts";
 import { makeUdmabuf } from "../../ffi/udmabuf.ts";
+import type { GuestRanges } from "../virtio/guest-ranges.ts";
 import type { GuestMemory } from "../virtio/virtio-device.ts";
-import type { GuestRanges } from "./guest-ranges.ts";
 
 /** How a decoder takes memory that is not its own. */
 export type Way = "userptr" | "dmabuf";

@@ -88,12 +88,6 @@ export const resourceCreate = define("struct virtio_video_resource_create", 88, 
   plane_offsets: words(24, MAX_PLANES),
   num_entries: words(56, MAX_PLANES),
 });
-export const memEntry = struct(
-  "struct virtio_video_mem_entry",
-  16,
-  { addr: u64(0), length: u32(8) },
-  "little",
-);
 export const resourceQueue = define("struct virtio_video_resource_queue", 64, {
   queue_type: u32(8),
   resource_id: u32(12),

@@ -87,6 +87,11 @@ export class SplitQueue {
     this.#next = (this.#usedIndex + ahead) & 0xffff;
   }
 
+  /** Sets the next chain to the next one that the driver makes available: those that wait now are never returned. */
+  goOnAtNew(): void {
+    this.#next = Atomics.load(this.#available, 1);
+  }
+
   /**
    * The next chain, or undefined when there is none. A malformed chain is returned to the driver with length 0; the result
    * is then a BadChain. Throws RingError when the ring is corrupt.

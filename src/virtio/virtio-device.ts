@@ -1,6 +1,7 @@
 // The interface between a virtio device and its transport. A device works with requests and guest memory; rings, sockets and
 // descriptors belong to the transport.
 import type { Loop } from "../loop.ts";
+import type { SharedMemory } from "./shared-memory.ts";
 
 /** A contiguous piece of guest memory, in host memory. */
 export interface Span {
@@ -37,8 +38,10 @@ export interface Request {
   /** Bytes of the device-writable part. */
   readonly room: number;
   /**
-   * Writes the answer, cut to `room`, and returns the chain to the driver. `bytes` is copied at once. A second call does
-   * nothing. While the ring is stopped the answer is kept until it runs again; after a reset it is dropped.
+   * Writes the answer, cut to `room`, and returns the chain to the driver; the used length is what was written. An empty answer
+   * returns a chain without a writable part. `bytes` is copied at once. A second call does nothing. Answers may come in any order,
+   * and a chain may stay unanswered for ever. While the ring is stopped the answer is kept until it runs again; after a reset it
+   * is dropped.
    */
   answer(bytes: Uint8Array): void;
 }
@@ -52,7 +55,14 @@ export interface VirtioDevice extends Disposable {
   readonly queues: number;
   /** The queue whose buffers wait for events. It is used in order, so it can always resume at the used index. */
   readonly eventQueue: number;
-  /** The config space. */
+  /** Bytes of its shared memory region 0: a power of two of at least REGION_GRAIN. Absent: the device has no region. */
+  readonly sharedMemoryBytes?: number | undefined;
+  /**
+   * A driver is harmed by an answer that comes later than this after its request. The transport then drops answers that it had to
+   * keep for longer, and does not take chains again that an earlier process left. Absent: an answer is never too late.
+   */
+  readonly answerLimitMs?: number;
+  /** The config space. Called for each read of the guest, so it should return the same bytes again. */
   config(): Uint8Array<ArrayBuffer>;
   /** Called when the driver starts: its features are negotiated and its memory is mapped. Called again after a reset. */
   start(host: DeviceHost): void;
@@ -79,6 +89,11 @@ export interface DeviceHost {
   readonly loop: DeviceLoop;
   readonly memory: GuestMemory;
   readonly ackedFeatures: bigint;
+  /**
+   * The region of the device. Undefined when it has none, when the monitor does not support it, and when the monitor cannot be
+   * asked any more. Read it each time.
+   */
+  readonly sharedMemory: SharedMemory | undefined;
   /** Logs a fault of the guest, within the limit of the connection. */
   complain(text: string): void;
   /** Counts a request that was refused. */

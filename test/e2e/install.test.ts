@@ -39,10 +39,12 @@ test("the executable installs itself under a prefix with a blank, works there, a
   expect(linked.stdout).toContain("Usage: sender [OPTIONS]");
 
   // What libvirt does: read the descriptor, and ask the file that it names.
-  const descriptor = join(prefix, "share/qemu/vhost-user/50-framepass-video.json");
-  const { binary, type } = JSON.parse(readFileSync(descriptor, "utf8"));
-  const asked = await run("", ["--print-capabilities"], { path: binary });
-  expect([type, JSON.parse(asked.stdout).type]).toEqual(["video", "video"]);
+  for (const wanted of ["video", "media"]) {
+    const descriptor = join(prefix, `share/qemu/vhost-user/50-framepass-${wanted}.json`);
+    const { binary, type } = JSON.parse(readFileSync(descriptor, "utf8"));
+    const asked = await run("", ["--print-capabilities"], { path: binary });
+    expect([type, JSON.parse(asked.stdout).type]).toEqual([wanted, wanted]);
+  }
 
   const again = await run("", ["install", "--prefix", prefix], { path: there });
   expect(again.stdout).toContain(`unchanged ${there}\n`);

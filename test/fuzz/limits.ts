@@ -1,8 +1,8 @@
 // Fuzzing of what a guest can make the process spend: ranges of memory and log lines.
 import { openNull } from "../../src/video/codec/null.ts";
 import { commands } from "../../src/video/commands.ts";
-import { MAX_RANGES } from "../../src/video/guest-ranges.ts";
 import { MAX_ENTRIES } from "../../src/video/resource.ts";
+import { MAX_RANGES } from "../../src/virtio/guest-ranges.ts";
 import type { Random } from "../support/random.ts";
 import { type LocalDriver, localDriver, manyRanges } from "../support/video-driver.ts";
 import { defineTarget } from "./target.ts";

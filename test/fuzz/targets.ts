@@ -1,6 +1,7 @@
 // All fuzz targets.
 import { damagedBitstream } from "./libavcodec.ts";
 import { videoLimits } from "./limits.ts";
+import { mediaSequences } from "./media.ts";
 import { rings } from "./rings.ts";
 import { socket } from "./socket.ts";
 import type { Target } from "./target.ts";
@@ -11,6 +12,7 @@ export const targets: readonly Target[] = [
   damagedBitstream,
   decoderSequences,
   videoSequences,
+  mediaSequences,
   rings,
   socket,
   videoBodies,

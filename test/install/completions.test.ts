@@ -29,7 +29,7 @@ const probe = (folder: string): ToolText => ({
 /** Each line, and what may follow. */
 const questions = (folder: string): (readonly [string, readonly string[]])[] => [
   ["framepass dev", ["devices"]],
-  ["framepass help vhost", ["vhost-user-video"]],
+  ["framepass help vhost", ["vhost-user-media", "vhost-user-video"]],
   ["framepass sender --recon", ["--reconnect"]],
   ["framepass sender -f NV", ["NV12", "NV21"]],
   ["framepass sender --format=YUY", ["YUYV"]],

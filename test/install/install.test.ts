@@ -18,7 +18,7 @@ import { about } from "../../cmd/tool-rows.ts";
 import { tools } from "../../cmd/tools.ts";
 import { projectDir } from "../../scripts/ensure.ts";
 import { install, planInstallation } from "../../src/install/install.ts";
-import { descriptor, type Entry, layout } from "../../src/install/layout.ts";
+import { backends, descriptor, type Entry, layout } from "../../src/install/layout.ts";
 import { MANIFEST } from "../../src/install/manifest.ts";
 import { Staging } from "../../src/install/staging.ts";
 import { planRemoval, uninstall } from "../../src/install/uninstall.ts";
@@ -260,11 +260,14 @@ test("the layout has a page for every tool, completions, and links only where th
   expect(paths(true).filter((path) => /\s/.test(path))).toEqual([]); // the manifest's lines have no quotes
 });
 
-test("the descriptor in docs is the one that is installed, for another path", () => {
-  const page = join(projectDir, "docs/vhost-user/50-framepass-video.json");
-  const inDocs = JSON.parse(readFileSync(page, "utf8"));
-  expect(JSON.parse(descriptor(inDocs.binary))).toEqual(inDocs);
-});
+test.each(backends.map(({ file }) => file))(
+  "%s in docs is the descriptor that is installed, for another path",
+  (file) => {
+    const backend = backends.find((row) => row.file === file);
+    const inDocs = JSON.parse(readFileSync(join(projectDir, "docs/vhost-user", file), "utf8"));
+    expect(backend && JSON.parse(descriptor(backend, inDocs.binary))).toEqual(inDocs);
+  },
+);
 
 test("a prefix in a home, or with characters that systemd refuses, has no units: they could not start an executable there", async () => {
   const paths = (prefix: string) =>
@@ -285,6 +288,8 @@ test("a prefix in a home, or with characters that systemd refuses, has no units:
     "lib/systemd/system/framepass-receiver@.service",
     "lib/systemd/system/vhost-user-video@.service",
     "lib/systemd/system/vhost-user-video@.socket",
+    "lib/systemd/system/vhost-user-media@.service",
+    "lib/systemd/system/vhost-user-media@.socket",
   ]);
   expect(paths("/homes")).toEqual(paths("/usr"));
 });

@@ -1,4 +1,4 @@
-// vhost-user-video on the host, for QEMU in the lab: its output, its descriptors, its end.
+// vhost-user-video or vhost-user-media on the host, for QEMU in the lab: its output, its descriptors, its end.
 
 import { existsSync, readdirSync } from "node:fs";
 import { childrenOf, isRunning } from "../support/processes.ts";
@@ -24,10 +24,15 @@ export class VideoDaemon {
     this.#child = child;
   }
 
-  /** Starts the program at `path` with a codec and waits until it listens. */
-  static async start(path: string, socket: string, backend = "null"): Promise<VideoDaemon> {
+  /** Starts the program at `path` with a codec, or with other options, and waits until it listens. */
+  static async start(
+    path: string,
+    socket: string,
+    options: string | readonly string[] = "null",
+  ): Promise<VideoDaemon> {
     const command = ["setpriv", "--pdeathsig", "KILL", "--", path];
-    const child = Bun.spawn([...command, "-b", backend, "-s", socket, "--json"], {
+    const words = typeof options === "string" ? ["-b", options] : options;
+    const child = Bun.spawn([...command, ...words, "-s", socket, "--json"], {
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",
@@ -54,6 +59,13 @@ export class VideoDaemon {
   descriptors(): number {
     const { pid } = this.#child;
     return [pid, ...childrenOf(pid)].reduce((sum, each) => sum + openIn(each), 0);
+  }
+
+  /** The process of the front-end. Throws when there is none. */
+  frontEnd(): number {
+    const [pid] = childrenOf(this.#child.pid);
+    if (pid === undefined) throw new Error("the daemon serves no front-end");
+    return pid;
   }
 
   /** Processes of decoders. */

@@ -3,8 +3,8 @@ import { expect, test } from "bun:test";
 import { errno, SysError } from "../../ffi/errno.ts";
 import { OutputLost, ProtocolError } from "../../src/errors.ts";
 import { fourcc } from "../../src/format/formats.ts";
+import type { StreamOutput, StreamWriter, WriterCalls } from "../../src/frame/stream-output.ts";
 import { Outputs } from "../../src/output/outputs.ts";
-import type { StreamOutput, StreamWriter, WriterCalls } from "../../src/output/stream-output.ts";
 import { quiet } from "../support/camera-options.ts";
 import { plainBuffer } from "../support/plain-buffer.ts";
 

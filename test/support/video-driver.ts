@@ -1,10 +1,12 @@
 // A virtio-video driver for tests: builds commands as the Linux driver does and keeps every answer in the order of arrival.
+
 import type { Fields, Struct, StructType } from "../../ffi/struct.ts";
 import { Loop } from "../../src/loop.ts";
 import type { CodecBackend } from "../../src/video/codec/codec.ts";
 import { Stretches } from "../../src/video/stretches.ts";
 import * as s from "../../src/video/structs.ts";
 import { createVideoDevice } from "../../src/video/video-device.ts";
+import { memEntry } from "../../src/virtio/guest-ranges.ts";
 import type { Request, VirtioDevice } from "../../src/virtio/virtio-device.ts";
 import { TestMemory } from "./guest-memory.ts";
 
@@ -191,7 +193,7 @@ export class Driver<D extends DriverDevice = DriverDevice, M extends DriverMemor
     for (const [i, offset] of offsets.entries()) q.plane_offsets.set(i, offset);
     for (const [i, plane] of planes.entries()) if (i < 8) q.num_entries.set(i, plane.length);
     for (const [i, entry] of entries.entries()) {
-      const e = s.memEntry.over(bytes, 88 + 16 * i);
+      const e = memEntry.over(bytes, 88 + 16 * i);
       e.addr = entry.address;
       e.length = entry.length;
     }
@@ -325,6 +327,7 @@ export function localDriver(
       loop: (watcher ?? loop) as Loop,
       memory,
       ackedFeatures,
+      sharedMemory: undefined,
       complain: (text) => complaints.push(text),
       refused: () => {
         driver.refusals += 1;

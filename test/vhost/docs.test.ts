@@ -14,7 +14,8 @@ test("every test that docs/vhost-user.md names is there", () => {
   for (const row of rows.filter((line) => line.startsWith("|"))) {
     for (const part of row.split(/[;|]/)) {
       const [, file] =
-        /(?:^|\s)(test\/[a-z0-9/-]+|messages|memory|rings|monitors): "/.exec(part) ?? [];
+        /(?:^|\s)(test\/[a-z0-9/-]+|messages|memory|rings|monitors|shared-memory): "/.exec(part) ??
+        [];
       if (file === undefined) continue;
       const source = read(`${file.includes("/") ? file : `test/vhost/${file}`}.test.ts`);
       for (const [, quoted = ""] of part.matchAll(/"([^"]+)"/g)) {
@@ -35,9 +36,12 @@ test("every defect of its table has a test", () => {
 
 test("the protocol features in docs/vhost-user.md are those offered, and each is of a request served", () => {
   const names = Object.keys(protocolFeatures) as ProtocolFeature[];
-  const offered = names.filter((name) => (offeredProtocolFeatures & protocolFeatures[name]) !== 0n);
-  const line = `${offered.join(", ")}: 0x${offeredProtocolFeatures.toString(16)}`;
+  const video = offeredProtocolFeatures({});
+  const offered = names.filter((name) => (video & protocolFeatures[name]) !== 0n);
+  const line = `${offered.join(", ")}: 0x${video.toString(16)}`;
   expect(read("docs/vhost-user.md")).toContain(`| protocol features | ${line}`);
   const served = messageRows.filter(({ run }) => run !== undefined).map(({ needs }) => needs);
   for (const name of offered) if (name !== "REPLY_ACK") expect(served).toContain(name);
+  const camera = offeredProtocolFeatures({ sharedMemoryBytes: 1 << 28, answerLimitMs: 4000 });
+  expect(read("docs/vhost-user.md")).toContain(`features are 0x${camera.toString(16)}`);
 });

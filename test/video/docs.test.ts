@@ -2,9 +2,9 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { MAX_RANGES } from "../../src/video/guest-ranges.ts";
 import { MAX_ENTRIES } from "../../src/video/resource.ts";
 import { MAX_RESOURCES } from "../../src/video/stream-queue.ts";
+import { MAX_RANGES } from "../../src/virtio/guest-ranges.ts";
 
 test("the limits in docs/virtio-video.md are those of the code", () => {
   const page = readFileSync(join(import.meta.dir, "../../docs/virtio-video.md"), "utf8");

@@ -1,9 +1,9 @@
 // The ranges of guest memory that resources are made of: neighbours are merged, their number is limited, and they cost little.
 import { expect, test } from "bun:test";
 import { openNull } from "../../src/video/codec/null.ts";
-import { MAX_RANGES } from "../../src/video/guest-ranges.ts";
 import { MAX_ENTRIES } from "../../src/video/resource.ts";
 import * as s from "../../src/video/structs.ts";
+import { MAX_RANGES } from "../../src/virtio/guest-ranges.ts";
 import { BASE, type LocalDriver, localDriver, manyRanges } from "../support/video-driver.ts";
 
 const PICTURE = (64 * 64 * 3) / 2;

@@ -1,12 +1,9 @@
 // Which pixel formats the programs that use cameras take, and what a virtual camera makes of the others.
 import { didYouMean, nearest } from "../../cli/suggest.ts";
 import { UsageError } from "../../errors.ts";
-import { formats, fourcc, fourccName, pixelFormat } from "../../format/formats.ts";
-import type { Picture } from "../../format/picture-layout.ts";
-import type { PictureFormat } from "../../v4l2/output-format.ts";
-
-/** Compressed formats that are JPEG pictures. */
-export const jpegFormats: readonly number[] = [fourcc("MJPG"), fourcc("JPEG")];
+import { jpegFormats } from "../../format/convertible.ts";
+import { formats, fourcc, fourccName } from "../../format/formats.ts";
+import type { Picture, PictureFormat } from "../../format/picture-layout.ts";
 
 /** Formats that are in the table and that hardly any program takes. */
 const untaken: readonly number[] = [
@@ -29,10 +26,6 @@ export interface CameraFormatOptions {
   readonly size: { readonly width: number; readonly height: number } | undefined;
 }
 
-/** Whether pictures of that format can be made from others, and others from them. */
-export const isConvertible = (pixelformat: number) =>
-  pixelFormat(pixelformat) !== undefined || jpegFormats.includes(pixelformat);
-
 /** The fourcc number of --camera-format. Throws UsageError for a format that cannot be made. */
 export function cameraFormat(name: string): number {
   const names = [...formats.map((row) => row.name), ...jpegFormats.map(fourccName)];
@@ -54,7 +47,3 @@ export const firstFormat = ({ format, size }: CameraFormatOptions): PictureForma
   ...(size ?? { width: 640, height: 480 }),
   pixelformat: format === undefined ? SAFE : cameraFormat(format),
 });
-
-/** "640x480 YUYV". */
-export const formatText = ({ width, height, pixelformat }: PictureFormat) =>
-  `${width}x${height} ${fourccName(pixelformat)}`;

@@ -1,14 +1,9 @@
 // The device node of a virtual camera: opened, given a format, written, and opened again for another format, because a stream
 // of write() ends only with its descriptor.
-import type { Picture } from "../../format/picture-layout.ts";
+import type { Picture, PictureFormat } from "../../format/picture-layout.ts";
 import type { FrameBuffer } from "../../frame/memory.ts";
 import { examineOutput, type OutputDevice, type OutputNode } from "../../v4l2/output-device.ts";
-import {
-  agreeOnNodeFormat,
-  type NodeFormat,
-  type PictureFormat,
-  setNodeRate,
-} from "../../v4l2/output-format.ts";
+import { agreeOnNodeFormat, type NodeFormat, setNodeRate } from "../../v4l2/output-format.ts";
 import type { Lending, Lent, OutputStream } from "../../v4l2/output-lending.ts";
 import { ReaderCount } from "../../v4l2/output-readers.ts";
 import { openOutputStream } from "../../v4l2/output-stream.ts";

@@ -4,24 +4,19 @@ import { copyMemory } from "../../../ffi/copy.ts";
 import { addressOf } from "../../../ffi/libc.ts";
 import { log } from "../../cli/log.ts";
 import { OutputLost, ProtocolError, UnavailableError } from "../../errors.ts";
-import type { Picture } from "../../format/picture-layout.ts";
+import { formatText, isConvertible } from "../../format/convertible.ts";
+import type { Picture, PictureFormat } from "../../format/picture-layout.ts";
+import { StandbyCard } from "../../format/standby-card.ts";
 import type { Allocator, FrameBuffer } from "../../frame/memory.ts";
+import type { StreamOutput, StreamWriter, WriterCalls } from "../../frame/stream-output.ts";
 import type { Loop } from "../../loop.ts";
 import type { OutputNode } from "../../v4l2/output-device.ts";
-import type { NodeFormat, PictureFormat } from "../../v4l2/output-format.ts";
+import type { NodeFormat } from "../../v4l2/output-format.ts";
 import type { Lent } from "../../v4l2/output-lending.ts";
-import type { StreamOutput, StreamWriter, WriterCalls } from "../stream-output.ts";
-import {
-  type CameraFormatOptions,
-  firstFormat,
-  formatText,
-  isConvertible,
-  wantedFormat,
-} from "./camera-formats.ts";
+import { type CameraFormatOptions, firstFormat, wantedFormat } from "./camera-formats.ts";
 import { CameraNode } from "./camera-node.ts";
 import { CameraState, sameFormat } from "./camera-state.ts";
 import { CameraWriter, type FrameTaker } from "./camera-writer.ts";
-import { CameraCard } from "./card.ts";
 import { LentFrames } from "./lent-frames.ts";
 import { RateMeter } from "./rate-meter.ts";
 
@@ -62,7 +57,7 @@ export class CameraOutput implements StreamOutput, FrameTaker {
   readonly #lent: LentFrames;
   #format: NodeFormat | undefined;
   #writer: CameraWriter | undefined;
-  #card: CameraCard | undefined;
+  #card: StandbyCard | undefined;
   /** A copy of the last frame, for --standby last. */
   #last: Uint8Array<ArrayBuffer> | undefined;
   #lastAt = 0;
@@ -239,7 +234,7 @@ export class CameraOutput implements StreamOutput, FrameTaker {
       return;
     }
     if (!isConvertible(format.pixelformat)) return; // no card can be made: readers wait
-    this.#card ??= new CameraCard(format);
+    this.#card ??= new StandbyCard(format);
     const card = this.#card.with(this.#cardLines());
     if (card.length > 0) this.#node.put(card.address, card.length);
   }

@@ -1,5 +1,5 @@
 // What a virtual camera shows and when, without a device: idle, live, stand-by, and the size that its readers hold.
-import type { PictureFormat } from "../../v4l2/output-format.ts";
+import type { PictureFormat } from "../../format/picture-layout.ts";
 
 /** A sender that is silent for longer has no signal. */
 export const SILENT_MS = 1000;

@@ -5,19 +5,19 @@ import { addressOf } from "../../../ffi/libc.ts";
 import { log } from "../../cli/log.ts";
 import { ProtocolError } from "../../errors.ts";
 import { isTight } from "../../format/conversion.ts";
+import { formatText, isConvertible } from "../../format/convertible.ts";
 import { checkDecoded } from "../../format/decoded.ts";
 import { type PixelFormat, pixelFormat } from "../../format/formats.ts";
+import { MadePicture } from "../../format/made-picture.ts";
 import { type Picture, pictureBytes } from "../../format/picture-layout.ts";
+import { PictureMaker } from "../../format/picture-maker.ts";
 import { RowFinder, unfitText } from "../../format/rows.ts";
 import type { FrameFacts } from "../../frame/frame.ts";
 import type { FrameBuffer } from "../../frame/memory.ts";
+import type { StreamWriter, Taken, WriterCalls } from "../../frame/stream-output.ts";
 import type { NodeFormat } from "../../v4l2/output-format.ts";
 import type { Lent } from "../../v4l2/output-lending.ts";
-import type { StreamWriter, Taken, WriterCalls } from "../stream-output.ts";
-import { formatText, isConvertible } from "./camera-formats.ts";
 import { sameFormat } from "./camera-state.ts";
-import { NodePicture } from "./node-picture.ts";
-import { PictureMaker } from "./picture-maker.ts";
 
 /** The camera, for its writers. */
 export interface FrameTaker {
@@ -46,7 +46,7 @@ export class CameraWriter implements StreamWriter {
   #node: NodeFormat | undefined;
   /** Converts the frames; undefined when they go into the node as they are. */
   #maker: PictureMaker | undefined;
-  #made: NodePicture | undefined;
+  #made: MadePicture | undefined;
   /** For frames in memory that another stream may overwrite. */
   #own: Uint8Array<ArrayBuffer> | undefined;
 
@@ -87,7 +87,7 @@ export class CameraWriter implements StreamWriter {
         `hello: ${formatText(this.stream)} cannot be converted to ${formatText(node)}, which the camera has`,
       );
     using made = new DisposableStack();
-    const picture = made.use(new NodePicture(node));
+    const picture = made.use(new MadePicture(node));
     this.#maker = new PictureMaker(this.stream, picture);
     this.#made = picture;
     made.move();

@@ -1,7 +1,7 @@
 // Where the frames of a zero-copy stream go: the target reads them in the sender's buffers.
 import type { StreamInfo } from "../../frame/frame.ts";
 import type { FrameBuffer } from "../../frame/memory.ts";
-import type { Taken } from "../../output/stream-output.ts";
+import type { Taken } from "../../frame/stream-output.ts";
 import type { Waiting } from "../connection.ts";
 import { Consumer, type ConsumerOptions } from "../consumer.ts";
 import type { ZcFrame } from "./messages.ts";

@@ -13,10 +13,10 @@ import {
   type PixelFormat,
   pixelFormatNamed,
 } from "../../../src/format/formats.ts";
+import { MadePicture } from "../../../src/format/made-picture.ts";
 import { pictureBytes } from "../../../src/format/picture-layout.ts";
-import { CameraCard } from "../../../src/output/camera/card.ts";
-import { NodePicture } from "../../../src/output/camera/node-picture.ts";
-import { PictureMaker } from "../../../src/output/camera/picture-maker.ts";
+import { PictureMaker } from "../../../src/format/picture-maker.ts";
+import { StandbyCard } from "../../../src/format/standby-card.ts";
 import { nodeFormat } from "../../../src/v4l2/output-format.ts";
 
 const plain = formats.filter(({ sentAs }) => sentAs === undefined);
@@ -60,7 +60,7 @@ const cases = plain.flatMap((from) =>
 test.each(cases)("$from becomes $to with the same colours", ({ from, to }) => {
   const source = pixelFormatNamed(from) as PixelFormat;
   const { bytes, picture } = squares(source, 64, 48);
-  using made = new NodePicture(node(to, 64, 48));
+  using made = new MadePicture(node(to, 64, 48));
   using maker = new PictureMaker(picture, made);
   expect(maker.make(addressOf(bytes), bytes.length)).toBeUndefined();
   const canvas = made.memory.canvas();
@@ -83,7 +83,7 @@ test.each(separated)(
   "$from becomes $to although the rows of $width pixels are at odd addresses, in $into rows",
   ({ from, to, width, height, into }) => {
     const { bytes, picture } = squares(pixelFormatNamed(from) as PixelFormat, width, height);
-    using made = new NodePicture(node(to, width, into));
+    using made = new MadePicture(node(to, width, into));
     using maker = new PictureMaker(picture, made);
     expect(maker.make(addressOf(bytes), bytes.length)).toBeUndefined();
     const canvas = made.memory.canvas();
@@ -105,7 +105,7 @@ test.each(separated)(
 
 test.each(plain)("$name is scaled, and keeps its format and colours", (format) => {
   const { bytes, picture } = squares(format, 128, 96);
-  using made = new NodePicture(node(format.name, 64, 48));
+  using made = new MadePicture(node(format.name, 64, 48));
   using maker = new PictureMaker(picture, made);
   expect(maker.make(addressOf(bytes), bytes.length)).toBeUndefined();
   const canvas = made.memory.canvas();
@@ -118,7 +118,7 @@ test.each(plain)("$name is scaled, and keeps its format and colours", (format) =
 
 test.each(["YUYV", "YU12", "NV12"])("%s into rows that are padded: the same pixels", (name) => {
   const { bytes, picture } = squares(pixelFormatNamed(name) as PixelFormat, 64, 48);
-  using made = new NodePicture(node(name, 64, 48, 32));
+  using made = new MadePicture(node(name, 64, 48, 32));
   using maker = new PictureMaker(picture, made);
   maker.make(addressOf(bytes), bytes.length);
   const canvas = made.memory.canvas();
@@ -162,7 +162,7 @@ test.each([
 
 test("a picture of another shape has a black border, and nothing is written outside of its part", () => {
   const { bytes, picture } = squares(pixelFormatNamed("YUYV") as PixelFormat, 128, 72);
-  using made = new NodePicture(node("YUYV", 64, 48));
+  using made = new MadePicture(node("YUYV", 64, 48));
   using maker = new PictureMaker(picture, made);
   maker.make(addressOf(bytes), bytes.length);
   const canvas = made.memory.canvas();
@@ -175,7 +175,7 @@ test("a picture of another shape has a black border, and nothing is written outs
 
 test("a frame that is shorter than a picture is not converted", () => {
   const { bytes, picture } = squares(pixelFormatNamed("GREY") as PixelFormat, 64, 48);
-  using made = new NodePicture(node("YUYV", 64, 48));
+  using made = new MadePicture(node("YUYV", 64, 48));
   using maker = new PictureMaker(picture, made);
   expect(maker.make(addressOf(bytes), 3071)).toBe(
     "3071 bytes are no 64x48 GREY picture: it has 3072, or more with rows of one length",
@@ -187,14 +187,14 @@ test("JPEG is decoded, and made where the node has it", () => {
   using encoder = new JpegEncoder(64, 48);
   const length = encoder.encode(addressOf(bytes), 256);
   const jpeg = { ...picture, pixelformat: fourcc("MJPG"), sizeimage: 100_000 };
-  using made = new NodePicture(node("YUYV", 64, 48));
+  using made = new MadePicture(node("YUYV", 64, 48));
   using maker = new PictureMaker(jpeg, made);
   expect(maker.make(encoder.address, length)).toBeUndefined();
   expect(apart(made.memory.canvas().colourAt(16, 12), [200, 40, 40])).toBeLessThanOrEqual(12);
   expect(maker.make(addressOf(bytes), 100)).toMatch(/./);
   const planes = [{ bytesperline: 0, sizeimage: 100_000 }];
   const format = { fourcc: fourcc("MJPG"), width: 64, height: 48, planes };
-  using back = new NodePicture(nodeFormat("/dev/video9", format));
+  using back = new MadePicture(nodeFormat("/dev/video9", format));
   using again = new PictureMaker(picture, back);
   expect(again.make(addressOf(bytes), bytes.length)).toBeUndefined();
   using decoder = new JpegDecoder();
@@ -205,7 +205,7 @@ test("JPEG is decoded, and made where the node has it", () => {
 });
 
 test("a stream that nothing can be made of is refused by its name", () => {
-  using made = new NodePicture(node("YUYV", 64, 48));
+  using made = new MadePicture(node("YUYV", 64, 48));
   const stream = { width: 64, height: 48, pixelformat: fourcc("H264"), sizeimage: 100_000 };
   expect(() => new PictureMaker(stream, made)).toThrow("hello: 64x48 H264 cannot be converted");
 });
@@ -213,7 +213,7 @@ test("a stream that nothing can be made of is refused by its name", () => {
 test.each(plain)(
   "$name: the card has its text in the middle, and is drawn once",
   ({ name, model }) => {
-    using card = new CameraCard(node(name, 320, 240));
+    using card = new StandbyCard(node(name, 320, 240));
     const picture = card.with(["no signal", "since 12:00:00", "10.0.0.2:5000"]);
     const canvas = picture.memory.canvas();
     const white = (x: number, y: number) => canvas.colourAt(x, y).every((value) => value > 200);

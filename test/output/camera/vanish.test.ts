@@ -2,9 +2,9 @@
 import { expect, test } from "bun:test";
 import { errno } from "../../../ffi/errno.ts";
 import { fourcc } from "../../../src/format/formats.ts";
+import type { StreamOutput } from "../../../src/frame/stream-output.ts";
 import { CameraOutput } from "../../../src/output/camera/camera-output.ts";
 import { Outputs } from "../../../src/output/outputs.ts";
-import type { StreamOutput } from "../../../src/output/stream-output.ts";
 import { quiet } from "../../support/camera-options.ts";
 import { FakeOutput } from "../../support/fake-output.ts";
 import { fileOf } from "../../support/fake-output-file.ts";

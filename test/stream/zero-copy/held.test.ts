@@ -1,6 +1,6 @@
 // Frames that an output holds for longer than the call that takes them: when each is acknowledged, and what a sender's end does.
 import { expect, test } from "bun:test";
-import type { Taken } from "../../../src/output/stream-output.ts";
+import type { Taken } from "../../../src/frame/stream-output.ts";
 import { importDescriptors } from "../../../src/share/fd.ts";
 import type { Waiting } from "../../../src/stream/connection.ts";
 import { type BorrowOptions, borrowFrames } from "../../../src/stream/zero-copy/borrow.ts";

@@ -1,4 +1,5 @@
 // Four monitors as observed: the vhost-user messages of each, their order, and which of them ask for an acknowledgement.
+import type { BufferMonitor } from "./buffer-monitor.ts";
 import type { DriverQueue } from "./driver.ts";
 import { type FrontEnd, payload } from "./front-end.ts";
 import type { GuestRam } from "./guest-ram.ts";
@@ -7,6 +8,8 @@ import type { GuestRam } from "./guest-ram.ts";
 export interface Machine {
   readonly ram: GuestRam;
   readonly queues: readonly DriverQueue[];
+  /** Maps the buffers of a device that has a region. */
+  readonly buffers?: BufferMonitor | undefined;
 }
 
 type Step = "NUM" | "BASE" | "ADDR" | "KICK" | "CALL" | "ENABLE";
@@ -35,9 +38,11 @@ const none = () => false;
 export const monitors: readonly Monitor[] = [
   {
     name: "QEMU",
-    protocol: 0x1a209n,
+    protocol: 0x41a629n,
     acknowledged: (name) =>
-      /^(SET_MEM_TABLE|ADD_MEM_REG|REM_MEM_REG|SET_VRING_(CALL|ERR|KICK|ENABLE))$/.test(name),
+      /^(SET_BACKEND_REQ_FD|SET_MEM_TABLE|ADD_MEM_REG|REM_MEM_REG|SET_VRING_(CALL|ERR|KICK|ENABLE))$/.test(
+        name,
+      ),
     memory: "slots",
     groups: [["NUM", "BASE", "ADDR", "KICK", "CALL"], ["ENABLE"], ["CALL"]],
     configFlags: 0,
@@ -131,6 +136,10 @@ export class Hypervisor {
     this.#replies = (taken & 8n) !== 0n;
     if ((taken & 1n) !== 0n) await this.#frontEnd.word("GET_QUEUE_NUM");
     if ((taken & 0x8000n) !== 0n) await this.#frontEnd.word("GET_MAX_MEM_SLOTS");
+    const { buffers } = this.#machine;
+    if (buffers !== undefined && (taken & 0x20n) !== 0n) {
+      await this.send("SET_BACKEND_REQ_FD", undefined, [buffers.theirs.number]);
+    }
     if (name !== "QEMU") return;
     await this.send("SET_OWNER");
     await this.#frontEnd.word("GET_FEATURES");
@@ -138,6 +147,7 @@ export class Hypervisor {
       await this.send("SET_VRING_CALL", payload.word(BigInt(index)), [queue.call.fd]);
       await this.send("SET_VRING_ERR", payload.word(BigInt(index)), [queue.error.fd]);
     }
+    if ((taken & 0x40_0000n) !== 0n) await this.#frontEnd.ask("GET_SHMEM_CONFIG");
   }
 
   /** The config space as the guest reads it. */
@@ -176,6 +186,7 @@ export class Hypervisor {
       }
     }
     if (options.memory !== false) await this.memory();
+    if (this.#machine.buffers !== undefined) this.#machine.buffers.started = true;
     for (const group of this.#monitor.groups) {
       for (const index of this.#machine.queues.keys()) {
         for (const step of group) await this.#step(step, index, options.bases);
@@ -204,12 +215,14 @@ export class Hypervisor {
   /** Stops the driver or the machine. The index of each ring, if this monitor asks for it. */
   async stop(): Promise<number[]> {
     const indices = [...this.#machine.queues.keys()];
+    const { buffers } = this.#machine;
     const ordered = this.#monitor.stop === "both" ? indices : indices.reverse();
     for (const index of ordered) {
       await this.send("SET_VRING_ENABLE", payload.state(index, 0));
     }
     if (this.#monitor.stop === "disable only") {
       await this.#frontEnd.word("GET_FEATURES");
+      if (buffers !== undefined) buffers.started = false;
       return [];
     }
     const bases: number[] = [];
@@ -219,6 +232,7 @@ export class Hypervisor {
       if (view.getUint32(0, true) !== index) throw new Error("GET_VRING_BASE: another ring");
       bases.push(view.getUint32(4, true));
     }
+    if (buffers !== undefined) buffers.started = false;
     return bases;
   }
 }

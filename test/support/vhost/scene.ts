@@ -5,6 +5,7 @@ import { Loop } from "../../../src/loop.ts";
 import { Connection } from "../../../src/vhost/connection.ts";
 import type { MakeDevice } from "../../../src/vhost/queues.ts";
 import type { VirtioDevice } from "../../../src/virtio/virtio-device.ts";
+import { BufferMonitor } from "./buffer-monitor.ts";
 import { DriverQueue, type Part, type Used } from "./driver.ts";
 import { EchoDevice } from "./echo-device.ts";
 import { FrontEnd } from "./front-end.ts";
@@ -75,7 +76,9 @@ export async function withDevice<D extends VirtioDevice>(
       const [qemu] = monitors;
       const monitor = options.monitor ?? qemu;
       if (monitor === undefined) throw new Error("no monitor");
-      const machine = { ram, queues };
+      const bytes = (device as VirtioDevice).sharedMemoryBytes;
+      const buffers = bytes === undefined ? undefined : owned.use(new BufferMonitor(loop, bytes));
+      const machine = { ram, queues, buffers };
       const hypervisor = new Hypervisor(monitor, frontEnd, machine);
       await act({ ...machine, loop, connection, frontEnd, hypervisor, device, commands, events });
     });

@@ -1,10 +1,12 @@
 // A guest with a virtio-video driver, for tests of the complete back-end. Commands go through real rings, as chains of any shape.
+
 import type { Fields, Struct, StructType } from "../../../ffi/struct.ts";
 import type { CodecBackend } from "../../../src/video/codec/codec.ts";
 import { openNull } from "../../../src/video/codec/null.ts";
 import { decoderOn } from "../../../src/video/codec/v4l2-decoder.ts";
 import * as s from "../../../src/video/structs.ts";
 import { createVideoDevice } from "../../../src/video/video-device.ts";
+import { memEntry } from "../../../src/virtio/guest-ranges.ts";
 import type { VirtioDevice } from "../../../src/virtio/virtio-device.ts";
 import { FakeDecoder, type FakeOptions } from "../fake-decoder.ts";
 import type { Part } from "./driver.ts";
@@ -224,7 +226,7 @@ export class VideoGuest {
     q.num_planes = 1;
     q.num_entries.set(0, entries.length);
     for (const [i, { at, length }] of entries.entries()) {
-      const entry = s.memEntry.over(bytes, 88 + 16 * i);
+      const entry = memEntry.over(bytes, 88 + 16 * i);
       entry.addr = BigInt(at);
       entry.length = length;
     }

@@ -1,8 +1,10 @@
 // The rings stop while a decoder works: from then on no byte of guest memory may change, whoever writes it, until they run
 // again. No picture is lost and none comes twice. The fake decoder finishes its pictures late, as drivers of hardware do.
+
 import { describe, expect, test } from "bun:test";
 import { errno } from "../../../ffi/errno.ts";
 import * as s from "../../../src/video/structs.ts";
+import { memEntry } from "../../../src/virtio/guest-ranges.ts";
 import { ClipPlayer, timeOf } from "../../support/clip-player.ts";
 import {
   feed,
@@ -270,7 +272,7 @@ test.each([
         q.resource_id = id;
         q.num_planes = 1;
         q.num_entries.set(0, 1);
-        const entry = s.memEntry.over(request, 88);
+        const entry = memEntry.over(request, 88);
         entry.addr = BigInt(at);
         entry.length = length;
         expect((await guest.send(request)).code).toBe(0x200);

@@ -1,8 +1,16 @@
-// The guest memory of a resource: the ranges that the driver named, and where they are in host memory. A resource may have tens of
-// thousands of ranges, so they are numbers in typed arrays, and neighbours are one range.
+// Guest memory that a driver names by a list of ranges, and where they are in host memory. A list may have tens of thousands of
+// ranges, so they are numbers in typed arrays, and neighbours are one range.
 import type { FilePiece } from "../../ffi/file-pieces.ts";
-import type { GuestMemory } from "../virtio/virtio-device.ts";
-import { check, memEntry } from "./structs.ts";
+import { struct, u32, u64 } from "../../ffi/struct.ts";
+import type { GuestMemory } from "./virtio-device.ts";
+
+/** An entry of such a list, the same in virtio-video (virtio_video_mem_entry) and in virtio-media (virtio_media_sg_entry). */
+export const memEntry = struct(
+  "struct virtio_video_mem_entry",
+  16,
+  { addr: u64(0), length: u32(8) },
+  "little",
+);
 
 /** Bytes of one plane. */
 export const MAX_PLANE_BYTES = 256 * 1024 * 1024;
@@ -33,24 +41,32 @@ export interface Measured {
   readonly lengths: readonly number[];
 }
 
-/** Checks and measures the entries from byte `from` on; `counts` has those of each plane. Throws VideoError. */
-export function measure(view: DataView, from: number, counts: readonly number[]): Measured {
+/**
+ * Checks and measures the entries from byte `from` on; `counts` has those of each plane. Answers what is wrong with them as a
+ * text.
+ */
+export function measure(
+  view: DataView,
+  from: number,
+  counts: readonly number[],
+): Measured | string {
   let ranges = 0;
   let end = Number.NaN;
   let at = from;
-  const lengths = counts.map((count) => {
+  const lengths: number[] = [];
+  for (const count of counts) {
     let bytes = 0;
     for (let i = 0; i < count; i++, at += memEntry.size) {
       const address = addressAt(view, at);
       const length = view.getUint32(at + LENGTH_AT, true);
-      check(length > 0, "a range is empty");
+      if (length === 0) return "a range is empty";
       bytes += length;
-      check(bytes <= MAX_PLANE_BYTES, "a plane is longer than 256 MiB");
+      if (bytes > MAX_PLANE_BYTES) return "a plane is longer than 256 MiB";
       if (address !== end) ranges += 1;
       end = address + length;
     }
-    return bytes;
-  });
+    lengths.push(bytes);
+  }
   return { ranges, lengths };
 }
 

@@ -1,21 +1,22 @@
-// The picture of a virtual camera without a signal: what is missing, since when, and where a sender has to connect to.
-import { drawLines } from "../../format/text.ts";
-import type { NodeFormat } from "../../v4l2/output-format.ts";
-import { NodePicture } from "./node-picture.ts";
+// The picture of a camera without a signal: what is missing, since when, and what would bring it.
+
+import { MadePicture } from "./made-picture.ts";
+import type { TargetFormat } from "./picture-layout.ts";
+import { drawLines } from "./text.ts";
 
 const GROUND = [24, 28, 36] as const;
 const INK = [255, 255, 255] as const;
 
-export class CameraCard implements Disposable {
-  readonly #picture: NodePicture;
+export class StandbyCard implements Disposable {
+  readonly #picture: MadePicture;
   #text = "";
 
-  constructor(format: NodeFormat) {
-    this.#picture = new NodePicture(format);
+  constructor(format: TargetFormat) {
+    this.#picture = new MadePicture(format);
   }
 
   /** The card with these lines. It is drawn when they have changed. */
-  with(lines: readonly string[]): NodePicture {
+  with(lines: readonly string[]): MadePicture {
     const text = lines.join("\n");
     if (text === this.#text) return this.#picture;
     this.#text = text;

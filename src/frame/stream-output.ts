@@ -1,7 +1,7 @@
-// Where a receiver writes the frames of its streams: a file, a pipe, a camera, or several of them.
+// Where a receiver writes the frames of its streams: a file, a pipe, a camera, several of them, or the guests of a device.
 import type { Picture } from "../format/picture-layout.ts";
-import type { FrameFacts } from "../frame/frame.ts";
-import type { FrameBuffer } from "../frame/memory.ts";
+import type { FrameFacts } from "./frame.ts";
+import type { FrameBuffer } from "./memory.ts";
 
 /**
  * What an output does with a frame. "taken": its memory is free again. "held": the output reads its memory until it calls

@@ -1,22 +1,16 @@
-// Makes the pictures of a camera node from those of a stream that has another size or format: decoded where they are JPEG,
+// Makes the pictures of a camera from those of a stream that has another size or format: decoded where they are JPEG,
 // scaled into the largest part of the same shape, with a black border.
-import { JpegDecoder } from "../../../ffi/turbojpeg.ts";
-import { needLibrary, ProtocolError } from "../../errors.ts";
-import {
-  type Convert,
-  copyAndScale,
-  copyInto,
-  type Size,
-  scalerFor,
-} from "../../format/conversion.ts";
-import { pixelFormat } from "../../format/formats.ts";
-import type { Picture } from "../../format/picture-layout.ts";
-import { PictureMemory } from "../../format/picture-memory.ts";
-import { formatText, isConvertible } from "./camera-formats.ts";
-import { drawn, type NodePicture } from "./node-picture.ts";
+import { JpegDecoder } from "../../ffi/turbojpeg.ts";
+import { needLibrary, ProtocolError } from "../errors.ts";
+import { type Convert, copyAndScale, copyInto, type Size, scalerFor } from "./conversion.ts";
+import { formatText, isConvertible } from "./convertible.ts";
+import { pixelFormat } from "./formats.ts";
+import { drawn, type MadePicture } from "./made-picture.ts";
+import type { Picture } from "./picture-layout.ts";
+import { PictureMemory } from "./picture-memory.ts";
 
 export class PictureMaker implements Disposable {
-  readonly #to: NodePicture;
+  readonly #to: MadePicture;
   readonly #owned = new DisposableStack();
   readonly #fill: Convert;
 
@@ -24,7 +18,7 @@ export class PictureMaker implements Disposable {
    * Makes pictures in `to`, which the caller owns. Throws ProtocolError for a stream that cannot be converted,
    * UnavailableError when a library is missing.
    */
-  constructor(from: Picture, to: NodePicture) {
+  constructor(from: Picture, to: MadePicture) {
     if (!isConvertible(from.pixelformat))
       throw new ProtocolError(`hello: ${formatText(from)} cannot be converted for the camera`);
     this.#to = to;
@@ -40,7 +34,7 @@ export class PictureMaker implements Disposable {
     this.#owned = owned.move();
   }
 
-  /** Makes the node's picture from a frame of the stream. Answers what is wrong with the frame, or undefined. Throws CallError. */
+  /** Makes the picture from a frame of the stream. Answers what is wrong with the frame, or undefined. Throws CallError. */
   make(address: number, bytes: number): string | undefined {
     const wrong = this.#fill(address, bytes);
     if (wrong === undefined) this.#to.finish();

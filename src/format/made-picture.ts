@@ -1,12 +1,11 @@
-// A picture of ours for a camera node, in the node's format: drawn with a canvas or made by a scaler, and encoded where the node
-// has JPEG.
-import { JpegEncoder } from "../../../ffi/turbojpeg-encoder.ts";
-import { needLibrary } from "../../errors.ts";
-import { type PixelFormat, pixelFormat, pixelFormatNamed } from "../../format/formats.ts";
-import { PictureMemory } from "../../format/picture-memory.ts";
-import type { NodeFormat } from "../../v4l2/output-format.ts";
+// A picture of ours in the format of a camera: drawn with a canvas or made by a scaler, and encoded where the format is JPEG.
+import { JpegEncoder } from "../../ffi/turbojpeg-encoder.ts";
+import { needLibrary } from "../errors.ts";
+import { type PixelFormat, pixelFormat, pixelFormatNamed } from "./formats.ts";
+import type { TargetFormat } from "./picture-layout.ts";
+import { PictureMemory } from "./picture-memory.ts";
 
-export class NodePicture implements Disposable {
+export class MadePicture implements Disposable {
   /** Where the picture is drawn. */
   readonly memory: PictureMemory;
   readonly #jpeg: JpegEncoder | undefined;
@@ -14,8 +13,8 @@ export class NodePicture implements Disposable {
   #address: number;
   #length = 0;
 
-  /** Throws UnavailableError when the node has JPEG and its library is missing. */
-  constructor({ width, height, pixelformat, planes, bytes }: NodeFormat) {
+  /** Throws UnavailableError when the format is JPEG and its library is missing. */
+  constructor({ width, height, pixelformat, planes, bytes }: TargetFormat) {
     const format = pixelFormat(pixelformat);
     this.#bytes = bytes;
     if (format !== undefined) {
@@ -34,7 +33,7 @@ export class NodePicture implements Disposable {
     if (this.#jpeg === undefined) return;
     const { address, planes } = this.memory;
     this.#length = this.#jpeg.encode(address, planes[0]?.rowBytes ?? 0);
-    if (this.#length > this.#bytes) this.#length = 0; // larger than the node takes: it would be cut
+    if (this.#length > this.#bytes) this.#length = 0; // larger than the camera takes: it would be cut
   }
 
   /** Address of the finished picture. */
