@@ -26,7 +26,7 @@ export interface OpenedOutputs {
 
 /**
  * Opens all outputs into `outputs`; cameras that are made belong to `owned`, which has to be disposed after `outputs`. Stops
- * early when `signal` aborts. Throws UnavailableError.
+ * early when `signal` aborts. Throws UsageError, UnavailableError.
  */
 export async function openOutputs(
   loop: Loop,
@@ -35,6 +35,7 @@ export async function openOutputs(
   owned: DisposableStack,
   signal: AbortSignal,
 ): Promise<OpenedOutputs> {
+  checkCameraIsNamed(wishes);
   const { format, size } = wishes.camera;
   // Otherwise it is missed when the first stream that has another size comes.
   if (format !== undefined || size !== undefined) needLibrary(loadSwscale, SWSCALE_PACKAGES);
@@ -60,9 +61,18 @@ export async function openOutputs(
     const node = await makeLoopback(loop, label, signal);
     if (node !== undefined) openCamera(owned.use(node).path);
   }
-  if (wishes.camera.readers !== undefined && cameras.length === 0)
-    throw new UsageError("--on-demand is for cameras: name one with --output or --camera");
   return { files, cameras };
+}
+
+/** Throws UsageError for an option of cameras without a camera. */
+function checkCameraIsNamed({ paths, cameras, camera }: OutputWishes): void {
+  if (cameras.length > 0 || paths.some(isVideoDevice)) return;
+  const { readers, format, size } = camera;
+  const options = { "--on-demand": readers, "--camera-format": format, "--camera-size": size };
+  for (const [option, value] of Object.entries(options)) {
+    if (value === undefined) continue;
+    throw new UsageError(`${option} is for cameras: name one with --output or --camera`);
+  }
 }
 
 /** Throws UnavailableError for the path of a device that does not exist: a file must not be made there. */

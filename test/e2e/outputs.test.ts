@@ -51,6 +51,8 @@ test.each([
   { words: ["--camera-size", "99999x1"], status: 2, text: "--camera-size must be at most 16384" },
   { words: ["--camera-format", "H264"], status: 2, text: 'P010, MJPG, JPEG, got "H264"' },
   { words: ["--camera-format", "YUYV2"], status: 2, text: "--camera-format must be YUYV, UYVY," },
+  { words: ["--camera-size", "64x48"], status: 2, text: "--camera-size is for cameras: name one" },
+  { words: ["--camera-format", "NV12"], status: 2, text: "--camera-format is for cameras: name" },
   { words: ["--standby", "film"], status: 2, text: "--standby must be card, last" },
 ])(
   "receiver $words is refused with status $status and one line",

@@ -8,7 +8,7 @@ import { wanted } from "../wanted.ts";
 /** Small and slow, so that emulated programs keep up. */
 export const picture = { width: 160, height: 120, fps: 5 } as const;
 
-const limitMs = 400_000;
+const limitMs = 560_000;
 
 /** Runs `task` with the device that a receiver makes by the first line of a recipe; the page's sender sends to it. Ends both. */
 export async function withDevice(

@@ -19,6 +19,8 @@ const libraries = "/usr/lib/x86_64-linux-gnu";
 const plugins = "linux-v4l2 obs-ffmpeg obs-x264 obs-outputs obs-transitions rtmp-services";
 
 const startMs = 240_000;
+const patienceMs = 120_000;
+const toolMs = 300_000;
 
 /** Starts OBS with the recipe's line: `node` is its source, and its virtual camera goes to a free node. */
 export async function checkObs(lab: Lab, guest: Guest, node: string): Promise<void> {
@@ -35,41 +37,53 @@ export async function checkObs(lab: Lab, guest: Guest, node: string): Promise<vo
      export DISPLAY=:7 HOME=${settings} XDG_RUNTIME_DIR=${settings} GALLIUM_DRIVER=softpipe
      export LD_LIBRARY_PATH=${libraries}/blas:${libraries}/lapack
      ${show} ${start.replace(/^obs/, "")}`,
-    { timeoutMs: 400_000 },
+    { timeoutMs: 560_000 },
   );
   await lab.check(
     "OBS shows the camera device: its recording has the pictures, in their colours",
     async () => {
-      await guest.until(`test $(cat ${settings}/film/*.nut | wc -c) -gt 3000000`, startMs);
-      await guest.ok(`cp ${settings}/film/*.nut film.nut`);
-      await expectBars(guest, ["-i", "film.nut"], 4);
+      await guest.until(`test $(cat ${settings}/film/*.nut | wc -c) -gt 1000000`, startMs);
+      await becomesRight(async () => {
+        await guest.ok(`cp ${settings}/film/*.nut film.nut`);
+        await expectBars(guest, ["-i", "film.nut"], 4);
+      });
     },
   );
   await lab.check(
     "OBS is the camera: the receiver gets its pictures, in their colours",
     async () => {
-      const receiver = new Tool(
-        guest,
-        "receiver -l unix:/tmp/obs.socket -o obs.raw -n 30",
-        120_000,
-      );
+      const receiver = new Tool(guest, "receiver -l unix:/tmp/obs.socket -o /tmp/obs.raw", toolMs);
       await receiver.says("listening on");
       // The device is a camera when OBS has begun to write.
       await guest.until("v4l2-ctl -d /dev/video0 --get-fmt-video | grep -q YUYV", 60_000);
-      const sender = new Tool(
-        guest,
-        filled(send, { "10.0.0.2 -p 5000": "unix:/tmp/obs.socket" }),
-        120_000,
-      );
-      wanted("status of the receiver", (await receiver.end()).status, 0);
-      sender.kill("TERM");
-      await sender.end();
+      const words = filled(send, { "10.0.0.2 -p 5000": "unix:/tmp/obs.socket" });
+      const sender = new Tool(guest, words, toolMs);
+      await sender.moves(10, 60_000);
       const { width, height } = picture;
       const raw = `-f rawvideo -pixel_format yuyv422 -video_size ${width}x${height} -i obs.raw`;
-      // OBS 29 writes YUV for HDTV into its virtual camera, whatever its settings and the size are.
-      await expectBars(guest, [...raw.split(" "), "-vf", "scale=in_color_matrix=bt709"], 2);
+      await becomesRight(async () => {
+        await guest.ok("cp /tmp/obs.raw obs.raw");
+        // OBS 29 writes YUV for HDTV into its virtual camera, whatever its settings and the size are.
+        await expectBars(guest, [...raw.split(" "), "-vf", "scale=in_color_matrix=bt709"], 4);
+      });
+      sender.kill("TERM");
+      wanted("status of the sender", (await sender.end()).status, 130);
+      wanted("status of the receiver", (await receiver.end()).status, 0);
     },
   );
   obs.kill("KILL");
   await obs.result;
+}
+
+/** Calls `look` until it does not throw: a late OBS repeats its last picture. Throws the last error after `patienceMs`. */
+async function becomesRight(look: () => Promise<void>): Promise<void> {
+  const endMs = performance.now() + patienceMs;
+  for (;;) {
+    try {
+      return await look();
+    } catch (error) {
+      if (performance.now() > endMs) throw error;
+      await Bun.sleep(2000);
+    }
+  }
 }
