@@ -89,7 +89,8 @@ export function layout(tools: readonly ToolText[], options: LayoutOptions): Entr
 }
 
 /** Whether services can start what is there: homes are hidden from them, and systemd starts no path with such characters. */
-const servable = (prefix: string) => !/^\/(?:home|root|run\/user)(?:\/|$)|["\\]/.test(prefix);
+const servable = (prefix: string) =>
+  !/^\/(?:home|root|run\/user)(?:\/|$)|["'\\\p{Cc}]/u.test(prefix);
 
 const text = (path: string, content: string): Entry => ({ path, kind: "text", text: content });
 const link = (path: string, to: string): Entry => ({

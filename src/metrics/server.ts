@@ -5,10 +5,14 @@ import type { Place } from "./messages.ts";
 
 /** Connections at the same time; a further one is closed at once. */
 const MOST_CONNECTIONS = 32;
-/** A client has this long for its headers, or between two requests. */
-const HEADERS_MS = 5000;
-/** A connection on which nothing moves is closed. */
-const SILENT_MS = 10_000;
+const LIMITS = {
+  /** A client has this long for its headers, or between two requests. */
+  headersMs: 5000,
+  /** A connection on which nothing moves is closed. A whole request may take as long. */
+  silentMs: 10_000,
+} as const;
+/** How often the runtime looks for clients that are too slow. Its own choice is 30 s. */
+const CHECK_MS = 1000;
 const MOST_HEADER_BYTES = 8192;
 
 /** What is sent for a path. */
@@ -41,12 +45,20 @@ export interface ServerOptions {
   readonly routes: Readonly<Record<string, Route>>;
   /** Called when a route has thrown; the client gets status 500. */
   readonly failed: (error: unknown) => void;
+  /** Other limits, for tests. */
+  readonly limits?: Readonly<Record<keyof typeof LIMITS, number>>;
 }
 
 /** Listens at `place`. Throws the error of the system call. */
 export async function serve(options: ServerOptions): Promise<Server> {
+  const { headersMs, silentMs } = options.limits ?? LIMITS;
   const server = createServer(
-    { maxHeaderSize: MOST_HEADER_BYTES, headersTimeout: HEADERS_MS, requestTimeout: SILENT_MS },
+    {
+      maxHeaderSize: MOST_HEADER_BYTES,
+      headersTimeout: headersMs,
+      requestTimeout: silentMs,
+      connectionsCheckingInterval: CHECK_MS,
+    },
     (request, response) => {
       answer(options, request).then(
         (reply) => send(request, response, reply),
@@ -55,8 +67,8 @@ export async function serve(options: ServerOptions): Promise<Server> {
     },
   );
   server.maxConnections = MOST_CONNECTIONS;
-  server.keepAliveTimeout = HEADERS_MS;
-  server.timeout = SILENT_MS;
+  server.keepAliveTimeout = headersMs;
+  server.timeout = silentMs;
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once("error", reject);
   const { place } = options;

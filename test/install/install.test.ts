@@ -269,12 +269,19 @@ test.each(backends.map(({ file }) => file))(
   },
 );
 
-test("a prefix in a home has no units: the services could not start an executable there", async () => {
+test("a prefix in a home, or with characters that systemd refuses, has no units: they could not start an executable there", async () => {
   const paths = (prefix: string) =>
     layout([], { prefix, links: false, about })
       .map(({ path }) => path)
       .filter((path) => path.startsWith("lib/systemd/system/"));
-  for (const prefix of ["/home/a/.local", "/root/.local", '/opt/"a"'])
+  const unfit = [
+    '/opt/"a"',
+    "/opt/a's",
+    "/opt/a\\b",
+    "/opt/a\tb",
+    "/opt/a\nExecStartPre=/bin/false",
+  ];
+  for (const prefix of ["/home/a/.local", "/root/.local", ...unfit])
     expect(paths(prefix)).toEqual([]);
   expect(paths("/usr")).toEqual([
     "lib/systemd/system/framepass-sender@.service",

@@ -90,6 +90,23 @@ test("a Unix socket is for its owner only, replaces a stale one, and is removed 
   expect(existsSync(path)).toBe(false);
 });
 
+test("a tool that is ended while the worker starts waits for its Unix socket, so that it is removed", async () => {
+  using temp = new TempDir();
+  const path = temp.file("metrics");
+  const program = new URL("./late-worker.ts", import.meta.url).href;
+  const stop = new AbortController();
+  log.setReporters([{ log: () => stop.abort() }]); // with the first message of the worker
+  try {
+    await onLoop(async (loop) => {
+      using _metrics = await openMetrics(loop, `unix:${path}`, { ...look, program }, stop.signal);
+      expect(existsSync(path)).toBe(true);
+    });
+  } finally {
+    log.setReporters([]);
+  }
+  expect(existsSync(path)).toBe(false);
+});
+
 test("a Unix socket is removed by the tool and by the runtime at once, and that is no error", async () => {
   using temp = new TempDir();
   const path = temp.file("metrics");
@@ -121,7 +138,7 @@ test("a port in use is an error with the address and what to do", async () => {
     openMetrics(loop, String(used.port), look, signal).catch((caught: unknown) => caught),
   );
   used.stop(true);
-  expect(error).toMatchObject({ name: "SysError", code: "EADDRINUSE" });
+  expect(error).toMatchObject({ name: "UnavailableError", cause: { code: "EADDRINUSE" } });
   expect((error as Error).message).toBe(
     `bind 127.0.0.1:${used.port}: EADDRINUSE (address already in use); another program listens there: choose another --metrics`,
   );
