@@ -1,5 +1,7 @@
 // The main executable: selects a tool by the name it was called with, or by its first word.
 import { basename } from "node:path";
+import { prioritized } from "../src/cli/journal.ts";
+import { oneLine } from "../src/cli/log.ts";
 import { printOut } from "../src/cli/stdout.ts";
 import { runSubcommand, type Subcommand } from "../src/cli/subcommands.ts";
 import { didYouMean, nearest } from "../src/cli/suggest.ts";
@@ -40,7 +42,8 @@ try {
   if (!names.includes(name)) throw noTool(word, names);
   await runSubcommand({ name: "framepass", summary: about.summary }, subcommands, name, rest);
 } catch (error) {
-  writeStderr(`framepass: error: ${(error as Error).message}\n`);
+  const line = `framepass: error: ${oneLine((error as Error).message)}\n`;
+  writeStderr(prioritized("error", line));
   flushStderr();
   process.exitCode = exitStatus(error);
 }

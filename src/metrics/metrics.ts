@@ -73,11 +73,12 @@ export class Metrics implements FigureSink, PictureSink, Disposable {
   #inode: number | undefined;
   #over = false;
 
+  /** Throws UnavailableError. */
   constructor(loop: Loop, place: Place, options: MetricsOptions) {
     this.#loop = loop;
     this.#place = place;
     this.#opened = loop.promise<FromWorker>();
-    this.#worker = new Worker(options.program ?? program);
+    this.#worker = startWorker(options.program ?? program);
     this.#worker.onmessage = ({ data }) => this.#onMessage(data as FromWorker);
     this.#worker.onerror = ({ message }) => this.#failed(message);
     const { tool, pictures } = options;
@@ -164,6 +165,17 @@ export class Metrics implements FigureSink, PictureSink, Disposable {
 
   [Symbol.dispose](): void {
     if (!this.#over) this.#end();
+  }
+}
+
+/** The runtime throws a TypeError where the kernel allows no further thread. */
+function startWorker(file: string): Worker {
+  try {
+    return new Worker(file);
+  } catch (error) {
+    throw new UnavailableError(
+      `--metrics: ${(error as Error).message}; raise the limit (ulimit -u, TasksMax=), or leave --metrics out`,
+    );
   }
 }
 

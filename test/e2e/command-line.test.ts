@@ -151,6 +151,10 @@ test("a tool is chosen by subcommand, by the name of a link, or not at all", asy
     { words: [], text: "no tool was named" },
     { words: ["camera"], text: 'there is no tool "camera"; choose one of sender' },
     { words: ["recever", "-p", "5"], text: 'there is no tool "recever"; did you mean receiver?' },
+    {
+      words: ["a\u001b[31m\nb"],
+      text: 'there is no tool "a\\x1b[31m\\x0ab"; choose one of sender',
+    },
     { words: ["help", "sende"], text: 'there is no tool "sende"; did you mean sender?' },
   ]);
 });

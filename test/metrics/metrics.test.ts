@@ -5,6 +5,7 @@ import { decode } from "fast-png";
 import { addressOf } from "../../ffi/libc.ts";
 import { streamFigures } from "../../src/cli/figures.ts";
 import { log } from "../../src/cli/log.ts";
+import { UnavailableError } from "../../src/errors.ts";
 import { Canvas } from "../../src/format/canvas.ts";
 import { fourcc, pixelFormatNamed } from "../../src/format/formats.ts";
 import type { Loop } from "../../src/loop.ts";
@@ -243,6 +244,27 @@ test("without a stream, and for formats that cannot be shown, the answer says wh
     const { status, text } = await shown;
     expect([status, text]).toEqual([503, "a picture in H264 cannot be shown\n"]);
   });
+});
+
+test("without a thread for the worker the tool ends with one line: what was refused and what to do", async () => {
+  using temp = new TempDir();
+  const { Worker } = globalThis;
+  globalThis.Worker = class {
+    constructor() {
+      throw new TypeError("Failed to spawn worker thread"); // as the runtime does under a limit
+    }
+  } as unknown as typeof Worker;
+  try {
+    const error = await onLoop((loop, signal) =>
+      openMetrics(loop, `unix:${temp.file("metrics")}`, look, signal).catch((e: unknown) => e),
+    );
+    expect(error).toBeInstanceOf(UnavailableError);
+    expect((error as Error).message).toBe(
+      "--metrics: Failed to spawn worker thread; raise the limit (ulimit -u, TasksMax=), or leave --metrics out",
+    );
+  } finally {
+    globalThis.Worker = Worker;
+  }
 });
 
 test("a worker that fails costs one warning, and the tool goes on", async () => {
