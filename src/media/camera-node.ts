@@ -215,7 +215,9 @@ export class CameraNode {
     if (known !== undefined) this.unsubscribe(session, id);
     const subscription = new Subscription(session.id, id, flags);
     session.subscriptions.set(id, subscription);
-    if ((flags & v.V4L2_EVENT_SUB_FL_SEND_INITIAL) === 0) return;
+    // A heading has no value: Linux sends no event for it, and v4l2-compliance refuses one.
+    const heading = row.type === v.V4L2_CTRL_TYPE_CTRL_CLASS;
+    if (heading || (flags & v.V4L2_EVENT_SUB_FL_SEND_INITIAL) === 0) return;
     const value = controls.get(row);
     const changes = v.V4L2_EVENT_CTRL_CH_FLAGS;
     if (value instanceof MediaError) this.#notify(subscription, row, 0n, changes);

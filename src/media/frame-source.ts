@@ -42,6 +42,8 @@ export class FrameSource implements MediaSource {
   #loop: DeviceLoop | undefined;
   #opened: Opened | undefined;
   #viewer: Viewer | undefined;
+  /** The viewer, once it knows what the pictures are: an open source has some before that. */
+  #ready: Viewer | undefined;
   #mode: Mode | undefined;
   #interval: Interval | undefined;
   /** Opens or closes the source later. */
@@ -70,6 +72,7 @@ export class FrameSource implements MediaSource {
   start(loop: DeviceLoop, mode: Mode, interval: Interval, viewer: Viewer): void {
     this.#loop = loop;
     this.#viewer = viewer;
+    this.#ready = undefined;
     this.#mode = mode;
     this.#interval = interval;
     const { mode: openMode, interval: openInterval } = this.#opened ?? {};
@@ -81,6 +84,7 @@ export class FrameSource implements MediaSource {
 
   stop(): void {
     this.#viewer = undefined;
+    this.#ready = undefined;
     if (this.#opened !== undefined) this.#do(LINGER_MS, () => this.#close());
     else this.#cancel();
   }
@@ -102,6 +106,7 @@ export class FrameSource implements MediaSource {
       this.#opened ??= this.#openNow();
       const { source } = this.#opened;
       viewer.begin(source.picture, source.fps);
+      this.#ready = viewer;
       this.#said = undefined;
     } catch (error) {
       this.#lost(error);
@@ -118,7 +123,7 @@ export class FrameSource implements MediaSource {
     const source = owned.use(this.#open(mode, interval));
     source.start();
     owned.defer(() => source.stop());
-    const handler = (events: number) => this.#ready(source, events);
+    const handler = (events: number) => this.#take(source, events);
     const watch: SourceWatch = owned.use(
       source.watch?.(handler) ?? loop.watch(source.fd, 0, handler),
     );
@@ -128,14 +133,14 @@ export class FrameSource implements MediaSource {
   }
 
   /** Takes the frames that wait, at most as many as there are buffers: a fast source must not keep the loop busy. */
-  #ready(source: Source, events: number): void {
+  #take(source: Source, events: number): void {
     try {
       if ((events & EPOLLPRI) !== 0) source.urgent?.();
       for (let taken = 0; taken < source.frames.length; taken++) {
         const frame = source.next();
         if (frame === undefined) break;
         try {
-          this.#viewer?.show(frame);
+          this.#ready?.show(frame);
         } finally {
           frame[Symbol.dispose]();
         }

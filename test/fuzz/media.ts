@@ -193,6 +193,41 @@ function checkAnswers(all: readonly Sent[]): void {
   }
 }
 
+/** Which buffers the guest has queued: two events for one QBUF corrupt the memory of a guest with Linux. */
+class QueuedBuffers {
+  readonly #driver: MediaDriver;
+  readonly #queued = new Set<string>();
+  #seen = 0;
+
+  constructor(driver: MediaDriver) {
+    this.#driver = driver;
+  }
+
+  /** Call after each step; `sent` is its command. */
+  follow(sent?: Sent): void {
+    const bytes = sent?.bytes ?? new Uint8Array();
+    const words = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    const at = (offset: number) =>
+      offset + 4 <= bytes.length ? words.getUint32(offset, true) : -1;
+    const [cmd, session, code] = [at(0), at(8), at(12)];
+    const done = sent?.reply !== undefined && (sent.reply.length === 0 || sent.reply[0] === 0);
+    const names = (row: { readonly code: number }) => cmd === p.IOCTL && code === (row.code & 0xff);
+    if (done && names(v.VIDIOC_QBUF)) this.#queued.add(`${session} ${at(16)}`);
+    for (const { session, index } of this.#driver.frames.slice(this.#seen))
+      if (!this.#queued.delete(`${session} ${index}`))
+        throw new Error(`an event for buffer ${index} of session ${session}, which is not queued`);
+    this.#seen = this.#driver.frames.length;
+    if (done && (cmd === p.CLOSE || names(v.VIDIOC_STREAMOFF) || names(v.VIDIOC_REQBUFS)))
+      for (const one of this.#queued) if (one.startsWith(`${session} `)) this.#queued.delete(one);
+  }
+
+  /** The driver has begun again. */
+  reset(): void {
+    this.#queued.clear();
+    this.#seen = 0;
+  }
+}
+
 /** Sequences of anything: no error leaves the device, answers are exact, memory and quota come back, a stream works afterwards. */
 export const mediaSequences = defineTarget<Step>({
   name: "media",
@@ -225,11 +260,15 @@ function play(driver: MediaDriver, script: readonly Step[]): void {
   fresh(driver, 4);
   const sessions = [driver.open(), driver.open()];
   const all: Sent[] = [];
+  const queued = new QueuedBuffers(driver);
   let paused = false;
   for (const one of script) {
+    let sent: Sent | undefined;
     switch (one.op) {
       case "command":
-        if (!paused) all.push(driver.raw(bytesOf(one, sessions), one.room));
+        if (paused) break;
+        sent = driver.raw(bytesOf(one, sessions), one.room);
+        all.push(sent);
         break;
       case "show":
         if (driver.source.mode !== undefined)
@@ -269,10 +308,12 @@ function play(driver: MediaDriver, script: readonly Step[]): void {
         break;
       case "reset":
         fresh(driver, 4);
+        queued.reset();
         paused = false;
         sessions.splice(0, 2, driver.open(), driver.open());
         break;
     }
+    queued.follow(sent);
   }
   checkAnswers(all);
   driver.memory.checkGuards();

@@ -273,6 +273,13 @@ test("the first event of a subscription is in the ring before the answer", () =>
   expect(driver.lastEventOrder).toBeLessThan(driver.lastAnswer?.order ?? 0);
 });
 
+test("a subscription to a heading brings no event", () => {
+  const { driver: used, session } = open();
+  using driver = used;
+  expect(subscribe(driver, session, USER_CLASS, v.V4L2_EVENT_SUB_FL_SEND_INITIAL)).toBe(0);
+  expect(driver.events).toEqual([]);
+});
+
 test("another session's change is told, one's own only with ALLOW_FEEDBACK, and an unsubscribed one not", () => {
   const { driver: used, session } = open();
   using driver = used;

@@ -1,6 +1,7 @@
 // Sources of frames behind the device: opened at the first STREAMON, closed some time after the last STREAMOFF, tried again when they
 // fail. The guest's stream goes on with a stand-by picture.
 import { expect, test } from "bun:test";
+import { EPOLLIN } from "../../ffi/epoll.ts";
 import { openTestSource } from "../../src/capture/testsrc.ts";
 import { SourceEnded, UnavailableError } from "../../src/errors.ts";
 import { fourccName } from "../../src/format/formats.ts";
@@ -94,6 +95,43 @@ test("a stream that starts again soon finds the source open; later it is closed"
   const stoppedMs = performance.now();
   await until(loop, () => !source.isOpen);
   expect(performance.now() - stoppedMs).toBeGreaterThan(LINGER_MS - 10);
+});
+
+test("a picture that an open source has before it is announced is not shown", () => {
+  const later: (() => void)[] = [];
+  const none = { [Symbol.dispose]: () => undefined };
+  const loop = {
+    after(_ms: number, what: () => void) {
+      later.push(what);
+      return none;
+    },
+  };
+  let ready: ((events: number) => void) | undefined;
+  const opened = {
+    ...{ picture: mode, fps: 100, frames: [0], start: () => undefined, stop: () => undefined },
+    watch(handler: (events: number) => void) {
+      ready = handler;
+      return { ...none, setEvents: () => undefined };
+    },
+    next: () => ({ bytesused: 1, ...none }),
+    ...none,
+  };
+  using source = new FrameSource({
+    ...{ name: "fake", offers },
+    open: () => opened as unknown as Source,
+  });
+  const watcher = new Watcher();
+  const start = () => source.start(loop as unknown as Loop, mode, interval, watcher);
+  start();
+  later.pop()?.();
+  ready?.(EPOLLIN);
+  source.stop();
+  start();
+  ready?.(EPOLLIN); // it was ready in the same turn of the loop
+  expect([watcher.begins, watcher.frames.length]).toEqual([1, 1]);
+  later.pop()?.();
+  ready?.(EPOLLIN);
+  expect([watcher.begins, watcher.frames.length]).toEqual([2, 2]);
 });
 
 test("another mode opens the source again", async () => {
