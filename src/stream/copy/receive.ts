@@ -10,7 +10,7 @@ import type { StreamInfo } from "../../frame/frame.ts";
 import type { Watch } from "../../loop.ts";
 import { Connection, type ReceiveEnd, type Waiting } from "../connection.ts";
 import { checkFrame, checkHello, hello } from "../hello.ts";
-import type { ServeRun } from "../serve.ts";
+import type { ServeRun } from "../serve-connection.ts";
 import { frameHeader } from "./messages.ts";
 import type { Target } from "./target.ts";
 

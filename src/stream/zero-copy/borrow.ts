@@ -17,7 +17,7 @@ import { Connection, type ReceiveEnd } from "../connection.ts";
 import { checkFrame, checkHello, FRAME_MAGIC, hello } from "../hello.ts";
 import { Inbox } from "../inbox.ts";
 import { Outbox } from "../outbox.ts";
-import type { ServeRun } from "../serve.ts";
+import type { ServeRun } from "../serve-connection.ts";
 import { watchHost } from "../socket/liveness.ts";
 import { sendAtOnce } from "../socket/same-host.ts";
 import { BorrowedBuffers } from "./borrowed-buffers.ts";
