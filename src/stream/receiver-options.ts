@@ -1,21 +1,18 @@
 // Option rows that all receivers share, and how they are read.
 
-import { counted, countedWere } from "../cli/counted.ts";
 import { streamFigures } from "../cli/figures.ts";
 import { inGroup } from "../cli/groups.ts";
 import type { Options, Values } from "../cli/options.ts";
-import type { StreamStats, Summary } from "../cli/stats.ts";
 import { UsageError } from "../errors.ts";
-import { StampChecker } from "../format/stamp.ts";
 import { DEFAULT_HEAP, heapAllocator } from "../frame/memory.ts";
 import type { Loop } from "../loop.ts";
 import { cameraOptions, readCameraOptions } from "../output/camera/camera-options.ts";
-import { type OpenedOutputs, openOutputs } from "../output/open-outputs.ts";
-import { Outputs } from "../output/outputs.ts";
+import { openOutputs } from "../output/open-outputs.ts";
 import { checkOutputName } from "../output/play.ts";
 import { checkOutputsDiffer } from "../output/same-output.ts";
 import type { ConsumerOptions } from "./consumer.ts";
 import { Demand } from "./demand.ts";
+import { Destination } from "./destination.ts";
 import type { ServeOptions } from "./serve.ts";
 import { type Address, allowList, parseAddress } from "./socket/address.ts";
 import { listenAddress } from "./socket/listen-address.ts";
@@ -92,7 +89,6 @@ export function readReceiverOptions(
   if (values.allow.length > 0 && (address.kind === "unix" || address.kind === "vsock"))
     throw new UsageError(`--allow is for IP addresses, not for --listen ${address.text}`);
   const allowed = allowList(values.allow);
-  const checker = values.verify ? new StampChecker() : undefined;
   const camera = {
     ...readCameraOptions(values),
     fromStart: keep,
@@ -103,54 +99,13 @@ export function readReceiverOptions(
   };
   const wishes = { paths, files: { noClobber: values["no-clobber"] }, cameras, camera };
   const nodes = owned.use(new DisposableStack());
-  const outputs = owned.use(new Outputs());
-  let opened: OpenedOutputs = { files: [], cameras: [] };
-  let changed = 0;
-  const prepare = async (signal: AbortSignal) => {
-    opened = await openOutputs(loop, wishes, outputs, nodes, signal);
-  };
-  const summary = ({ fps }: StreamStats): Summary => {
-    const written = opened.files.flatMap((file) => file.finish(fps));
-    const lines: string[] = [];
-    if (checker !== undefined) lines.push(`verified ${counted(checker.verified, "frame")}`);
-    if (changed > 0) {
-      lines.push(`${countedWere(changed, "frame")} overwritten by another sender during the read`);
-    }
-    lines.push(...written);
-    for (const { name, frames: shown, copied, leftOut } of opened.cameras)
-      lines.push(
-        `${name}: ${counted(shown, "frame")} shown, ${copied} copied, ${leftOut} left out`,
-      );
-    const shown = opened.cameras.map(({ name, frames: count, copied, leftOut }) => ({
-      path: name,
-      frames: count,
-      copied,
-      left_out: leftOut,
-    }));
-    const leftOut = opened.files.reduce((sum, file) => sum + file.leftOutFrames, 0);
-    const fields = {
-      ...(checker !== undefined && { verified: checker.verified }),
-      ...(changed > 0 && { changed }),
-      ...(leftOut > 0 && { left_out: leftOut }),
-      ...(shown.length > 0 && { cameras: shown }),
-    };
-    return { lines, fields };
-  };
-  const leftOut = () =>
-    opened.files.reduce((sum, file) => sum + file.leftOutFrames, 0) +
-    opened.cameras.reduce((sum, camera) => sum + camera.leftOut, 0);
+  const writes = paths.length + cameras.length > 0;
+  const destination = owned.use(new Destination({ verify: values.verify, writes }));
+  const { consumer } = destination;
   return {
     address,
-    consumer: {
-      checker,
-      changed: () => {
-        changed += 1;
-      },
-      output: paths.length + cameras.length > 0 ? outputs : undefined,
-    },
-    checkOutputs: () => {
-      if (outputs.failure !== undefined) throw outputs.failure;
-    },
+    consumer,
+    checkOutputs: () => destination.check(),
     serving: {
       address,
       allowed,
@@ -159,9 +114,11 @@ export function readReceiverOptions(
       frames: frameLimit(values.frames),
       stats,
       json,
-      prepare,
-      summary,
-      figures: [{ kind: streamFigures.leftOut, value: leftOut }],
+      prepare: async (signal) => {
+        destination.opened(await openOutputs(loop, wishes, destination.outputs, nodes, signal));
+      },
+      summary: (stats) => destination.summary(stats),
+      figures: [{ kind: streamFigures.leftOut, value: () => destination.leftOut }],
       demand,
     },
   };
