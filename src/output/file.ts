@@ -206,7 +206,7 @@ export class Output implements FrameOutput, StreamOutput {
       );
     }
     const why = foreign
-      ? `${this.name} has those of another one`
+      ? `${this.name} has those of another sender`
       : `which differ from those in ${this.name}`;
     for (this.#files = Math.max(2, this.#files); ; this.#files += 1) {
       const path = numbered(this.name, this.#files);

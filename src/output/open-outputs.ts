@@ -65,8 +65,8 @@ export async function openOutputs(
   return { files, cameras };
 }
 
-/** Throws UnavailableError for the path of a device that does not exist: a file must not be made there. */
-function isVideoDevice(path: string): boolean {
+/** Whether a path is a video device. Throws UnavailableError for the path of a device that does not exist: a file must not be made there. */
+export function isVideoDevice(path: string): boolean {
   const looksLikeVideo = /^\/dev\/(video\d|v4l\/)/.test(path);
   const looksLikeDevice = /^\/dev\/[^/]+$/.test(path);
   if (!existsSync(path) && !looksLikeVideo && !looksLikeDevice) return false; // also a path below a file

@@ -13,6 +13,7 @@ import { checkOutputsDiffer } from "../output/same-output.ts";
 import type { ConsumerOptions } from "./consumer.ts";
 import { Demand } from "./demand.ts";
 import { Destination } from "./destination.ts";
+import { SenderDestinations } from "./sender-destinations.ts";
 import type { ServeOptions } from "./serve.ts";
 import { type Address, allowList, parseAddress } from "./socket/address.ts";
 import { listenAddress } from "./socket/listen-address.ts";
@@ -53,6 +54,17 @@ export const receiverOptions = {
   ...statsOptions,
 } as const satisfies Options;
 
+/** For receivers of several senders. */
+export const severalOptions = inGroup("connection", {
+  senders: {
+    type: "integer",
+    min: 1,
+    max: 256,
+    value: "COUNT",
+    help: "serve that many senders at a time; in --output and --camera %n is then the sender's number, %a its address",
+  },
+} as const satisfies Options);
+
 /** The meaning of `receiverOptions`. */
 export interface ReceiverSetup {
   readonly address: Address;
@@ -60,21 +72,30 @@ export interface ReceiverSetup {
   readonly consumer: ConsumerOptions;
   /** Call when serving has ended. Throws what an output failed with while others went on. */
   readonly checkOutputs: () => void;
+  /** The outputs of each sender, with --senders. */
+  readonly several:
+    | { readonly senders: number; readonly destinations: SenderDestinations }
+    | undefined;
   readonly serving: Omit<ServeOptions, "receive"> &
     Required<Pick<ServeOptions, "prepare" | "summary">>;
 }
 
 /** Reads the options of a receiver. Outputs that are opened later belong to `owned`. Throws UsageError. */
 export function readReceiverOptions(
-  values: Omit<Values<typeof receiverOptions>, "given"> & { readonly given: ReadonlySet<string> },
+  values: Omit<Values<typeof receiverOptions>, "given"> & {
+    readonly given: ReadonlySet<string>;
+    readonly senders?: number | undefined;
+  },
   loop: Loop,
   owned: DisposableStack,
 ): ReceiverSetup {
-  const { stats, json, output: paths, camera: cameras } = values;
+  const { stats, json, senders, verify, output: paths, camera: cameras } = values;
   const demand = values["on-demand"] ? new Demand(loop) : undefined;
   const keep = values.keep || demand !== undefined;
   for (const path of paths) checkOutputName(path);
-  checkOutputsDiffer(paths, json);
+  if (senders === undefined) checkOutputsDiffer(paths, json);
+  else if (demand !== undefined)
+    throw new UsageError("--on-demand is for one sender: omit --senders");
   const address = listenAddress({
     kinds: ["unix", "inet", "vsock"],
     given: ["listen", "port"].filter((name) => values.given.has(name)).map((name) => `--${name}`),
@@ -99,13 +120,18 @@ export function readReceiverOptions(
   };
   const wishes = { paths, files: { noClobber: values["no-clobber"] }, cameras, camera };
   const nodes = owned.use(new DisposableStack());
-  const writes = paths.length + cameras.length > 0;
-  const destination = owned.use(new Destination({ verify: values.verify, writes }));
+  const writes = senders === undefined && paths.length + cameras.length > 0;
+  const destination = owned.use(new Destination({ verify, writes }));
   const { consumer } = destination;
+  const several = senders !== undefined && {
+    senders,
+    destinations: owned.use(new SenderDestinations(loop, { ...wishes, senders, verify, json })),
+  };
   return {
     address,
     consumer,
-    checkOutputs: () => destination.check(),
+    several: several || undefined,
+    checkOutputs: () => (several ? several.destinations : destination).check(),
     serving: {
       address,
       allowed,
@@ -115,7 +141,9 @@ export function readReceiverOptions(
       stats,
       json,
       prepare: async (signal) => {
-        destination.opened(await openOutputs(loop, wishes, destination.outputs, nodes, signal));
+        if (several) await several.destinations.prepare(signal);
+        else
+          destination.opened(await openOutputs(loop, wishes, destination.outputs, nodes, signal));
       },
       summary: (stats) => destination.summary(stats),
       figures: [{ kind: streamFigures.leftOut, value: () => destination.leftOut }],

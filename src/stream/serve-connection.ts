@@ -24,6 +24,8 @@ import { isSameHost } from "./socket/same-host.ts";
 export interface ServeRun extends ConnectionRun {
   /** The connection ends when the sender is silent for this long in the middle of a message; 0: never. */
   readonly stallMs: number;
+  /** How long the connection may keep the loop while others wait, in ms. Without it there are no others. */
+  readonly turnMs?: number | undefined;
   /** Called when the stream is accepted. Returns false when no frame of it is wanted. */
   readonly started: (stream: StreamInfo) => boolean | undefined;
   /** Called for each frame that was taken; returns whether more are wanted. */
@@ -36,6 +38,7 @@ export interface ServeRun extends ConnectionRun {
 /** What all connections of one sender have in common. */
 export interface ConnectionOptions extends Pick<StatsOptions, "frames" | "latency" | "whose"> {
   readonly stallMs: number;
+  readonly turnMs?: number | undefined;
   readonly pictures?: PictureSink | undefined;
   /** Receives frames over one connection. */
   readonly receive: (run: ServeRun) => Promise<ReceiveEnd>;
@@ -106,8 +109,8 @@ export async function serveConnection(
     stats.frame(header.bytesused);
     return options.frames === undefined || stats.frames < options.frames;
   };
-  const { stallMs, pictures } = options;
-  const run = { loop, socket, stallMs, started, taken, captureTime, pictures, signal };
+  const { stallMs, turnMs, pictures } = options;
+  const run = { loop, socket, stallMs, turnMs, started, taken, captureTime, pictures, signal };
   try {
     return await options.receive(run);
   } catch (error) {

@@ -173,10 +173,13 @@ class ZeroCopyReceiver implements Disposable {
   }
 
   #readFrames(): void {
+    const { turnMs } = this.#options;
+    const untilMs = turnMs === undefined ? undefined : performance.now() + turnMs;
     for (let i = 0; i < BURST && !this.#paused && !this.connection.over; i++) {
       if (!this.#hasRoom) break;
       if (this.#inbox.take(this.#frame.$bytes)) {
         this.#read();
+        if (untilMs !== undefined && performance.now() >= untilMs) break;
         continue;
       }
       const filled = this.#inbox.fill(this.#socket);
