@@ -2,6 +2,7 @@
 
 import { listenVariables, notifyVariables } from "../src/cli/service-variables.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
+import { UsageError } from "../src/errors.ts";
 import type { Importer } from "../src/frame/sharing.ts";
 import { openMetrics } from "../src/metrics/metrics.ts";
 import { cameraFiles } from "../src/output/camera/camera-options.ts";
@@ -64,6 +65,10 @@ export const receiverZc = defineTool({
   environment: [...listenVariables, ...notifyVariables],
   options: { ...borrowerOptions, ...severalOptions },
   async run(values, { loop, signal }) {
+    if (values.region !== undefined && (values.senders ?? 1) > 1)
+      throw new UsageError(
+        "--region is for one sender, which writes in all of it: omit --senders, and start a receiver for each region",
+      );
     using owned = new DisposableStack();
     const setup = readReceiverOptions(values, loop, owned);
     const look = { tool: "receiver_zc", pictures: true };

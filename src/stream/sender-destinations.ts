@@ -16,6 +16,9 @@ export interface SeveralWishes extends OutputWishes {
   readonly json: boolean;
 }
 
+/** How outputs are opened; tests have others. */
+const opening = { openOutputs, isVideoDevice };
+
 /** For a check before the address is known. */
 const ANY = "address";
 
@@ -29,10 +32,12 @@ export class SenderDestinations implements Disposable {
   /** Cameras that are made; disposed after the outputs. */
   readonly #made = new DisposableStack();
   readonly #all: readonly Destination[];
+  readonly #opening: typeof opening;
 
   /** Throws UsageError for names that do not tell the senders apart. */
-  constructor(loop: Loop, wishes: SeveralWishes) {
+  constructor(loop: Loop, wishes: SeveralWishes, by = opening) {
     this.#loop = loop;
+    this.#opening = by;
     this.#wishes = wishes;
     const { paths, cameras, senders, verify, json } = wishes;
     for (const label of cameras)
@@ -42,7 +47,7 @@ export class SenderDestinations implements Disposable {
         );
     for (const name of [...paths, ...cameras]) expandName(name, { number: 1, address: ANY });
     const alone = paths.filter((path) => !isTemplate(path));
-    this.#nodes = senders === 1 ? [] : alone.filter(isVideoDevice);
+    this.#nodes = senders === 1 ? [] : alone.filter(by.isVideoDevice);
     this.#templates = paths.filter((path) => !this.#nodes.includes(path));
     for (const path of this.#templates)
       if (senders > 1 && !isTemplate(path))
@@ -87,21 +92,24 @@ export class SenderDestinations implements Disposable {
   /** Opens the cameras of all numbers and checks what can be known about their files. Throws UnavailableError. */
   async prepare(signal: AbortSignal): Promise<void> {
     for (let number = 1; number <= this.#all.length && !signal.aborted; number++) {
-      const devices = this.#names(number, ANY).filter(isVideoDevice);
+      const devices = this.#names(number, ANY).filter(this.#opening.isVideoDevice);
       const wishes = {
         ...this.#wishes,
         paths: [...devices, ...this.#node(number)],
         cameras: this.#labels(number),
       };
       const { outputs } = this.of(number);
-      this.of(number).opened(await openOutputs(this.#loop, wishes, outputs, this.#made, signal));
+      this.of(number).opened(
+        await this.#opening.openOutputs(this.#loop, wishes, outputs, this.#made, signal),
+      );
       for (const template of this.#templates) this.#check(template, number);
     }
   }
 
   #check(template: string, number: number): void {
     const path = expandName(template, { number, address: ANY });
-    if (path === "-" || isVideoDevice(path) || hasPart(dirname(template), "a")) return;
+    if (path === "-" || this.#opening.isVideoDevice(path) || hasPart(dirname(template), "a"))
+      return;
     checkOutput(path, hasPart(template, "a") ? {} : this.#wishes.files);
   }
 
@@ -117,11 +125,15 @@ export class SenderDestinations implements Disposable {
     const destination = this.of(number);
     if (again && destination.hasFiles) return;
     destination.closeFiles(fps);
-    const paths = this.#names(number, addressPart(host)).filter((path) => !isVideoDevice(path));
+    const paths = this.#names(number, addressPart(host)).filter(
+      (path) => !this.#opening.isVideoDevice(path),
+    );
     const files = { ...this.#wishes.files, written: this.#written };
     const wishes = { ...this.#wishes, paths, files, cameras: [] };
     const { outputs } = destination;
-    destination.opened(await openOutputs(this.#loop, wishes, outputs, this.#made, signal));
+    destination.opened(
+      await this.#opening.openOutputs(this.#loop, wishes, outputs, this.#made, signal),
+    );
   }
 
   /** Throws what an output failed with while others of the same sender went on. */

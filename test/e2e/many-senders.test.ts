@@ -200,6 +200,8 @@ test("names that do not tell the senders apart are refused before anything is op
     expect({ words, status }).toEqual({ words, status: wanted });
   };
   await Promise.all(rows.map(one));
+  const region = ["-p", "5000", "--senders", "2", "--region", "/dev/dax0.0"];
+  expect((await run("receiver_zc", region)).stderr).toContain("--region is for one sender");
   const { stderr } = await run("receiver_sdl", ["--senders", "2", "-p", "5000"]);
   expect(stderr).toContain('unknown option "--senders"');
 });
