@@ -19,7 +19,7 @@ import { type Counts, isPeersFault, type ServeRun, serveConnection } from "./ser
 import { type Listener, ListeningPlace, type Peer } from "./socket/listener.ts";
 
 /** How long one connection may keep the loop: the others wait meanwhile. */
-const TURN_MS = 2;
+const TURN_MS = 0.5;
 
 export interface ServeSeveralOptions
   extends Omit<ServeOptions, "receive" | "demand" | "summary" | "figures"> {
@@ -246,6 +246,7 @@ class Senders implements Disposable {
   #finish(slot: Slot, reason: string): void {
     if (slot.finished) return;
     slot.finished = true;
+    slot.stats.streaming = false;
     this.#numbers.end(slot.number);
     try {
       const { lines, fields } = this.#options.destinations.of(slot.number).summary(slot.stats);
