@@ -12,6 +12,14 @@ const PICTURE = 64 * 48;
 const send = (port: string, frames: number, words: readonly string[] = ["-r", "0"]) =>
   run("sender", [...toLoopback(port), ...small, "-n", `${frames}`, ...words]);
 
+/** A sender that sends 30 frames a second until it is stopped. */
+const live = (port: string) => Tool.start("sender", [...toLoopback(port), ...small, "-r", "30"]);
+
+async function stop(tool: Tool): Promise<void> {
+  tool.signal("SIGTERM");
+  expect((await tool.ended()).status).toBe(130);
+}
+
 /** The stopped record of a sender's number; of all together without one. */
 const stoppedOf = (stdout: string, sender?: number) =>
   records(stdout).find((one) => one.record === "stopped" && one.sender === sender);
@@ -20,10 +28,10 @@ test("three senders at a time get a number and a file each, and a fourth is refu
   using temp = new TempDir();
   const words = ["--senders", "3", "--verify", "--stats", "0", "-o", temp.file("cam-%n.raw")];
   await using receiver = await listening(words);
-  const live = ["-r", "30"];
-  const three = [];
+  await using three = new AsyncDisposableStack();
+  const senders: Tool[] = [];
   for (let number = 1; number <= 3; number++) {
-    three.push(send(receiver.port, 30 + number, live));
+    senders.push(three.use(await live(receiver.port)));
     await receiver.says(`sender ${number}: 127.0.0.1:`);
   }
   const fourth = await send(receiver.port, 1);
@@ -31,15 +39,19 @@ test("three senders at a time get a number and a file each, and a fourth is refu
   expect(fourth.stderr).toContain(
     "the receiver refused the stream: it serves 3 senders, and no more",
   );
-  expect((await Promise.all(three)).map(({ status }) => status)).toEqual([0, 0, 0]);
+  await Promise.all(senders.map(stop));
   const { status, stderr } = await receiver.ended();
   expect(status).toBe(0);
+  let all = 0;
   for (let number = 1; number <= 3; number++) {
-    expect(stderr).toContain(`receiver: sender ${number}: done: ${30 + number} frames, `);
-    expect(stderr).toContain(`receiver: sender ${number}: verified ${30 + number} frames\n`);
-    expect(statSync(temp.file(`cam-${number}.raw`)).size).toBe((30 + number) * PICTURE);
+    const [, frames = ""] =
+      new RegExp(`receiver: sender ${number}: done: (\\d+) frames?, `).exec(stderr) ?? [];
+    all += Number(frames);
+    expect(stderr).toContain(`receiver: sender ${number}: verified ${frames} frame`);
+    expect(statSync(temp.file(`cam-${number}.raw`)).size).toBe(Number(frames) * PICTURE);
   }
-  expect(stderr).toContain("receiver: done: 3 senders, 96 frames, ");
+  expect(all).toBeGreaterThan(0);
+  expect(stderr).toContain(`receiver: done: 3 senders, ${all} frames, `);
 });
 
 test("senders that are wrong, silent or gone cost the others nothing", async () => {
@@ -71,12 +83,14 @@ test("senders that are wrong, silent or gone cost the others nothing", async () 
   expect(stderr).toContain("closed after 3 of the 3072 bytes of a payload");
   expect(stderr).toContain("--verify: frame 1, sequence 0, is all zero");
   const failures = records(stdout).filter(({ record }) => record === "failure");
-  expect(failures.map(({ sender }) => sender).sort()).toEqual([2, 3, 4, 5]);
+  // A number that is free again may be given to the next one.
+  expect(failures.length).toBe(4);
+  expect(failures.map(({ sender }) => sender)).not.toContain(1);
   const first = stoppedOf(stdout, 1);
   expect(first).toMatchObject({ reason: "stopped", errors: 0 });
   expect(first?.verified).toBe(first?.frames);
   expect(Number(first?.frames)).toBeGreaterThan(30);
-  expect(stoppedOf(stdout)).toMatchObject({ senders: 5, errors: 4 });
+  expect(stoppedOf(stdout)).toMatchObject({ errors: 4 });
 });
 
 test("with --keep one more sender waits for a number; senders of one address never share or empty a file", async () => {
@@ -144,12 +158,13 @@ test("figures of --metrics and lines of statistics name the sender", async () =>
   const page = freePort();
   const words = ["--senders", "2", "--stats", "0.5", "--metrics", page];
   await using receiver = await listening(words);
-  const both = [send(receiver.port, 60, ["-r", "30"]), send(receiver.port, 60, ["-r", "30"])];
+  await using one = await live(receiver.port);
+  await using two = await live(receiver.port);
   for (const sender of [1, 2]) await receiver.says(`sender ${sender}: `, 2);
   const text = await (await fetch(`http://127.0.0.1:${page}/metrics`)).text();
   for (const sender of [1, 2])
     expect(text).toMatch(new RegExp(`^framepass_streaming\\{sender="${sender}"\\} 1$`, "m"));
-  await Promise.all(both);
+  await Promise.all([one, two].map(stop));
   const { status, lines } = await receiver.ended();
   expect(status).toBe(0);
   for (const sender of [1, 2])
