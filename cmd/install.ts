@@ -20,7 +20,7 @@ export const prefixOptions = {
     default: "/usr/local",
     value: "DIR",
     completes: { files: "folders" },
-    help: "the folder that has bin and share",
+    help: "the folder that gets bin, share, lib and libexec",
   },
   "dry-run": { type: "flag", help: "only list what would be done" },
 } as const satisfies Options;

@@ -41,7 +41,7 @@ export const share = defineTool({
       choices: ["create", "status"],
       required: true,
       value: "ACTION",
-      help: "create makes the file and prints what both guests' monitor has to be given; status shows which ways to share this machine offers, and what the others lack",
+      help: "create makes the file and prints the options of the virtual machine monitor for both guests; status shows which ways to share this machine offers, and what the others lack",
     },
     file: {
       type: "text",
@@ -64,7 +64,7 @@ export const share = defineTool({
       choices: monitors.map(({ name }) => name),
       default: "qemu",
       value: "MONITOR",
-      help: "with create: the virtual machine monitor that what is printed is for",
+      help: "with create: print the options of this virtual machine monitor",
     },
     device: {
       short: "d",

@@ -8,7 +8,7 @@ export const exitCodes = {
   failed: { status: 1, meaning: "failed" },
   usage: { status: 2, meaning: "wrong usage" },
   unavailable: { status: 3, meaning: "not available on this host" },
-  stopped: { status: 130, meaning: "stopped by a signal" },
+  stopped: { status: 130, meaning: "stopped by a signal; vhost-user-video then ends with 0" },
 } as const;
 
 /** The command line is wrong. */

@@ -9,7 +9,7 @@ import type { Figure, FigureSink, Published } from "../cli/figures.ts";
 import { log } from "../cli/log.ts";
 import { COMPILED } from "../cli/own-program.ts";
 import { versionLine } from "../cli/version.ts";
-import { advised } from "../errors.ts";
+import { UnavailableError } from "../errors.ts";
 import type { Picture } from "../format/picture-layout.ts";
 import type { PictureSink } from "../frame/picture-sink.ts";
 import type { Loop } from "../loop.ts";
@@ -39,8 +39,8 @@ export interface MetricsOptions {
 }
 
 /**
- * Serves figures at `text`, the value of --metrics. Undefined without one, and when `signal` aborts first. Throws UsageError,
- * UnavailableError, or SysError when it cannot listen there.
+ * Serves figures at `text`, the value of --metrics. Undefined without one, and when `signal` aborts before a name server has
+ * answered. Throws UsageError, or UnavailableError when it cannot listen there.
  */
 export async function openMetrics(
   loop: Loop,
@@ -54,7 +54,7 @@ export async function openMetrics(
   if (place === undefined) return undefined;
   using owned = new DisposableStack();
   const metrics = owned.use(new Metrics(loop, place, options));
-  await metrics.listening(address.text, signal);
+  await metrics.listening(address.text);
   log.info(`metrics on ${"path" in place ? address.text : `http://${address.text}/`}`);
   owned.move();
   return metrics;
@@ -73,11 +73,12 @@ export class Metrics implements FigureSink, PictureSink, Disposable {
   #inode: number | undefined;
   #over = false;
 
+  /** Throws UnavailableError. */
   constructor(loop: Loop, place: Place, options: MetricsOptions) {
     this.#loop = loop;
     this.#place = place;
     this.#opened = loop.promise<FromWorker>();
-    this.#worker = new Worker(options.program ?? program);
+    this.#worker = startWorker(options.program ?? program);
     this.#worker.onmessage = ({ data }) => this.#onMessage(data as FromWorker);
     this.#worker.onerror = ({ message }) => this.#failed(message);
     const { tool, pictures } = options;
@@ -87,17 +88,17 @@ export class Metrics implements FigureSink, PictureSink, Disposable {
     this.#timer = loop.every(UPDATE_MS, () => this.#update());
   }
 
-  /** Waits until the worker listens, or `signal` aborts; `name` is its address for messages. Throws SysError. */
-  async listening(name: string, signal: AbortSignal): Promise<void> {
+  /**
+   * Waits until the worker listens, also when the tool is to end: a worker that is ended while it binds can leave its socket
+   * behind. `name` is its address for messages. Throws UnavailableError.
+   */
+  async listening(name: string): Promise<void> {
     const before = process.umask(SOCKET_UMASK);
     using _turns = this.#loop.every(START_TURN_MS, () => undefined);
-    const abort = () => this.#opened.resolve({ is: "open" });
-    signal.addEventListener("abort", abort, { once: true });
     try {
       const answer = await this.#opened.promise;
       if (answer.is === "refused") throw refused(name, answer.code);
     } finally {
-      signal.removeEventListener("abort", abort);
       process.umask(before);
     }
     if ("path" in this.#place) this.#inode = inodeAt(this.#place.path);
@@ -167,6 +168,17 @@ export class Metrics implements FigureSink, PictureSink, Disposable {
   }
 }
 
+/** The runtime throws a TypeError where the kernel allows no further thread. */
+function startWorker(file: string): Worker {
+  try {
+    return new Worker(file);
+  } catch (error) {
+    throw new UnavailableError(
+      `--metrics: ${(error as Error).message}; raise the limit (ulimit -u, TasksMax=), or leave --metrics out`,
+    );
+  }
+}
+
 const inodeAt = (path: string) => lstatSync(path, { throwIfNoEntry: false })?.ino;
 
 const advice: Readonly<Record<string, string>> = {
@@ -176,7 +188,9 @@ const advice: Readonly<Record<string, string>> = {
   ENOENT: "make the folder first, or choose another path",
 };
 
-function refused(name: string, code: string): SysError {
+function refused(name: string, code: string): UnavailableError {
   const number = constants.errno[code as keyof typeof constants.errno] ?? constants.errno.EIO;
-  return advised(new SysError("bind", name, number), advice[code] ?? "choose another --metrics");
+  const cause = new SysError("bind", name, number);
+  const todo = advice[code] ?? "choose another --metrics";
+  return new UnavailableError(`${cause.message}; ${todo}`, { cause });
 }

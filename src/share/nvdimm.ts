@@ -68,6 +68,12 @@ function fletcher64(of: { readonly length: number; get(index: number): number })
   return ((high & 0xffff_ffffn) << 32n) | BigInt(low);
 }
 
+const openAdvice: Readonly<Record<string, string>> = {
+  EEXIST: "remove it first, or choose another name",
+  ENOENT: "make the folder first, or choose another path",
+  EACCES: "choose a folder you may write to, or run as root",
+};
+
 /**
  * Creates the file at `path` and allocates all of it on disk: a guest that touches a page without disk space would be
  * killed. An existing file is not changed; on failure the new file is removed. Throws UnavailableError.
@@ -75,7 +81,7 @@ function fletcher64(of: { readonly length: number; get(index: number): number })
 export function createShareFile(path: string, size: number): void {
   using fd = needed(
     () => Fd.open(path, O_RDWR | O_CREAT | O_EXCL, 0o600),
-    ({ code }) => (code === "EEXIST" ? "remove it first, or choose another name" : ""),
+    ({ code }) => openAdvice[code] ?? "choose another path",
   );
   using unfinished = new DisposableStack();
   unfinished.defer(() => rmSync(path));

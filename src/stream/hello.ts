@@ -62,7 +62,9 @@ export function checkHello(message: Struct<typeof hello.fields>, maxFrame: numbe
     buffer_count: bufferCount,
   } = message;
   if (magic !== HELLO_MAGIC) {
-    throw new ProtocolError(`hello: magic is ${hex(magic)}, must be ${hex(HELLO_MAGIC)}`);
+    throw new ProtocolError(
+      `hello: magic is ${hex(magic)}, must be ${hex(HELLO_MAGIC)}; what connected is no sender`,
+    );
   }
   within("version", version, VERSION, VERSION);
   within("width", width, 1, MAX_SIDE);

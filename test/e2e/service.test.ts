@@ -326,6 +326,7 @@ test.skipIf(!isRoot)(
     using temp = new TempDir();
     const trace = [
       "strace",
+      "-D", // the receiver stays the process of the test, which ends it
       "-o",
       temp.file("trace"),
       "-e",

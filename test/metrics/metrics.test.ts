@@ -5,6 +5,7 @@ import { decode } from "fast-png";
 import { addressOf } from "../../ffi/libc.ts";
 import { streamFigures } from "../../src/cli/figures.ts";
 import { log } from "../../src/cli/log.ts";
+import { UnavailableError } from "../../src/errors.ts";
 import { Canvas } from "../../src/format/canvas.ts";
 import { fourcc, pixelFormatNamed } from "../../src/format/formats.ts";
 import type { Loop } from "../../src/loop.ts";
@@ -90,6 +91,23 @@ test("a Unix socket is for its owner only, replaces a stale one, and is removed 
   expect(existsSync(path)).toBe(false);
 });
 
+test("a tool that is ended while the worker starts waits for its Unix socket, so that it is removed", async () => {
+  using temp = new TempDir();
+  const path = temp.file("metrics");
+  const program = new URL("./late-worker.ts", import.meta.url).href;
+  const stop = new AbortController();
+  log.setReporters([{ log: () => stop.abort() }]); // with the first message of the worker
+  try {
+    await onLoop(async (loop) => {
+      using _metrics = await openMetrics(loop, `unix:${path}`, { ...look, program }, stop.signal);
+      expect(existsSync(path)).toBe(true);
+    });
+  } finally {
+    log.setReporters([]);
+  }
+  expect(existsSync(path)).toBe(false);
+});
+
 test("a Unix socket is removed by the tool and by the runtime at once, and that is no error", async () => {
   using temp = new TempDir();
   const path = temp.file("metrics");
@@ -121,7 +139,7 @@ test("a port in use is an error with the address and what to do", async () => {
     openMetrics(loop, String(used.port), look, signal).catch((caught: unknown) => caught),
   );
   used.stop(true);
-  expect(error).toMatchObject({ name: "SysError", code: "EADDRINUSE" });
+  expect(error).toMatchObject({ name: "UnavailableError", cause: { code: "EADDRINUSE" } });
   expect((error as Error).message).toBe(
     `bind 127.0.0.1:${used.port}: EADDRINUSE (address already in use); another program listens there: choose another --metrics`,
   );
@@ -226,6 +244,27 @@ test("without a stream, and for formats that cannot be shown, the answer says wh
     const { status, text } = await shown;
     expect([status, text]).toEqual([503, "a picture in H264 cannot be shown\n"]);
   });
+});
+
+test("without a thread for the worker the tool ends with one line: what was refused and what to do", async () => {
+  using temp = new TempDir();
+  const { Worker } = globalThis;
+  globalThis.Worker = class {
+    constructor() {
+      throw new TypeError("Failed to spawn worker thread"); // as the runtime does under a limit
+    }
+  } as unknown as typeof Worker;
+  try {
+    const error = await onLoop((loop, signal) =>
+      openMetrics(loop, `unix:${temp.file("metrics")}`, look, signal).catch((e: unknown) => e),
+    );
+    expect(error).toBeInstanceOf(UnavailableError);
+    expect((error as Error).message).toBe(
+      "--metrics: Failed to spawn worker thread; raise the limit (ulimit -u, TasksMax=), or leave --metrics out",
+    );
+  } finally {
+    globalThis.Worker = Worker;
+  }
 });
 
 test("a worker that fails costs one warning, and the tool goes on", async () => {

@@ -4,7 +4,11 @@ import { type Pixels, wrongBars } from "../support/bars.ts";
 
 /** The size of the page's sender. */
 export const size = { width: 640, height: 480 } as const;
-const frameBytes = size.width * size.height * 3;
+
+export interface Size {
+  readonly width: number;
+  readonly height: number;
+}
 
 /** Where the white square is in picture `n`: it moves five columns to the right with each picture, in 581 columns. */
 const SPEED = 5;
@@ -16,7 +20,16 @@ export interface Picture extends Pixels {
 }
 
 /** Decodes a file, or what `words` name, by ffmpeg: all its pictures, of `size`. */
-export async function decoded(cwd: string, ...words: string[]): Promise<Picture[]> {
+export const decoded = (cwd: string, ...words: string[]): Promise<Picture[]> =>
+  decodedAs(size, cwd, words);
+
+/** The same for pictures of another size. */
+export async function decodedAs(
+  of: Size,
+  cwd: string,
+  words: readonly string[],
+): Promise<Picture[]> {
+  const frameBytes = of.width * of.height * 3;
   const to = ["-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"];
   const child = Bun.spawn(["ffmpeg", "-nostdin", "-v", "error", ...words, ...to], {
     cwd,
@@ -33,16 +46,17 @@ export async function decoded(cwd: string, ...words: string[]): Promise<Picture[
   if (status !== 0) throw new Error(`ffmpeg ${words.join(" ")}: ${said}`);
   if (bytes.length % frameBytes !== 0) throw new Error(`${bytes.length} bytes of pictures`);
   return Array.from({ length: bytes.length / frameBytes }, (_, i) =>
-    pictureOf(bytes.subarray(i * frameBytes, (i + 1) * frameBytes)),
+    pictureOf(of, bytes.subarray(i * frameBytes, (i + 1) * frameBytes)),
   );
 }
 
-function pictureOf(bytes: Uint8Array): Picture {
+function pictureOf({ width, height }: Size, bytes: Uint8Array): Picture {
   return {
-    ...size,
+    width,
+    height,
     sum: Bun.hash.wyhash(bytes),
     at(x, y): Rgb {
-      const at = (y * size.width + x) * 3;
+      const at = (y * width + x) * 3;
       return [bytes[at] ?? -1, bytes[at + 1] ?? -1, bytes[at + 2] ?? -1];
     },
   };
@@ -56,9 +70,9 @@ export function edges(pictures: readonly Pixels[]): number[] {
   return pictures.map((picture, i) => {
     const wrong = wrongBars(picture, false);
     if (wrong !== undefined) throw new Error(`picture ${i}: ${wrong}`);
-    const line = Math.floor(size.height * 0.8);
+    const line = Math.floor(picture.height * 0.8);
     let left = 0;
-    while (left < size.width && picture.at(left, line)[1] < 128) left += 1;
+    while (left < picture.width && picture.at(left, line)[1] < 128) left += 1;
     return left;
   });
 }

@@ -17,7 +17,8 @@ export interface Recipe {
 
 /** All recipes of the page. */
 export function recipes(text = readFileSync(join(projectDir, page), "utf8")): readonly Recipe[] {
-  return text
+  const [working = ""] = text.split(/^# What does not work$/m);
+  return working
     .split(/^## /m)
     .slice(1)
     .map((section) => {

@@ -262,6 +262,16 @@ test("the host file has the info block from which a kernel makes a dax device", 
   expect(statSync(path).size).toBe(16 * MiB);
 });
 
+test("a host file in a folder that is not there, or is a file, is refused with what to do", () => {
+  expect(() => createShareFile(join(work, "none", "file"), 16 * MiB)).toThrow(
+    /^open .*file: ENOENT .*; make the folder first, or choose another path$/,
+  );
+  writeFileSync(join(work, "plain"), "");
+  expect(() => createShareFile(join(work, "plain", "file"), 16 * MiB)).toThrow(
+    /^open .*file: ENOTDIR .*; choose another path$/,
+  );
+});
+
 test("a file that does not fit on the disk is refused and removed", () => {
   const path = join(work, "large");
   expect(() => createShareFile(path, 2 ** 62)).toThrow(

@@ -38,7 +38,11 @@ test("a hello that we make is accepted, for every format", () => {
 });
 
 const wrong: [string, Record<string, number>, string][] = [
-  ["another magic", { magic: 0x12345678 }, "hello: magic is 0x12345678, must be 0x56344c42"],
+  [
+    "another magic",
+    { magic: 0x12345678 },
+    "hello: magic is 0x12345678, must be 0x56344c42; what connected is no sender",
+  ],
   ["another version", { version: 3 }, "hello: version is 3, must be 2 to 2"],
   ["no width", { width: 0 }, "hello: width is 0, must be 1 to 16384"],
   ["a width out of range", { width: 16_385 }, "hello: width is 16385, must be 1 to 16384"],

@@ -23,7 +23,12 @@ export interface Area {
  * Answers what differs, or undefined. Looks at seven columns of five places each in the upper two thirds, and, in the
  * lower quarter, where a white square moves on black, at both colours.
  */
-export function wrongBars(pixels: Pixels, grey: boolean, area?: Area): string | undefined {
+export function wrongBars(
+  pixels: Pixels,
+  grey: boolean,
+  area?: Area,
+  tolerance = TOLERANCE,
+): string | undefined {
   const { x, y, width, height } = area ?? { x: 0, y: 0, ...sizeOf(pixels) };
   for (const [i, colour] of barColours.entries()) {
     const expected: Rgb = grey ? greyOf(colour) : colour;
@@ -31,7 +36,7 @@ export function wrongBars(pixels: Pixels, grey: boolean, area?: Area): string | 
       for (const down of [0.02, 0.2, 0.4, 0.55, 0.65]) {
         const px = Math.floor(x + ((i + across) * width) / barColours.length);
         const py = Math.floor(y + down * height);
-        const wrong = difference(pixels.at(px, py), expected);
+        const wrong = difference(pixels.at(px, py), expected, tolerance);
         if (wrong !== undefined) return `bar ${i} at ${px},${py}: ${wrong}`;
       }
     }
@@ -41,8 +46,8 @@ export function wrongBars(pixels: Pixels, grey: boolean, area?: Area): string | 
   const line = Math.floor(y + height * 0.76 + height * 0.04);
   for (let px = x; px < x + width; px += 2) {
     const [r, g, b] = pixels.at(Math.floor(px), line);
-    if (Math.max(r, g, b) <= TOLERANCE) black += 1;
-    if (Math.min(r, g, b) >= 255 - TOLERANCE) white += 1;
+    if (Math.max(r, g, b) <= tolerance) black += 1;
+    if (Math.min(r, g, b) >= 255 - tolerance) white += 1;
   }
   const whole = Math.floor(width / 2);
   if (white < whole / 20 || black < whole / 2)
@@ -59,7 +64,7 @@ function greyOf(colour: Rgb): Rgb {
 }
 
 /** How two colours differ by more than the tolerance, in words. */
-export function difference(got: Rgb, expected: Rgb): string | undefined {
-  const near = got.every((value, c) => Math.abs(value - (expected[c] ?? 0)) <= TOLERANCE);
-  return near ? undefined : `${got.join(" ")}, must be ${expected.join(" ")} (+-${TOLERANCE})`;
+export function difference(got: Rgb, expected: Rgb, tolerance = TOLERANCE): string | undefined {
+  const near = got.every((value, c) => Math.abs(value - (expected[c] ?? 0)) <= tolerance);
+  return near ? undefined : `${got.join(" ")}, must be ${expected.join(" ")} (+-${tolerance})`;
 }

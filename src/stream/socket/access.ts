@@ -16,7 +16,7 @@ export const accessOptions = inGroup("connection", {
     type: "text",
     value: "MODE",
     pattern: [/^0?[0-7]{3}$/, "three octal digits like 660"],
-    help: "permissions of the Unix socket, octal; who may write to it may connect; with --socket-group 660, otherwise the umask decides",
+    help: "permissions of the Unix socket, octal; who may write to it may connect; without it 660 if there is --socket-group, otherwise the umask decides",
   },
 } as const satisfies Options);
 
