@@ -12,7 +12,7 @@ import { MemoryTarget } from "../src/stream/copy/memory-target.ts";
 import { receiveFrames } from "../src/stream/copy/receive.ts";
 import { readReceiverOptions } from "../src/stream/receiver-options.ts";
 import { serveSenders } from "../src/stream/serve.ts";
-import { receiver } from "./receiver.ts";
+import { copyReceiverOptions } from "./receiver.ts";
 import { toolRow } from "./tool-rows.ts";
 
 export const receiverSdl = defineTool({
@@ -30,7 +30,7 @@ export const receiverSdl = defineTool({
   keys: displayKeys,
   files: cameraFiles,
   environment: [...displayEnvironment, ...listenVariables, ...notifyVariables],
-  options: { ...receiver.options, ...displayOptions },
+  options: { ...copyReceiverOptions, ...displayOptions },
   async run(values, context) {
     const { loop, signal } = context;
     const { "max-frame": maxFrame, given } = values;

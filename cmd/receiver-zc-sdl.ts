@@ -12,7 +12,7 @@ import { serveSenders } from "../src/stream/serve.ts";
 import { borrowFrames } from "../src/stream/zero-copy/borrow.ts";
 import { openConsumer } from "../src/stream/zero-copy/view-target.ts";
 import { warmUp } from "../src/stream/zero-copy/warm-up.ts";
-import { importersFor, receiverZc } from "./receiver-zc.ts";
+import { borrowerOptions, importersFor, receiverZc } from "./receiver-zc.ts";
 import { toolRow } from "./tool-rows.ts";
 
 export const receiverZcSdl = defineTool({
@@ -30,7 +30,7 @@ export const receiverZcSdl = defineTool({
   keys: displayKeys,
   files: receiverZc.files ?? [],
   environment: [...displayEnvironment, ...listenVariables, ...notifyVariables],
-  options: { ...receiverZc.options, ...displayOptions },
+  options: { ...borrowerOptions, ...displayOptions },
   async run(values, context) {
     const { loop, signal } = context;
     const { "max-frame": maxFrame } = values;

@@ -2,13 +2,18 @@
 
 import { listenVariables, notifyVariables } from "../src/cli/service-variables.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
+import { UsageError } from "../src/errors.ts";
 import type { Importer } from "../src/frame/sharing.ts";
 import { openMetrics } from "../src/metrics/metrics.ts";
 import { cameraFiles } from "../src/output/camera/camera-options.ts";
 import { importDescriptors } from "../src/share/fd.ts";
 import { openImporters, type ShareName, shareNames } from "../src/share/index.ts";
-import { readReceiverOptions, receiverOptions } from "../src/stream/receiver-options.ts";
-import { serveSenders } from "../src/stream/serve.ts";
+import {
+  readReceiverOptions,
+  receiverOptions,
+  severalOptions,
+} from "../src/stream/receiver-options.ts";
+import { serveOneOrSeveral } from "../src/stream/serve-one-or-several.ts";
 import type { Address } from "../src/stream/socket/address.ts";
 import { borrowFrames } from "../src/stream/zero-copy/borrow.ts";
 import { borrowOptions, shareFiles, shareOptions } from "../src/stream/zero-copy/share-options.ts";
@@ -33,6 +38,13 @@ export function importersFor(
   return importers;
 }
 
+/** The options that it has in common with receiver_zc_sdl. */
+export const borrowerOptions = {
+  ...receiverOptions,
+  ...borrowOptions,
+  ...shareOptions(shareNames),
+};
+
 export const receiverZc = defineTool({
   ...toolRow("receiver_zc"),
   examples: [
@@ -51,23 +63,27 @@ export const receiverZc = defineTool({
   ],
   files: [...shareFiles, ...cameraFiles],
   environment: [...listenVariables, ...notifyVariables],
-  options: { ...receiverOptions, ...borrowOptions, ...shareOptions(shareNames) },
+  options: { ...borrowerOptions, ...severalOptions },
   async run(values, { loop, signal }) {
+    if (values.region !== undefined && (values.senders ?? 1) > 1)
+      throw new UsageError(
+        "--region is for one sender, which writes in all of it: omit --senders, and start a receiver for each region",
+      );
     using owned = new DisposableStack();
-    const { address, serving, consumer, checkOutputs } = readReceiverOptions(values, loop, owned);
+    const setup = readReceiverOptions(values, loop, owned);
     const look = { tool: "receiver_zc", pictures: true };
     const metrics = owned.use(await openMetrics(loop, values.metrics, look, signal));
-    const importers = importersFor(values, address, owned);
-    const end = await serveSenders(
+    const importers = importersFor(values, setup.address, owned);
+    const end = await serveOneOrSeveral(
       loop,
+      setup,
       {
-        ...serving,
         metrics,
         prepare: async (stop) => {
           await warmUp(loop, importDescriptors(), values.verify, stop);
-          await serving.prepare(stop);
+          await setup.serving.prepare(stop);
         },
-        receive: (run) =>
+        receive: (run, consumer) =>
           borrowFrames({
             ...run,
             maxFrame: values["max-frame"],
@@ -77,7 +93,6 @@ export const receiverZc = defineTool({
       },
       signal,
     );
-    checkOutputs();
     return end === "stopped" ? "stopped" : "done";
   },
 });

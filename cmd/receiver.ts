@@ -8,9 +8,21 @@ import { openMetrics } from "../src/metrics/metrics.ts";
 import { cameraFiles } from "../src/output/camera/camera-options.ts";
 import { MemoryTarget } from "../src/stream/copy/memory-target.ts";
 import { receiveFrames } from "../src/stream/copy/receive.ts";
-import { readReceiverOptions, receiverOptions } from "../src/stream/receiver-options.ts";
-import { serveSenders } from "../src/stream/serve.ts";
+import {
+  readReceiverOptions,
+  receiverOptions,
+  severalOptions,
+} from "../src/stream/receiver-options.ts";
+import { serveOneOrSeveral } from "../src/stream/serve-one-or-several.ts";
 import { toolRow } from "./tool-rows.ts";
+
+/** The options that it has in common with receiver_sdl. */
+export const copyReceiverOptions = {
+  ...receiverOptions,
+  ...inGroup("output", {
+    heap: heapOption("DMA heap for the buffers; if the default heap is missing, memfd is used"),
+  }),
+};
 
 export const receiver = defineTool({
   ...toolRow("receiver"),
@@ -21,33 +33,32 @@ export const receiver = defineTool({
       line: 'receiver -p 5000 --camera "Guest A" --keep',
     },
     {
+      does: "record up to four senders at a time, each in a file of its own",
+      line: "receiver -p 5000 --senders 4 --keep -o 'cam-%n.y4m'",
+    },
+    {
       does: "pipe the frames of a sender with -f MJPG into another program",
       line: "receiver -p 5000 -o - | ffplay -f mjpeg -",
     },
   ],
   files: [...cameraFiles, ...heapFiles],
   environment: [...listenVariables, ...notifyVariables],
-  options: {
-    ...receiverOptions,
-    ...inGroup("output", {
-      heap: heapOption("DMA heap for the buffers; if the default heap is missing, memfd is used"),
-    }),
-  },
+  options: { ...copyReceiverOptions, ...severalOptions },
   async run(values, { loop, signal }) {
     using owned = new DisposableStack();
-    const { serving, consumer, checkOutputs } = readReceiverOptions(values, loop, owned);
+    const setup = readReceiverOptions(values, loop, owned);
     const look = { tool: "receiver", pictures: true };
     const metrics = owned.use(await openMetrics(loop, values.metrics, look, signal));
     let allocator: Allocator | undefined;
-    const end = await serveSenders(
+    const end = await serveOneOrSeveral(
       loop,
+      setup,
       {
-        ...serving,
         metrics,
         prepare: async (stop) => {
-          allocator = owned.use(await openReceiveMemory(values, () => serving.prepare(stop)));
+          allocator = owned.use(await openReceiveMemory(values, () => setup.serving.prepare(stop)));
         },
-        receive: (run) =>
+        receive: (run, consumer) =>
           receiveFrames({
             ...run,
             maxFrame: values["max-frame"],
@@ -59,7 +70,6 @@ export const receiver = defineTool({
       },
       signal,
     );
-    checkOutputs();
     return end === "stopped" ? "stopped" : "done";
   },
 });

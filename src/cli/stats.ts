@@ -28,8 +28,8 @@ export interface StatsOptions {
   readonly json: boolean;
   /** Frames after which the stream ends, for the progress bar. */
   readonly frames?: number | undefined;
-  /** Whose stream it is, where one tool has several: named in each line and record. */
-  readonly receiver?: string | undefined;
+  /** Whose stream it is, where one tool has several: named in each line, record and figure. */
+  readonly whose?: StreamOwner | undefined;
   /** Where records are written, if several streams share stdout. Without it --json opens one. */
   readonly records?: Records | undefined;
   /** Records latency. Receivers that know the exact arrival time pass their own and add to it. */
@@ -39,6 +39,18 @@ export interface StatsOptions {
   /** What a tool adds to the published figures. */
   readonly figures?: readonly Figure[] | undefined;
 }
+
+/** The peer of one of several streams. */
+export interface StreamOwner {
+  /** The field of records and the label of figures. */
+  readonly role: "receiver" | "sender";
+  /** A receiver's address, a sender's number. */
+  readonly name: string | number;
+}
+
+/** The start of each line about one of several streams: "unix:/tmp/a: ", "sender 2: ". */
+export const whoseText = (whose: StreamOwner | undefined): string =>
+  whose === undefined ? "" : `${whose.role === "sender" ? "sender " : ""}${whose.name}: `;
 
 /** What a tool adds to the summary: lines for people, fields for programs. */
 export interface Summary {
@@ -75,7 +87,6 @@ export class StreamStats implements Disposable {
   readonly #records: Records | undefined;
   readonly #ownRecords: Records | undefined;
   readonly #published: Published | undefined;
-  /** The start of each line: "unix:/tmp/a: ". */
   readonly #whose: string;
   readonly #time = new StreamTime();
   /** What the stream does, for the service manager. */
@@ -91,10 +102,10 @@ export class StreamStats implements Disposable {
     this.#counters = counters;
     this.#ownRecords = options.json && options.records === undefined ? new Records() : undefined;
     this.#records = options.records ?? this.#ownRecords;
-    this.#whose = options.receiver === undefined ? "" : `${options.receiver}: `;
+    this.#whose = whoseText(options.whose);
     if (options.stats > 0) this.#timer = loop.every(options.stats * 1000, () => this.#interval());
-    const { receiver, metrics, figures = [] } = options;
-    const labels = receiver === undefined ? {} : { receiver };
+    const { whose, metrics, figures = [] } = options;
+    const labels = whose === undefined ? {} : { [whose.role]: `${whose.name}` };
     this.#published = metrics?.publish([...this.#figures(), ...figures], labels);
   }
 
@@ -159,9 +170,10 @@ export class StreamStats implements Disposable {
 
   /** Writes one line of JSON to stdout with --json; does nothing without. */
   record(kind: RecordKind, fields: Record<string, unknown>): void {
-    const { receiver } = this.#options;
+    const { whose } = this.#options;
     if (kind === "failure") this.failures += 1;
-    this.#records?.write({ record: kind, ...(receiver !== undefined && { receiver }), ...fields });
+    const owner = whose === undefined ? {} : { [whose.role]: whose.name };
+    this.#records?.write({ record: kind, ...owner, ...fields });
   }
 
   #interval(): void {

@@ -1,6 +1,6 @@
 // The --output of a receiver: a file, a pipe, a device or stdout, over all its streams. A file is opened, and an old one
 // emptied, when the first frame comes.
-import { accessSync, constants, lstatSync, readlinkSync, statSync } from "node:fs";
+import { accessSync, constants, lstatSync, readlinkSync, type Stats, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { errno, SysError } from "../../ffi/errno.ts";
 import { Fd, O_CREAT, O_EXCL, O_NONBLOCK, O_WRONLY, truncate } from "../../ffi/fd.ts";
@@ -14,6 +14,7 @@ import type { Loop } from "../loop.ts";
 import { type FrameOutput, FrameWriter } from "./frame-writer.ts";
 import { isY4m } from "./play.ts";
 import { Sink } from "./sink.ts";
+import type { WrittenFiles } from "./written-files.ts";
 
 const NO_READER = "ENXIO";
 const LOOK_FOR_READER_MS = 100;
@@ -26,6 +27,8 @@ const IN_USE = `another program writes this file: ${ANOTHER}`;
 /** What to do with a file that exists already. */
 export interface OutputOptions {
   readonly noClobber?: boolean;
+  /** The files that this tool has written, where it writes those of several senders: none of them is emptied. */
+  readonly written?: WrittenFiles | undefined;
 }
 
 /** Like `openOutput`, but waits until a program reads a named pipe. Undefined when `signal` aborts first. */
@@ -55,31 +58,45 @@ export async function openOutputWhenRead(
 export function openOutput(loop: Loop, path: string, options: OutputOptions = {}): Output {
   if (path === "-") return new Output(loop, "stdout", new Sink(ownStdout(), "stdout", false));
   if (STDOUT_PATHS.includes(path)) checkStdoutOpen();
-  const advice = ({ code }: SysError) =>
-    code === NO_READER ? "no program reads this pipe" : code === LOCKED ? IN_USE : ANOTHER;
-  const there = needed(() => statSync(path, { throwIfNoEntry: false }), advice);
+  const there = checkOutput(path, options);
+  if (there === undefined || there.isFile()) return new Output(loop, path, undefined, options);
+  // Opening a named pipe must not block.
+  const fd = needed(() => Fd.open(path, O_WRONLY | O_NONBLOCK), openAdvice);
+  return new Output(loop, path, new Sink(fd, path, true));
+}
+
+const openAdvice = ({ code }: SysError): string =>
+  code === NO_READER ? "no program reads this pipe" : code === LOCKED ? IN_USE : ANOTHER;
+
+/**
+ * Checks that the file `path` can be written, without a change. Returns what is there: a pipe or a device is not looked at any
+ * closer. Throws UnavailableError.
+ */
+export function checkOutput(
+  path: string,
+  { noClobber = false, written }: OutputOptions,
+): Stats | undefined {
+  const there = needed(() => statSync(path, { throwIfNoEntry: false }), openAdvice);
   if (there === undefined) {
-    needed(() => checkFolder(path), advice);
-    return new Output(loop, path, undefined, options);
+    needed(() => checkFolder(path), openAdvice);
+    return undefined;
   }
   // Otherwise it looks like a pipe without a reader.
   if (there.isSocket()) throw new UnavailableError(`open ${path}: this is a socket; ${ANOTHER}`);
-  // Opening a named pipe must not block.
-  const fd = needed(() => Fd.open(path, O_WRONLY | O_NONBLOCK), advice);
-  if (!there.isFile()) return new Output(loop, path, new Sink(fd, path, true));
-  needed(() => {
-    using file = fd;
-    lock(file);
-  }, advice);
-  if (options.noClobber === true) {
-    needed(
-      () => {
-        throw new SysError("open", path, errno.EEXIST);
-      },
-      () => `${ANOTHER}, or omit --no-clobber`,
-    );
+  if (there.isDirectory() || there.isFile()) {
+    if (written?.has(path) === true) return there; // the stream gets another file
+    needed(() => {
+      using file = Fd.open(path, O_WRONLY | O_NONBLOCK);
+      lock(file);
+    }, openAdvice);
   }
-  return new Output(loop, path, undefined, options);
+  if (!there.isFile() || !noClobber) return there;
+  return needed(
+    () => {
+      throw new SysError("open", path, errno.EEXIST);
+    },
+    () => `${ANOTHER}, or omit --no-clobber`,
+  );
 }
 
 /** Throws SysError where the file `path` cannot be created. `target` is where links led so far. */
@@ -108,6 +125,7 @@ export class Output implements FrameOutput, StreamOutput {
   readonly y4m: boolean;
   readonly #loop: Loop;
   readonly #noClobber: boolean;
+  readonly #written: WrittenFiles | undefined;
   /** Pipes, devices and stdout: there is one for all streams. */
   readonly #fixed: boolean;
   #sink: Sink | undefined;
@@ -117,13 +135,19 @@ export class Output implements FrameOutput, StreamOutput {
   readonly #plays: string[] = [];
 
   /** `sink`: what is open already. Without it `name` is a path, which the first frame opens. */
-  constructor(loop: Loop, name: string, sink?: Sink, { noClobber = false }: OutputOptions = {}) {
+  constructor(
+    loop: Loop,
+    name: string,
+    sink?: Sink,
+    { noClobber = false, written }: OutputOptions = {},
+  ) {
     this.#loop = loop;
     this.name = name;
     this.y4m = isY4m(name);
     this.#fixed = sink !== undefined;
     this.#sink = sink;
     this.#noClobber = noClobber;
+    this.#written = written;
   }
 
   /** Frames written completely. */
@@ -165,8 +189,15 @@ export class Output implements FrameOutput, StreamOutput {
   /** Opens the file, or for a stream that does not fit in it the next one: NAME-2, NAME-3. */
   #next(): Sink {
     this.#close(0);
+    const sink = this.#openNext();
+    this.#written?.add(sink.fd);
+    return sink;
+  }
+
+  #openNext(): Sink {
     this.#files += 1;
-    if (this.#files === 1) {
+    const foreign = this.#files === 1 && this.#written?.has(this.name) === true;
+    if (this.#files === 1 && !foreign) {
       const keep = this.#noClobber ? O_EXCL : 0;
       return openFile(
         this.name,
@@ -174,11 +205,14 @@ export class Output implements FrameOutput, StreamOutput {
         this.#noClobber ? `${ANOTHER}, or omit --no-clobber` : ANOTHER,
       );
     }
-    for (; ; this.#files += 1) {
+    const why = foreign
+      ? `${this.name} has those of another sender`
+      : `which differ from those in ${this.name}`;
+    for (this.#files = Math.max(2, this.#files); ; this.#files += 1) {
       const path = numbered(this.name, this.#files);
       try {
         const sink = openFile(path, O_EXCL, ANOTHER);
-        log.info(`${path}: has the frames of this stream, which differ from those in ${this.name}`);
+        log.info(`${path}: has the frames of this stream, ${why}`);
         return sink;
       } catch (error) {
         if (!(error instanceof SysError) || error.code !== "EEXIST") throw error;

@@ -75,8 +75,8 @@ function checkCameraIsNamed({ paths, cameras, camera }: OutputWishes): void {
   }
 }
 
-/** Throws UnavailableError for the path of a device that does not exist: a file must not be made there. */
-function isVideoDevice(path: string): boolean {
+/** Whether a path is a video device. Throws UnavailableError for the path of a device that does not exist: a file must not be made there. */
+export function isVideoDevice(path: string): boolean {
   const looksLikeVideo = /^\/dev\/(video\d|v4l\/)/.test(path);
   const looksLikeDevice = /^\/dev\/[^/]+$/.test(path);
   if (!existsSync(path) && !looksLikeVideo && !looksLikeDevice) return false; // also a path below a file

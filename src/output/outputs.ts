@@ -8,14 +8,22 @@ import type { FrameBuffer } from "../frame/memory.ts";
 import type { StreamOutput, StreamWriter, Taken, WriterCalls } from "../frame/stream-output.ts";
 
 export class Outputs implements StreamOutput {
-  readonly #owned = new DisposableStack();
+  readonly #owned = new Set<StreamOutput>();
   readonly #left: StreamOutput[] = [];
   #failure: Error | undefined;
 
   /** Takes ownership of an output. */
   add<T extends StreamOutput>(output: T): T {
-    this.#left.push(this.#owned.use(output));
+    this.#owned.add(output);
+    this.#left.push(output);
     return output;
+  }
+
+  /** Takes an output out and disposes it. Call between two streams. */
+  remove(output: StreamOutput): void {
+    const at = this.#left.indexOf(output);
+    if (at >= 0) this.#left.splice(at, 1);
+    if (this.#owned.delete(output)) output[Symbol.dispose]();
   }
 
   get name(): string {
@@ -58,7 +66,9 @@ export class Outputs implements StreamOutput {
   }
 
   [Symbol.dispose](): void {
-    this.#owned.dispose();
+    using all = new DisposableStack();
+    for (const output of this.#owned) all.use(output);
+    this.#owned.clear();
   }
 }
 

@@ -81,7 +81,7 @@ export async function feedReceivers<O extends Opened>(
   let active = addresses.length;
   const feedOne = async ({ text }: Address, receiver: number): Promise<SendEnd | undefined> => {
     try {
-      const own = { ...options, records, receiver: text };
+      const own = { ...options, records, whose: { role: "receiver", name: text } as const };
       return await feedReceiver(loop, own, supply, receiver, stop.signal);
     } catch (error) {
       failures.push(error);
@@ -198,7 +198,7 @@ async function feedReceiver<O extends Opened>(
       retryMs = Math.min(2 * retryMs, LONGEST_RETRY_MS);
     }
   } catch (error) {
-    if (options.receiver !== undefined) stats.record("failure", failureFields(error));
+    if (options.whose !== undefined) stats.record("failure", failureFields(error));
     if (worked) finish(error instanceof ReaderLeft ? "done" : "failed");
     throw error;
   }

@@ -1,21 +1,19 @@
 // Option rows that all receivers share, and how they are read.
 
-import { counted, countedWere } from "../cli/counted.ts";
 import { streamFigures } from "../cli/figures.ts";
 import { inGroup } from "../cli/groups.ts";
 import type { Options, Values } from "../cli/options.ts";
-import type { StreamStats, Summary } from "../cli/stats.ts";
 import { UsageError } from "../errors.ts";
-import { StampChecker } from "../format/stamp.ts";
 import { DEFAULT_HEAP, heapAllocator } from "../frame/memory.ts";
 import type { Loop } from "../loop.ts";
 import { cameraOptions, readCameraOptions } from "../output/camera/camera-options.ts";
-import { type OpenedOutputs, openOutputs } from "../output/open-outputs.ts";
-import { Outputs } from "../output/outputs.ts";
+import { openOutputs } from "../output/open-outputs.ts";
 import { checkOutputName } from "../output/play.ts";
 import { checkOutputsDiffer } from "../output/same-output.ts";
 import type { ConsumerOptions } from "./consumer.ts";
 import { Demand } from "./demand.ts";
+import { Destination } from "./destination.ts";
+import { SenderDestinations } from "./sender-destinations.ts";
 import type { ServeOptions } from "./serve.ts";
 import { type Address, allowList, parseAddress } from "./socket/address.ts";
 import { listenAddress } from "./socket/listen-address.ts";
@@ -56,6 +54,17 @@ export const receiverOptions = {
   ...statsOptions,
 } as const satisfies Options;
 
+/** For receivers of several senders. */
+export const severalOptions = inGroup("connection", {
+  senders: {
+    type: "integer",
+    min: 1,
+    max: 256,
+    value: "COUNT",
+    help: "serve that many senders at a time; in --output and --camera %n is then the sender's number, %a its address",
+  },
+} as const satisfies Options);
+
 /** The meaning of `receiverOptions`. */
 export interface ReceiverSetup {
   readonly address: Address;
@@ -63,21 +72,30 @@ export interface ReceiverSetup {
   readonly consumer: ConsumerOptions;
   /** Call when serving has ended. Throws what an output failed with while others went on. */
   readonly checkOutputs: () => void;
+  /** The outputs of each sender, with --senders. */
+  readonly several:
+    | { readonly senders: number; readonly destinations: SenderDestinations }
+    | undefined;
   readonly serving: Omit<ServeOptions, "receive"> &
     Required<Pick<ServeOptions, "prepare" | "summary">>;
 }
 
 /** Reads the options of a receiver. Outputs that are opened later belong to `owned`. Throws UsageError. */
 export function readReceiverOptions(
-  values: Omit<Values<typeof receiverOptions>, "given"> & { readonly given: ReadonlySet<string> },
+  values: Omit<Values<typeof receiverOptions>, "given"> & {
+    readonly given: ReadonlySet<string>;
+    readonly senders?: number | undefined;
+  },
   loop: Loop,
   owned: DisposableStack,
 ): ReceiverSetup {
-  const { stats, json, output: paths, camera: cameras } = values;
+  const { stats, json, senders, verify, output: paths, camera: cameras } = values;
   const demand = values["on-demand"] ? new Demand(loop) : undefined;
   const keep = values.keep || demand !== undefined;
   for (const path of paths) checkOutputName(path);
-  checkOutputsDiffer(paths, json);
+  if (senders === undefined) checkOutputsDiffer(paths, json);
+  else if (demand !== undefined)
+    throw new UsageError("--on-demand is for one sender: omit --senders");
   const address = listenAddress({
     kinds: ["unix", "inet", "vsock"],
     given: ["listen", "port"].filter((name) => values.given.has(name)).map((name) => `--${name}`),
@@ -92,7 +110,6 @@ export function readReceiverOptions(
   if (values.allow.length > 0 && (address.kind === "unix" || address.kind === "vsock"))
     throw new UsageError(`--allow is for IP addresses, not for --listen ${address.text}`);
   const allowed = allowList(values.allow);
-  const checker = values.verify ? new StampChecker() : undefined;
   const camera = {
     ...readCameraOptions(values),
     fromStart: keep,
@@ -103,54 +120,18 @@ export function readReceiverOptions(
   };
   const wishes = { paths, files: { noClobber: values["no-clobber"] }, cameras, camera };
   const nodes = owned.use(new DisposableStack());
-  const outputs = owned.use(new Outputs());
-  let opened: OpenedOutputs = { files: [], cameras: [] };
-  let changed = 0;
-  const prepare = async (signal: AbortSignal) => {
-    opened = await openOutputs(loop, wishes, outputs, nodes, signal);
+  const writes = senders === undefined && paths.length + cameras.length > 0;
+  const destination = owned.use(new Destination({ verify, writes }));
+  const { consumer } = destination;
+  const several = senders !== undefined && {
+    senders,
+    destinations: owned.use(new SenderDestinations(loop, { ...wishes, senders, verify, json })),
   };
-  const summary = ({ fps }: StreamStats): Summary => {
-    const written = opened.files.flatMap((file) => file.finish(fps));
-    const lines: string[] = [];
-    if (checker !== undefined) lines.push(`verified ${counted(checker.verified, "frame")}`);
-    if (changed > 0) {
-      lines.push(`${countedWere(changed, "frame")} overwritten by another sender during the read`);
-    }
-    lines.push(...written);
-    for (const { name, frames: shown, copied, leftOut } of opened.cameras)
-      lines.push(
-        `${name}: ${counted(shown, "frame")} shown, ${copied} copied, ${leftOut} left out`,
-      );
-    const shown = opened.cameras.map(({ name, frames: count, copied, leftOut }) => ({
-      path: name,
-      frames: count,
-      copied,
-      left_out: leftOut,
-    }));
-    const leftOut = opened.files.reduce((sum, file) => sum + file.leftOutFrames, 0);
-    const fields = {
-      ...(checker !== undefined && { verified: checker.verified }),
-      ...(changed > 0 && { changed }),
-      ...(leftOut > 0 && { left_out: leftOut }),
-      ...(shown.length > 0 && { cameras: shown }),
-    };
-    return { lines, fields };
-  };
-  const leftOut = () =>
-    opened.files.reduce((sum, file) => sum + file.leftOutFrames, 0) +
-    opened.cameras.reduce((sum, camera) => sum + camera.leftOut, 0);
   return {
     address,
-    consumer: {
-      checker,
-      changed: () => {
-        changed += 1;
-      },
-      output: paths.length + cameras.length > 0 ? outputs : undefined,
-    },
-    checkOutputs: () => {
-      if (outputs.failure !== undefined) throw outputs.failure;
-    },
+    consumer,
+    several: several || undefined,
+    checkOutputs: () => (several ? several.destinations : destination).check(),
     serving: {
       address,
       allowed,
@@ -159,9 +140,13 @@ export function readReceiverOptions(
       frames: frameLimit(values.frames),
       stats,
       json,
-      prepare,
-      summary,
-      figures: [{ kind: streamFigures.leftOut, value: leftOut }],
+      prepare: async (signal) => {
+        if (several) await several.destinations.prepare(signal);
+        else
+          destination.opened(await openOutputs(loop, wishes, destination.outputs, nodes, signal));
+      },
+      summary: (stats) => destination.summary(stats),
+      figures: [{ kind: streamFigures.leftOut, value: () => destination.leftOut }],
       demand,
     },
   };

@@ -31,8 +31,11 @@ export async function started(
   program: Bun.Subprocess<"ignore", "pipe" | "ignore", "pipe">,
 ): Promise<void> {
   const reader = program.stderr.getReader();
-  const first = await reader.read();
+  const decoder = new TextDecoder();
+  for (let text = ""; !text.includes("listening"); ) {
+    const { value, done } = await reader.read();
+    if (done) throw new Error(`the receiver did not start: ${text}`);
+    text += decoder.decode(value, { stream: true });
+  }
   reader.releaseLock();
-  if (!new TextDecoder().decode(first.value).includes("listening"))
-    throw new Error("the receiver did not start");
 }

@@ -9,6 +9,7 @@ import { fourcc } from "../../src/format/formats.ts";
 import { memfdAllocator } from "../../src/frame/memory.ts";
 import type { Loop } from "../../src/loop.ts";
 import { type OutputOptions, openOutput } from "../../src/output/file.ts";
+import { WrittenFiles } from "../../src/output/written-files.ts";
 import { quiet } from "../support/camera-options.ts";
 import { onLoop } from "../support/loop.ts";
 import { makePipes } from "../support/pipe.ts";
@@ -321,4 +322,24 @@ test("while a pipe is full, another stream may overwrite the buffer and the pipe
     }
     await ready.promise;
     expect(Buffer.concat(got).every((byte) => byte === 5)).toBe(true);
+  }));
+
+test("a file that the same tool has written for another sender is not emptied: the stream gets the next name", () =>
+  onLoop(async (loop) => {
+    using temp = new TempDir();
+    const [path, link] = [temp.file("film"), temp.file("link")];
+    writeFileSync(path, "old");
+    symlinkSync("film", link);
+    const options = { written: new WrittenFiles() };
+    using first = openOutput(loop, path, options);
+    stream(first, grey(2), 1);
+    using second = openOutput(loop, path, options);
+    stream(second, grey(2), 2);
+    first.finish(0);
+    using third = openOutput(loop, link, { ...options, noClobber: true });
+    stream(third, grey(2), 3);
+    second.finish(0);
+    third.finish(0);
+    const firstBytes = ["film", "film-2", "link-2"].map((name) => readFileSync(temp.file(name))[0]);
+    expect(firstBytes).toEqual([1, 2, 3]);
   }));

@@ -2,8 +2,8 @@
 import { expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { Demand } from "../../src/stream/demand.ts";
-import type { ServeRun } from "../../src/stream/serve.ts";
 import { serveSenders } from "../../src/stream/serve.ts";
+import type { ServeRun } from "../../src/stream/serve-connection.ts";
 import { parseAddress } from "../../src/stream/socket/address.ts";
 import { connect } from "../../src/stream/socket/connect.ts";
 import { quiet } from "../support/camera-options.ts";

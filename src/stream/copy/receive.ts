@@ -10,7 +10,7 @@ import type { StreamInfo } from "../../frame/frame.ts";
 import type { Watch } from "../../loop.ts";
 import { Connection, type ReceiveEnd, type Waiting } from "../connection.ts";
 import { checkFrame, checkHello, hello } from "../hello.ts";
-import type { ServeRun } from "../serve.ts";
+import type { ServeRun } from "../serve-connection.ts";
 import { frameHeader } from "./messages.ts";
 import type { Target } from "./target.ts";
 
@@ -22,7 +22,7 @@ export interface CopyReceiveOptions extends Omit<ServeRun, "captureTime"> {
 
 /** Calls of recv in one turn of the loop before other handlers are called. */
 const BURST = 256;
-/** Limit of one turn in ms, for targets that need long for a frame: signals, keys and timers wait meanwhile. */
+/** Limit of one turn in ms without `turnMs`, for targets that need long for a frame: signals, keys and timers wait meanwhile. */
 const BURST_MS = 20;
 
 /**
@@ -54,9 +54,11 @@ class CopyReceiver implements Disposable {
   /** Received bytes of the whole connection. */
   #total = 0;
   #paused = false;
+  readonly #turnMs: number;
 
   constructor(options: CopyReceiveOptions) {
-    const { loop, socket } = options;
+    const { loop, socket, turnMs = BURST_MS } = options;
+    this.#turnMs = turnMs;
     this.#socket = socket;
     this.#options = options;
     this.connection = new Connection(loop);
@@ -70,7 +72,7 @@ class CopyReceiver implements Disposable {
   }
 
   #onReadable(): void {
-    const untilMs = performance.now() + BURST_MS;
+    const untilMs = performance.now() + this.#turnMs;
     for (let i = 0; i < BURST && !this.#paused && !this.connection.over; i++) {
       const r = receive(this.#socket, this.#at, this.#left);
       if (r === -errno.EAGAIN) return;

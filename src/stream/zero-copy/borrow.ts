@@ -17,7 +17,7 @@ import { Connection, type ReceiveEnd } from "../connection.ts";
 import { checkFrame, checkHello, FRAME_MAGIC, hello } from "../hello.ts";
 import { Inbox } from "../inbox.ts";
 import { Outbox } from "../outbox.ts";
-import type { ServeRun } from "../serve.ts";
+import type { ServeRun } from "../serve-connection.ts";
 import { watchHost } from "../socket/liveness.ts";
 import { sendAtOnce } from "../socket/same-host.ts";
 import { BorrowedBuffers } from "./borrowed-buffers.ts";
@@ -173,10 +173,13 @@ class ZeroCopyReceiver implements Disposable {
   }
 
   #readFrames(): void {
+    const { turnMs } = this.#options;
+    const untilMs = turnMs === undefined ? undefined : performance.now() + turnMs;
     for (let i = 0; i < BURST && !this.#paused && !this.connection.over; i++) {
       if (!this.#hasRoom) break;
       if (this.#inbox.take(this.#frame.$bytes)) {
         this.#read();
+        if (untilMs !== undefined && performance.now() >= untilMs) break;
         continue;
       }
       const filled = this.#inbox.fill(this.#socket);
