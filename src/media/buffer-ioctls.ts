@@ -68,7 +68,8 @@ export const bufferIoctls: readonly IoctlRow[] = [
   ioctlRow(
     v.VIDIOC_QUERYBUF,
     (q, call) => {
-      const buffer = named(q, call);
+      checkType(q.type);
+      const buffer = call.node.anyQueue.buffer(q.index); // also for sessions that do not own it: vb2_ioctl_querybuf
       answerBuffer(q, buffer);
       q.bytesused = buffer.bytesused;
       q["timestamp.tv_sec"] = buffer.tsSec;
