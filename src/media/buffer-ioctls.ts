@@ -38,17 +38,20 @@ function takeMemory(q: Buffer, buffer: CaptureBuffer, { node, tail }: IoctlCall)
 }
 
 export const bufferIoctls: readonly IoctlRow[] = [
-  ioctlRow(v.VIDIOC_REQBUFS, (q, { node, session }) => {
-    const { count, type, memory } = q;
-    checkType(type);
-    node.checkMemoryType(memory, count);
-    node.requestBuffers(session, memory, Math.min(count, MAX_BUFFERS));
-    q.$bytes.fill(0);
-    q.count = node.buffersOf(session);
-    q.type = type;
-    q.memory = memory;
-    q.capabilities = node.capabilities;
-  }),
+  {
+    ...ioctlRow(v.VIDIOC_REQBUFS, (q, { node, session }) => {
+      const { count, type, memory } = q;
+      checkType(type);
+      node.checkMemoryType(memory, count);
+      node.requestBuffers(session, memory, Math.min(count, MAX_BUFFERS));
+      q.$bytes.fill(0);
+      q.count = node.buffersOf(session);
+      q.type = type;
+      q.memory = memory;
+      q.capabilities = node.capabilities;
+    }),
+    settles: true,
+  },
   ioctlRow(v.VIDIOC_CREATE_BUFS, (q, { node, session }) => {
     checkType(q["format.type"]);
     node.checkMemoryType(q.memory, q.count);
@@ -68,7 +71,8 @@ export const bufferIoctls: readonly IoctlRow[] = [
   ioctlRow(
     v.VIDIOC_QUERYBUF,
     (q, call) => {
-      const buffer = named(q, call);
+      checkType(q.type);
+      const buffer = call.node.anyQueue.buffer(q.index); // also for sessions that do not own it: vb2_ioctl_querybuf
       answerBuffer(q, buffer);
       q.bytesused = buffer.bytesused;
       q["timestamp.tv_sec"] = buffer.tsSec;
@@ -107,9 +111,13 @@ export const bufferIoctls: readonly IoctlRow[] = [
     checkType(q.value);
     node.streamOn(session);
   }),
-  ioctlRow(v.VIDIOC_STREAMOFF, (q, { node, session }) => {
-    checkType(q.value);
-    if (node.isOwnedByOther(session)) throw new MediaError("EBUSY", "another session has buffers");
-    node.streamOff(session);
-  }),
+  {
+    ...ioctlRow(v.VIDIOC_STREAMOFF, (q, { node, session }) => {
+      checkType(q.value);
+      if (node.isOwnedByOther(session))
+        throw new MediaError("EBUSY", "another session has buffers");
+      node.streamOff(session);
+    }),
+    settles: true,
+  },
 ];

@@ -108,6 +108,11 @@ export class CameraNode {
   /** The buffers of that session. Throws MediaError when it has none. */
   queueOf(session: Session): CaptureQueue {
     this.#checkOwner(session);
+    return this.anyQueue;
+  }
+
+  /** The buffers of whichever session. Throws MediaError when there are none. */
+  get anyQueue(): CaptureQueue {
     if (this.#queue === undefined) throw new MediaError("EINVAL", "there are no buffers");
     return this.#queue;
   }

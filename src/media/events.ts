@@ -10,6 +10,7 @@ import {
   EVENT_EVENT_BYTES,
   eventHeader,
 } from "./protocol.ts";
+import type { Settling } from "./settling.ts";
 import type { Subscription } from "./subscriptions.ts";
 
 const nothing = new Uint8Array(new ArrayBuffer(0));
@@ -23,6 +24,11 @@ export class Events {
   readonly #buffer = v.v4l2Buffer.over(this.#bytes, eventHeader.size);
   readonly #event = v.v4l2Event.over(this.#bytes, eventHeader.size);
   readonly #eventBytes = this.#bytes.subarray(0, EVENT_EVENT_BYTES);
+  readonly #settling: Settling;
+
+  constructor(settling: Settling) {
+    this.#settling = settling;
+  }
 
   /** Events that wait for a buffer of the driver. */
   get waiting(): number {
@@ -31,8 +37,12 @@ export class Events {
 
   /** Takes a buffer of the driver; one that is too small for the longest event is returned empty. */
   post(request: Request): void {
-    if (request.room < DQBUF_EVENT_BYTES) request.answer(nothing);
-    else this.#posted.push(request);
+    if (request.room < DQBUF_EVENT_BYTES) {
+      request.answer(nothing);
+      return;
+    }
+    this.#posted.push(request);
+    this.#settling.posted();
     this.#deliver();
   }
 
@@ -69,6 +79,7 @@ export class Events {
       this.#bytes.fill(0);
       this.#header.session_id = next.session;
       const bytes = "state" in next ? this.#encodeBuffer(next) : this.#encodeEvent(next);
+      this.#settling.used(); // first: the driver may post it again at once
       this.#posted.shift()?.answer(bytes);
     }
   }

@@ -24,6 +24,8 @@ export interface IoctlRow {
    * this nothing may follow.
    */
   readonly tail?: "list" | "array";
+  /** Its answer ends a stream for the driver: it waits until the driver has processed its events (settling.ts). */
+  readonly settles?: true;
 }
 
 /** Makes a row whose `run` gets `q` as its own struct. */

@@ -13,6 +13,7 @@ import { ioctlRows, ioctls } from "./ioctls.ts";
 import { asRefusal, check, MediaError } from "./media-error.ts";
 import { answerHeader, ioctlCommand } from "./protocol.ts";
 import type { Session } from "./session.ts";
+import type { Settling } from "./settling.ts";
 import { MAX_ENTRIES } from "./user-memory.ts";
 
 const HEAD = answerHeader.size;
@@ -28,6 +29,7 @@ interface Place {
 export class IoctlRunner {
   readonly #node: CameraNode;
   readonly #time: AnswerTime;
+  readonly #settling: Settling;
   readonly #memory = new Uint8Array(
     new ArrayBuffer(HEAD + Math.max(...ioctlRows.map(({ ioctl }) => ioctl.argument.size))),
   );
@@ -43,9 +45,10 @@ export class IoctlRunner {
     ]),
   );
 
-  constructor(node: CameraNode, time: AnswerTime) {
+  constructor(node: CameraNode, time: AnswerTime, settling: Settling) {
     this.#node = node;
     this.#time = time;
+    this.#settling = settling;
   }
 
   /** Runs an IOCTL command, whose fixed part is there. Throws MediaError for what is not an ioctl of the device. */
@@ -67,7 +70,9 @@ export class IoctlRunner {
     if (!this.#time.mayAnswer(takenMs)) return;
     const { status } = this.#head;
     const whole = status === 0 || (row.tail === "array" && status !== errno.ENOTTY);
-    if (answered === 0 || !whole) request.answer(this.#headBytes);
+    if (row.settles && status === 0)
+      this.#settling.answer(request, takenMs, answered === 0 ? this.#headBytes : place.answer);
+    else if (answered === 0 || !whole) request.answer(this.#headBytes);
     else if (echoed === 0) request.answer(place.answer);
     else request.answer(joined(place.answer, tail));
   }

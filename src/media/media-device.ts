@@ -12,6 +12,7 @@ import { asRefusal, check, MediaError } from "./media-error.ts";
 import type { MediaSource } from "./media-source.ts";
 import * as p from "./protocol.ts";
 import { MAX_SESSIONS, type Session, Sessions } from "./session.ts";
+import { Settling } from "./settling.ts";
 import { SharedBuffers } from "./shared-buffers.ts";
 import { WaitingAnswers } from "./waiting-answers.ts";
 
@@ -57,12 +58,13 @@ class MediaDevice implements VirtioDevice {
   readonly #munmap = p.munmapCommand.over(this.#scratch);
   readonly #answer = p.answerHeader.alloc();
   readonly #opened = p.openAnswer.alloc();
-  readonly #events = new Events();
+  readonly #events: Events;
   readonly #sessions = new Sessions();
   readonly #shared: SharedBuffers;
   readonly #node: CameraNode;
   readonly #time: AnswerTime;
   readonly #waiting: WaitingAnswers;
+  readonly #settling: Settling;
   readonly #runner: IoctlRunner;
   readonly #reported = new Map<string, number>();
   #host: DeviceHost | undefined;
@@ -80,6 +82,8 @@ class MediaDevice implements VirtioDevice {
     this.#shared = new SharedBuffers(new Quota(memoryBytes));
     this.#time = new AnswerTime(now);
     this.#waiting = new WaitingAnswers(this.#time);
+    this.#settling = new Settling(this.#time);
+    this.#events = new Events(this.#settling);
     this.#node = new CameraNode({
       source,
       events: this.#events,
@@ -89,7 +93,7 @@ class MediaDevice implements VirtioDevice {
       host: () => this.#running,
       memory: () => this.#guestMemory,
     });
-    this.#runner = new IoctlRunner(this.#node, this.#time);
+    this.#runner = new IoctlRunner(this.#node, this.#time, this.#settling);
     const config = p.config.alloc();
     config.device_caps =
       v.V4L2_CAP_VIDEO_CAPTURE | v.V4L2_CAP_STREAMING | v.V4L2_CAP_EXT_PIX_FORMAT;
@@ -120,6 +124,7 @@ class MediaDevice implements VirtioDevice {
     this.#timer = host.loop.every(TICK_MS, () => {
       this.#time.tick();
       this.#waiting.tick();
+      this.#settling.tick();
     });
   }
 
@@ -212,7 +217,7 @@ class MediaDevice implements VirtioDevice {
   #closeSession(request: Request, takenMs: number): void {
     const session = this.#sessions.close(this.#close.session_id);
     if (session !== undefined) this.#node.close(session);
-    if (this.#time.mayAnswer(takenMs)) request.answer(nothing);
+    this.#settling.answer(request, takenMs, nothing);
   }
 
   #runIoctl(request: Request, takenMs: number): void {
@@ -255,10 +260,12 @@ class MediaDevice implements VirtioDevice {
 
   pause(): void {
     this.#node.paused = true;
+    this.#settling.paused = true;
   }
 
   resume(): void {
     this.#node.paused = false;
+    this.#settling.paused = false;
   }
 
   reset(): void {
@@ -268,6 +275,7 @@ class MediaDevice implements VirtioDevice {
     for (const { id } of [...this.#sessions.all()]) this.#sessions.close(id);
     this.#events.reset();
     this.#waiting.reset();
+    this.#settling.reset();
     this.#shared.reset();
   }
 

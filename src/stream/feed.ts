@@ -20,6 +20,7 @@ import {
 import type { Source } from "../frame/source.ts";
 import type { Loop } from "../loop.ts";
 import type { ConnectionRun, SendEnd } from "./connection.ts";
+import { faultKind } from "./fault-kind.ts";
 import type { Address } from "./socket/address.ts";
 import { connect } from "./socket/connect.ts";
 import { tuneSending } from "./socket/same-host.ts";
@@ -188,7 +189,8 @@ async function feedReceiver<O extends Opened>(
         }
         stats.record("failure", failureFields(error));
         const { message } = error as Error;
-        folded.say("warn", `${message}; trying again in ${retryMs} ms`, message);
+        const kind = faultKind(error, address.text);
+        folded.say("warn", `${message}; trying again in ${retryMs} ms`, kind);
       }
       await loop.sleep(retryMs, signal);
       if (signal.aborted) {

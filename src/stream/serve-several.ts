@@ -12,6 +12,7 @@ import type { Loop } from "../loop.ts";
 import { hostOf } from "../output/name-template.ts";
 import type { ReceiveEnd } from "./connection.ts";
 import type { ConsumerOptions } from "./consumer.ts";
+import { faultKind } from "./fault-kind.ts";
 import type { SenderDestinations } from "./sender-destinations.ts";
 import { SenderNumbers } from "./sender-numbers.ts";
 import type { ServeOptions } from "./serve.ts";
@@ -224,7 +225,7 @@ class Senders implements Disposable {
     const { message } = error as Error;
     stats.record("failure", failureFields(error));
     if (this.#loop.failed || !isExpected(error) || this.#records?.broken === true) throw error;
-    const key = whose + message.replaceAll(name, "");
+    const key = whose + faultKind(error, name);
     if (isPeersFault(error)) {
       counts.errors += 1;
       if (this.#options.keep && !this.#over.signal.aborted) {

@@ -10,6 +10,7 @@ import type { PictureSink } from "../frame/picture-sink.ts";
 import type { Loop } from "../loop.ts";
 import type { ReceiveEnd } from "./connection.ts";
 import type { Demand } from "./demand.ts";
+import { faultKind } from "./fault-kind.ts";
 import { isPeersFault, type ServeRun, serveConnection } from "./serve-connection.ts";
 import type { Address } from "./socket/address.ts";
 import { type Listener, ListeningPlace } from "./socket/listener.ts";
@@ -101,7 +102,7 @@ export async function serveSenders(
         stats.record("failure", failureFields(error));
         const { message } = error as Error;
         const { name } = peer.address;
-        folded.say("warn", `${message}; waiting for the next sender`, message.replaceAll(name, ""));
+        folded.say("warn", `${message}; waiting for the next sender`, faultKind(error, name));
       } finally {
         stats.streaming = false;
       }

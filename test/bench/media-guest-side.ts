@@ -60,7 +60,7 @@ await loop.run(
     const hypervisor = new Hypervisor(monitor("QEMU"), frontEnd, { ram, queues, buffers });
     await hypervisor.realize();
     await hypervisor.activate();
-    const guest = new MediaGuest({ ram, commands, events, buffers });
+    const guest = new MediaGuest({ loop, ram, commands, events, buffers });
     await guest.open();
     await guest.ioctl(v.VIDIOC_S_PARM, (q) => {
       q.type = v.V4L2_BUF_TYPE_VIDEO_CAPTURE;

@@ -31,7 +31,7 @@ async function withGuest(socket: string, act: (guest: MediaGuest) => Promise<voi
     const hypervisor = new Hypervisor(monitor("QEMU"), frontEnd, { ram, queues, buffers });
     await hypervisor.realize();
     await hypervisor.activate();
-    const guest = new MediaGuest({ ram, commands, events, buffers });
+    const guest = new MediaGuest({ loop, ram, commands, events, buffers });
     await guest.open();
     await act(guest);
     expect(buffers.crashes).toBe(0);

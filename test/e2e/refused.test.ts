@@ -65,6 +65,26 @@ test("a sender that is refused again and again comes back less and less often, a
   expect(sent.stderr).toContain("stopped: 0 frames, 0 bytes");
 });
 
+test("wrong hellos of one kind are one line in the receiver's log, whatever numbers are in them", async () => {
+  await using receiver = await listening(["--keep", "--max-frame", "3000", "--stats", "0"]);
+  for (let i = 0; i < 12; i++) {
+    const pixelformat = 0x4142_4344 + i;
+    for (const bytes of [helloBytes({ magic: 0x1000 + i }), helloBytes({ pixelformat })]) {
+      using peer = await RawSender.to({ host: "127.0.0.1", port: Number(receiver.port) });
+      await peer.send(bytes);
+      await within(peer.closed, "the close");
+    }
+  }
+  receiver.signal("SIGINT");
+  const { lines } = await receiver.ended();
+  const about = (text: string) => lines.filter((line) => line.includes(text));
+  for (const kind of ["hello: magic is", "hello: sizeimage is"]) {
+    expect(about(kind).length).toBeGreaterThanOrEqual(2);
+    expect(about(kind).length).toBeLessThan(12);
+    expect(about(kind).at(-1)).toMatch(/\(\d+ times more\)/);
+  }
+});
+
 test("with --reconnect no line tells to use --reconnect", async () => {
   await using sender = await Tool.start("sender", [
     ...["-d", "testsrc", "-a", `127.0.0.1:${freePort()}`, "--reconnect"],

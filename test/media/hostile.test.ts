@@ -240,6 +240,10 @@ test("two sessions: only the owner of the buffers streams, the other may ask", (
   expect(other.off()).toBe(errno.EBUSY);
   expect(other.queue(0).status).toBe(errno.EBUSY);
   expect(driver.ioctl(other.session, v.VIDIOC_G_INPUT).status).toBe(0);
+  const [asked, own] = [other.query(1), owner.query(1)];
+  expect(asked.status).toBe(0);
+  expect(asked.q.$bytes).toEqual(own.q.$bytes);
+  expect(other.query(2).status).toBe(errno.EINVAL);
   other.close();
   driver.source.show(1);
   expect(driver.frames.length).toBe(1);

@@ -5,13 +5,13 @@ import type { Ioctl } from "../../../ffi/ioctl.ts";
 import * as v from "../../../ffi/linux/videodev2.ts";
 import type { Fields, Struct } from "../../../ffi/struct.ts";
 import * as p from "../../../src/media/protocol.ts";
-import { roundTrip, type Scene } from "./scene.ts";
+import { roundTrip, type Scene, turns } from "./scene.ts";
 
 const EVENT_BUFFERS = 16;
 const CAPTURE = v.V4L2_BUF_TYPE_VIDEO_CAPTURE;
 
 /** The machine of the guest. */
-export type GuestScene = Pick<Scene, "ram" | "commands" | "events" | "buffers">;
+export type GuestScene = Pick<Scene, "loop" | "ram" | "commands" | "events" | "buffers">;
 
 export class MediaGuest {
   readonly #scene: GuestScene;
@@ -74,11 +74,13 @@ export class MediaGuest {
 
   /** REQBUFS. */
   async request(count: number): Promise<void> {
-    await this.ioctl(v.VIDIOC_REQBUFS, (q) => {
-      q.count = count;
-      q.type = CAPTURE;
-      q.memory = v.V4L2_MEMORY_MMAP;
-    });
+    await this.#withEvents(
+      this.ioctl(v.VIDIOC_REQBUFS, (q) => {
+        q.count = count;
+        q.type = CAPTURE;
+        q.memory = v.V4L2_MEMORY_MMAP;
+      }),
+    );
   }
 
   /** Sets a format, and maps and queues `count` buffers. */
@@ -111,20 +113,44 @@ export class MediaGuest {
   }
 
   async stream(on: boolean): Promise<void> {
-    await this.ioctl(on ? v.VIDIOC_STREAMON : v.VIDIOC_STREAMOFF, (q) => {
+    const command = this.ioctl(on ? v.VIDIOC_STREAMON : v.VIDIOC_STREAMOFF, (q) => {
       q.value = CAPTURE;
     });
+    await (on ? command : this.#withEvents(command));
+  }
+
+  /** Waits for a command that ends a stream, and drops events meanwhile, as the Linux driver does: its event work goes on. */
+  async #withEvents(command: Promise<unknown>): Promise<void> {
+    let done = false;
+    const end = () => {
+      done = true;
+    };
+    void command.then(end, end);
+    while (!done) {
+      const used = this.#scene.events.takeUsed();
+      for (const { head } of used) this.#postAgain(head);
+      if (used.length > 0) this.#scene.events.notify();
+      await turns(this.#scene.loop, 1);
+    }
+    await command;
+  }
+
+  /** Posts the event buffer of a chain that was returned; where it is. */
+  #postAgain(head: number): number {
+    const at = this.#events.get(head);
+    if (at === undefined) throw new Error("no event");
+    this.#events.delete(head);
+    this.#post(at);
+    return at;
   }
 
   /** The next picture. */
   async frame(): Promise<Struct<typeof v.v4l2Buffer.fields>> {
     const { events, ram } = this.#scene;
     const [used] = await events.used(1);
-    const at = this.#events.get(used?.head ?? -1);
-    if (used === undefined || at === undefined) throw new Error("no event");
-    const bytes = ram.bytes(at, used.length).slice();
-    this.#events.delete(used.head);
-    this.#post(at);
+    if (used === undefined) throw new Error("no event");
+    const bytes = ram.bytes(this.#events.get(used.head) ?? 0, used.length).slice();
+    this.#postAgain(used.head);
     events.notify();
     if (p.eventHeader.over(bytes).event !== p.EVENT_DQBUF) throw new Error("another event");
     return v.v4l2Buffer.over(bytes, p.eventHeader.size);
@@ -141,6 +167,6 @@ export class MediaGuest {
     const q = p.closeCommand.alloc();
     p.header.over(q.$bytes).cmd = p.CLOSE;
     q.session_id = this.session;
-    await this.command(q.$bytes, 0);
+    await this.#withEvents(this.command(q.$bytes, 0));
   }
 }
