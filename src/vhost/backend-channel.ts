@@ -61,13 +61,6 @@ export class BackendChannel implements Disposable {
     this.#next();
   }
 
-  /** Sends a request before those that wait. */
-  askFirst(request: ChannelRequest): void {
-    if (!this.#open) throw new Error("the channel is closed");
-    this.#waiting.unshift(request);
-    this.#next();
-  }
-
   /** Drops a request that was not sent yet; its `ended` is not called. Returns false when it was sent. */
   cancel(request: ChannelRequest): boolean {
     const at = this.#waiting.indexOf(request);

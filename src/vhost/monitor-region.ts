@@ -19,10 +19,13 @@ export interface RegionHost {
   complain(text: string): void;
 }
 
-/** A range that is mapped, or may be. */
-interface Held {
+interface Range {
   readonly offset: number;
   readonly length: number;
+}
+
+/** A range that is mapped, or may be. */
+interface Held extends Range {
   /** Keeps the quota charged. */
   readonly memory: Disposable;
   /** The device wants it to be removed, or was told that it is not mapped. */
@@ -42,8 +45,10 @@ export class MonitorRegion implements SharedMemory, Disposable {
   #allocator: RegionAllocator;
   /** All ranges of this driver. */
   readonly #held = new Set<Held>();
-  /** Requests whose device waits, and the timer that ends the wait. */
-  readonly #limits = new Map<ChannelRequest, Disposable>();
+  /** Ranges of earlier drivers that may be mapped. */
+  readonly #stale = new Set<Range>();
+  /** Requests whose device waits, their range, and the timer that ends the wait. */
+  readonly #limits = new Map<ChannelRequest, { readonly held: Held; readonly timer: Disposable }>();
   #running = false;
   /** The line about the loss of the socket, which is not worth one when the front-end leaves. */
   #notice: Disposable | undefined;
@@ -91,6 +96,7 @@ export class MonitorRegion implements SharedMemory, Disposable {
       );
       return;
     }
+    this.#removeStale();
     for (const held of this.#held) if (held.unwanted) this.#unmap(held);
   }
 
@@ -127,7 +133,6 @@ export class MonitorRegion implements SharedMemory, Disposable {
       fd,
       ended: (outcome) => {
         if (driver === this.#driver) this.#mapped(request, held, outcome, done);
-        else if (outcome === "done") this.#removeStale(held);
       },
     };
     const timer = this.#host.loop.after(MAP_LIMIT_MS, () => {
@@ -137,12 +142,12 @@ export class MonitorRegion implements SharedMemory, Disposable {
       this.#host.complain(`the front-end has not mapped a buffer in ${MAP_LIMIT_MS} ms`);
       done(undefined);
     });
-    this.#limits.set(request, timer);
+    this.#limits.set(request, { held, timer });
     channel.ask(request);
   }
 
   #mapped(request: ChannelRequest, held: Held, outcome: Outcome, done: Done): void {
-    this.#limits.get(request)?.[Symbol.dispose]();
+    this.#limits.get(request)?.timer[Symbol.dispose]();
     const late = !this.#limits.delete(request);
     if (outcome === "refused") {
       this.#free(held);
@@ -154,15 +159,20 @@ export class MonitorRegion implements SharedMemory, Disposable {
   }
 
   /**
-   * The front-end has mapped a buffer of the last driver, and has perhaps done so after its reset: then the mapping is in the way of
-   * the next driver's. Nothing is wrong when it is not there any more.
+   * Asks for the end of the mappings of earlier drivers, before anything that the next one wants: they would be in its way. The
+   * requests wait until the device runs again. Most front-ends have removed them at the reset and refuse, which is not wrong.
    */
-  #removeStale(held: Held): void {
-    this.#channel?.askFirst({
-      request: p.SHMEM_UNMAP,
-      payload: range(held, 0),
-      ended: () => undefined,
-    });
+  #removeStale(): void {
+    const channel = this.#channel;
+    for (const stale of this.#stale) {
+      channel?.ask({
+        request: p.SHMEM_UNMAP,
+        payload: range(stale, 0),
+        ended: () => {
+          if (this.#channel === channel) this.#stale.delete(stale); // otherwise it was not answered
+        },
+      });
+    }
   }
 
   #mapping(held: Held): RegionMapping {
@@ -205,27 +215,35 @@ export class MonitorRegion implements SharedMemory, Disposable {
   }
 
   /**
-   * The driver has ended. The front-end removes all mappings when it resets the device (vhost-user, "Shared memory regions").
-   * Nothing may be asked then: the device does not run.
+   * The driver has ended. The front-end should remove all mappings when it resets the device (vhost-user, "Shared memory regions"),
+   * but crosvm does not. Nothing may be asked now, because the device does not run, so it is asked when the next driver starts.
    */
   reset(): void {
-    this.#forget();
     this.running = false;
+    this.#forget();
+    this.#removeStale();
     this.#allocator = new RegionAllocator(this.size);
   }
 
   /** Drops everything of this driver: what waits is not asked any more. */
   #forget(): void {
     this.#driver += 1;
-    for (const timer of this.#limits.values()) timer[Symbol.dispose]();
+    for (const [request, { held, timer }] of this.#limits) {
+      timer[Symbol.dispose]();
+      if (this.#channel?.cancel(request) === true) this.#free(held); // never mapped
+    }
     this.#limits.clear();
-    for (const { memory } of this.#held) memory[Symbol.dispose]();
+    for (const { memory, offset, length } of this.#held) {
+      memory[Symbol.dispose]();
+      this.#stale.add({ offset, length });
+    }
     this.#held.clear();
     this.#channel?.cancelAll();
   }
 
   [Symbol.dispose](): void {
     this.#forget();
+    this.#stale.clear();
     this.#notice?.[Symbol.dispose]();
     const channel = this.#channel;
     this.#channel = undefined;
@@ -234,7 +252,7 @@ export class MonitorRegion implements SharedMemory, Disposable {
 }
 
 /** The payload that names a range. A mapping can only be removed with the very offset and length it was made with. */
-function range({ offset, length }: Held, flags: number): Uint8Array<ArrayBuffer> {
+function range({ offset, length }: Range, flags: number): Uint8Array<ArrayBuffer> {
   const payload = p.shmemRange.alloc();
   payload.offset = offset;
   payload.length = length;

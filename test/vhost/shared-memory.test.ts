@@ -75,9 +75,10 @@ async function until(loop: Loop, holds: () => boolean): Promise<void> {
   }
 }
 
-const restart = async (scene: Running) => {
+/** Another driver starts. `keeps`: the monitor leaves the mappings in place at the reset, as crosvm does. */
+const restart = async (scene: Running, keeps = false) => {
   await scene.hypervisor.stop();
-  scene.buffers.removeAll();
+  if (!keeps) scene.buffers.removeAll();
   for (const queue of scene.queues) queue.reset();
   await scene.hypervisor.activate({ memory: false });
   await roundTrip(scene, Uint8Array.of(0), 1);
@@ -340,7 +341,43 @@ test("while the machine is paused the front-end is not asked: QEMU would end", (
     expect(scene.device.calls).toEqual(["start", "pause", "resume"]);
   }));
 
-test("the next driver starts with an empty region, and the front-end is asked nothing about the last one", () =>
+test("the next driver starts with an empty region, also where the front-end has kept the mappings of the last one", () =>
+  running(async (scene) => {
+    const { loop, buffers, memory, quota } = scene;
+    const [first, second] = [await map(scene, memory), await map(scene, memory)];
+    expect([first?.offset, second?.offset]).toEqual([0, FILE]);
+    await restart(scene, true);
+    await until(loop, () => buffers.mapped.size === 0); // it is asked when the driver has started, not at its first buffer
+    expect((await map(scene, memory))?.offset).toBe(0);
+    expect(buffers.requests.map(({ request }) => request)).toEqual([MAP, MAP, UNMAP, UNMAP, MAP]);
+    expect(buffers.requests.slice(2, 4)).toMatchObject([
+      { offset: 0, length: FILE },
+      { offset: FILE, length: FILE },
+    ]);
+    await restart(scene, true);
+    await until(loop, () => buffers.mapped.size === 0);
+    memory[Symbol.dispose]();
+    expect(quota.used).toBe(0);
+    expect(scene.buffers.crashes).toBe(0);
+  }));
+
+test("what an earlier driver has mapped is removed after two resets, and over the next socket when the first is lost", () =>
+  running(async (scene) => {
+    const { loop, frontEnd, buffers, memory } = scene;
+    await map(scene, memory);
+    buffers.answering = false;
+    await restart(scene, true);
+    await until(loop, () => buffers.waiting === 1); // SHMEM_UNMAP is not answered
+    await restart(scene, true);
+    using next = new BufferMonitor(loop, 16 * MIB);
+    next.started = true;
+    const fds = [next.theirs.number];
+    await frontEnd.acknowledged("SET_BACKEND_REQ_FD", undefined, { fds });
+    expect((await map(scene, memory))?.offset).toBe(0);
+    expect(next.requests.map(({ request }) => request)).toEqual([UNMAP, MAP]);
+  }));
+
+test("the next driver starts with an empty region, and a front-end that has removed all mappings may refuse to do it again", () =>
   running(async (scene) => {
     const { buffers, memory, quota } = scene;
     const old = await map(scene, memory);
@@ -349,7 +386,8 @@ test("the next driver starts with an empty region, and the front-end is asked no
     expect((await map(scene, memory))?.offset).toBe(0);
     old?.unmap();
     await turns(scene.loop);
-    expect(buffers.requests.map(({ request }) => request)).toEqual([MAP, MAP]);
+    expect(buffers.requests.map(({ request }) => request)).toEqual([MAP, UNMAP, MAP]);
+    expect(buffers.mapped.size).toBe(1);
     memory[Symbol.dispose]();
     expect(quota.used).toBe(FILE);
   }));
