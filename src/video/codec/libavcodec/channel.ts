@@ -12,6 +12,12 @@ export type DecoderRecord = Struct<typeof record.fields>;
 /** Records that may wait to be sent. Slots and generations bound what is in flight, so more means a defect or a peer that is stuck. */
 const MAX_WAITING = 64;
 
+/**
+ * Whether a failed call is to be made again. In the fence (fence.ts) the runtime, too, is denied system calls, also between a call of
+ * ours and the reading of errno: errno is EPERM then, whatever it was. recv and send themselves are not denied.
+ */
+export const isOverwritten = (code: number) => code === -errno.EPERM;
+
 export class Channel implements Disposable {
   readonly socket: Fd;
   readonly #outgoing = new Uint8Array(new ArrayBuffer(MAX_WAITING * RECORD_BYTES));

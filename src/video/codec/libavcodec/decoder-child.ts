@@ -10,7 +10,7 @@ import { dieOfMemoryFaults, dieWithParent } from "../../../../ffi/process.ts";
 import { loadSwscale } from "../../../../ffi/swscale.ts";
 import { startedAgainBy } from "../../../cli/own-program.ts";
 import { NV12 } from "../../formats.ts";
-import { Channel, type DecoderRecord } from "./channel.ts";
+import { Channel, type DecoderRecord, isOverwritten } from "./channel.ts";
 import { softwareCodecs } from "./codecs.ts";
 import { Decoder, type PictureSink } from "./decoder.ts";
 import { enterFence } from "./fence.ts";
@@ -111,7 +111,7 @@ class DecoderChild implements PictureSink, Disposable {
       if (block) this.#send();
       if (this.#closed) return;
       const records = block ? this.#channel.receiveBlocking() : this.#channel.receive();
-      if (records === -errno.EAGAIN) return;
+      if (records === -errno.EAGAIN || isOverwritten(records)) return; // the next call waits again
       if (records <= 0) {
         this.#closed = true;
         return;
@@ -215,7 +215,9 @@ class DecoderChild implements PictureSink, Disposable {
 
   #send(): void {
     this.#heldMs = 0;
-    if (this.#channel.flushBlocking() < 0) this.#closed = true;
+    let sent = this.#channel.flushBlocking();
+    while (isOverwritten(sent)) sent = this.#channel.flushBlocking();
+    if (sent < 0) this.#closed = true;
   }
 
   /**

@@ -145,6 +145,16 @@ test(`${OUTSIDE} comes back with an error, and nothing is read there`, async () 
   expect([picture.flags, errorsOf(driver, 1)]).toEqual([s.BUFFER_ERR, 0]);
 });
 
+test("a call of the runtime that the fence denies, between a call and its errno, does not end a decoder", async () => {
+  const words = [join(import.meta.dir, "../../../support/overwriting-decoder.ts")];
+  const program = { file: process.execPath, name: "bun", words };
+  const backend = softwareDecoder({ program, maxWidth: 640, maxHeight: 480 });
+  using driver = localDriver(backend, { memoryBytes: MEMORY });
+  const stream = new TestStream(driver, 1);
+  for (let i = 0; i < 5; i++) await stream.decode();
+  expect(errorsOf(driver, 1)).toBe(0);
+}, 40_000);
+
 /** What a stream does before its process is killed. */
 const states: [string, (stream: TestStream, driver: LocalDriver) => Promise<void> | void][] = [
   ["that has just been started", () => undefined],
