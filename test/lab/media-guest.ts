@@ -9,7 +9,7 @@ import { buildModules, buildStatic } from "./modules.ts";
 const source = resolve(import.meta.dir, "media-driver");
 const MEMORY_MIB = 512;
 /** QEMU from 11.2 on has a device of its own for it. */
-const OWN_DEVICE = "vhost-user-media-pci";
+export const OWN_DEVICE = "vhost-user-media-pci";
 /** QEMU 11.1 knows no device 48, so the camera has the id 45 there. */
 const STAND_IN = "vhost-user-test-device-pci,virtio-id=45,num_vqs=2,config_size=40";
 const PROGRESS = "/tmp/progress";
@@ -33,11 +33,16 @@ export interface MediaGuestOptions extends MediaPrograms {
   readonly name?: string;
 }
 
+/** The device that a QEMU has for the camera. */
+export async function cameraDevice(qemu: string): Promise<string> {
+  const help = await hostCommand([qemu, "-device", `${OWN_DEVICE},help`]); // nothing for a device it does not know
+  return help.includes("chardev=") ? OWN_DEVICE : STAND_IN;
+}
+
 /** Boots a guest whose camera is the daemon on `socket`. */
 export async function bootWithCamera(lab: Lab, options: MediaGuestOptions): Promise<Guest> {
   const { ko, camera, qemu, socket, name = "guest" } = options;
-  const help = await hostCommand([qemu, "-device", `${OWN_DEVICE},help`]); // nothing for a device it does not know
-  const device = help.includes("chardev=") ? OWN_DEVICE : STAND_IN;
+  const device = await cameraDevice(qemu);
   return lab.boot({
     name,
     modules: [ko],

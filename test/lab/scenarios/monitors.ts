@@ -8,6 +8,7 @@ import { createShareFile } from "../../../src/share/nvdimm.ts";
 import { currentQemu } from "../current-qemu.ts";
 import type { Lab, Scenario } from "../lab.ts";
 import { ensureLibvirt, qemuWords, shellWords, wholeDomain } from "../libvirt.ts";
+import { cameraDevice, OWN_DEVICE } from "../media-guest.ts";
 import { Scratch } from "../scratch.ts";
 import { StartedQemu } from "../started-qemu.ts";
 import { VideoDaemon } from "../video-daemon.ts";
@@ -39,11 +40,10 @@ export const scenario: Scenario = {
     const { path } = scratch;
     const region = { path: join(path, "frames"), size: 128 * MIB };
     createShareFile(region.path, region.size);
-    const socket = join(path, "video.sock");
     const here = (text: string) =>
-      text.replaceAll("/dev/shm/frames", region.path).replaceAll("/run/video.sock", socket);
+      text.replaceAll("/dev/shm/frames", region.path).replaceAll("/run/", `${path}/`);
 
-    const [sender, receiver, video] = qemuLines().map(here);
+    const [sender, receiver, video, camera] = qemuLines().map(here);
     for (const [side, line] of [
       ["sender", sender],
       ["receiver", receiver],
@@ -53,31 +53,62 @@ export const scenario: Scenario = {
       );
     }
     await oddName(lab, path);
-    await lab.check("QEMU 11.1 starts with the decoder's line and has the device", async () => {
-      await using _daemon = await VideoDaemon.start(
-        join(projectDir, "dist/vhost-user-video"),
-        socket,
-      );
-      await using qemu = await StartedQemu.start(
-        path,
-        await currentQemu(),
-        await shellWords(video ?? ""),
-      );
-      const devices = await qemu.ask<{ devices: { id: { device: number } }[] }[]>("query-pci");
-      const ids = devices.flatMap((bus) => bus.devices.map(({ id }) => id.device));
-      wanted("PCI devices 0x1040 + 31", ids.filter((id) => id === 0x1040 + 31).length, 1);
+    await lab.check("QEMU 11.1 starts with the decoder's line and has the device", () =>
+      startWithDaemon(path, {
+        tool: "vhost-user-video",
+        options: ["-b", "null"],
+        socket: "video.sock",
+        line: video,
+        id: 31,
+      }),
+    );
+    await lab.check("QEMU starts with the camera's line and has the device", async () => {
+      const device = await cameraDevice(await currentQemu());
+      await startWithDaemon(path, {
+        tool: "vhost-user-media",
+        options: ["-d", "testsrc"],
+        socket: "camera.sock",
+        line: camera?.replace(OWN_DEVICE, device),
+        id: device === OWN_DEVICE ? 48 : 45,
+      });
     });
     const domains = blocks("xml").map(here);
-    wanted("domains in the page", domains.length, 4);
+    wanted("domains in the page", domains.length, 5);
     for (const [i, domain] of domains.entries()) {
       await lab.check(`libvirt takes domain ${i + 1} of the page`, async () => {
         const words = await qemuWords(path, wholeDomain(domain));
-        if (domain.includes("video.sock")) return decoderOf(words, await shellWords(video ?? ""));
+        const daemons = { "video.sock": video, "camera.sock": camera };
+        for (const [socket, line = ""] of Object.entries(daemons))
+          if (domain.includes(socket)) return deviceOf(words, await shellWords(line));
         regionOf(words, region, domain.includes("readonly"));
       });
     }
   },
 };
+
+/** A daemon, the line of a QEMU in front of it, and the virtio device that the guest gets. */
+interface Front {
+  readonly tool: "vhost-user-video" | "vhost-user-media";
+  readonly options: readonly string[];
+  readonly socket: string;
+  readonly line: string | undefined;
+  readonly id: number;
+}
+
+/** QEMU starts with the line, and the guest has the device. */
+async function startWithDaemon(directory: string, front: Front): Promise<void> {
+  const { tool, options, socket, line = "", id } = front;
+  await using _daemon = await VideoDaemon.start(
+    join(projectDir, "dist", tool),
+    join(directory, socket),
+    options,
+  );
+  const words = await shellWords(line);
+  await using qemu = await StartedQemu.start(directory, await currentQemu(), words);
+  const devices = await qemu.ask<{ devices: { id: { device: number } }[] }[]>("query-pci");
+  const ids = devices.flatMap((bus) => bus.devices.map(({ id: { device } }) => device - 0x1040));
+  wanted(`virtio devices ${id}`, ids.filter((each) => each === id).length, 1);
+}
 
 /** QEMU starts with the line, and has the region with the right rights. */
 async function startWith(
@@ -142,8 +173,8 @@ function properties(value: string): Readonly<Record<string, unknown>> {
   return Object.fromEntries(pairs.map(([name, text]) => (text ? [name, text] : ["driver", name])));
 }
 
-/** The options that make the decoder are the words of the QEMU line, and the memory is shared. */
-function decoderOf(words: readonly string[], line: readonly string[]): void {
+/** The options that make a daemon's device are the words of the QEMU line, and the memory is shared. */
+function deviceOf(words: readonly string[], line: readonly string[]): void {
   for (const option of ["-chardev", "-device"]) {
     const word = line[line.indexOf(option) + 1] ?? "";
     wanted(`${option} ${word}`, words[words.indexOf(word) - 1], option);
