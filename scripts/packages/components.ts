@@ -30,17 +30,23 @@ export function bundledPackages(): readonly NpmPackage[] {
   const visit = (name: string) => {
     if (found.has(name)) return;
     const folder = join(projectDir, "node_modules", name);
-    const { version, license, dependencies } = JSON.parse(
+    const { version, license, dependencies, repository } = JSON.parse(
       readFileSync(join(folder, "package.json"), "utf8"),
     );
     const needs = Object.keys(dependencies ?? {}).sort();
     const licenceText = readFileSync(join(folder, "LICENSE"), "utf8").trim();
-    const source = `pkg:npm/${name}`;
+    const source = repositoryUrl(repository?.url ?? repository);
     found.set(name, { name, version, licence: license, licenceText, source, needs });
     needs.forEach(visit);
   };
   Object.keys(project.dependencies).forEach(visit);
   return [...found.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** The address of a package's `repository`: a URL, for git or not, or OWNER/NAME on GitHub. */
+function repositoryUrl(text: string): string {
+  if (/^[\w-]+\/[\w.-]+$/.test(text)) return `https://github.com/${text}`;
+  return text.replace(/^git\+/, "").replace(/\.git$/, "");
 }
 
 /** The runtime. */

@@ -59,6 +59,11 @@ test("the scripts of a package do nothing without systemd, and stop instances on
   }
 });
 
+test("each npm package in the executable names the repository of its source", () => {
+  for (const { source } of bundledPackages())
+    expect(source).toMatch(/^https:\/\/github\.com\/[\w-]+\/[\w-]+$/);
+});
+
 const minor = (version: string) => Number(version.split(".")[1]);
 const byVersion = (a: string, b: string) => minor(a) - minor(b);
 
