@@ -19,6 +19,7 @@
 #include <signal.h>
 #include <time.h>
 #include <unistd.h>
+#include "bench-events.h"
 
 #define HANDLE 16040
 #define MOST 64
@@ -27,27 +28,6 @@
 static uint8_t *theirs[MOST], *ours[OURS];
 static uint64_t names[MOST];
 static int event_call, command_call, event_kick, command_kick;
-
-static void fail(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static int event(void)
-{
-	int fd = eventfd(0, 0);
-	if (fd < 0)
-		fail("eventfd");
-	return fd;
-}
-
-static void raise_event(int fd)
-{
-	uint64_t one = 1;
-	if (write(fd, &one, 8) != 8)
-		fail("write to an eventfd");
-}
 
 static void await_event(int fd)
 {

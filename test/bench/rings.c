@@ -18,6 +18,7 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+#include "bench-events.h"
 
 #define RING 64
 #define MEMORY (1 << 20)
@@ -39,27 +40,6 @@ struct descriptor {
 
 static uint8_t *memory;
 static int kick, call, spare;
-
-static void fail(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static int event(void)
-{
-	int fd = eventfd(0, 0);
-	if (fd < 0)
-		fail("eventfd");
-	return fd;
-}
-
-static void raise_event(int fd)
-{
-	uint64_t one = 1;
-	if (write(fd, &one, 8) != 8)
-		fail("write to an eventfd");
-}
 
 static void await_event(int fd)
 {
