@@ -51,36 +51,36 @@ async function until(loop: Loop, holds: () => boolean, limitMs = 8000): Promise<
   await loop.run(task.promise);
 }
 
-test("the source is opened at the start, not before, and frames arrive", async () => {
-  using loop = new Loop();
-  let opened = 0;
-  using source = new FrameSource({
+/** The built-in source, and how often it was opened. The caller disposes it. */
+function countedSource(): { source: FrameSource; opens: { count: number } } {
+  const opens = { count: 0 };
+  const source = new FrameSource({
     name: "testsrc",
     offers,
     open: (...of) => {
-      opened += 1;
+      opens.count += 1;
       return testSource(...of);
     },
   });
+  return { source, opens };
+}
+
+test("the source is opened at the start, not before, and frames arrive", async () => {
+  using loop = new Loop();
+  const { source: counted, opens } = countedSource();
+  using source = counted;
   const watcher = new Watcher();
   source.start(loop, mode, interval, watcher);
-  expect(opened).toBe(0); // STREAMON is answered first
+  expect(opens.count).toBe(0); // STREAMON is answered first
   await until(loop, () => watcher.frames.length >= 10);
   expect(watcher.frames.every((bytes) => bytes === mode.sizeimage)).toBe(true);
-  expect([opened, watcher.begins]).toEqual([1, 1]);
+  expect([opens.count, watcher.begins]).toEqual([1, 1]);
 });
 
 test("a stream that starts again soon finds the source open; later it is closed", async () => {
   using loop = new Loop();
-  let opened = 0;
-  using source = new FrameSource({
-    name: "testsrc",
-    offers,
-    open: (...of) => {
-      opened += 1;
-      return testSource(...of);
-    },
-  });
+  const { source: counted, opens } = countedSource();
+  using source = counted;
   const first = new Watcher();
   source.start(loop, mode, interval, first);
   await until(loop, () => first.frames.length > 0);
@@ -90,7 +90,7 @@ test("a stream that starts again soon finds the source open; later it is closed"
   const second = new Watcher();
   source.start(loop, mode, interval, second);
   await until(loop, () => second.frames.length > 0);
-  expect([opened, first.frames.length]).toEqual([1, length]);
+  expect([opens.count, first.frames.length]).toEqual([1, length]);
   source.stop();
   const stoppedMs = performance.now();
   await until(loop, () => !source.isOpen);
