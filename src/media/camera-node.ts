@@ -247,7 +247,7 @@ export class CameraNode {
     for (const id of [...session.subscriptions.keys()]) this.unsubscribe(session, id);
   }
 
-  /** A session has set a control: the subscribers are told. */
+  /** Sends the event of a changed control to the sessions that subscribed to it. `by` is the session that set it. */
   controlChanged(by: Session, id: number, value: bigint): void {
     const row = this.source.controls?.rows.find((one) => one.id === id);
     if (row === undefined) return;

@@ -1,5 +1,5 @@
-// The controls of a host's camera, which guests see and set. Each value that a guest sends is checked (control-values.ts) and encoded
-// anew for the host's driver.
+// The controls of a host's camera, which guests see and set. Each value that a guest sends is checked (control-values.ts). Then
+// a new structure is made of it for the host's driver.
 import { errno, SysError } from "../../ffi/errno.ts";
 import * as v from "../../ffi/linux/videodev2.ts";
 import { UnavailableError } from "../errors.ts";

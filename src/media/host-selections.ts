@@ -1,4 +1,4 @@
-// Cropping by a host's camera. A guest's rectangle is encoded anew for the host's driver, which fits it to what it can.
+// Cropping by a host's camera. A new structure is made of a guest's rectangle, and the host's driver adjusts it to what the camera can do.
 import { errno, SysError } from "../../ffi/errno.ts";
 import * as v from "../../ffi/linux/videodev2.ts";
 import { UnavailableError } from "../errors.ts";

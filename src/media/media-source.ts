@@ -36,8 +36,8 @@ export interface MediaSource extends Disposable {
   /** Where the camera can crop: the part that it shows. */
   readonly selections?: Selections | undefined;
   /**
-   * Calls `viewer` with pictures as near to the mode and interval as the source has them, until `stop`. Never throws: what goes
-   * wrong is told to `viewer.lost`, and the source tries again.
+   * Calls `viewer` with pictures as near to the mode and interval as the source has them, until `stop`. Never throws: on a
+   * fault it calls `viewer.lost` with the reason and tries again.
    */
   start(loop: DeviceLoop, mode: Mode, interval: Interval, viewer: Viewer): void;
   /** Ends the calls to the viewer. The source may stay open for a while, in case the next stream begins soon. */

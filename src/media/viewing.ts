@@ -117,7 +117,7 @@ export class Viewing implements Viewer, Disposable {
     return true;
   }
 
-  /** Pictures that cannot be converted are told as what is wrong with each; the card is shown after the silence. */
+  /** Copies a picture. Returns the reason when it cannot be converted; after some time without pictures the stand-by card is shown. */
   #copied(frame: ShownFrame, buffer: CaptureBuffer): string | undefined {
     try {
       return this.#fit.copy(frame, buffer, this.#of.memory());

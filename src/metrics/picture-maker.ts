@@ -9,7 +9,7 @@ import { PictureMemory } from "../format/picture-memory.ts";
 import { encodeRgb } from "../format/png.ts";
 import { rowsOf, unfitText } from "../format/rows.ts";
 
-/** Fast compression: somebody waits for the picture. */
+/** Fast compression: a request waits for the picture. */
 const PNG_LEVEL = 2;
 
 /** 7680x4320 and some more. A hello of a few bytes can announce a JPEG picture of gigabytes. */

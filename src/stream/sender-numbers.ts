@@ -16,7 +16,7 @@ interface Entry {
 /** A number that was given. */
 export interface Given {
   readonly number: number;
-  /** Its last sender has come again, as far as its host's address tells. */
+  /** The sender has the host address of the one that had this number before. */
   readonly again: boolean;
 }
 

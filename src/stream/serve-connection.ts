@@ -31,7 +31,7 @@ export interface ServeRun extends ConnectionRun {
   /** Called for each frame that was taken; returns whether more are wanted. */
   readonly taken: (frame: FrameFacts) => boolean;
   readonly captureTime: CaptureTime;
-  /** Takes copies of pictures, when somebody looks. */
+  /** Takes a copy of a picture when a request of --metrics has asked for one. */
   readonly pictures?: PictureSink | undefined;
 }
 

@@ -253,7 +253,7 @@ class Senders implements Disposable {
       const { lines, fields } = this.#options.destinations.of(slot.number).summary(slot.stats);
       slot.stats.finish(reason, lines, fields);
     } catch (error) {
-      this.#failures.push(error); // a file cannot be closed, or nobody reads the records
+      this.#failures.push(error); // a file cannot be closed, or the reader of the records has gone
     }
   }
 

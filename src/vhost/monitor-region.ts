@@ -28,7 +28,7 @@ interface Range {
 interface Held extends Range {
   /** Keeps the quota charged. */
   readonly memory: Disposable;
-  /** The device wants it to be removed, or was told that it is not mapped. */
+  /** To be removed: the device has asked for that, or it got no mapping because the answer of the monitor was late or lost. */
   unwanted: boolean;
   /** SHMEM_UNMAP was asked and is not refused. */
   unmapping: boolean;
