@@ -1,10 +1,21 @@
 // The interface of a bench, and what benches share.
+import type { Table } from "./figures.ts";
 
 export interface Bench {
   readonly name: string;
   readonly title: string;
-  /** Measures and prints; true when every target was met. */
-  run(args: readonly string[]): Promise<boolean>;
+  /** Parts that can be measured alone: `bun run bench NAME PART`. */
+  readonly parts?: readonly string[];
+  /** Measures and reports; all parts without `part`. */
+  run(report: Report, part?: string): Promise<void>;
+}
+
+/** Where a bench puts what it has measured. */
+export interface Report {
+  /** Prints a table and keeps its figures. */
+  table(table: Table): void;
+  /** Prints a line that is no figure, such as the rounds behind a median. */
+  line(text: string): void;
 }
 
 /** The median. */
@@ -20,8 +31,9 @@ export function freePort(): number {
   return listener.port;
 }
 
-/** Prints rows as a Markdown table, as the README shows them. */
-export function table(head: readonly string[], rows: readonly (readonly string[])[]): void {
-  const lines = [head, head.map(() => "---"), ...rows];
-  for (const line of lines) console.log(`| ${line.join(" | ")} |`);
+/** Compiles a C file of this folder. */
+export function compileC(source: string, program: string, ...words: string[]): void {
+  const command = ["gcc", "-O2", "-o", program, `${import.meta.dir}/${source}`, ...words];
+  const { exitCode, stderr } = Bun.spawnSync(command, { stderr: "pipe" });
+  if (exitCode !== 0) throw new Error(`${command.join(" ")}: ${stderr}`);
 }

@@ -1,6 +1,7 @@
 // What --metrics costs a stream: the copy flow without it, with it and nobody asking, and with an open page, alternating in one run.
 import { join } from "node:path";
-import { freePort, median, table } from "./bench.ts";
+import { freePort, median, type Report } from "./bench.ts";
+import type { Column } from "./figures.ts";
 import { type Pair, runPair } from "./pair.ts";
 
 const SIZE = { width: 1920, height: 1080 };
@@ -43,13 +44,21 @@ async function watched(): Promise<Pair> {
 }
 
 const ways = [
-  { name: "without --metrics", run: () => pair(undefined) },
-  { name: "with --metrics", run: () => pair(freePort()) },
-  { name: "with an open page", run: watched },
+  { name: "without --metrics", run: () => pair(undefined), bar: undefined },
+  { name: "with --metrics", run: () => pair(freePort()), bar: BAR },
+  { name: "with an open page", run: watched, bar: undefined },
 ] as const;
 
-/** Measures and prints; true when the option costs nothing while nobody asks. */
-export async function measureMetrics(): Promise<boolean> {
+const columns: readonly Column[] = [
+  { name: "rate", unit: "MB/s", digits: 0, better: "more" },
+  { name: "rate, to without", unit: "", digits: 2, better: "more" },
+  { name: "CPU", unit: "s/GB", digits: 3, better: "less" },
+  { name: "CPU, to without", unit: "", digits: 2, better: "less" },
+  { name: "RSS", unit: "MiB", digits: 0, better: "less" },
+];
+
+/** What the option costs without requests, and with a page open. */
+export async function measureMetrics(report: Report): Promise<void> {
   const rounds: Pair[][] = [];
   for (let round = 0; round < ROUNDS; round++) {
     const pairs: Pair[] = [];
@@ -67,16 +76,16 @@ export async function measureMetrics(): Promise<boolean> {
     median(rounds.map((pairs) => value(pairs[way] ?? none, pairs[0] ?? none)));
   const ratio = (way: number) => mid((one, without) => rate(one) / rate(without), way);
   const costRatio = (way: number) => mid((one, without) => cost(one) / cost(without), way);
-  table(
-    ["receiver, YUYV 1920x1080", "MB/s", "ratio", "CPU s/GB", "CPU ratio", "RSS MiB"],
-    ways.map(({ name }, way) => [
+  report.table({
+    head: "receiver, YUYV 1920x1080",
+    columns,
+    rows: ways.map(({ name, bar }, way) => [
       name,
-      mid(rate, way).toFixed(0),
-      ratio(way).toFixed(2),
-      mid(cost, way).toFixed(3),
-      costRatio(way).toFixed(2),
-      `${mid(({ receive }) => receive.rssMib, way)}`,
+      mid(rate, way),
+      ratio(way),
+      mid(cost, way),
+      bar === undefined ? costRatio(way) : { value: costRatio(way), bar },
+      mid(({ receive }) => receive.rssMib, way),
     ]),
-  );
-  return costRatio(1) <= BAR;
+  });
 }

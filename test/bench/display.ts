@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { displayNeeds } from "../../scripts/display-needs.ts";
 import { ensureDebian } from "../../scripts/ensure.ts";
 import { Xvfb } from "../support/xvfb.ts";
-import { type Bench, freePort, median, table } from "./bench.ts";
+import { type Bench, compileC, freePort, median, type Report } from "./bench.ts";
+import type { Cell, Column } from "./figures.ts";
 
 const sizes = [
   { width: 640, height: 480, frames: 3000 },
@@ -48,9 +49,15 @@ async function measure(command: readonly string[], display: string): Promise<Res
   return JSON.parse(await new Response(child.stdout).text());
 }
 
-async function throughput(program: string, display: string): Promise<boolean> {
+const columns: readonly Column[] = [
+  { name: "rate", unit: "frames/s", digits: 0, better: "more" },
+  { name: "CPU", unit: "ms a frame", digits: 2, better: "less" },
+  { name: "rate, C = 1", unit: "", digits: 2, better: "more" },
+  { name: "CPU, C = 1", unit: "", digits: 2, better: "less" },
+];
+
+async function throughput(program: string, display: string, report: Report): Promise<void> {
   const side = join(import.meta.dir, "display-side.ts");
-  let met = true;
   for (const { width, height, frames } of sizes) {
     const words = [width, height, frames].map(String);
     const baseline: Result[] = [];
@@ -60,29 +67,25 @@ async function throughput(program: string, display: string): Promise<boolean> {
       for (const { way, results } of ours)
         results.push(await measure([process.execPath, side, way, ...words], display));
     }
-    const row = (name: string, results: readonly Result[]): string[] => [
+    const row = (name: string, results: readonly Result[]): [string, number, number] => [
       name,
-      median(results.map(({ seconds }) => frames / seconds)).toFixed(0),
-      median(results.map(({ cpuSeconds }) => (cpuSeconds / frames) * 1000)).toFixed(2),
+      median(results.map(({ seconds }) => frames / seconds)),
+      median(results.map(({ cpuSeconds }) => (cpuSeconds / frames) * 1000)),
     ];
-    const rows = [[...row("C: texture upload, frames in memory", baseline), "1.00", "1.00"]];
+    const rows: [string, ...Cell[]][] = [row("C: texture upload, frames in memory", baseline)];
     for (const { way, results } of ours) {
       const pairs = results.map((result, i) => [result, baseline[i] ?? result] as const);
       const rate = median(pairs.map(([mine, c]) => c.seconds / mine.seconds));
       const cpu = median(pairs.map(([mine, c]) => mine.cpuSeconds / c.cpuSeconds));
-      rows.push([...row(ways[way as keyof typeof ways], results), rate.toFixed(2), cpu.toFixed(2)]);
-      if (chosen.includes(way)) met &&= rate >= 1;
+      const shown = chosen.includes(way) ? { value: rate, bar: 1 } : rate;
+      rows.push([...row(ways[way as keyof typeof ways], results), shown, cpu]);
     }
-    table(
-      [`YUYV ${width}x${height}`, "frames/s", "CPU ms per frame", "rate, C = 1", "CPU, C = 1"],
-      rows,
-    );
-    console.log("");
+    report.table({ head: `YUYV ${width}x${height}`, columns, rows });
+    report.line("");
   }
-  return met;
 }
 
-async function latency(display: string): Promise<boolean> {
+async function latency(display: string, report: Report): Promise<void> {
   const port = String(freePort());
   const tool = (name: string, ...words: string[]) =>
     Bun.spawn([join(import.meta.dir, "../../dist", name), "-p", port, ...words], {
@@ -98,22 +101,32 @@ async function latency(display: string): Promise<boolean> {
   await sender.exited;
   const last = (await new Response(receiver.stdout).text()).trim().split("\n").at(-1) ?? "{}";
   const { latency_p50_ms: p50, latency_p99_ms: p99, shown, passed } = JSON.parse(last);
-  const figures = `p50 ${p50} ms, p99 ${p99} ms, ${shown} shown, ${passed} passed`;
-  console.log(`capture to present, 640x480 YUYV at ${fps} fps on loopback: ${figures}`);
-  return p50 <= p50Ms && p99 <= 1000 / fps && shown + passed === frames;
+  report.table({
+    head: "",
+    columns: [
+      { name: "p50", unit: "ms", digits: 2, better: "less", bar: p50Ms, slack: 0.1 },
+      { name: "p99", unit: "ms", digits: 2, better: "less", bar: Math.floor(1000 / fps), slack: 1 },
+      { name: "frames not shown", unit: "", digits: 0, better: "less", slack: 1 },
+      { name: "frames lost", unit: "", digits: 0, better: "less", bar: 0 },
+    ],
+    rows: [
+      [
+        `capture to present, YUYV 640x480 at ${fps} fps on loopback`,
+        ...[p50, p99, passed, frames - shown - passed],
+      ],
+    ],
+  });
 }
 
-async function run(): Promise<boolean> {
+async function run(report: Report): Promise<void> {
   ensureDebian(displayNeeds);
   const work = mkdtempSync(join(tmpdir(), "framepass-bench-"));
   const program = join(work, "display");
   try {
-    const source = join(import.meta.dir, "display.c");
-    const build = Bun.spawnSync(["gcc", "-O2", "-o", program, source, "-ldl"]);
-    if (build.exitCode !== 0) throw new Error(build.stderr.toString());
+    compileC("display.c", program, "-ldl");
     await using screen = await Xvfb.start();
-    const fast = await throughput(program, screen.display);
-    return (await latency(screen.display)) && fast;
+    await throughput(program, screen.display, report);
+    await latency(screen.display, report);
   } finally {
     rmSync(work, { recursive: true });
   }

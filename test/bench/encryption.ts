@@ -4,7 +4,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { plainLines, toolLine, tunnels } from "../support/encryption-page.ts";
 import { ensureTunnels, TunnelHosts } from "../support/tunnel-hosts.ts";
-import { type Bench, median, table } from "./bench.ts";
+import { type Bench, median, type Report } from "./bench.ts";
 
 const WIDTH = 1280;
 const HEIGHT = 720;
@@ -56,7 +56,7 @@ async function rate({ hosts, receiver: to, sender: from }: Way): Promise<number>
   return stopped.bytes / stopped.seconds / 1e6;
 }
 
-async function run(): Promise<boolean> {
+async function run(report: Report): Promise<void> {
   ensureTunnels();
   await using owned = new AsyncDisposableStack();
   const ways = await makeWays(owned);
@@ -65,15 +65,21 @@ async function run(): Promise<boolean> {
     for (const way of ways) rates.get(way.name)?.push(await rate(way));
   }
   const mid = (name: string) => median(rates.get(name) ?? []);
-  const rows = ways.map(({ name }) => {
-    const share = (100 * mid(name)) / mid("plain");
-    return [name, mid(name).toFixed(0), `${share.toFixed(0)} %`, fps(mid(name))];
+  report.table({
+    head: "way",
+    columns: [
+      { name: "rate", unit: "MB/s", digits: 0, better: "more" },
+      { name: "of plain", unit: "%", digits: 0, better: "more" },
+      { name: "1920x1080 YUYV", unit: "frames/s", digits: 0, better: "more" },
+    ],
+    rows: ways.map(({ name }) => {
+      const share = (100 * mid(name)) / mid("plain");
+      return [name, mid(name), share, fps(mid(name))];
+    }),
   });
-  table(["way", "MB/s", "of plain", "1920x1080 YUYV, frames/s"], rows);
-  return true;
 }
 
-const fps = (mbPerSecond: number) => ((mbPerSecond * 1e6) / (1920 * 1080 * 2)).toFixed(0);
+const fps = (mbPerSecond: number) => (mbPerSecond * 1e6) / (1920 * 1080 * 2);
 
 export const bench: Bench = {
   name: "encryption",

@@ -2,8 +2,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Bench, freePort, median, table } from "./bench.ts";
+import { type Bench, freePort, median, type Report } from "./bench.ts";
 import type { FanoutSide } from "./fanout-side.ts";
+import type { Cell } from "./figures.ts";
 import type { Side } from "./meter.ts";
 import { started } from "./pair.ts";
 import type { ZcSide } from "./zc-side.ts";
@@ -70,10 +71,9 @@ async function send(flow: Flow, work: string, count: number): Promise<Side[]> {
 
 const perFrameUs = ({ cpuSeconds, frames }: Side) => (cpuSeconds / frames) * 1e6;
 
-async function run(): Promise<boolean> {
+async function run(report: Report): Promise<void> {
   const work = mkdtempSync(join(tmpdir(), "framepass-bench-"));
-  const rows: string[][] = [];
-  let met = true;
+  const rows: [string, ...Cell[]][] = [];
   try {
     for (const flow of ["copy", "fd"] as const) {
       const cost: Record<1 | 3, number[]> = { 1: [], 3: [] };
@@ -84,16 +84,20 @@ async function run(): Promise<boolean> {
         }
       }
       const [one, three] = [median(cost[1]), median(cost[3])];
-      const ratio = three / one;
-      met &&= ratio <= bars[flow];
-      const figures = [one.toFixed(0), three.toFixed(0), ratio.toFixed(2), bars[flow].toFixed(1)];
-      rows.push([flow, ...figures]);
+      rows.push([flow, one, three, { value: three / one, bar: bars[flow] }]);
     }
   } finally {
     rmSync(work, { recursive: true });
   }
-  table(["flow", "1 receiver, CPU us a frame", "3 receivers", "ratio", "bar"], rows);
-  return met;
+  report.table({
+    head: "flow",
+    columns: [
+      { name: "1 receiver, CPU", unit: "us a frame", digits: 0, better: "less" },
+      { name: "3 receivers, CPU", unit: "us a frame", digits: 0, better: "less" },
+      { name: "ratio", unit: "", digits: 2, better: "less" },
+    ],
+    rows,
+  });
 }
 
 export const bench: Bench = {

@@ -2,7 +2,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Bench, median, table } from "./bench.ts";
+import { type Bench, compileC, median, type Report } from "./bench.ts";
+import type { Cell } from "./figures.ts";
 
 const ROUNDS = 7;
 /** The processor of the other side: to wake a sleeping processor costs much more than a switch on one. */
@@ -22,23 +23,20 @@ interface Trip {
 
 const options = { stdin: "ignore", stdout: "pipe", stderr: "pipe", timeout: 120_000 } as const;
 
-async function run(): Promise<boolean> {
+async function run(report: Report): Promise<void> {
   const work = mkdtempSync(join(tmpdir(), "framepass-bench-"));
   const program = join(work, "rings");
   try {
-    const source = join(import.meta.dir, "rings.c");
-    const build = Bun.spawnSync(["gcc", "-O2", "-pthread", "-o", program, source]);
-    if (build.exitCode !== 0) throw new Error(build.stderr.toString());
-    return await measure(program, work);
+    compileC("rings.c", program, "-pthread");
+    await measure(program, work, report);
   } finally {
     rmSync(work, { recursive: true });
   }
 }
 
-async function measure(program: string, work: string): Promise<boolean> {
+async function measure(program: string, work: string, report: Report): Promise<void> {
   const possible = placements.filter(({ other }) => other < availableParallelism());
-  const rows: string[][] = [];
-  let met = true;
+  const rows: [string, ...Cell[]][] = [];
   for (const placement of possible) {
     const { count, other, name } = placement;
     const rounds: { threads: Trip; ours: Trip }[] = [];
@@ -50,18 +48,34 @@ async function measure(program: string, work: string): Promise<boolean> {
     for (const part of ["p50", "p99"] as const) {
       const us = (side: "threads" | "ours") => median(rounds.map((round) => round[side][part]));
       const ratio = median(rounds.map(({ threads, ours }) => ours[part] / threads[part]));
-      met &&= ratio <= BAR;
-      const figures = [us("threads").toFixed(1), us("ours").toFixed(1), ratio.toFixed(2)];
-      rows.push([`${name}, ${part}`, ...figures, `<= ${BAR}`]);
+      rows.push([`${name}, ${part}`, us("threads"), us("ours"), ratio]);
     }
   }
-  table(["kick to interrupt", "two C threads us", "ours us", "ratio", "bar"], rows);
+  report.table({
+    head: "kick to interrupt",
+    columns: [
+      { name: "two C threads", unit: "us", digits: 1 },
+      { name: "ours", unit: "us", digits: 1, better: "less" },
+      { name: "ratio", unit: "", digits: 2, better: "less", bar: BAR },
+    ],
+    rows,
+  });
   const { requests, heapGrowth } = await heap(program, join(work, "heap.sock"));
-  const each = heapGrowth / requests;
-  console.log(
-    `JS heap growth over ${requests} commands: ${heapGrowth} bytes, ${each.toFixed(2)} a command`,
-  );
-  return met && each < 1;
+  report.line(`JS heap growth over ${requests} commands: ${heapGrowth} bytes`);
+  report.table({
+    head: "",
+    columns: [
+      {
+        name: "JS heap growth",
+        unit: "bytes a command",
+        digits: 2,
+        better: "less",
+        bar: 1,
+        slack: 1,
+      },
+    ],
+    rows: [["commands", heapGrowth / requests]],
+  });
 }
 
 async function trips(command: string[]): Promise<Trip> {

@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Fd } from "../../ffi/fd.ts";
-import { type Bench, freePort, median, table } from "./bench.ts";
+import { type Bench, compileC, freePort, median, type Report } from "./bench.ts";
+import type { Cell } from "./figures.ts";
 import type { Side } from "./meter.ts";
 import { type Pair, runPair, started } from "./pair.ts";
 import type { ZcSide } from "./zc-side.ts";
@@ -21,6 +22,9 @@ const ROUNDS = 3;
 const DELAY_ROUNDS = 3;
 /** Round trips between the two programs, milliseconds. */
 const delaysMs = [0, 1, 5, 20] as const;
+/** At this round trip the buffers must give so many times the rate of one frame at a time. */
+const BAR_AT_MS = 5;
+const GAIN_BAR = 5;
 const HEAP_FRAMES = 300_000;
 /** Long enough for the runtime to compile all code, because a camera runs for hours. */
 const RATE = { fps: 60, frames: 2400, percent: 1.5 };
@@ -39,6 +43,8 @@ interface Place {
   readonly relay: string;
   readonly region: string;
 }
+
+const sides = ["sender", "receiver"];
 
 const zcSide = join(import.meta.dir, "zc-side.ts");
 const copySide = join(import.meta.dir, "copy-side.ts");
@@ -107,10 +113,10 @@ const us = (side: Side) => (side.cpuSeconds / side.frames) * 1e6;
 const both = ({ send, receive }: Pair) => us(send) + us(receive);
 
 /** Frames per second and processor time per frame by size, all ways in turn. */
-async function measureSizes(place: Place): Promise<boolean> {
+async function measureSizes(place: Place, report: Report): Promise<void> {
   const ways = ["copy flow", "fd, one at a time", "fd", "dax, one at a time", "dax"] as const;
   const cost = new Map<string, number>();
-  const rows: string[][] = [];
+  const rows: [string, ...Cell[]][] = [];
   for (const { copies, ...size } of sizes) {
     const runs = new Map<string, Pair[]>(ways.map((way) => [way, []]));
     for (let round = 0; round < ROUNDS; round++) {
@@ -126,29 +132,30 @@ async function measureSizes(place: Place): Promise<boolean> {
       const mid = (value: (pair: Pair) => number) => median(pairs.map(value));
       cost.set(`${way} ${size.width}`, mid(both));
       const cpu = [mid(({ send }) => us(send)), mid(({ receive }) => us(receive))];
-      rows.push([
-        `${size.width}x${size.height}`,
-        way,
-        mid(rate).toFixed(0),
-        cpu.map((value) => value.toFixed(1)).join(" + "),
-      ]);
+      rows.push([`${size.width}x${size.height}, ${way}`, mid(rate), cpu]);
     }
   }
-  table(["YUYV", "way", "frames/s", "CPU us per frame, sender + receiver"], rows);
-  const ratios = ["fd", "dax"].map(
-    (way) => (cost.get(`${way} 3840`) ?? Number.NaN) / (cost.get(`${way} 640`) ?? Number.NaN),
-  );
-  const [fd = Number.NaN, dax = Number.NaN] = ratios;
-  console.log(
-    `CPU per frame of 3840x2160 against 640x480: fd ${fd.toFixed(2)}, dax ${dax.toFixed(2)} (bar: 1.30)`,
-  );
-  return ratios.every((ratio) => ratio <= 1.3);
+  report.table({
+    head: "YUYV",
+    columns: [
+      { name: "rate", unit: "frames/s", digits: 0, better: "more" },
+      { name: "CPU", unit: "us a frame", digits: 1, better: "less", parts: sides },
+    ],
+    rows,
+  });
+  report.table({
+    head: "CPU a frame",
+    columns: [{ name: "3840x2160 / 640x480", unit: "", digits: 2, better: "less", bar: 1.3 }],
+    rows: ["fd", "dax"].map((way) => [
+      way,
+      (cost.get(`${way} 3840`) ?? Number.NaN) / (cost.get(`${way} 640`) ?? Number.NaN),
+    ]),
+  });
 }
 
 /** Frames per second at a distance. */
-async function measureDelays(place: Place): Promise<boolean> {
-  const rows: string[][] = [];
-  let gainAt5 = 0;
+async function measureDelays(place: Place, report: Report): Promise<void> {
+  const rows: [string, ...Cell[]][] = [];
   for (const delayMs of delaysMs) {
     const seconds = 1.5;
     const perFlight = delayMs === 0 ? 20_000 : 1000 / (delayMs + 0.3);
@@ -164,61 +171,68 @@ async function measureDelays(place: Place): Promise<boolean> {
       results[2]?.push(await apart(place.relay, delayMs, (ports) => copy(copies, ports)));
     }
     const [alone = 0, together = 0, copied = 0] = results.map((pairs) => median(pairs.map(rate)));
-    if (delayMs === 5) gainAt5 = together / alone;
-    rows.push([
-      `${delayMs} ms`,
-      alone.toFixed(0),
-      together.toFixed(0),
-      (together / alone).toFixed(1),
-      copied.toFixed(0),
-    ]);
+    const gain = together / alone;
+    const shown = delayMs === BAR_AT_MS ? { value: gain, bar: GAIN_BAR } : gain;
+    rows.push([`${delayMs} ms`, alone, together, shown, copied]);
   }
-  table(
-    [
-      "round trip",
-      "one at a time, frames/s",
-      `${BUFFERS} buffers, frames/s`,
-      "ratio",
-      "copy flow, frames/s",
+  report.table({
+    head: "round trip",
+    columns: [
+      { name: "one at a time", unit: "frames/s", digits: 0, better: "more" },
+      { name: `${BUFFERS} buffers`, unit: "frames/s", digits: 0, better: "more" },
+      { name: "ratio", unit: "", digits: 1, better: "more" },
+      { name: "copy flow", unit: "frames/s", digits: 0, better: "more" },
     ],
     rows,
-  );
-  console.log(`gain at 5 ms: ${gainAt5.toFixed(1)} (bar: 5)`);
-  return gainAt5 >= 5;
+  });
 }
 
 /** Processor time at a camera's rate, and growth of the heap. */
-async function measureIdle(place: Place): Promise<boolean> {
+async function measureRate(place: Place, report: Report): Promise<void> {
   const { fps, frames, percent } = RATE;
-  let met = true;
+  const rows: [string, ...Cell[]][] = [];
   for (const share of ["fd", "dax"] as const) {
     const [, size] = sizes;
     const pair = await lend(share, place, { ...size, frames, fps }, samePort());
     const load = (side: "send" | "receive") => (100 * pair[side].cpuSeconds) / pair[side].seconds;
-    const [send, receive] = [load("send"), load("receive")];
-    console.log(
-      `${share}: 1920x1080 at ${fps} fps costs ${send.toFixed(2)} % + ${receive.toFixed(2)} % of a core (bar: ${percent} each)`,
-    );
-    met &&= send <= percent && receive <= percent;
+    rows.push([`1920x1080 at ${fps} fps, ${share}`, [load("send"), load("receive")]]);
   }
+  report.table({
+    head: "YUYV",
+    columns: [
+      { name: "CPU", unit: "%", digits: 2, better: "less", bar: percent, parts: sides, slack: 0.1 },
+    ],
+    rows,
+  });
   const heap = await lend("fd", place, { width: 64, height: 48, frames: HEAP_FRAMES });
   const grown = [heap.send, heap.receive].map(({ heapGrowth, frames: of }) => heapGrowth / of);
-  console.log(
-    `JS heap over ${heap.send.frames} frames: ${heap.send.heapGrowth} + ${heap.receive.heapGrowth} bytes, ${grown.map((value) => value.toFixed(2)).join(" + ")} a frame (bar: 0)`,
+  report.line(
+    `JS heap growth over ${heap.send.frames} frames: ${heap.send.heapGrowth} + ${heap.receive.heapGrowth} bytes`,
   );
-  return met && grown.every((value) => value < 0.5);
+  report.table({
+    head: "64x48",
+    columns: [
+      {
+        ...{ name: "JS heap growth", unit: "bytes a frame", digits: 2, better: "less" },
+        ...{ bar: 0.5, slack: 0.5, parts: sides },
+      },
+    ],
+    rows: [["fd", grown]],
+  });
 }
 
-async function run(): Promise<boolean> {
+/** What can be measured alone, by name. */
+const parts = { sizes: measureSizes, delays: measureDelays, rate: measureRate } as const;
+
+async function run(report: Report, part?: string): Promise<void> {
   const work = mkdtempSync(join(tmpdir(), "framepass-bench-"));
   const relay = join(work, "delay");
   using region = Fd.memory("framepass-bench-region", 256 * 1024 * 1024);
   try {
-    const build = Bun.spawnSync(["gcc", "-O2", "-o", relay, join(import.meta.dir, "delay.c")]);
-    if (build.exitCode !== 0) throw new Error(build.stderr.toString());
+    compileC("delay.c", relay);
     const place = { work, relay, region: `/proc/${process.pid}/fd/${region.number}` };
-    const met = [await measureSizes(place), await measureDelays(place), await measureIdle(place)];
-    return met.every((bar) => bar);
+    for (const [name, measure] of Object.entries(parts))
+      if ((part ?? name) === name) await measure(place, report);
   } finally {
     rmSync(work, { recursive: true });
   }
@@ -227,5 +241,6 @@ async function run(): Promise<boolean> {
 export const bench: Bench = {
   name: "zc",
   title: "the zero-copy flow against the copy flow and against one frame at a time",
+  parts: Object.keys(parts),
   run,
 };
