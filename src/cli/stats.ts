@@ -83,7 +83,9 @@ export class StreamStats implements Disposable {
   readonly latency: Histogram;
   readonly #options: StatsOptions;
   readonly #counters: Counters;
-  readonly #timer: Disposable | undefined;
+  readonly #loop: Loop;
+  /** Of the lines, while a peer is connected. */
+  #timer: Disposable | undefined;
   readonly #records: Records | undefined;
   readonly #ownRecords: Records | undefined;
   readonly #published: Published | undefined;
@@ -97,13 +99,13 @@ export class StreamStats implements Disposable {
   #finished = false;
 
   constructor(loop: Loop, options: StatsOptions, counters: Counters) {
+    this.#loop = loop;
     this.#options = options;
     this.latency = options.latency ?? new Histogram();
     this.#counters = counters;
     this.#ownRecords = options.json && options.records === undefined ? new Records() : undefined;
     this.#records = options.records ?? this.#ownRecords;
     this.#whose = whoseText(options.whose);
-    if (options.stats > 0) this.#timer = loop.every(options.stats * 1000, () => this.#interval());
     const { whose, metrics, figures = [] } = options;
     const labels = whose === undefined ? {} : { [whose.role]: `${whose.name}` };
     this.#published = metrics?.publish([...this.#figures(), ...figures], labels);
@@ -138,6 +140,11 @@ export class StreamStats implements Disposable {
 
   set streaming(on: boolean) {
     if (on && !this.streaming) this.connections += 1;
+    const { stats } = this.#options;
+    if (on !== this.streaming) {
+      this.#timer?.[Symbol.dispose]();
+      if (on && stats > 0) this.#timer = this.#loop.every(stats * 1000, () => this.#interval());
+    }
     this.#time.streaming = on;
     this.#published?.update();
   }
