@@ -39,6 +39,11 @@ function isReady(fd: number, events: number): boolean {
   return result(libc.poll(poll.$address, 1, 0)) === 1 && (poll.revents & events) !== 0;
 }
 
+/** Whether there is input. Answers at once. */
+export function hasInput(fd: number): boolean {
+  return isReady(fd, POLLIN);
+}
+
 /** Waits until there is input or urgent input, `timeoutMs` at most. */
 export function waitForInput(fd: number, timeoutMs: number): void {
   const { poll } = cells;

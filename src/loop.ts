@@ -1,9 +1,18 @@
 // The one event loop: descriptors, timers, and work at the end of a turn. Handlers are plain functions, so a frame
 // costs no promise. Why not the runtime's own loop: docs/decisions/0001-own-loop.md.
-import { Epoll } from "../ffi/epoll.ts";
+import { EPOLLIN, Epoll } from "../ffi/epoll.ts";
 
-/** Longest wait in ms. A signal ends the wait only if the kernel delivers it to this thread; otherwise it is handled after the wait. */
+/**
+ * Longest wait in ms while nothing ends it for the runtime. A signal ends the wait only if the kernel delivers it to this thread;
+ * otherwise it is handled after the wait.
+ */
 const LONGEST_WAIT_MS = 100;
+/** So many waits in which nothing happens have that limit, too: the runtime finishes what the last event has left, and collects garbage. */
+const SETTLING_WAITS = 3;
+/** The runtime ends waits more often than this in a second only if it does not take what it is woken for. */
+const MOST_WAKE_UPS = 5000;
+/** epoll_wait takes an int. */
+const MOST_MS = 0x7fff_ffff;
 /** How long a task may clean up after a handler threw. A task that takes longer is left behind. */
 const LONGEST_CLEANUP_MS = 2000;
 /** While there is work, the runtime runs its own tasks (signals, promises) this often. */
@@ -19,6 +28,16 @@ interface Watched {
   readonly fd: number;
   readonly handler: (events: number) => void;
   events: number;
+}
+
+/** What ends waits for the runtime. */
+export interface RuntimeWakes {
+  /** Readable while the runtime has something to do. */
+  readonly fd: number;
+  /** Whether a timer of the runtime is set now. No descriptor shows that, so waits keep their limit meanwhile. */
+  timers(): boolean;
+  /** Called when the descriptor ends waits without end, and is not watched any more. */
+  gaveUp(): void;
 }
 
 /** A handler that runs once at the end of each turn in which `ask` was called. */
@@ -44,6 +63,12 @@ export class Loop implements Disposable {
   #asked = false;
   #nextKey = 1;
   #running = false;
+  /** Ends waits for the runtime; undefined: they have a limit instead. */
+  #runtime: RuntimeWakes | undefined;
+  /** How often `limitWaits` was called and not disposed. */
+  #limits = 0;
+  /** Waits in a row in which nothing happened. */
+  #quietWaits = 0;
   /** A promise was settled, so the runtime has to run before the next wait. */
   #settled = true;
   /** What a handler of this run threw. No handler is called after that. */
@@ -52,6 +77,38 @@ export class Loop implements Disposable {
   /** Whether a handler has thrown: the task is being ended, and waiting is not possible any more. */
   get failed(): boolean {
     return this.#failure !== undefined;
+  }
+
+  /** From now on the runtime ends waits when it has something to do, so that they need no limit. Throws SysError. */
+  endWaitsBy(runtime: RuntimeWakes): void {
+    let sinceMs = performance.now();
+    let times = 0;
+    const watch = this.watch(runtime.fd, EPOLLIN, () => {
+      this.#settled = true;
+      times += 1;
+      const nowMs = performance.now();
+      if (nowMs - sinceMs > 1000) {
+        sinceMs = nowMs;
+        times = 0;
+      } else if (times > MOST_WAKE_UPS) {
+        watch[Symbol.dispose]();
+        this.#runtime = undefined;
+        runtime.gaveUp();
+      }
+    });
+    this.#runtime = runtime;
+  }
+
+  /** Limits waits until it is disposed: for work of the runtime that has timers, which end no wait. */
+  limitWaits(): Disposable {
+    this.#limits += 1;
+    let held = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (held) this.#limits -= 1;
+        held = false;
+      },
+    };
   }
 
   /** Calls `handler` whenever `fd` has one of `events`. The caller keeps ownership of the descriptor. Throws SysError. */
@@ -186,7 +243,9 @@ export class Loop implements Disposable {
   /** Waits once and calls the handlers that are due: the only place that calls handlers. Answers whether nothing was ready. */
   #turn(): boolean {
     try {
-      const count = this.#epoll.wait(this.#waitMs());
+      const waitMs = this.#waitMs();
+      const count = this.#epoll.wait(waitMs);
+      this.#quietWaits = count > 0 || waitMs === 0 ? 0 : this.#quietWaits + 1;
       for (let i = 0; i < count; i++) {
         // An earlier handler of this batch may have ended this watch: then it is no longer in the map.
         this.#watched.get(this.#epoll.key(i))?.handler(this.#epoll.events(i));
@@ -208,10 +267,17 @@ export class Loop implements Disposable {
 
   #waitMs(): number {
     if (this.#settled || this.#asked) return 0;
-    if (this.#timers.size === 0) return LONGEST_WAIT_MS;
+    const unlimited = this.#mayWaitLong();
+    if (this.#timers.size === 0) return unlimited ? -1 : LONGEST_WAIT_MS;
     let dueMs = Number.POSITIVE_INFINITY;
     for (const timer of this.#timers) dueMs = Math.min(dueMs, timer.dueMs);
-    return Math.max(0, Math.min(LONGEST_WAIT_MS, Math.ceil(dueMs - performance.now())));
+    const longestMs = unlimited ? MOST_MS : LONGEST_WAIT_MS;
+    return Math.max(0, Math.min(longestMs, Math.ceil(dueMs - performance.now())));
+  }
+
+  #mayWaitLong(): boolean {
+    if (this.#runtime === undefined || this.#limits > 0) return false;
+    return this.#quietWaits >= SETTLING_WAITS && !this.#runtime.timers();
   }
 
   #fire(nowMs: number): void {

@@ -2,9 +2,9 @@
 import { expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { EPOLLIN } from "../ffi/epoll.ts";
+import { EPOLLIN, Signal } from "../ffi/epoll.ts";
 import { socketPair } from "../ffi/socket.ts";
-import { Loop } from "../src/loop.ts";
+import { Loop, type RuntimeWakes } from "../src/loop.ts";
 
 /** Runs a task that owns something and waits; answers what was thrown, and whether the owner was disposed. */
 async function runWith(start: (loop: Loop) => void) {
@@ -76,6 +76,43 @@ test("a loop can run again after a handler threw", async () => {
   const first = loop.sleep(1000, new AbortController().signal);
   expect(await loop.run(first).catch((error: Error) => error.message)).toBe("full");
   expect(await loop.run(loop.sleep(1, new AbortController().signal))).toBeUndefined();
+});
+
+/** Runs a loop whose waits a descriptor of ours ends for the runtime, and counts timers of the runtime that came in time. */
+async function runtimeTimersIn(
+  runMs: number,
+  settings: Partial<RuntimeWakes> & { limit?: boolean },
+) {
+  using signal = new Signal(settings.fd !== undefined);
+  using loop = new Loop();
+  let gaveUp = 0;
+  loop.endWaitsBy({
+    fd: signal.fd,
+    timers: settings.timers ?? (() => false),
+    gaveUp: () => {
+      gaveUp += 1;
+    },
+  });
+  using _limit = settings.limit === true ? loop.limitWaits() : undefined;
+  let ticks = 0;
+  const timer = setInterval(() => {
+    ticks += 1;
+  }, 100);
+  await loop.run(loop.sleep(runMs, new AbortController().signal));
+  clearInterval(timer);
+  return { ticks, gaveUp };
+}
+
+test("a wait has no limit when the runtime can end it, unless timers of the runtime are set", async () => {
+  expect((await runtimeTimersIn(2000, {})).ticks).toBeLessThan(8); // while the loop settles
+  expect((await runtimeTimersIn(2000, { timers: () => true })).ticks).toBeGreaterThan(4);
+  expect((await runtimeTimersIn(2000, { limit: true })).ticks).toBeGreaterThan(4);
+});
+
+test("a runtime that is woken for ever and does nothing is not listened to any more", async () => {
+  const { ticks, gaveUp } = await runtimeTimersIn(3000, { fd: 0 });
+  expect(gaveUp).toBe(1);
+  expect(ticks).toBeGreaterThan(4); // the limit is back
 });
 
 test("handlers are called by the loop only: timers and signals of the runtime are used where they are known not to throw", () => {

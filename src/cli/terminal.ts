@@ -70,6 +70,9 @@ export function endStatus(): void {
   parts = [];
 }
 
+/** Whether lines wait for a reader of stderr and a timer of the runtime tries again. */
+export const stderrRetries = (): boolean => out.busy;
+
 /** Waits a short time for a slow reader of stderr. The last call of the process. */
 export function flushStderr(): void {
   out.flush(LAST_WAIT_MS);

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { asSysError, SysError } from "../../ffi/errno.ts";
+import { runtimePoll } from "../../ffi/runtime-poll.ts";
 import {
   exitCodes,
   exitStatus,
@@ -19,7 +20,7 @@ import { parseOptions } from "./parse-options.ts";
 import { reportingTo, service } from "./service.ts";
 import { serviceVariables } from "./service-variables.ts";
 import { printOut, Records } from "./stdout.ts";
-import { endStatus, flushStderr, hasEscapes } from "./terminal.ts";
+import { endStatus, flushStderr, hasEscapes, stderrRetries } from "./terminal.ts";
 import { calledAs, common, exampleLine, type ToolText } from "./tool-text.ts";
 import { versionLine } from "./version.ts";
 import { checkWords } from "./words.ts";
@@ -182,11 +183,23 @@ function isIgnored(number: number): boolean {
   return ((BigInt(`0x${mask}`) >> BigInt(number - 1)) & 1n) === 1n;
 }
 
+/** What a tool does where nothing ends its waits for the runtime. */
+const LOOKS = "the tool looks for signals every 100 ms, also when it is idle";
+
 async function runStoppable<O extends Options, P extends Operands>(
   tool: Tool<O, P>,
   values: Values<O & P>,
 ): Promise<Outcome> {
+  const poll = await runtimePoll();
   using loop = new Loop();
+  if (poll === undefined) log.debug(`the runtime's epoll was not found: ${LOOKS}`);
+  else {
+    loop.endWaitsBy({
+      fd: poll,
+      timers: stderrRetries,
+      gaveUp: () => log.warn(`the runtime is woken and does nothing: ${LOOKS}`),
+    });
+  }
   using _reports = reportingTo(loop, serviceVariables);
   const stop = new AbortController();
   const onSignal = () => {

@@ -34,3 +34,12 @@ export function listensAt(path: string): boolean {
 export function waitedForProcessorMs(pid: number): number {
   return Number(readFileSync(`/proc/${pid}/schedstat`, "utf8").split(" ")[1]) / 1e6;
 }
+
+/** How often the first thread of a process has waited: for descriptors, timers or another thread. */
+export function waitsOf(pid: number): number {
+  const [, waits] =
+    /^voluntary_ctxt_switches:\s*(\d+)/m.exec(
+      readFileSync(`/proc/${pid}/task/${pid}/status`, "utf8"),
+    ) ?? [];
+  return Number(waits);
+}

@@ -118,6 +118,7 @@ export async function resolveUnless(
   address: Address,
   signal: AbortSignal,
 ): Promise<readonly Sockaddr[]> {
+  using _limit = loop.limitWaits(); // the runtime asks name servers again on timers of its own
   const { promise, resolve, reject } = loop.promise<readonly Sockaddr[]>();
   const abort = () => resolve([]);
   signal.addEventListener("abort", abort, { once: true });
