@@ -1,8 +1,10 @@
 // epoll, timerfd and eventfd, for the loop. <sys/epoll.h>, <sys/timerfd.h>, <sys/eventfd.h>
+
+import { monotonicNs } from "./clock.ts";
 import { errno, must, result } from "./errno.ts";
 import { Fd, readAt } from "./fd.ts";
 import { addressOf, libc } from "./libc.ts";
-import { CLOCK_MONOTONIC, itimerspec } from "./linux/time.ts";
+import { CLOCK_MONOTONIC, itimerspec, TFD_TIMER_ABSTIME } from "./linux/time.ts";
 import { n64, struct } from "./struct.ts";
 
 export const EPOLLIN = 0x001;
@@ -88,19 +90,26 @@ export class Ticker implements Disposable {
   );
   readonly #count = counter.alloc();
   readonly #countAt = this.#count.$address;
+  readonly #spec = itimerspec.alloc();
+  readonly #specAt = this.#spec.$address;
 
   get fd(): number {
     return this.#fd.number;
   }
 
-  /** Starts with a tick now, then one every `intervalNs`, rounded to whole nanoseconds. 0 stops the timer. */
-  start(intervalNs: number): void {
+  /**
+   * Starts with a tick at `firstNs` of CLOCK_MONOTONIC, without it now; then one every `intervalNs`, rounded to whole
+   * nanoseconds. Ticks in the past are counted at once. An interval of 0 stops the timer.
+   */
+  start(intervalNs: number, firstNs = monotonicNs()): void {
     const wholeNs = intervalNs > 0 ? Math.max(1, Math.round(intervalNs)) : 0;
-    const spec = itimerspec.alloc();
+    const spec = this.#spec;
     spec["it_interval.tv_sec"] = Math.floor(wholeNs / 1e9);
     spec["it_interval.tv_nsec"] = wholeNs % 1e9;
-    spec["it_value.tv_nsec"] = wholeNs === 0 ? 0 : 1;
-    must(result(libc.timerfd_settime(this.#fd.number, 0, spec.$address, 0)), "timerfd_settime", "");
+    spec["it_value.tv_sec"] = wholeNs === 0 ? 0 : Math.floor(firstNs / 1e9);
+    spec["it_value.tv_nsec"] = wholeNs === 0 ? 0 : firstNs % 1e9;
+    const r = libc.timerfd_settime(this.#fd.number, TFD_TIMER_ABSTIME, this.#specAt, 0);
+    must(result(r), "timerfd_settime", "");
   }
 
   /** Ticks since the last call. */

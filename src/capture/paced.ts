@@ -1,7 +1,7 @@
 // A source without a device. It fills its own buffers at a steady rate, as a camera does. When all buffers are in use,
 // frames are dropped, and the sequence numbers show the gap.
 
-import { monotonicUs } from "../../ffi/clock.ts";
+import { monotonicNs } from "../../ffi/clock.ts";
 import { Signal, Ticker } from "../../ffi/epoll.ts";
 import { Fd } from "../../ffi/fd.ts";
 import { V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC } from "../../ffi/linux/videodev2.ts";
@@ -47,7 +47,9 @@ export class PacedSource implements Source {
   readonly #count: number;
   #running = false;
   #sequence = 0;
+  /** Ticks that were read and not used yet: there was no free buffer. */
   #waiting = 0;
+  #firstNs = 0;
 
   constructor(options: PacedOptions) {
     this.name = options.name;
@@ -55,7 +57,7 @@ export class PacedSource implements Source {
     this.#count = options.count ?? Number.POSITIVE_INFINITY;
     this.fps = options.fps === 0 ? undefined : options.fps;
     this.onDemand = options.fps === 0;
-    this.#intervalNs = options.fps === 0 ? 0 : 1e9 / options.fps;
+    this.#intervalNs = options.fps === 0 ? 0 : Math.max(1, Math.round(1e9 / options.fps));
     if (options.owned !== undefined) this.#owned.use(options.owned);
     const allocator = options.allocator ?? memfdAllocator;
     this.memory = allocator.name;
@@ -96,7 +98,8 @@ export class PacedSource implements Source {
     this.#running = true;
     this.#sequence = 0;
     this.#waiting = 0;
-    this.#ticker.start(this.#intervalNs);
+    this.#firstNs = monotonicNs();
+    this.#ticker.start(this.#intervalNs, this.#firstNs);
   }
 
   stop(): void {
@@ -108,14 +111,24 @@ export class PacedSource implements Source {
     if (!this.#running || !this.#due() || this.exhausted) return undefined;
     const frame = this.#free();
     if (frame === undefined) return undefined;
+    const capturedUs = Math.floor((this.onDemand ? monotonicNs() : this.#dueNs) / 1000);
+    frame.tsSec = Math.floor(capturedUs / 1e6);
+    frame.tsUsec = capturedUs % 1e6;
     frame.sequence = this.#sequence++;
-    if (this.#intervalNs !== 0) this.#waiting -= 1;
+    // `fd` stays readable while another frame waits: the timer counts its tick once more.
+    if (this.#waiting > 1) this.#ticker.start(this.#intervalNs, this.#dueNs);
+    this.#waiting = 0;
     frame.bytesused = this.#fill(frame.index, frame.sequence);
-    const nowUs = monotonicUs();
-    frame.tsSec = Math.floor(nowUs / 1e6);
-    frame.tsUsec = nowUs % 1e6;
     frame.flags = V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC;
     return frame.lend();
+  }
+
+  /**
+   * When the next frame is due, in ns of CLOCK_MONOTONIC. That is its capture time, as of a camera, whose driver stamps a frame
+   * however late the program runs that waits for it.
+   */
+  get #dueNs(): number {
+    return this.#firstNs + this.#sequence * this.#intervalNs;
   }
 
   /** Whether a frame is due. Frames for which there was no free buffer are dropped. */
