@@ -76,7 +76,10 @@ export function openTestSource(
   });
 }
 
-/** Paints the picture once; per frame only the square moves and the stamp changes. */
+/**
+ * Paints the picture once; per frame only the square moves and the stamp changes. The square is where it was before after
+ * so many frames, and the picture is the same again: each CRC is computed once.
+ */
 function painter(
   canvases: readonly Canvas[],
   paint: (canvas: Canvas, height: number) => void,
@@ -86,6 +89,7 @@ function painter(
   const track = Math.max(1, Math.floor(height / TRACK));
   const top = height - track;
   const side = Math.max(1, Math.min(track, width, Math.floor(height / 8)));
+  const places = Math.max(1, width - side + 1);
   const speed = Math.max(2, Math.floor(width / 120));
   const black = canvases[0]?.encode(BLACK) ?? BLACK;
   const white = canvases[0]?.encode(WHITE) ?? WHITE;
@@ -95,18 +99,39 @@ function painter(
   if (first !== undefined) {
     paint(first, top);
     first.fill(0, top, width, track, black);
+    first.fill(0, top, side, side, white);
     for (const canvas of canvases) if (canvas !== first) canvas.bytes.set(first.bytes);
   }
+  const still = first?.rowOffset(top) ?? 0;
+  const crcOfStill = stamps[0]?.crcTo(still) ?? 0;
+  const UNKNOWN = -1;
+  const crcs = new Float64Array(places).fill(UNKNOWN);
   return (index, sequence) => {
-    const canvas = canvases[index];
-    if (canvas === undefined) return 0;
-    canvas.fill(left[index] ?? 0, top, side, side, black);
-    const x = (sequence * speed) % Math.max(1, width - side + 1);
+    const [canvas, stamp] = [canvases[index], stamps[index]];
+    if (canvas === undefined || stamp === undefined) return 0;
+    const x = (sequence * speed) % places;
+    moveSquare(canvas, left[index] ?? 0, x);
     left[index] = x;
-    canvas.fill(x, top, side, side, white);
-    stamps[index]?.write(sequence);
+    let crc = crcs[x] ?? UNKNOWN;
+    if (crc === UNKNOWN) {
+      crc = stamp.crcFrom(still, crcOfStill);
+      crcs[x] = crc;
+    }
+    stamp.write(sequence, crc);
     return sizeimage;
   };
+
+  /** Paints what the square leaves and what it reaches. */
+  function moveSquare(canvas: Canvas, from: number, to: number): void {
+    const leaves = Math.min(side, Math.abs(to - from));
+    if (to > from) {
+      canvas.fill(from, top, leaves, side, black);
+      canvas.fill(to + side - leaves, top, leaves, side, white);
+    } else {
+      canvas.fill(from + side - leaves, top, leaves, side, black);
+      canvas.fill(to, top, leaves, side, white);
+    }
+  }
 }
 
 function paintBars(canvas: Canvas, height: number): void {

@@ -32,6 +32,15 @@ export class Canvas {
     this.height = height;
   }
 
+  /** Where the row `y` begins: all bytes before that are of rows above it. */
+  rowOffset(y: number): number {
+    const starts = this.format.components.map(({ plane, down }) => {
+      const { offset = 0, rowBytes = 0 } = this.#planes[plane] ?? {};
+      return offset + Math.ceil(y / down) * rowBytes;
+    });
+    return Math.min(...starts);
+  }
+
   /** The component values of a colour in this format. */
   encode(colour: Rgb): Rgb {
     if (this.format.model === "rgb") return colour;

@@ -37,13 +37,22 @@ export class StampedBuffer {
     this.#body = bytes.subarray(STAMP_BYTES);
   }
 
-  /** Stamps the picture in the buffer, over the whole buffer. */
-  write(sequence: number): void {
-    this.#reach(this.#memory.length);
+  /** CRC-32 of the bytes between the stamp and `end`. */
+  crcTo(end: number): number {
+    return Bun.hash.crc32(this.#memory.subarray(STAMP_BYTES, Math.max(STAMP_BYTES, end)));
+  }
+
+  /** CRC-32 of all bytes after the stamp, where that of the bytes before `start` is known. */
+  crcFrom(start: number, before: number): number {
+    return Bun.hash.crc32(this.#memory.subarray(Math.max(STAMP_BYTES, start)), before);
+  }
+
+  /** Stamps the picture in the buffer, over the whole buffer. `crc` is the CRC-32 of the bytes after the stamp, where it is known. */
+  write(sequence: number, crc = this.#crc()): void {
     this.#stamp.magic = STAMP_MAGIC;
     this.#stamp.reserved = 0;
     this.#stamp.sequence = sequence;
-    this.#stamp.picture_crc = Bun.hash.crc32(this.#body);
+    this.#stamp.picture_crc = crc;
     this.#stamp.reserved2 = 0;
     this.#stamp.stamp_crc = Bun.hash.crc32(this.#head);
   }
@@ -55,6 +64,11 @@ export class StampedBuffer {
     if (this.#stamp.stamp_crc !== Bun.hash.crc32(this.#head)) return "torn";
     this.#reach(length);
     return this.#stamp.picture_crc === Bun.hash.crc32(this.#body) ? this.#stamp.sequence : "torn";
+  }
+
+  #crc(): number {
+    this.#reach(this.#memory.length);
+    return Bun.hash.crc32(this.#body);
   }
 
   /** Sets the end of the body. Makes a new view only when the length changes. */

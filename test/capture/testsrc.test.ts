@@ -104,6 +104,36 @@ test.each(painted)("$name: the bars have the colours of SMPTE EG 1, the square m
   expect(later[0]).toBe(20);
 });
 
+test.each(painted)(
+  "$name: only the square and the stamp differ, also where the square has been before",
+  (format) => {
+    const [width, height] = [67, 49];
+    const [track, side, places, speed] = [12, 6, 62, 2];
+    const top = height - track;
+    using source = openTestSource("testsrc", { ...wish, width, height, format: format.name });
+    source.start();
+    take(source)[Symbol.dispose]();
+    const [background] = source.buffers.map(({ mapping }) => mapping.bytes.slice());
+    if (background === undefined) throw new Error("no buffer");
+    const expected = new Canvas(background, format, width, height);
+    const checker = new StampChecker();
+    const stamps = source.buffers.map(({ mapping }) => new StampedBuffer(mapping.bytes));
+    for (let n = 1; n < 2 * places + 5; n++) {
+      using frame = take(source);
+      expected.fill(0, top, width, track, expected.encode([0, 0, 0]));
+      expected.fill((n * speed) % places, top, side, side, expected.encode([255, 255, 255]));
+      const bytes = source.buffers[frame.index]?.mapping.bytes.subarray(0, frame.bytesused);
+      expect(
+        Buffer.compare(bytes?.subarray(32) ?? background, background.subarray(32)),
+        `${n}`,
+      ).toBe(0);
+      const stamp = stamps[frame.index];
+      if (stamp === undefined) throw new Error("no buffer");
+      expect(checker.check(stamp, frame.bytesused, n)).toBeUndefined();
+    }
+  },
+);
+
 test("the gradient grows from left to right and from top to bottom", () => {
   using source = openTestSource("testsrc:gradient", {
     ...wish,
