@@ -1,5 +1,6 @@
 // Notifications between programs: 8 bytes written to an eventfd or a pipe. Its sender may fill or close the descriptor, or clear
 // O_NONBLOCK, at any time, so nothing here may block: <poll.h>, eventfd(2), preadv2(2).
+import { readlinkSync } from "node:fs";
 import { errno, result } from "./errno.ts";
 import type { Fd } from "./fd.ts";
 import { libc } from "./libc.ts";
@@ -50,6 +51,15 @@ export function waitForInput(fd: number, timeoutMs: number): void {
   poll.fd = fd;
   poll.events = POLLIN | POLLPRI;
   libc.poll(poll.$address, 1, timeoutMs);
+}
+
+/** Whether a descriptor is an eventfd. To a waiter each write to it is an event of its own, also when nothing was read before. */
+export function isEventfd(fd: number): boolean {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`) === "anon_inode:[eventfd]";
+  } catch {
+    return false;
+  }
 }
 
 /** Whether the other end of a connection has closed it. Answers at once. */

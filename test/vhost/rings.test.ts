@@ -1,6 +1,7 @@
 // Rings as drivers, monitors and hostile guests use them. Each test checks that nothing beside guest memory was written.
 import { expect, test } from "bun:test";
 import { Signal } from "../../ffi/epoll.ts";
+import { errno } from "../../ffi/errno.ts";
 import { Fd, preadAt, pwriteAt, readAt, writeAt } from "../../ffi/fd.ts";
 import { addressOf } from "../../ffi/libc.ts";
 import { socketPair } from "../../ffi/socket.ts";
@@ -300,6 +301,36 @@ test("a kick descriptor that hangs up or is no eventfd does not spin, and the ri
     commands.add(requestParts(ram, echo(), 24));
     commands.notify();
     expect((await commands.used(1)).length).toBe(1);
+  }));
+
+test("kicks of an eventfd are not read, and each of them is followed", () =>
+  withScene({}, async ({ commands, hypervisor, ram }) => {
+    await hypervisor.realize();
+    await hypervisor.activate();
+    const kicks = 20;
+    for (let i = 0; i < kicks; i++) {
+      commands.add(requestParts(ram, echo(), 24));
+      commands.notify();
+      expect((await commands.used(1)).length).toBe(1);
+    }
+    expect(commands.kick.clear()).toBe(kicks);
+  }));
+
+test("kicks through a pipe are read, so that it never fills", () =>
+  withScene({}, async ({ commands, frontEnd, hypervisor, loop, ram }) => {
+    await hypervisor.realize();
+    await hypervisor.activate();
+    const [ours, theirs] = socketPair();
+    using _ours = ours;
+    using kicked = theirs;
+    await frontEnd.acknowledged("SET_VRING_KICK", payload.word(0n), { fds: [kicked.number] });
+    commands.add(requestParts(ram, echo(), 24));
+    expect(libcWrite(ours, new Uint8Array(new ArrayBuffer(8)).fill(1))).toBe(8);
+    expect((await commands.used(1)).length).toBe(1);
+    await turns(loop);
+    kicked.setNonBlocking(true);
+    const got = new Uint8Array(new ArrayBuffer(8));
+    expect(readAt(kicked.number, addressOf(got), 8)).toBe(-errno.EAGAIN);
   }));
 
 test("a full pipe as call descriptor blocks nothing, whether it is non-blocking or not", () =>
