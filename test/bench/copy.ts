@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Bench, compileC, freePort, median, type Report } from "./bench.ts";
 import { measureMetrics } from "./copy-metrics.ts";
+import { measureReceiver } from "./copy-receiver.ts";
 import type { Cell, Column } from "./figures.ts";
 import type { Side } from "./meter.ts";
 import { type Pair, runPair } from "./pair.ts";
@@ -87,6 +88,8 @@ async function run(report: Report, part?: string): Promise<void> {
   const program = join(work, "copy");
   try {
     compileC("copy.c", program);
+    await measureReceiver(program, report);
+    if (part === "receiver") return;
     await measure(program, report);
     await measureMetrics(report);
   } finally {
@@ -114,14 +117,8 @@ async function measure(program: string, report: Report): Promise<void> {
     const bytes = width * height * 2;
     const pairs: { c: Pair; ours: Pair }[] = [];
     for (let round = 0; round < ROUNDS; round++) {
-      const c = await onPort((what, port) => [
-        program,
-        what,
-        String(port),
-        String(bytes),
-        String(frames),
-      ]);
       const words = (what: string, port: number) => [what, port, width, height, frames].map(String);
+      const c = await onPort((what, port) => [program, ...words(what, port)]);
       const ours = await onPort((what, port) => [process.execPath, side, ...words(what, port)]);
       pairs.push({ c, ours });
     }
@@ -187,6 +184,6 @@ async function measure(program: string, report: Report): Promise<void> {
 export const bench: Bench = {
   name: "copy",
   title: "the copy flow against two plain C programs, loopback TCP",
-  parts: ["metrics"],
+  parts: ["metrics", "receiver"],
   run,
 };
