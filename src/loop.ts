@@ -17,6 +17,8 @@ const MOST_MS = 0x7fff_ffff;
 const LONGEST_CLEANUP_MS = 2000;
 /** While there is work, the runtime runs its own tasks (signals, promises) this often. */
 const YIELD_EVERY_MS = 50;
+/** And so often where it is woken for them: what is left are its own timers, for garbage above all. */
+const YIELD_WOKEN_MS = 1000;
 
 /** A watched descriptor; disposing it ends the watch. */
 export interface Watch extends Disposable {
@@ -56,6 +58,8 @@ export class Loop implements Disposable {
   readonly #epoll = new Epoll();
   readonly #watched = new Map<number, Watched>();
   readonly #timers = new Set<Timer>();
+  /** When the first of them is due, or earlier when that one was disposed. */
+  #dueMs = Number.POSITIVE_INFINITY;
   readonly #deferred = new Set<{ asked: boolean; readonly handler: () => void }>();
   /** Rejects the promises that a task may be waiting for. */
   readonly #pending = new Set<(reason: unknown) => void>();
@@ -67,6 +71,8 @@ export class Loop implements Disposable {
   #runtime: RuntimeWakes | undefined;
   /** How often `limitWaits` was called and not disposed. */
   #limits = 0;
+  /** The time at the end of the last turn. */
+  #nowMs = 0;
   /** Waits in a row in which nothing happened. */
   #quietWaits = 0;
   /** A promise was settled, so the runtime has to run before the next wait. */
@@ -151,6 +157,7 @@ export class Loop implements Disposable {
   #schedule(delayMs: number, periodMs: number, handler: () => void): Disposable {
     const timer = { handler, periodMs, dueMs: performance.now() + delayMs };
     this.#timers.add(timer);
+    this.#dueMs = Math.min(this.#dueMs, timer.dueMs);
     return { [Symbol.dispose]: () => this.#timers.delete(timer) };
   }
 
@@ -217,14 +224,16 @@ export class Loop implements Disposable {
     };
     task.then(end, end);
     let yieldedMs = 0;
+    this.#nowMs = performance.now();
+    this.#dueMs = 0; // a timer that threw in an earlier run has not computed it
     try {
       while (!over && this.#failure === undefined) {
         const idle = this.#turn();
-        const nowMs = performance.now();
-        if (idle || this.#settled || nowMs - yieldedMs > YIELD_EVERY_MS) {
+        const sinceMs = this.#nowMs - yieldedMs;
+        if (idle || this.#settled || (sinceMs > YIELD_EVERY_MS && this.#mustYield(sinceMs))) {
           this.#settled = false;
           await new Promise(setImmediate);
-          yieldedMs = performance.now();
+          this.#nowMs = yieldedMs = performance.now();
         }
       }
       const failure = this.#failure as { readonly error: unknown } | undefined;
@@ -250,13 +259,9 @@ export class Loop implements Disposable {
         // An earlier handler of this batch may have ended this watch: then it is no longer in the map.
         this.#watched.get(this.#epoll.key(i))?.handler(this.#epoll.events(i));
       }
-      this.#fire(performance.now());
-      this.#asked = false;
-      for (const entry of this.#deferred) {
-        if (!entry.asked) continue;
-        entry.asked = false;
-        entry.handler();
-      }
+      this.#nowMs = performance.now();
+      if (this.#nowMs >= this.#dueMs) this.#fire();
+      if (this.#asked) this.#runDeferred();
       return count === 0;
     } catch (error) {
       this.#failure = { error };
@@ -267,26 +272,43 @@ export class Loop implements Disposable {
 
   #waitMs(): number {
     if (this.#settled || this.#asked) return 0;
-    const unlimited = this.#mayWaitLong();
+    const unlimited = this.#quietWaits >= SETTLING_WAITS && this.#isWoken();
     if (this.#timers.size === 0) return unlimited ? -1 : LONGEST_WAIT_MS;
-    let dueMs = Number.POSITIVE_INFINITY;
-    for (const timer of this.#timers) dueMs = Math.min(dueMs, timer.dueMs);
     const longestMs = unlimited ? MOST_MS : LONGEST_WAIT_MS;
-    return Math.max(0, Math.min(longestMs, Math.ceil(dueMs - performance.now())));
+    return Math.max(0, Math.min(longestMs, Math.ceil(this.#dueMs - this.#nowMs)));
   }
 
-  #mayWaitLong(): boolean {
-    if (this.#runtime === undefined || this.#limits > 0) return false;
-    return this.#quietWaits >= SETTLING_WAITS && !this.#runtime.timers();
+  /** Whether the loop is woken for all that the runtime may have to do. */
+  #isWoken(): boolean {
+    return this.#runtime !== undefined && this.#limits === 0 && !this.#runtime.timers();
   }
 
-  #fire(nowMs: number): void {
+  /** Whether the runtime has to run, which last ran so long ago. */
+  #mustYield(sinceMs: number): boolean {
+    return sinceMs > YIELD_WOKEN_MS || !this.#isWoken();
+  }
+
+  #fire(): void {
+    const nowMs = this.#nowMs;
+    this.#dueMs = Number.POSITIVE_INFINITY;
     for (const timer of this.#timers) {
       if (timer.dueMs > nowMs) continue;
       if (timer.periodMs > 0) timer.dueMs = Math.max(timer.dueMs + timer.periodMs, nowMs);
       else this.#timers.delete(timer);
       timer.handler();
     }
+    for (const { dueMs } of this.#timers) this.#dueMs = Math.min(this.#dueMs, dueMs);
+    this.#nowMs = performance.now();
+  }
+
+  #runDeferred(): void {
+    this.#asked = false;
+    for (const entry of this.#deferred) {
+      if (!entry.asked) continue;
+      entry.asked = false;
+      entry.handler();
+    }
+    this.#nowMs = performance.now();
   }
 
   [Symbol.dispose](): void {
