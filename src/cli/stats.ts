@@ -17,6 +17,7 @@ import {
 import { Histogram } from "./histogram.ts";
 import { log } from "./log.ts";
 import { service } from "./service.ts";
+import { streamBegins } from "./start-pages.ts";
 import { Records } from "./stdout.ts";
 import { progress, StreamTime } from "./stream-time.ts";
 import { endStatus, onTerminal, showStatus } from "./terminal.ts";
@@ -143,6 +144,7 @@ export class StreamStats implements Disposable {
     const { stats } = this.#options;
     if (on !== this.streaming) {
       this.#timer?.[Symbol.dispose]();
+      if (on) streamBegins();
       if (on && stats > 0) this.#timer = this.#loop.every(stats * 1000, () => this.#interval());
     }
     this.#time.streaming = on;

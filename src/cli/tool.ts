@@ -19,6 +19,7 @@ import { COMPILED } from "./own-program.ts";
 import { parseOptions } from "./parse-options.ts";
 import { reportingTo, service } from "./service.ts";
 import { serviceVariables } from "./service-variables.ts";
+import { givingBackPages } from "./start-pages.ts";
 import { printOut, Records } from "./stdout.ts";
 import { endStatus, flushStderr, hasEscapes, stderrRetries } from "./terminal.ts";
 import { calledAs, common, exampleLine, type ToolText } from "./tool-text.ts";
@@ -200,6 +201,7 @@ async function runStoppable<O extends Options, P extends Operands>(
       gaveUp: () => log.warn(`the runtime is woken and does nothing: ${LOOKS}`),
     });
   }
+  using _pages = givingBackPages(loop);
   using _reports = reportingTo(loop, serviceVariables);
   const stop = new AbortController();
   const onSignal = () => {
