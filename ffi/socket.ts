@@ -195,6 +195,11 @@ export function receive(socket: Fd, at: number, length: number): number {
   return result(libc.recv(socket.number, at, length, k.MSG_DONTWAIT));
 }
 
+/** Like `receive`; the bytes stay in the socket's buffer. */
+export function peek(socket: Fd, at: number, length: number): number {
+  return result(libc.recv(socket.number, at, length, k.MSG_DONTWAIT | k.MSG_PEEK));
+}
+
 /** Like `receive`, and blocks the thread until there is something. The socket must be blocking. */
 export function receiveBlocking(socket: Fd, at: number, length: number): number {
   for (;;) {

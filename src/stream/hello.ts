@@ -50,6 +50,10 @@ export function makeHello(picture: Picture, bufferCount: number): Struct<typeof 
   return message;
 }
 
+/** The error's text for a peer whose first bytes are no hello. */
+export const wrongMagic = (magic: number) =>
+  `hello: magic is ${hex(magic)}, must be ${hex(HELLO_MAGIC)}; what connected is no sender`;
+
 /** Reads a hello. Throws ProtocolError that names the field, the value and the limit. */
 export function checkHello(message: Struct<typeof hello.fields>, maxFrame: number): StreamInfo {
   const {
@@ -61,11 +65,7 @@ export function checkHello(message: Struct<typeof hello.fields>, maxFrame: numbe
     sizeimage,
     buffer_count: bufferCount,
   } = message;
-  if (magic !== HELLO_MAGIC) {
-    throw new ProtocolError(
-      `hello: magic is ${hex(magic)}, must be ${hex(HELLO_MAGIC)}; what connected is no sender`,
-    );
-  }
+  if (magic !== HELLO_MAGIC) throw new ProtocolError(wrongMagic(magic));
   within("version", version, VERSION, VERSION);
   within("width", width, 1, MAX_SIDE);
   within("height", height, 1, MAX_SIDE);

@@ -7,17 +7,25 @@ import { log } from "../cli/log.ts";
 import { service } from "../cli/service.ts";
 import { StreamStats, whoseText } from "../cli/stats.ts";
 import { Records } from "../cli/stdout.ts";
-import { failureFields, isExpected, OutputLost, ReaderLeft } from "../errors.ts";
+import {
+  failureFields,
+  isExpected,
+  OutputLost,
+  type ProtocolError,
+  ReaderLeft,
+} from "../errors.ts";
 import type { Loop } from "../loop.ts";
 import { hostOf } from "../output/name-template.ts";
+import type { Arrivals } from "./arrivals.ts";
 import type { ReceiveEnd } from "./connection.ts";
 import type { ConsumerOptions } from "./consumer.ts";
 import { faultKind } from "./fault-kind.ts";
+import { ListeningPlace } from "./listening-place.ts";
 import type { SenderDestinations } from "./sender-destinations.ts";
 import { SenderNumbers } from "./sender-numbers.ts";
 import type { ServeOptions } from "./serve.ts";
 import { type Counts, isPeersFault, type ServeRun, serveConnection } from "./serve-connection.ts";
-import { type Listener, ListeningPlace, type Peer } from "./socket/listener.ts";
+import type { Peer } from "./socket/listener.ts";
 
 /** How long one connection may keep the loop: the others wait meanwhile. */
 const TURN_MS = 0.5;
@@ -39,17 +47,18 @@ export async function serveSeveral(
   options: ServeSeveralOptions,
   signal: AbortSignal,
 ): Promise<ReceiveEnd> {
-  using place = new ListeningPlace(loop, options.address, options.allowed);
-  if ((await place.open(signal)) !== undefined) await options.prepare?.(signal);
   using records = options.json ? new Records() : undefined;
-  const { listener } = place;
-  if (listener === undefined) return "stopped";
   using senders = new Senders(loop, options, records, signal);
-  log.info(`listening on ${listener.name}, for ${counted(options.senders, "sender")} at a time`);
-  records?.write({ record: "listening", address: listener.name, senders: options.senders });
-  options.listening?.(listener.name);
+  const stranger = (peer: Peer, error: ProtocolError) => senders.stranger(peer, error);
+  using place = new ListeningPlace(loop, { ...options, stranger });
+  if ((await place.open(signal)) !== undefined) await options.prepare?.(signal);
+  const { arrivals } = place;
+  if (arrivals === undefined) return "stopped";
+  log.info(`listening on ${arrivals.name}, for ${counted(options.senders, "sender")} at a time`);
+  records?.write({ record: "listening", address: arrivals.name, senders: options.senders });
+  options.listening?.(arrivals.name);
   service.ready();
-  return await senders.serve(listener);
+  return await senders.serve(arrivals);
 }
 
 /** One number, over all its connections. */
@@ -74,6 +83,8 @@ class Senders implements Disposable {
   /** Called when a connection has ended. */
   #left: () => void = () => undefined;
   #active = 0;
+  /** Connections that were no sender. */
+  #strangers = 0;
 
   constructor(
     loop: Loop,
@@ -88,12 +99,12 @@ class Senders implements Disposable {
     this.#numbers = new SenderNumbers(options.senders);
   }
 
-  async serve(listener: Listener): Promise<ReceiveEnd> {
+  async serve(arrivals: Arrivals): Promise<ReceiveEnd> {
     const stop = () => this.#end();
     this.#signal.addEventListener("abort", stop, { once: true });
     if (this.#signal.aborted) stop();
     try {
-      await this.#accept(listener);
+      await this.#accept(arrivals);
     } catch (error) {
       this.#endWith(error);
     } finally {
@@ -103,33 +114,40 @@ class Senders implements Disposable {
     return this.#result();
   }
 
-  async #accept(listener: Listener): Promise<void> {
+  async #accept(arrivals: Arrivals): Promise<void> {
     const over = this.#over.signal;
-    this.#reportDoing(listener);
+    this.#reportDoing(arrivals);
     while (!over.aborted) {
       if (this.#numbers.someFree) {
-        const peer = await listener.next(over);
+        const peer = await arrivals.next(over);
         if (peer === undefined) return;
         this.#active += 1;
         const left = () => {
           this.#active -= 1;
-          this.#reportDoing(listener);
+          this.#reportDoing(arrivals);
           if (this.#numbers.allOver) this.#end();
           this.#left();
         };
         this.#serve(peer)
           .catch((error) => this.#endWith(error))
           .finally(left);
-        this.#reportDoing(listener);
+        this.#reportDoing(arrivals);
         continue;
       }
       // With --keep the next sender waits in the backlog until a number is free.
       const { keep, senders } = this.#options;
       using _others = keep
         ? undefined
-        : listener.refuseOthers(`it serves ${counted(senders, "sender")}, and no more`);
+        : arrivals.refuseOthers(`it serves ${counted(senders, "sender")}, and no more`);
       await this.#nextLeaves();
     }
+  }
+
+  /** A connection was no sender: it had no number. */
+  stranger({ address: { name } }: Peer, error: ProtocolError): void {
+    this.#strangers += 1;
+    this.#records?.write({ record: "failure", ...failureFields(error) });
+    this.#folded.say("warn", `${error.message}; waiting for senders`, faultKind(error, name));
   }
 
   /** Waits until a connection has ended, or all are to end. */
@@ -150,7 +168,7 @@ class Senders implements Disposable {
     this.#end();
   }
 
-  #reportDoing({ name }: Listener): void {
+  #reportDoing({ name }: Arrivals): void {
     const { senders } = this.#options;
     service.status(`listening on ${name}: ${this.#active} of ${counted(senders, "sender")}`);
   }
@@ -269,7 +287,7 @@ class Senders implements Disposable {
 
   /** The last line: all senders together. */
   #sayTotal(reason: string): void {
-    let [frames, bytes, drops, errors] = [0, 0, 0, 0];
+    let [frames, bytes, drops, errors] = [0, 0, 0, this.#strangers];
     for (const { stats, counts } of this.#slots) {
       frames += stats.frames;
       bytes += stats.bytes;

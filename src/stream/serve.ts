@@ -1,5 +1,5 @@
 // The receiver around its connections, for both flows: listens, serves one sender after the other, and with --keep goes on
-// after a sender that was wrong.
+// after a sender that was wrong. A connection that is no sender ends it in no case.
 import type { FigureSink } from "../cli/figures.ts";
 import { FoldedLog } from "../cli/folded.ts";
 import { log } from "../cli/log.ts";
@@ -8,12 +8,14 @@ import { type StatsOptions, StreamStats, type Summary } from "../cli/stats.ts";
 import { failureFields, ReaderLeft } from "../errors.ts";
 import type { PictureSink } from "../frame/picture-sink.ts";
 import type { Loop } from "../loop.ts";
+import type { Arrivals } from "./arrivals.ts";
 import type { ReceiveEnd } from "./connection.ts";
 import type { Demand } from "./demand.ts";
 import { faultKind } from "./fault-kind.ts";
+import { ListeningPlace } from "./listening-place.ts";
 import { isPeersFault, type ServeRun, serveConnection } from "./serve-connection.ts";
 import type { Address } from "./socket/address.ts";
-import { type Listener, ListeningPlace } from "./socket/listener.ts";
+import type { Peer } from "./socket/listener.ts";
 
 export interface ServeOptions extends StatsOptions {
   readonly address: Address;
@@ -54,12 +56,19 @@ export async function serveSenders(
     errors: counts.errors,
   }));
   const { demand, metrics: pictures } = options;
-  using place = new ListeningPlace(loop, options.address, options.allowed);
-  if ((await place.open(signal)) !== undefined) await options.prepare?.(signal);
-  if (demand === undefined) announce(place.listener, options, stats);
-  else place.close();
-  if (place.listener !== undefined || demand !== undefined) service.ready();
   using folded = new FoldedLog();
+  const failed = (peer: Peer, error: unknown) => {
+    counts.errors += 1;
+    stats.record("failure", failureFields(error));
+    const { message } = error as Error;
+    const { name } = peer.address;
+    folded.say("warn", `${message}; waiting for the next sender`, faultKind(error, name));
+  };
+  using place = new ListeningPlace(loop, { ...options, stranger: failed });
+  if ((await place.open(signal)) !== undefined) await options.prepare?.(signal);
+  if (demand === undefined) announce(place.arrivals, options, stats);
+  else place.close();
+  if (place.arrivals !== undefined || demand !== undefined) service.ready();
   const each = { ...options, pictures };
   const finish = (reason: string) => {
     folded.flush();
@@ -70,11 +79,11 @@ export async function serveSenders(
     for (;;) {
       if (demand !== undefined) stats.reportDoing("waiting for a program that reads the camera");
       const wanted = (await demand?.begins(signal)) ?? signal;
-      if (place.listener === undefined && !signal.aborted)
+      if (place.arrivals === undefined && !signal.aborted)
         announce(await place.open(wanted), options, stats);
-      const { listener } = place;
-      if (listener !== undefined) stats.reportDoing(`listening on ${listener.name}`);
-      const peer = await listener?.next(wanted);
+      const { arrivals } = place;
+      if (arrivals !== undefined) stats.reportDoing(`listening on ${arrivals.name}`);
+      const peer = await arrivals?.next(wanted);
       if (peer === undefined) {
         if (demand !== undefined && !signal.aborted) {
           place.close();
@@ -84,7 +93,7 @@ export async function serveSenders(
         return "stopped";
       }
       try {
-        using _others = options.keep ? undefined : listener?.refuseOthers(BUSY);
+        using _others = options.keep ? undefined : arrivals?.refuseOthers(BUSY);
         const end = await serveConnection(loop, peer, each, stats, counts, wanted);
         if (end === "stopped" && !signal.aborted) {
           log.info("no program reads the camera: not listening until one does");
@@ -98,11 +107,7 @@ export async function serveSenders(
         }
       } catch (error) {
         if (!options.keep || !isPeersFault(error)) throw error;
-        counts.errors += 1;
-        stats.record("failure", failureFields(error));
-        const { message } = error as Error;
-        const { name } = peer.address;
-        folded.say("warn", `${message}; waiting for the next sender`, faultKind(error, name));
+        failed(peer, error);
       } finally {
         stats.streaming = false;
       }
@@ -114,12 +119,12 @@ export async function serveSenders(
 }
 
 function announce(
-  listener: Listener | undefined,
+  arrivals: Arrivals | undefined,
   options: Pick<ServeOptions, "listening">,
   stats: StreamStats,
 ): void {
-  if (listener === undefined) return;
-  log.info(`listening on ${listener.name}`);
-  stats.record("listening", { address: listener.name });
-  options.listening?.(listener.name);
+  if (arrivals === undefined) return;
+  log.info(`listening on ${arrivals.name}`);
+  stats.record("listening", { address: arrivals.name });
+  options.listening?.(arrivals.name);
 }

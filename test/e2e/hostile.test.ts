@@ -19,13 +19,39 @@ const SIZE = 64 * 48;
 const payload = new Uint8Array(SIZE).fill(7);
 const join = (...parts: Uint8Array[]) => new Uint8Array(Buffer.concat(parts));
 
-/** What a bad peer sends before it closes, and the text that the tool prints. */
-const bad: { what: string; bytes: Uint8Array; says: string }[] = [
+/** What a peer sends before it closes, and the text that the tool prints. */
+interface BadPeer {
+  readonly what: string;
+  readonly bytes: Uint8Array;
+  readonly says: string;
+}
+
+/** Peers that are no senders: their hello does not come. */
+const strangers: readonly BadPeer[] = [
   {
     what: "a wrong magic",
     bytes: helloBytes({ magic: 0x47455420 }),
     says: "hello: magic is 0x47455420, must be 0x56344c42",
   },
+  {
+    what: "a request of HTTP",
+    bytes: new TextEncoder().encode("GET / HTTP/1.1\r\n\r\n"),
+    says: "hello: magic is 0x47455420, must be 0x56344c42",
+  },
+  {
+    what: "nothing at all",
+    bytes: new Uint8Array(0),
+    says: "closed after 0 of the 28 bytes of a hello",
+  },
+  {
+    what: "half a hello",
+    bytes: helloBytes().slice(0, 14),
+    says: "closed after 14 of the 28 bytes of a hello",
+  },
+];
+
+/** Senders that are wrong. */
+const wrongSenders: readonly BadPeer[] = [
   {
     what: "a wrong version",
     bytes: helloBytes({ version: 3 }),
@@ -77,16 +103,6 @@ const bad: { what: string; bytes: Uint8Array; says: string }[] = [
     says: `frame: bytesused is ${SIZE + 1}, must be 0 to ${SIZE} (sizeimage)`,
   },
   {
-    what: "nothing at all",
-    bytes: new Uint8Array(0),
-    says: "closed after 0 of the 28 bytes of a hello",
-  },
-  {
-    what: "half a hello",
-    bytes: helloBytes().slice(0, 14),
-    says: "closed after 14 of the 28 bytes of a hello",
-  },
-  {
     what: "half a header",
     bytes: join(helloBytes(), frameBytes(0, SIZE).slice(0, 39)),
     says: "closed after 39 of the 40 bytes of a frame",
@@ -98,8 +114,10 @@ const bad: { what: string; bytes: Uint8Array; says: string }[] = [
   },
 ];
 
-test("each bad peer ends the receiver with exit status 1 and one line that says why", async () => {
-  const left = [...bad];
+const bad = [...strangers, ...wrongSenders];
+
+test("each wrong sender ends the receiver with exit status 1 and one line that says why", async () => {
+  const left = [...wrongSenders];
   const worker = async () => {
     for (let next = left.pop(); next !== undefined; next = left.pop()) {
       await using receiver = await listening(["--stats", "0"]);
@@ -117,6 +135,46 @@ test("each bad peer ends the receiver with exit status 1 and one line that says 
     }
   };
   await Promise.all([worker(), worker(), worker()]);
+});
+
+const good = join(helloBytes(), frameBytes(0, SIZE), payload);
+
+test("a connection that is no sender costs itself only: without --keep the receiver serves its first sender", async () => {
+  for (const several of [[], ["--senders", "2"]]) {
+    await using receiver = await listening(["--stats", "0", "--json", ...several]);
+    const target = { host: "127.0.0.1", port: Number(receiver.port) };
+    using silent = await RawSender.to(target); // stays connected
+    for (const { bytes } of strangers) {
+      using peer = await RawSender.to(target);
+      await peer.send(bytes);
+      peer.end();
+      await within(peer.closed, "the close");
+    }
+    using half = await RawSender.to(target); // the rest comes later
+    await half.send(good.slice(0, 10));
+    if (several.length > 0) {
+      using sender = await RawSender.to(target);
+      await sender.send(good);
+      sender.end();
+      await within(sender.closed, "the close");
+    }
+    await half.send(good.slice(10));
+    half.end();
+    const { status, stdout } = await receiver.ended();
+    expect({ several, status }).toEqual({ several, status: 0 });
+    const said = records(stdout);
+    const failures = said.filter(({ record }) => record === "failure");
+    expect(failures.map(({ message }) => message)).toEqual(
+      strangers.map(({ says }) => expect.stringContaining(says)),
+    );
+    expect(said.at(-1)).toMatchObject({
+      record: "stopped",
+      reason: "done",
+      errors: strangers.length,
+    });
+    expect(said.at(-1)?.frames).toBe(several.length > 0 ? 2 : 1);
+    await within(silent.closed, "the close");
+  }
 });
 
 test("with --keep all bad peers in a row cost nothing: no descriptor stays, and the next good one is served", async () => {
@@ -214,13 +272,8 @@ test("a frame that the sender's driver flagged as damaged is counted as damaged"
   expect(last).toMatchObject({ record: "stopped", frames: 2, errors: 1 });
 });
 
-test("a peer that falls silent before its hello, in a header or in a payload is given up", async () => {
+test("a peer that falls silent in a header or in a payload is given up; before its hello it is closed, and the next one is served", async () => {
   const silences = [
-    {
-      what: "before its hello",
-      bytes: new Uint8Array(0),
-      says: "after 0 of the 28 bytes of a hello",
-    },
     {
       what: "in the middle of a header",
       bytes: join(helloBytes(), frameBytes(0, SIZE).slice(0, 8)),
@@ -260,6 +313,8 @@ test("a peer that falls silent before its hello, in a header or in a payload is 
     );
     const ended = reception.catch((error: unknown) => error);
     await within(listens.promise, "the listener");
+    using silent = await RawSender.to({ host: "127.0.0.1", port });
+    await within(silent.closed, "the close of a silent connection");
     using peer = await RawSender.to({ host: "127.0.0.1", port });
     await peer.send(bytes);
     const error = await within(ended, "the stall", 5000);

@@ -8,6 +8,8 @@ import { parseAddress } from "../../src/stream/socket/address.ts";
 import { connect } from "../../src/stream/socket/connect.ts";
 import { quiet } from "../support/camera-options.ts";
 import { onLoop } from "../support/loop.ts";
+import { helloBytes } from "../support/peer.ts";
+import { put } from "../support/streams.ts";
 import { TempDir } from "../support/tool.ts";
 
 quiet();
@@ -100,7 +102,8 @@ test("a receiver listens only while frames are wanted, and lets its sender go wh
     for (const round of [1, 2]) {
       demand.set("a", 1);
       await until(() => existsSync(path));
-      using _sender = await connect(loop, address, 1000, false, signal);
+      using sender = await connect(loop, address, 1000, false, signal);
+      if (sender !== undefined) put(sender, new Uint8Array(helloBytes()));
       await until(() => streams.length === 2 * round - 1);
       demand.set("a", 0);
       await until(() => streams.length === 2 * round);

@@ -98,7 +98,10 @@ export class Listener implements Disposable {
       }
     };
     using owned = new DisposableStack();
-    const abort = () => resolve(undefined);
+    const abort = () => {
+      open = false; // the same turn may have one to accept, which would be lost
+      resolve(undefined);
+    };
     signal.addEventListener("abort", abort, { once: true });
     if (signal.aborted) abort();
     const watch = owned.use(
@@ -119,14 +122,19 @@ export class Listener implements Disposable {
       try {
         const peer = this.#accept();
         if (peer === undefined) return;
-        this.#folded.say("warn", `${peer.address.name} refused: ${reason}`, reason);
-        this.#turnAway(peer.socket, reason);
+        this.turnAway(peer, reason);
       } catch (error) {
         watch.setEvents(0); // out of descriptors: they wait in the backlog
         log.warn((error as Error).message);
       }
     });
     return watch;
+  }
+
+  /** Refuses an accepted sender with `reason`. Owns its socket. */
+  turnAway({ socket, address }: Peer, reason: string): void {
+    this.#folded.say("warn", `${address.name} refused: ${reason}`, reason);
+    this.#turnAway(socket, reason);
   }
 
   /** Tells a sender why it is refused, and closes its connection. */
@@ -181,39 +189,6 @@ export class Listener implements Disposable {
     if (this.#path === undefined) return;
     const { path, inode } = this.#path;
     if (lstatSync(path, { throwIfNoEntry: false })?.ino === inode) unlinkSync(path);
-  }
-}
-
-/** Where a receiver listens: it may stop to listen and begin again. */
-export class ListeningPlace implements Disposable {
-  readonly #loop: Loop;
-  readonly #address: Address;
-  readonly #allowed: (peer: string) => boolean;
-  #listener: Listener | undefined;
-
-  constructor(loop: Loop, address: Address, allowed: (peer: string) => boolean) {
-    this.#loop = loop;
-    this.#address = address;
-    this.#allowed = allowed;
-  }
-
-  get listener(): Listener | undefined {
-    return this.#listener;
-  }
-
-  /** `Listener.open`. */
-  async open(signal: AbortSignal): Promise<Listener | undefined> {
-    this.#listener ??= await Listener.open(this.#loop, this.#address, this.#allowed, signal);
-    return this.#listener;
-  }
-
-  close(): void {
-    this.#listener?.[Symbol.dispose]();
-    this.#listener = undefined;
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
   }
 }
 
