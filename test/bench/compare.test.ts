@@ -98,6 +98,18 @@ test("the printed table has the bars in brackets, and says which were missed", (
   );
 });
 
+test("the figures of a row that is not ours have no bar, and no direction", () => {
+  const [figure] = figuresOf({ ...table, baselines: ["640x480"] });
+  expect(figure).toEqual({
+    name: "YUYV 640x480: rate",
+    unit: "MB/s",
+    value: 120.4,
+    bar: null,
+    met: null,
+  });
+  expect(markdown({ ...table, baselines: ["640x480"] })).toContain("| 640x480 | 120 | 0.5 / 1.3 |");
+});
+
 test("what is not a number meets no bar", () => {
   for (const column of table.columns) {
     const [figure] = figuresOf({ ...table, columns: [column], rows: [["x", Number.NaN]] });

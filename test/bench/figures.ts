@@ -29,6 +29,8 @@ export interface Table {
   readonly head: string;
   readonly columns: readonly Column[];
   readonly rows: readonly (readonly [name: string, ...cells: Cell[]])[];
+  /** Rows that are not ours: no change of theirs is an improvement, and they have no bars. */
+  readonly baselines?: readonly string[];
 }
 
 export interface Figure {
@@ -60,10 +62,16 @@ function isMet({ better }: Column, value: number, bar: number): boolean {
   return better === "more" ? value >= bar : value <= bar;
 }
 
+/** The columns for a row. */
+function columnsOf(columns: readonly Column[], isBaseline = false): readonly Column[] {
+  if (!isBaseline) return columns;
+  return columns.map(({ better: _, bar: __, ...column }) => column);
+}
+
 /** All figures of a table, row by row. */
-export function figuresOf({ head, columns, rows }: Table): Figure[] {
+export function figuresOf({ head, columns, rows, baselines }: Table): Figure[] {
   return rows.flatMap(([row, ...cells]) =>
-    columns.flatMap((column, i) =>
+    columnsOf(columns, baselines?.includes(row)).flatMap((column, i) =>
       valuesOf(column, cells[i]).map(({ value, part, bar }) => ({
         name: `${[head, row].filter(Boolean).join(" ")}: ${[column.name, part].filter(Boolean).join(", ")}`,
         unit: column.unit,
@@ -78,7 +86,7 @@ export function figuresOf({ head, columns, rows }: Table): Figure[] {
 }
 
 /** A table in Markdown, as docs/figures.md shows them: bars in brackets. */
-export function markdown({ head, columns, rows }: Table): string {
+export function markdown({ head, columns, rows, baselines }: Table): string {
   const titles = columns.map(({ name, unit, parts = [] }) =>
     [`${name} ${unit}`.trim(), ...(parts.length > 0 ? [parts.join(" / ")] : [])].join(", "),
   );
@@ -90,7 +98,10 @@ export function markdown({ head, columns, rows }: Table): string {
     const met = values.every(({ value }) => isMet(column, value, bar));
     return `${shown} (${bar}${met ? "" : ", missed"})`;
   };
-  const body = rows.map(([row, ...cells]) => [row, ...columns.map((of, i) => text(of, cells[i]))]);
+  const body = rows.map(([row, ...cells]) => {
+    const own = columnsOf(columns, baselines?.includes(row));
+    return [row, ...own.map((column, i) => text(column, cells[i]))];
+  });
   const lines = [[head, ...titles], ["", ...titles].map(() => "---"), ...body];
   return lines.map((cells) => `| ${cells.join(" | ")} |\n`).join("");
 }
