@@ -1,7 +1,7 @@
 // doctor: what this machine can and cannot do, with the command that helps, and whether a tool can run.
 import { ownProgram } from "../src/cli/own-program.ts";
 import { printOut } from "../src/cli/stdout.ts";
-import { didYouMean, nearest } from "../src/cli/suggest.ts";
+import { nearest, probablyMeant } from "../src/cli/suggest.ts";
 import { type Context, defineTool } from "../src/cli/tool.ts";
 import { askNodes } from "../src/devices/ask.ts";
 import { examine, listening, type Result, resultLine } from "../src/doctor/checks.ts";
@@ -69,7 +69,7 @@ function named(word: string): string {
   const found = names.find((name) => name.replaceAll("-", "_") === folded);
   if (found !== undefined) return found;
   const meant = nearest(word, names);
-  const all = meant === undefined ? `; choose one of ${names.join(", ")}` : didYouMean(meant);
+  const all = meant === undefined ? `; choose one of ${names.join(", ")}` : probablyMeant(meant);
   throw new UsageError(`there is no tool "${word}"${all}`);
 }
 

@@ -4,7 +4,7 @@ import { prioritized } from "../src/cli/journal.ts";
 import { oneLine } from "../src/cli/log.ts";
 import { printOut } from "../src/cli/stdout.ts";
 import { runSubcommand, type Subcommand } from "../src/cli/subcommands.ts";
-import { didYouMean, nearest } from "../src/cli/suggest.ts";
+import { nearest, probablyMeant } from "../src/cli/suggest.ts";
 import { flushStderr, writeStderr } from "../src/cli/terminal.ts";
 import { help, runMain } from "../src/cli/tool.ts";
 import { versionLine } from "../src/cli/version.ts";
@@ -68,7 +68,7 @@ async function helpAbout(name: string | undefined): Promise<string> {
 function noTool(name: string, candidates: readonly string[]): UsageError {
   const wrong = name === "" ? "no tool was named" : `there is no tool "${name}"`;
   const meant = nearest(name, candidates);
-  if (meant !== undefined) return new UsageError(`${wrong}${didYouMean(meant)}`);
+  if (meant !== undefined) return new UsageError(`${wrong}${probablyMeant(meant)}`);
   return new UsageError(`${wrong}; choose one of ${names().join(", ")}, or --help`);
 }
 

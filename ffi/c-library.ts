@@ -18,6 +18,6 @@ const oldDlFile = /\/\S*\/libdl-2\.\d+\.so$/m;
 /** Finds the files in the text of /proc/self/maps. Throws when it shows no C library. */
 export function cLibraryIn(maps: string): CLibrary {
   const libc = libcFile.exec(maps)?.[0];
-  if (libc === undefined) throw new Error("no C library in /proc/self/maps: is /proc mounted?");
+  if (libc === undefined) throw new Error("no C library in /proc/self/maps; mount /proc");
   return { libc, dl: oldDlFile.exec(maps)?.[0] ?? libc };
 }

@@ -4,7 +4,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { type Operands, type Options, spelled, valueText } from "../src/cli/options.ts";
 import { parseOptions } from "../src/cli/parse-options.ts";
-import { didYouMean, nearest } from "../src/cli/suggest.ts";
+import { nearest, probablyMeant } from "../src/cli/suggest.ts";
 import { UsageError } from "../src/errors.ts";
 import type { Bench, Report } from "../test/bench/bench.ts";
 import { compare } from "../test/bench/compare.ts";
@@ -87,7 +87,7 @@ function chosen(
   const all = benches.get(name);
   if (all === undefined) {
     const names = [...benches.keys()];
-    const meant = didYouMean(nearest(name, names));
+    const meant = probablyMeant(nearest(name, names));
     throw new UsageError(`no bench "${name}"${meant}; there are ${names.join(", ")}`);
   }
   if (part === undefined) return new Map([[name, all]]);

@@ -1,5 +1,5 @@
 // The built-in source: colour bars or a gradient with a moving square, every picture stamped (format/stamp.ts).
-import { didYouMean, nearest } from "../cli/suggest.ts";
+import { nearest, probablyMeant } from "../cli/suggest.ts";
 import { UsageError } from "../errors.ts";
 import { Canvas } from "../format/canvas.ts";
 import type { Rgb } from "../format/colour.ts";
@@ -51,7 +51,7 @@ export function openTestSource(
   const format = pixelFormatNamed(wish.format);
   if (format === undefined || format.sentAs !== undefined) {
     const known = formats.filter((row) => row.sentAs === undefined).map((row) => row.name);
-    const meant = didYouMean(nearest(wish.format, known));
+    const meant = probablyMeant(nearest(wish.format, known));
     throw new UsageError(`testsrc makes ${known.join(", ")}, got --format ${wish.format}${meant}`);
   }
   const { width, height } = wish;

@@ -14,7 +14,7 @@ import {
   type Values,
 } from "./options.ts";
 import { shellWord } from "./shell.ts";
-import { didYouMean, nearest } from "./suggest.ts";
+import { nearest, probablyMeant } from "./suggest.ts";
 
 /**
  * Parses `argv`: options by `options`, other words by `operands`. Throws UsageError for a word in neither table, a value out
@@ -47,7 +47,9 @@ function readOperands(
   const rows = Object.entries(operands);
   const surplus = words[rows.length];
   if (surplus !== undefined)
-    throw new UsageError(`unexpected word "${surplus}"${didYouMean(withOption(surplus, options))}`);
+    throw new UsageError(
+      `unexpected word "${surplus}"${probablyMeant(withOption(surplus, options))}`,
+    );
   const values: Record<string, unknown> = {};
   for (const [i, [name, operand]] of rows.entries()) {
     const word = words[i];
@@ -118,12 +120,12 @@ function unknownOption(rawName: string, options: Options): UsageError {
   const names = Object.entries(options).flatMap(([name, { short }]) =>
     isLong ? [`--${name}`] : short === undefined ? [] : [`-${short}`],
   );
-  const meant = didYouMean(nearest(rawName, names));
+  const meant = probablyMeant(nearest(rawName, names));
   return new UsageError(`unknown option "${rawName}"${meant}`, { unknownOption: rawName });
 }
 
 function notAChoice(shown: string, choices: readonly string[], got: string): UsageError {
-  const meant = didYouMean(nearest(got, choices));
+  const meant = probablyMeant(nearest(got, choices));
   return new UsageError(`${shown} must be ${choices.join(", ")}, got "${got}"${meant}`);
 }
 
@@ -151,9 +153,9 @@ function convert(name: string, option: Option, given: Raw[string] | undefined): 
     const [pattern, words] = option.pattern ?? [/^/, ""];
     const instead = option.instead?.(text);
     if (!pattern.test(text))
-      throw new UsageError(`--${name} must be ${words}, got "${text}"${didYouMean(instead)}`);
+      throw new UsageError(`--${name} must be ${words}, got "${text}"${probablyMeant(instead)}`);
     if (instead === undefined) return text;
-    throw new UsageError(`--${name}: there is no "${text}"${didYouMean(instead)}`);
+    throw new UsageError(`--${name}: there is no "${text}"${probablyMeant(instead)}`);
   }
   if (option.type === "choice") {
     if (option.choices.includes(text)) return text;

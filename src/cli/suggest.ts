@@ -15,9 +15,9 @@ export function nearest(word: string, candidates: readonly string[]): string | u
   return best?.candidate;
 }
 
-/** "; did you mean X?", or nothing. */
-export const didYouMean = (meant: string | undefined): string =>
-  meant === undefined ? "" : `; did you mean ${meant}?`;
+/** "; you probably meant X", or nothing. */
+export const probablyMeant = (meant: string | undefined): string =>
+  meant === undefined ? "" : `; you probably meant ${meant}`;
 
 const fold = (word: string) => word.toLowerCase().replaceAll("_", "-");
 

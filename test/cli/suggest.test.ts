@@ -49,18 +49,18 @@ function refusal(argv: readonly string[]): string {
 }
 
 test.each([
-  ["--widht=3", 'unknown option "--widht"; did you mean --width?'],
-  ["-w", 'unknown option "-w"; did you mean -W?'],
+  ["--widht=3", 'unknown option "--widht"; you probably meant --width'],
+  ["-w", 'unknown option "-w"; you probably meant -W'],
   ["--nonsense", 'unknown option "--nonsense"'],
-  ["--memory=dma-buf", 'must be auto, dmabuf, mmap, got "dma-buf"; did you mean dmabuf?'],
+  ["--memory=dma-buf", 'must be auto, dmabuf, mmap, got "dma-buf"; you probably meant dmabuf'],
   ["--memory=userptr", '--memory must be auto, dmabuf, mmap, got "userptr"'],
   ["surplus", 'unexpected word "surplus"'],
   ["127.0.0.1", 'unexpected word "127.0.0.1"'],
-  ["/dev/video5", 'unexpected word "/dev/video5"; did you mean --device /dev/video5?'],
-  ["testsrc", '"testsrc"; did you mean --device testsrc?'],
-  ["mmap", '"mmap"; did you mean --memory mmap?'],
-  ["/opt/it's", "; did you mean --prefix '/opt/it'\\''s'?"],
-  [import.meta.dir, `; did you mean --prefix ${import.meta.dir}?`],
+  ["/dev/video5", 'unexpected word "/dev/video5"; you probably meant --device /dev/video5'],
+  ["testsrc", '"testsrc"; you probably meant --device testsrc'],
+  ["mmap", '"mmap"; you probably meant --memory mmap'],
+  ["/opt/it's", "; you probably meant --prefix '/opt/it'\\''s'"],
+  [import.meta.dir, `; you probably meant --prefix ${import.meta.dir}`],
 ])("%s is refused, with what was probably meant", (word, text) => {
   expect(refusal([word])).toEndWith(text);
 });

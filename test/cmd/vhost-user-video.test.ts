@@ -97,7 +97,7 @@ test("--version --verbose names the libraries in use and their licences", () => 
 test.each([
   { words: [], says: "exactly one of --socket-path and --fd" },
   { words: ["-b", "null", "--formats", "H264,FOO"], says: '"FOO"' },
-  { words: ["--formats", "H265"], says: "did you mean HEVC?" },
+  { words: ["--formats", "H265"], says: "you probably meant HEVC" },
   { words: ["-b", "libavcodec", "-d", "vicodec"], says: "--v4l2-device is only for" },
   { words: ["-b", "null", "-d", "vicodec"], says: "--v4l2-device is only for" },
   { words: ["-b", "null", "--threads", "1"], says: "--threads is only for --backend libavcodec" },

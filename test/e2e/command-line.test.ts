@@ -26,6 +26,7 @@ async function refused(name: string, lines: readonly { words: string[]; text: st
       expect(outcome).toEqual({ words: line.words, status: 2, said: 1, stdout: "" });
       expect(said[0]).toStartWith(`${name}: error: `);
       expect(said[0]).toContain(line.text);
+      expect(said[0]).not.toContain("?;"); // one sentence, whatever is suggested in it
     }
   };
   await Promise.all([worker(), worker(), worker()]);
@@ -77,20 +78,23 @@ test("values that no row can judge are refused with what is wanted", async () =>
   await refused("sender", [
     { words: [...to, "-m", "userptr"], text: "--memory must be auto, dmabuf, mmap" },
     { words: [...to, "-f", "YUYVX"], text: "--format must be 1 to 4 characters" },
-    { words: [...to, "-f", "yuyv422"], text: "; did you mean YUYV?" },
-    { words: [...to, "-f", "I420"], text: '--format: there is no "I420"; did you mean YU12?' },
-    { words: [...to, "--recconect"], text: "; did you mean --reconnect?" },
+    { words: [...to, "-f", "yuyv422"], text: "; you probably meant YUYV" },
+    { words: [...to, "-f", "I420"], text: '--format: there is no "I420"; you probably meant YU12' },
+    { words: [...to, "--recconect"], text: "; you probably meant --reconnect" },
     { words: [...to, "-d", "testsrc:snow"], text: "patterns bars, gradient" },
     { words: [...to, "-d", "testsrc", "-f", "MJPG"], text: "--format MJPG" },
-    { words: [...to, "-d", "testsrc", "-f", "NV13"], text: "--format NV13; did you mean NV12?" },
+    {
+      words: [...to, "-d", "testsrc", "-f", "NV13"],
+      text: "--format NV13; you probably meant NV12",
+    },
     { words: ["-p", "9", "-a", "two words"], text: "--address must be" },
     { words: ["-p", "9", "-a", "vsock:near"], text: "vsock:CID" },
     { words: ["-a", `unix:/${"x".repeat(120)}`], text: "1 to 107 bytes" },
     { words: ["-a", "127.0.0.1"], text: "--port is required" },
   ]);
   await refused("receiver", [
-    { words: ["-p", "9", "--camera-format", "yuyv"], text: "did you mean YUYV?" },
-    { words: ["-p", "9", "--camera-format", "NV13"], text: 'got "NV13"; did you mean NV12?' },
+    { words: ["-p", "9", "--camera-format", "yuyv"], text: "you probably meant YUYV" },
+    { words: ["-p", "9", "--camera-format", "NV13"], text: 'got "NV13"; you probably meant NV12' },
     { words: ["-p", "9", "--allow", "everybody"], text: "--allow must be an IP address" },
     { words: ["-p", "9", "--allow", "10.0.0.0/33"], text: '"10.0.0.0/33"' },
     { words: ["-l", "unix:/tmp/x", "--allow", "10.0.0.0/8"], text: "--allow is for IP addresses" },
@@ -150,12 +154,15 @@ test("a tool is chosen by subcommand, by the name of a link, or not at all", asy
   await refused("framepass", [
     { words: [], text: "no tool was named" },
     { words: ["camera"], text: 'there is no tool "camera"; choose one of sender' },
-    { words: ["recever", "-p", "5"], text: 'there is no tool "recever"; did you mean receiver?' },
+    {
+      words: ["recever", "-p", "5"],
+      text: 'there is no tool "recever"; you probably meant receiver',
+    },
     {
       words: ["a\u001b[31m\nb"],
       text: 'there is no tool "a\\x1b[31m\\x0ab"; choose one of sender',
     },
-    { words: ["help", "sende"], text: 'there is no tool "sende"; did you mean sender?' },
+    { words: ["help", "sende"], text: 'there is no tool "sende"; you probably meant sender' },
   ]);
 });
 

@@ -45,7 +45,7 @@ test("a window tool without a display cannot run", async () => {
 });
 
 test.each([
-  [["recever"], 'there is no tool "recever"; did you mean receiver?'],
+  [["recever"], 'there is no tool "recever"; you probably meant receiver'],
   [["nosuch"], 'there is no tool "nosuch"; choose one of sender, receiver, receiver_sdl, '],
   [["sender", "-p", "5"], "--port is for receiver, receiver_sdl"],
 ])("doctor %p is wrong usage", async (words, text) => {

@@ -30,7 +30,7 @@ test.each(["/lib/ld-musl-x86_64.so.1", "/lib/libc.musl-aarch64.so.1"])(
 
 test("a map without a C library is an error that says what to look at", () => {
   expect(() => cLibraryIn(mapped("/tmp/not-libc-2.31.so", "/lib/libcap.so.2"))).toThrow(
-    "no C library in /proc/self/maps: is /proc mounted?",
+    "no C library in /proc/self/maps; mount /proc",
   );
 });
 

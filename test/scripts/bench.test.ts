@@ -20,8 +20,8 @@ const noJson = join(work, "no.json");
 writeFileSync(noJson, "bench");
 
 test.each([
-  [["--jsno"], 'bench: unknown option "--jsno"; did you mean --json?'],
-  [["copi"], 'bench: no bench "copi"; did you mean copy?; there are '],
+  [["--jsno"], 'bench: unknown option "--jsno"; you probably meant --json'],
+  [["copi"], 'bench: no bench "copi"; you probably meant copy; there are '],
   [["copy", "figures"], 'bench: no part "figures" of copy; there is '],
   [["copy", "metrics", "more"], 'bench: unexpected word "more"'],
   [["copy", "--against"], "bench: --against needs a value"],

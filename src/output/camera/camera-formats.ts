@@ -1,5 +1,5 @@
 // Which pixel formats the programs that use cameras take, and what a virtual camera makes of the others.
-import { didYouMean, nearest } from "../../cli/suggest.ts";
+import { nearest, probablyMeant } from "../../cli/suggest.ts";
 import { UsageError } from "../../errors.ts";
 import { jpegFormats } from "../../format/convertible.ts";
 import { formats, fourcc, fourccName } from "../../format/formats.ts";
@@ -30,7 +30,7 @@ export interface CameraFormatOptions {
 export function cameraFormat(name: string): number {
   const names = [...formats.map((row) => row.name), ...jpegFormats.map(fourccName)];
   if (names.includes(name.trimEnd())) return fourcc(name);
-  const meant = didYouMean(nearest(name, names));
+  const meant = probablyMeant(nearest(name, names));
   throw new UsageError(`--camera-format must be ${names.join(", ")}, got "${name}"${meant}`);
 }
 

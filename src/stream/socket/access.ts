@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import type { SocketAccess } from "../../../ffi/socket-access.ts";
 import { inGroup } from "../../cli/groups.ts";
 import type { Options } from "../../cli/options.ts";
-import { didYouMean, nearest } from "../../cli/suggest.ts";
+import { nearest, probablyMeant } from "../../cli/suggest.ts";
 import { UsageError } from "../../errors.ts";
 
 export const accessOptions = inGroup("connection", {
@@ -73,7 +73,7 @@ function groupNumber(name: string, groups: ReadonlyMap<string, number>): number 
     if (Number(name) <= LARGEST_GROUP) return Number(name);
     throw new UsageError(`--socket-group must be 0 to ${LARGEST_GROUP} or a name, got "${name}"`);
   }
-  const meant = didYouMean(nearest(name, [...groups.keys()]));
+  const meant = probablyMeant(nearest(name, [...groups.keys()]));
   throw new UsageError(
     `--socket-group: there is no group "${name}" in ${GROUPS}${meant}; a group from elsewhere is given by its number (getent group ${name})`,
   );

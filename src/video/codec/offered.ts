@@ -1,5 +1,5 @@
 // Offers a guest fewer coded formats than the decoder has.
-import { didYouMean, nearest } from "../../cli/suggest.ts";
+import { nearest, probablyMeant } from "../../cli/suggest.ts";
 import { UnavailableError, UsageError } from "../../errors.ts";
 import { videoFormat, videoFormats } from "../formats.ts";
 import type { Capabilities, FormatCapability } from "./codec.ts";
@@ -33,7 +33,7 @@ export function parseFormats(text: string): readonly number[] {
     if (format !== undefined) return format.number;
     const known = codedNames.join(", ");
     throw new UsageError(
-      `--formats must be of ${known}, got "${word}"${didYouMean(meantBy(word))}`,
+      `--formats must be of ${known}, got "${word}"${probablyMeant(meantBy(word))}`,
     );
   });
 }

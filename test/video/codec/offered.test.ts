@@ -35,7 +35,7 @@ test.each([
   ["MPEG-2", "MPEG2"],
   ["vp80", "VP8"],
 ])("the error for %s asks whether %s was meant", (wrong, name) => {
-  expect(() => parseFormats(`VP9,${wrong}`)).toThrow(`got "${wrong}"; did you mean ${name}?`);
+  expect(() => parseFormats(`VP9,${wrong}`)).toThrow(`got "${wrong}"; you probably meant ${name}`);
 });
 
 test("the error for a word that is no format suggests nothing", () => {
