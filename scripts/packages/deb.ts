@@ -10,7 +10,6 @@ import {
   renameSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { projectDir } from "../ensure.ts";
 import {
   changelog,
   control,
@@ -20,6 +19,7 @@ import {
   readmeDebian,
 } from "./debian-texts.ts";
 import { below, filesBelow, runProgram, settle, writeText } from "./files.ts";
+import { copyPages } from "./pages.ts";
 
 /** gzip: the tools of Debian 11 cannot unpack zstd, and xz takes three times as long for a sixth less. */
 const COMPRESSION = ["-Zgzip", "-z6"];
@@ -50,10 +50,7 @@ export async function makeDeb(source: DebSource, stage: string, outfile: string)
   writeText(join(stage, DOC, "copyright"), copyright());
   writeText(join(stage, DOC, "README.Debian"), readmeDebian);
   writeText(join(stage, DOC, "changelog"), changelog(commit, epochSeconds));
-  for (const name of ["README.md", "docs"]) {
-    const filter = (path: string) => !path.endsWith("/decisions");
-    cpSync(join(projectDir, name), join(stage, DOC, name), { recursive: true, filter });
-  }
+  copyPages(join(stage, DOC));
   writeText(join(stage, "usr/share/lintian/overrides/framepass"), lintianOverrides);
   const pages = filesBelow(join(stage, PAGES)).map((name) => join(stage, PAGES, name));
   await runProgram(["gzip", "-9n", ...pages, join(stage, DOC, "changelog")]);

@@ -1,7 +1,7 @@
 // The texts in the packages, and the list of what is inside the executable. The *.long tests make and install packages.
 import { expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { cLibraryIn } from "../../ffi/c-library.ts";
 import project from "../../package.json";
 import { projectDir } from "../../scripts/ensure.ts";
@@ -14,6 +14,8 @@ import {
   maintainerScripts,
   recommends,
 } from "../../scripts/packages/debian-texts.ts";
+import { filesBelow } from "../../scripts/packages/files.ts";
+import { copyPages, relativeLinks, withoutLinks } from "../../scripts/packages/pages.ts";
 import { sbom } from "../../scripts/packages/sbom.ts";
 import { hostCommand } from "../lab/debian.ts";
 import { built, dist, TempDir } from "../support/tool.ts";
@@ -43,6 +45,30 @@ test("the changelog has the commit and its time", () => {
   expect(lines[0]).toBe(`framepass (${project.version}) unstable; urgency=medium`);
   expect(lines[2]).toBe("  * Built from commit 0123456789ab.");
   expect(lines[4]).toEndWith(">  Sun, 09 Sep 2001 01:46:40 +0000");
+});
+
+test("a link to a file that is not in the package is plain text there; others stay", () => {
+  const page =
+    "[a](there.md), [b\nc](gone.md#part), [d](#here), [e](https://example.org/x), ![f](gone.png)";
+  expect(withoutLinks(page, (file) => file === "there.md")).toBe(
+    "[a](there.md), b\nc, [d](#here), [e](https://example.org/x), f",
+  );
+});
+
+test("each link in the pages of a package leads to a file of the package", () => {
+  using temp = new TempDir();
+  copyPages(temp.path);
+  const pages = filesBelow(temp.path).filter((name) => name.endsWith(".md"));
+  const links = pages.flatMap((page) =>
+    relativeLinks(readFileSync(temp.file(page), "utf8")).map((to) => ({ page, to })),
+  );
+  expect(links.filter(({ page, to }) => !existsSync(join(temp.path, dirname(page), to)))).toEqual(
+    [],
+  );
+  for (const to of ["docs/copy.md", "docs/options.md"])
+    expect(links).toContainEqual({ page: "README.md", to });
+  expect(readFileSync(temp.file("README.md"), "utf8")).toContain("ARCHITECTURE.md");
+  expect(pages.filter((page) => page.includes("decisions"))).toEqual([]);
 });
 
 test("the scripts of a package do nothing without systemd, and stop instances only when it is removed", async () => {
