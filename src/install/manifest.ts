@@ -30,21 +30,24 @@ export function sumOf(path: string): string | undefined {
 export const linkSum = (target: string): string => textSum(`link to ${target}`);
 export const textSum = (text: string): string => createHash("sha256").update(text).digest("hex");
 
-/** The sum of a file; each chunk is also given to `copy`. */
-export function fileSum(path: string, copy?: (chunk: Uint8Array) => void): string {
+/** The sum of a file. */
+export function fileSum(path: string): string {
   const hash = createHash("sha256");
+  readChunks(path, (chunk) => hash.update(chunk));
+  return hash.digest("hex");
+}
+
+/** Reads a file; `take` must be done with a chunk when it returns. */
+export function readChunks(path: string, take: (chunk: Uint8Array) => unknown): void {
   const chunk = Buffer.alloc(CHUNK_BYTES);
   const fd = openSync(path, "r");
   try {
     for (let length = readSync(fd, chunk); length > 0; length = readSync(fd, chunk)) {
-      const part = chunk.subarray(0, length);
-      hash.update(part);
-      copy?.(part);
+      take(chunk.subarray(0, length));
     }
   } finally {
     closeSync(fd);
   }
-  return hash.digest("hex");
 }
 
 /**

@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import type { Entry } from "./layout.ts";
-import { fileSum, MANIFEST } from "./manifest.ts";
+import { MANIFEST, readChunks } from "./manifest.ts";
 import { removeLeftovers, temporaryName } from "./temporary.ts";
 
 /** Whatever the umask of root is, users can read and run what is installed. */
@@ -139,7 +139,7 @@ function writeEntry(path: string, entry: Entry): void {
   const fd = openSync(path, "wx", 0o600);
   try {
     if (entry.kind === "text") writeAll(fd, path, Buffer.from(entry.text));
-    else fileSum("/proc/self/exe", (chunk) => writeAll(fd, path, chunk));
+    else readChunks("/proc/self/exe", (chunk) => writeAll(fd, path, chunk));
     fchmodSync(fd, modes[entry.kind]);
     onFile(path, () => fsyncSync(fd));
   } finally {
