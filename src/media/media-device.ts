@@ -1,6 +1,6 @@
 // The virtio-media device: takes commands, finds their session and ioctl, and answers each once, or never (answer-time.ts).
 import * as v from "../../ffi/linux/videodev2.ts";
-import { log } from "../cli/log.ts";
+import { log, logsDebug } from "../cli/log.ts";
 import { Quota } from "../virtio/buffer-memory.ts";
 import type { DeviceHost, GuestMemory, Request, VirtioDevice } from "../virtio/virtio-device.ts";
 import { AnswerTime, NEVER_MS, TICK_MS } from "./answer-time.ts";
@@ -254,8 +254,8 @@ class MediaDevice implements VirtioDevice {
     this.#host?.refused();
     const times = (this.#reported.get(kind) ?? 0) + 1;
     this.#reported.set(kind, times);
-    if (times > MOST_LINES) log.withTag("media").debug(text);
-    else this.#host?.complain(text);
+    if (times <= MOST_LINES) this.#host?.complain(text);
+    else if (logsDebug()) log.withTag("media").debug(text);
   }
 
   pause(): void {

@@ -1,5 +1,5 @@
 // The event queue: buffers that the driver posted, and events that wait for one. At most one event of a type waits per stream.
-import { log } from "../cli/log.ts";
+import { log, logsDebug } from "../cli/log.ts";
 import type { Request } from "../virtio/virtio-device.ts";
 import { event } from "./structs.ts";
 
@@ -50,9 +50,10 @@ export class Events {
       if (next === undefined) return;
       this.#event.event_type = next.type;
       this.#event.stream_id = next.stream;
-      log
-        .withTag("trace")
-        .debug(`event 0x${next.type.toString(16).padStart(4, "0")} stream ${next.stream}`);
+      if (logsDebug()) {
+        const type = `0x${next.type.toString(16).padStart(4, "0")}`;
+        log.withTag("trace").debug(`event ${type} stream ${next.stream}`);
+      }
       this.#posted.shift()?.answer(this.#event.$bytes);
       next.sent?.();
     }

@@ -1,6 +1,6 @@
 // Lines about faults of a guest: commands that are refused, streams that fail. A guest can cause them without end, so each kind is
 // logged a few times, and the connection limits all of them together.
-import { log } from "../cli/log.ts";
+import { log, logsDebug } from "../cli/log.ts";
 import type { DeviceHost } from "../virtio/virtio-device.ts";
 import type { VideoError } from "./structs.ts";
 
@@ -39,7 +39,7 @@ export class GuestFaults {
     const times = (this.#reported.get(kind) ?? 0) + 1;
     this.#reported.set(kind, times);
     if (times > MAX_OF_A_KIND) {
-      log.withTag("video").debug(text);
+      if (logsDebug()) log.withTag("video").debug(text);
       return;
     }
     const more =
