@@ -9,6 +9,7 @@ import { ensureDebian } from "../../scripts/ensure.ts";
 import type { Loop } from "../../src/loop.ts";
 import { capabilities } from "../../src/vhost/server.ts";
 import { backendNames } from "../../src/video/codec/codec-options.ts";
+import { oneInTime } from "../support/in-time.ts";
 import { listensAt } from "../support/processes.ts";
 import { openDescriptors } from "../support/resources.ts";
 import { built, dist } from "../support/tool.ts";
@@ -151,17 +152,20 @@ test("a path where something is that is no socket, or a live socket, is left alo
 test.each(["SIGTERM", "SIGINT"] as const)(
   "%s ends it within 300 ms with status 0 and the socket gone",
   (signal) =>
-    inFolder(async (socket) => {
-      await using child = start("-b", "null", "-s", socket);
-      await listening(socket);
-      // A live one is not replaced.
-      expect(run("-b", "null", "-s", socket).status).toBe(3);
-      const from = performance.now();
-      child.kill(signal);
-      expect(await child.exited).toBe(0);
-      expect(performance.now() - from).toBeLessThan(300);
-      expect(existsSync(socket)).toBe(false);
-    }),
+    inFolder((socket) =>
+      oneInTime(300, async () => {
+        await using child = start("-b", "null", "-s", socket);
+        await listening(socket);
+        // A live one is not replaced.
+        expect(run("-b", "null", "-s", socket).status).toBe(3);
+        const fromMs = performance.now();
+        child.kill(signal);
+        expect(await child.exited).toBe(0);
+        const tookMs = performance.now() - fromMs;
+        expect(existsSync(socket)).toBe(false);
+        return tookMs;
+      }),
+    ),
 );
 
 test("it serves one front-end after the other, also those that crash or talk nonsense, and keeps nothing of them", () =>
@@ -223,16 +227,18 @@ test("--once ends with the first front-end, status 0, and a signal works while o
       frontEnd[Symbol.dispose]();
       expect(await once.exited).toBe(0);
       expect(existsSync(socket)).toBe(false);
-      await using other = start("-b", "null", "-s", socket);
-      await listening(socket);
-      using second = connect(loop, socket);
-      second.send("SET_OWNER");
-      expect(await second.word("GET_FEATURES")).not.toBe(0n);
-      second.raw(payload.word(1n).subarray(0, 5)); // in the middle of a message
-      const from = performance.now();
-      other.kill("SIGTERM");
-      expect(await other.exited).toBe(0);
-      expect(performance.now() - from).toBeLessThan(300);
+      await oneInTime(300, async () => {
+        await using other = start("-b", "null", "-s", socket);
+        await listening(socket);
+        using second = connect(loop, socket);
+        second.send("SET_OWNER");
+        expect(await second.word("GET_FEATURES")).not.toBe(0n);
+        second.raw(payload.word(1n).subarray(0, 5)); // in the middle of a message
+        const fromMs = performance.now();
+        other.kill("SIGTERM");
+        expect(await other.exited).toBe(0);
+        return performance.now() - fromMs;
+      });
     });
   }));
 

@@ -9,6 +9,8 @@ import { projectDir } from "../../scripts/ensure.ts";
 export const dist = join(projectDir, "dist");
 /** Longer than any step takes on a machine that is busy with other work. */
 const WAIT_MS = 20_000;
+/** How long a tool that has ended may have its pipes open. */
+const PIPES_MS = 500;
 setDefaultTimeout(60_000); // each wait in a test has its own limit, and its error says what it waited for
 
 /** Settles like `promise`, or throws after `limitMs` and says what was waited for. */
@@ -184,6 +186,8 @@ export class Tool implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#child.exitCode === null) this.#child.kill("SIGKILL");
     await within(this.#child.exited, `${this.#name} to be killed`);
+    // Its pipes are closed when they have ended. What the tool has started may hold them longer.
+    await Promise.race([Promise.all([this.#out, this.#err]), Bun.sleep(PIPES_MS)]);
   }
 }
 
