@@ -291,7 +291,7 @@ export class FakeContext implements AwaitedDevice {
       return -errno.EINVAL;
     queue.queued.push(buffer);
     if (queue === this.#in)
-      this.#bitstream.add(buffer, this.#bytes(queue, buffer).subarray(0, buffer.bytesused));
+      this.#bitstream.add(buffer, this.#bytes(queue, buffer, buffer.bytesused));
     this.#work();
     return 0;
   }
@@ -303,9 +303,10 @@ export class FakeContext implements AwaitedDevice {
     return refusesPointers ? 0 : given["m.userptr"];
   }
 
-  #bytes(queue: FakeQueue, buffer: FakeBuffer): Uint8Array {
-    if (queue.memory !== v.V4L2_MEMORY_MMAP) return viewOf(buffer.address, buffer.length);
-    return this.#memory.bytes.subarray(buffer.offset, buffer.offset + buffer.length);
+  /** The first bytes of a buffer. A view of all the memory would start a garbage collection with every second context. */
+  #bytes({ memory }: FakeQueue, buffer: FakeBuffer, length = buffer.length): Uint8Array {
+    const mapped = memory === v.V4L2_MEMORY_MMAP;
+    return viewOf(mapped ? this.#memory.address + buffer.offset : buffer.address, length);
   }
 
   #dequeueBuffer(q: Struct<typeof v.v4l2Buffer.fields>): number {

@@ -289,10 +289,11 @@ export function manyRanges(entries: number, step: number, length: number): Uint8
   q.planes_layout = 1;
   q.num_planes = 1;
   q.num_entries.set(0, entries);
-  const view = new DataView(bytes.buffer);
+  const base = Number(BASE); // ranges end below 4 GiB, and a bigint for each costs half of a case
+  const words = new Uint32Array(bytes.buffer, 88);
   for (let i = 0; i < entries; i++) {
-    view.setBigUint64(88 + 16 * i, BASE + BigInt(i * step), true);
-    view.setUint32(96 + 16 * i, length, true);
+    words[4 * i] = base + i * step;
+    words[4 * i + 2] = length;
   }
   return bytes;
 }
