@@ -8,6 +8,7 @@ import { fetchKernel } from "../test/lab/kernel.ts";
 import { runScenario, type Scenario } from "../test/lab/lab.ts";
 import { type Counts, countsLine, runInProcess, runSideBySide } from "../test/lab/side-by-side.ts";
 import { ensureNpm, projectDir } from "./ensure.ts";
+import { processorSeconds, timesText } from "./processor-time.ts";
 
 const scenarioDir = join(projectDir, "test/lab/scenarios");
 
@@ -20,9 +21,19 @@ export async function runLab(names: readonly string[]): Promise<Counts> {
   const [first] = scenarios;
   const alone = scenarios.length === 1 && first !== undefined;
   if (!alone) await fetchKernel(); // once: all of them need it
-  const counts = alone ? await runScenario(first) : await runSideBySide(scenarios, runInProcess);
+  const counts = alone ? await runTimed(first) : await runSideBySide(scenarios, runInProcess);
   process.stdout.write(`${countsLine(counts)}\n`);
   return counts;
+}
+
+/** Runs one scenario and prints what it has cost. */
+async function runTimed(scenario: Scenario): Promise<Counts> {
+  const from = { ms: performance.now(), processor: processorSeconds() };
+  const { passed, failed } = await runScenario(scenario);
+  const seconds = (performance.now() - from.ms) / 1000;
+  const text = timesText(seconds, processorSeconds() - from.processor);
+  process.stdout.write(`== ${scenario.name}: ${text}\n`);
+  return { passed, failed };
 }
 
 /** The scenarios named, all of them when none is, in the order of their files. */

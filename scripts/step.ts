@@ -1,5 +1,6 @@
 // Steps of a longer run: each is one command with a name, a time limit and an outcome in one line.
 import { projectDir } from "./ensure.ts";
+import { timesText } from "./processor-time.ts";
 
 /** How many checks passed and failed. */
 export interface Tally {
@@ -66,10 +67,11 @@ async function run(
     collect(child.stderr, show),
     child.exited,
   ]);
-  const seconds = ((performance.now() - from) / 1000).toFixed(1);
+  const seconds = (performance.now() - from) / 1000;
+  const processor = Number(child.resourceUsage()?.cpuTime.total ?? 0) / 1e6;
   const verdict = status === 0 ? "ok" : `FAILED (${child.signalCode ?? `exit ${status}`})`;
   beforeVerdict();
-  console.log(`== ${name}: ${verdict}, ${seconds} s`);
+  console.log(`== ${name}: ${verdict}, ${timesText(seconds, processor)}`);
   return { ok: status === 0, output: out + err };
 }
 
