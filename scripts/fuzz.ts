@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import { report, shrink, type Target } from "../test/fuzz/target.ts";
 import { targets } from "../test/fuzz/targets.ts";
 import { PROGRESS_BYTES, type Report } from "../test/fuzz/worker.ts";
+import { waitedForProcessorMs } from "../test/support/processes.ts";
 import { ensureNpm, projectDir } from "./ensure.ts";
 import type { Tally } from "./step.ts";
 
@@ -15,7 +16,7 @@ import type { Tally } from "./step.ts";
 export const CASES = 50_000;
 /** Cases of one process: small enough to keep all processors busy to the end. */
 const SHARE = 12_500;
-/** A process hangs when its seed does not change for so long. */
+/** A process hangs when its seed does not change for so long; the time that it waits for a processor does not count. */
 const STUCK_MS = 20_000;
 const POLL_MS = 500;
 /** Memory may grow so much over thousands of cases: code compiled late, the allocator's reserves. */
@@ -28,6 +29,8 @@ export interface FuzzOptions {
   readonly cases: number;
   /** Runs each target for so long, instead of a number of cases; 0 does not. */
   readonly seconds: number;
+  /** Takes only what other processes leave of the processors. */
+  readonly idle?: boolean;
 }
 
 interface Share {
@@ -46,12 +49,12 @@ export async function runFuzz(options: FuzzOptions): Promise<Tally> {
     const results = new Map(chosen.map((target) => [target, [] as (Report | string)[]]));
     const next = async (slot: number): Promise<void> => {
       for (let share = shares.shift(); share !== undefined; share = shares.shift()) {
-        const { seconds } = options;
-        results.get(share.target)?.push(await runShare(share, seconds, join(folder, `${slot}`)));
+        results.get(share.target)?.push(await runShare(share, options, join(folder, `${slot}`)));
       }
     };
     const fromMs = performance.now();
-    await Promise.all(Array.from({ length: availableParallelism() }, (_, slot) => next(slot)));
+    // One more than the processors: the cases of some targets wait for a child, or for a device that is late.
+    await Promise.all(Array.from({ length: availableParallelism() + 1 }, (_, slot) => next(slot)));
     const tally = { passed: 0, failed: 0 };
     for (const [target, reports] of results) {
       if (show(target, reports)) tally.passed += 1;
@@ -95,22 +98,23 @@ function show({ name, title }: Target, reports: readonly (Report | string)[]): b
   return failures.length === 0;
 }
 
-const worker = (target: Target, ...words: readonly (string | number)[]) =>
-  Bun.spawn([process.execPath, "test/fuzz/worker.ts", target.name, ...words.map(String)], {
-    cwd: projectDir,
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
+const worker = (target: Target, words: readonly (string | number)[], idle = false) =>
+  Bun.spawn(
+    [
+      ...(idle ? ["chrt", "--idle", "0"] : []),
+      ...[process.execPath, "test/fuzz/worker.ts", target.name, ...words.map(String)],
+    ],
+    { cwd: projectDir, stdin: "ignore", stdout: "pipe", stderr: "pipe" },
+  );
 
 /** Runs cases in a process of their own; answers its report, or the text of the failure. */
 async function runShare(
   { target, first, cases }: Share,
-  seconds: number,
+  { seconds, idle = false }: FuzzOptions,
   path: string,
 ): Promise<Report | string> {
   writeFileSync(path, Buffer.alloc(PROGRESS_BYTES));
-  await using child = worker(target, first, cases, seconds, path);
+  await using child = worker(target, [first, cases, seconds, path], idle);
   const stuck = watch(child, path);
   const [out, err, status] = await Promise.all([
     new Response(child.stdout).text(),
@@ -129,18 +133,32 @@ async function runShare(
 /** Kills a process that hangs; the answer says whether that has happened. */
 function watch(child: Bun.Subprocess, path: string): () => boolean {
   let seen = "";
-  let sinceMs = performance.now();
+  let waited = 0;
+  const nowMs = () => {
+    waited = Math.max(waited, waitedMs(child.pid));
+    return performance.now() - waited;
+  };
+  let sinceMs = nowMs();
   let killed = false;
   const timer = setInterval(() => {
     const now = readFileSync(path).toString("hex");
-    if (now !== seen) sinceMs = performance.now();
+    if (now !== seen) sinceMs = nowMs();
     seen = now;
-    if (performance.now() - sinceMs < STUCK_MS) return;
+    if (nowMs() - sinceMs < STUCK_MS) return;
     killed = true;
     child.kill("SIGKILL");
   }, POLL_MS);
   child.exited.finally(() => clearInterval(timer));
   return () => killed;
+}
+
+/** How long a process could have run and had no processor; 0 when it has ended. */
+function waitedMs(pid: number): number {
+  try {
+    return waitedForProcessorMs(pid);
+  } catch {
+    return 0;
+  }
 }
 
 async function diesOf(
@@ -149,7 +167,7 @@ async function diesOf(
   keep: readonly number[],
   path: string,
 ): Promise<unknown> {
-  await using child = worker(target, seed, 1, 0, path, keep.join(","));
+  await using child = worker(target, [seed, 1, 0, path, keep.join(",")]);
   const timer = setTimeout(() => child.kill("SIGKILL"), STUCK_MS);
   const status = await child.exited.finally(() => clearTimeout(timer));
   if (status === 0) return undefined;
