@@ -1,19 +1,17 @@
-// Asks nodes in processes of their own: a driver that does not answer costs its own report only. A call that waits in the
-// kernel cannot be ended from outside, so a process that stays is left behind.
+// Asks nodes in processes of their own: a driver that does not answer costs its own report only.
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { basename } from "node:path";
 import { oneLine } from "../cli/log.ts";
 import type { OwnProgram } from "../cli/own-program.ts";
 import type { Loop } from "../loop.ts";
+import { answerOf } from "./answer.ts";
 import { type DeviceReport, unknownDevice } from "./report.ts";
 
 /** A camera answers in a fraction of a second; a broken one on USB needs 5 s per control to fail. Longer than offers.ts takes. */
 export const ANSWER_LIMIT_MS = 30_000;
 /** How many nodes are asked at the same time. */
 const AT_ONCE = Math.min(4, availableParallelism());
-/** How often the runtime runs to collect output and ends of processes. */
-const COLLECT_MS = 5;
 
 export interface AskOptions {
   /** Prints the report of the node that follows in `options` as JSON. */
@@ -30,7 +28,6 @@ export async function askNodes(
   options: AskOptions,
   signal: AbortSignal,
 ): Promise<readonly DeviceReport[]> {
-  using _collect = loop.every(COLLECT_MS, () => undefined);
   const reports: DeviceReport[] = [];
   let next = 0;
   const worker = async () => {
@@ -49,21 +46,9 @@ async function askNode(
   { program, words, limitMs = ANSWER_LIMIT_MS }: AskOptions,
   signal: AbortSignal,
 ): Promise<DeviceReport> {
-  const child = Bun.spawn([program.file, ...program.words, ...words(node)], {
-    argv0: program.name,
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "ignore",
-  });
-  child.unref();
-  const { promise, resolve } = loop.promise<string | undefined>();
-  const late = () => resolve(undefined);
-  using _limit = loop.after(limitMs, late);
-  signal.addEventListener("abort", late, { once: true });
-  new Response(child.stdout).text().then(resolve, late);
-  const text = await promise;
-  signal.removeEventListener("abort", late);
-  if (text === undefined) child.kill("SIGKILL");
+  const { file, name, words: own } = program;
+  const command = [file, ...own, ...words(node)];
+  const text = (await answerOf(loop, command, { limitMs, argv0: name }, signal))?.text;
   if (text === undefined)
     return unknownDevice(node, nameOf(node), `no answer in ${limitMs / 1000} s: its driver hangs`);
   try {

@@ -7,7 +7,7 @@ import { cameras, decoders, heap, loopback, udmabuf, vsock } from "./devices.ts"
 import { type Finding, limited, missing, optional } from "./finding.ts";
 import { avcodec, sdl, swscale, turbojpeg } from "./libraries.ts";
 import * as machine from "./machine.ts";
-import { others, qemu } from "./monitors.ts";
+import { others, programs, qemu } from "./monitors.ts";
 import { wayFinding } from "./sharing.ts";
 
 /** What was asked before: it takes processes and time. */
@@ -88,8 +88,8 @@ export const checks: readonly Check[] = [
   { name: "libavcodec", of: decoder, look: () => optional(avcodec()) },
   { name: "libswscale", of: [...decoder, ...listening], look: () => optional(swscale()) },
   { name: "udmabuf", of: decoder, look: () => optional(udmabuf()) },
-  { name: "QEMU", of: [...decoder, "share"], look: () => qemu() },
-  { name: "other monitors", of: decoder, look: () => others() },
+  { name: "QEMU", of: [...decoder, "share"], look: ({ context }) => qemu(programs(context)) },
+  { name: "other monitors", of: decoder, look: ({ context }) => others(programs(context)) },
   {
     name: "port",
     of: listening,

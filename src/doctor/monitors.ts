@@ -1,4 +1,6 @@
 // Virtual machine monitors of this host, and whether they have the device that vhost-user-video serves.
+import type { Context } from "../cli/tool.ts";
+import { answerOf } from "../devices/answer.ts";
 import { type Finding, limited, ok } from "./finding.ts";
 
 /** QEMU's generic vhost-user device: docs/vhost-user-video.md. */
@@ -10,44 +12,61 @@ const qemus: Readonly<Record<string, readonly [program: string, debianPackage: s
 };
 const LIMIT_MS = 10_000;
 
-/** Runs a program and returns what it prints; undefined when there is none, or it fails. Tests have another. */
-export type RunProgram = (command: readonly string[]) => string | undefined;
+/** What a program prints. */
+export type Printed =
+  | { readonly text: string }
+  | { readonly reason: "absent" | "fails" | "gives no answer" };
 
-/** Runs it for `limitMs` at most, also when it ignores SIGTERM. */
-export const runProgram = (command: readonly string[], limitMs = LIMIT_MS): string | undefined => {
-  if (Bun.which(command[0] ?? "") === null) return undefined;
-  const child = Bun.spawnSync([...command], {
-    stdin: "ignore",
-    stderr: "ignore",
-    timeout: limitMs,
-    killSignal: "SIGKILL",
-  });
-  return child.exitCode === 0 ? child.stdout.toString() : undefined;
-};
+/** Runs a program. Tests have another. */
+export type RunProgram = (command: readonly string[]) => Promise<Printed>;
 
-export function qemu(
-  run: RunProgram = (words) => runProgram(words),
-  arch: string = process.arch,
-  isThere: (name: string) => boolean = (name) => Bun.which(name) !== null,
-): Finding {
+/** Runs programs for LIMIT_MS at most, and until the tool is stopped. */
+export const programs =
+  ({ loop, signal }: Context, limitMs = LIMIT_MS): RunProgram =>
+  async (command) => {
+    if (Bun.which(command[0] ?? "") === null) return { reason: "absent" };
+    try {
+      const answer = await answerOf(loop, command, { limitMs }, signal);
+      if (answer === undefined) return { reason: "gives no answer" };
+      return answer.status === 0 ? answer : { reason: "fails" };
+    } catch (error) {
+      if (loop.failed) throw error;
+      return { reason: "fails" }; // it cannot be started
+    }
+  };
+
+export async function qemu(run: RunProgram, arch: string = process.arch): Promise<Finding> {
   const [name, debianPackage] = qemus[arch] ?? ["qemu", "qemu-system"];
-  const [version] = run([name, "--version"])?.split("\n") ?? [];
-  if (version === undefined && isThere(name))
-    return limited(`${name} --version fails: apt-get install --reinstall ${debianPackage}`);
-  if (version === undefined) return limited(`no ${name} in PATH: apt-get install ${debianPackage}`);
+  const printed = await run([name, "--version"]);
+  if ("reason" in printed) {
+    if (printed.reason === "absent")
+      return limited(`no ${name} in PATH: apt-get install ${debianPackage}`);
+    return limited(
+      `${name} --version ${printed.reason}: apt-get install --reinstall ${debianPackage}`,
+    );
+  }
+  const [version = ""] = printed.text.split("\n");
   // The exit status is 0 also for an unknown device.
-  if (run([name, "-device", `${DEVICE},help`])?.includes(`${DEVICE} options`) === true)
-    return ok(version);
+  const device = await run([name, "-device", `${DEVICE},help`]);
+  if ("text" in device && device.text.includes(`${DEVICE} options`)) return ok(version);
   return limited(
     `${version} has no ${DEVICE}, which vhost-user-video needs: install QEMU 11.1 (${debianPackage} of trixie-backports)`,
   );
 }
 
 /** Other monitors that can use vhost-user devices. */
-export function others(run: RunProgram = (words) => runProgram(words)): Finding {
-  const found = ["crosvm", "cloud-hypervisor"].flatMap((name) => {
-    const [version] = run([name, name === "crosvm" ? "version" : "--version"])?.split("\n") ?? [];
-    return version === undefined ? [] : [version];
-  });
-  return ok(found.length > 0 ? found.join(", ") : "no crosvm and no cloud-hypervisor in PATH");
+export async function others(run: RunProgram): Promise<Finding> {
+  const commands = [
+    ["crosvm", "version"],
+    ["cloud-hypervisor", "--version"],
+  ];
+  const found = await Promise.all(
+    commands.map(async (command) => {
+      const printed = await run(command);
+      if ("text" in printed) return printed.text.split("\n")[0] ?? "";
+      return printed.reason === "absent" ? "" : `${command.join(" ")} ${printed.reason}`;
+    }),
+  );
+  const named = found.filter((text) => text !== "");
+  return ok(named.length > 0 ? named.join(", ") : "no crosvm and no cloud-hypervisor in PATH");
 }

@@ -5,9 +5,10 @@ import { unknownDevice } from "../../src/devices/report.ts";
 import { cameras, checkAnswered, decoders, vsock } from "../../src/doctor/devices.ts";
 import { deviceFile, groupName, limited, missing, ok, tried } from "../../src/doctor/finding.ts";
 import * as machine from "../../src/doctor/machine.ts";
-import { others, qemu, type RunProgram, runProgram } from "../../src/doctor/monitors.ts";
+import { others, programs, qemu, type RunProgram } from "../../src/doctor/monitors.ts";
 import { wayFinding } from "../../src/doctor/sharing.ts";
 import { UnavailableError } from "../../src/errors.ts";
+import { onLoop } from "../support/loop.ts";
 import { TempDir } from "../support/tool.ts";
 
 const limits = [
@@ -116,31 +117,54 @@ test("a way to share that lacks something on one side only says on which", () =>
   expect(found("read only")).toEqual(limited("send: read only; receive: yes"));
 });
 
-test("QEMU is asked for the device that vhost-user-video serves", () => {
+test("QEMU is asked for the device that vhost-user-video serves", async () => {
   const answers =
     (help: string): RunProgram =>
-    ([, word]) =>
-      word === "--version" ? "QEMU emulator version 11.1\nCopyright" : help;
+    async ([, word]) => ({ text: word === "--version" ? "QEMU emulator version 11.1\nC" : help });
   const device = "vhost-user-test-device-pci";
-  expect(qemu(answers(`${device} options:\n`), "x64")).toEqual(ok("QEMU emulator version 11.1"));
-  expect(qemu(answers(""), "x64").text).toContain(`has no ${device}`);
-  const broken = () => undefined;
-  expect(qemu(broken, "arm64", () => true)).toEqual(
-    limited("qemu-system-aarch64 --version fails: apt-get install --reinstall qemu-system-arm"),
+  expect(await qemu(answers(`${device} options:\n`), "x64")).toEqual(
+    ok("QEMU emulator version 11.1"),
   );
-  expect(qemu(broken, "arm64", () => false)).toEqual(
+  expect((await qemu(answers(""), "x64")).text).toContain(`has no ${device}`);
+  const without = (reason: "absent" | "fails" | "gives no answer") => async () => ({ reason });
+  for (const reason of ["fails", "gives no answer"] as const)
+    expect(await qemu(without(reason), "arm64")).toEqual(
+      limited(
+        `qemu-system-aarch64 --version ${reason}: apt-get install --reinstall qemu-system-arm`,
+      ),
+    );
+  expect(await qemu(without("absent"), "arm64")).toEqual(
     limited("no qemu-system-aarch64 in PATH: apt-get install qemu-system-arm"),
   );
-  expect(others(([name]) => (name === "crosvm" ? "crosvm 0.1\n" : undefined)).text).toBe(
-    "crosvm 0.1",
-  );
-  expect(others(() => undefined).text).toStartWith("no crosvm");
+  expect((await others(without("absent"))).text).toStartWith("no crosvm");
 });
 
-test("a monitor that does not answer and ignores SIGTERM is left after the limit", () => {
-  // The shell ignores the signal, and the program that takes its place does as well.
-  expect(runProgram(["sh", "-c", "trap '' TERM; exec sleep 60"], 100)).toBeUndefined();
+test("other monitors are listed with what they print, or why they print nothing", async () => {
+  const run: RunProgram = async ([name]) =>
+    name === "crosvm" ? { text: "crosvm 0.1\n" } : { reason: "gives no answer" };
+  expect((await others(run)).text).toBe("crosvm 0.1, cloud-hypervisor --version gives no answer");
 });
+
+test("a program that does not end, ignores SIGTERM or leaves its output open is left after the limit", () =>
+  onLoop(async (loop, signal) => {
+    const run = (script: string) => programs({ loop, signal }, 100)(["sh", "-c", script]);
+    const late = { reason: "gives no answer" } as const;
+    // The shell ignores the signal, and the program that takes its place does as well.
+    expect(await run("trap '' TERM; exec sleep 60")).toEqual(late);
+    expect(await run("sleep 5 & echo 1")).toEqual(late);
+    expect(await run("exit 3")).toEqual({ reason: "fails" });
+    expect(await run("echo 1")).toMatchObject({ text: "1\n" });
+    expect(await programs({ loop, signal })(["no-such-program"])).toEqual({ reason: "absent" });
+  }));
+
+test("a program that this machine cannot start fails", () =>
+  onLoop(async (loop, signal) => {
+    using temp = new TempDir();
+    const file = temp.file("monitor");
+    writeFileSync(file, "\x7fELF of another machine");
+    chmodSync(file, 0o755);
+    expect(await programs({ loop, signal })([file])).toEqual({ reason: "fails" });
+  }));
 
 test("a device whose driver did not answer is not opened again", () => {
   const reports = [unknownDevice("/dev/video4711", "Deaf", "no answer in 30 s: its driver hangs")];

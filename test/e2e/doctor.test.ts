@@ -1,7 +1,9 @@
 // framepass doctor with the built executable, on whatever machine the tests run.
 import { expect, test } from "bun:test";
+import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { toolRows } from "../../cmd/tool-rows.ts";
-import { freePort, listening, records, run } from "../support/tool.ts";
+import { freePort, listening, records, run, TempDir, Tool } from "../support/tool.ts";
+import { until } from "../support/until.ts";
 
 test("every check is a line with its state, and every tool can run or not", async () => {
   const { status, stdout, stderr } = await run("framepass", ["doctor"]);
@@ -42,6 +44,20 @@ test("a window tool without a display cannot run", async () => {
   expect(status).toBe(3);
   expect(stdout).toMatch(/^missing +SDL2 /m);
   expect(lines).toEqual(["framepass doctor: receiver_sdl cannot run here: SDL2"]);
+});
+
+test("a signal ends doctor while a program that it asks hangs", async () => {
+  using temp = new TempDir();
+  for (const name of ["crosvm", "qemu-system-x86_64", "qemu-system-aarch64"]) {
+    writeFileSync(temp.file(name), `#!/bin/sh\necho >> ${temp.file("asked")}\nsleep 60\n`);
+    chmodSync(temp.file(name), 0o755);
+  }
+  const env = { PATH: `${temp.path}:${process.env.PATH}` };
+  await using doctor = await Tool.start("framepass", ["doctor", "vhost-user-video"], { env });
+  await until("QEMU's start", 10_000, () => existsSync(temp.file("asked")) || undefined);
+  doctor.signal("SIGINT");
+  expect((await doctor.ended()).status).toBe(130);
+  expect(readFileSync(temp.file("asked"), "utf8")).toBe("\n"); // it went on to no other program
 });
 
 test.each([
