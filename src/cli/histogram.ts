@@ -11,6 +11,7 @@ export class Histogram {
   readonly #counts = new Uint32Array(BUCKETS);
   #total = 0;
   #sumUs = 0;
+  #longestUs = 0;
 
   /** Counts one duration, in microseconds. Less than 1 and NaN count as 1. */
   add(us: number): void {
@@ -19,6 +20,7 @@ export class Histogram {
     this.#total += 1;
     if (us > 1) this.#sumUs += us;
     else this.#sumUs += 1; // also for NaN
+    if (us > this.#longestUs) this.#longestUs = us;
   }
 
   get count(): number {
@@ -28,6 +30,11 @@ export class Histogram {
   /** Microseconds of all durations together. */
   get sumUs(): number {
     return this.#sumUs;
+  }
+
+  /** The longest duration in milliseconds, exact. Undefined without durations. */
+  get longestMs(): number | undefined {
+    return this.#total === 0 ? undefined : Math.max(1, this.#longestUs) / 1000;
   }
 
   /** Copies the counts of the buckets to the start of `to`, which has at least BUCKETS numbers. */

@@ -226,9 +226,14 @@ export class StreamStats implements Disposable {
 
   #latencyFields(): Record<string, number> {
     const at = (percent: number) => this.latency.percentileMs(percent);
-    const [p50, p95, p99] = [at(50), at(95), at(99)];
-    if (p50 === undefined || p95 === undefined || p99 === undefined) return {};
-    return { latency_p50_ms: round(p50), latency_p95_ms: round(p95), latency_p99_ms: round(p99) };
+    const [p50, p95, p99, max] = [at(50), at(95), at(99), this.latency.longestMs];
+    if (p50 === undefined || p95 === undefined || p99 === undefined || max === undefined) return {};
+    return {
+      latency_p50_ms: round(p50),
+      latency_p95_ms: round(p95),
+      latency_p99_ms: round(p99),
+      latency_max_ms: round(max),
+    };
   }
 
   #latencyText(): string[] {

@@ -25,7 +25,13 @@ test("a percentile is at most 2 % above the true one and never below", () => {
   );
 });
 
+test("the longest duration is exact", () => {
+  expect(of([3, 1234.5, 7]).longestMs).toBe(1.2345);
+  expect(of([0, -5]).longestMs).toBe(0.001);
+});
+
 test("without durations there is no percentile", () => {
+  expect(new Histogram().longestMs).toBeUndefined();
   expect(new Histogram().percentileMs(50)).toBeUndefined();
   expect(new Histogram().count).toBe(0);
 });
