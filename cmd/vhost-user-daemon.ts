@@ -6,6 +6,7 @@ import { inGroup } from "../src/cli/groups.ts";
 import { log } from "../src/cli/log.ts";
 import type { Options } from "../src/cli/options.ts";
 import type { OwnProgram } from "../src/cli/own-program.ts";
+import { realtimeOptions } from "../src/cli/realtime.ts";
 import { service } from "../src/cli/service.ts";
 import { listenVariables, notifyVariables } from "../src/cli/service-variables.ts";
 import type { Context } from "../src/cli/tool.ts";
@@ -49,6 +50,7 @@ export const frontEndOptions = inGroup("connection", {
 export const daemonStatsOptions = {
   ...statsOptions,
   stats: { ...statsOptions.stats, default: 0 },
+  ...realtimeOptions,
 } as const satisfies Options;
 
 export const frontEndVariables = [...listenVariables, ...notifyVariables];
@@ -129,6 +131,7 @@ export interface Daemon {
 
 interface ServeOptions extends Place, Omit<RingStatsOptions, "metrics"> {
   readonly once: boolean;
+  readonly realtime: boolean;
   readonly metrics: string | undefined;
 }
 
@@ -169,7 +172,7 @@ export async function serveDaemon(
         return (await listener.next(signal))?.socket;
       },
       program: daemon.program,
-      options: daemon.words,
+      options: [...daemon.words, ...(values.realtime ? ["--realtime"] : [])],
       once: values.once,
       onFrontEnd: (counts) => stats.follow(counts),
       onFailure: (fields) => stats.failure(fields),

@@ -17,6 +17,7 @@ import { log, logDefect, setUpLog } from "./log.ts";
 import type { Operands, Options, Values } from "./options.ts";
 import { COMPILED } from "./own-program.ts";
 import { parseOptions } from "./parse-options.ts";
+import { scheduleFrames } from "./realtime.ts";
 import { reportingTo, service } from "./service.ts";
 import { serviceVariables } from "./service-variables.ts";
 import { givingBackPages } from "./start-pages.ts";
@@ -212,5 +213,6 @@ async function runStoppable<O extends Options, P extends Operands>(
     const ignored = name === "SIGHUP" && isIgnored(number);
     if (!ignored) process.on(name, onSignal);
   }
+  if ("realtime" in values) scheduleFrames(values.realtime === true);
   return await loop.run(tool.run(values, { loop, signal: stop.signal }));
 }

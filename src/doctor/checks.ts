@@ -1,4 +1,5 @@
 // What `framepass doctor` looks at, a row each: for which tools, and which of them cannot run without it.
+import { realtimeRefused } from "../cli/realtime.ts";
 import type { Context } from "../cli/tool.ts";
 import type { DeviceReport } from "../devices/report.ts";
 import type { WayName } from "../share/index.ts";
@@ -58,6 +59,11 @@ export const checks: readonly Check[] = [
     name: "locked memory",
     of: [...zeroCopy, ...decoder],
     look: (host) => machine.lockedMemory(host.machine),
+  },
+  {
+    name: "real time",
+    of: [...senders, ...listening, ...decoder],
+    look: () => machine.realTime(realtimeRefused()),
   },
   {
     name: "cameras",

@@ -72,5 +72,11 @@ export function lockedMemory({ limits }: Machine): Finding {
   );
 }
 
+/** Of --realtime. */
+export function realTime(refused: readonly string[]): Finding {
+  if (refused.length === 0) return ok("SCHED_FIFO and locked memory are permitted");
+  return limited(`--realtime goes on without ${refused.join(" and without ")}`);
+}
+
 const softLimit = (limits: string, name: string): string =>
   new RegExp(`^${name} +(\\S+)`, "m").exec(limits)?.[1] ?? "unlimited";

@@ -3,6 +3,7 @@
 import { streamFigures } from "../cli/figures.ts";
 import { inGroup } from "../cli/groups.ts";
 import type { Options, Values } from "../cli/options.ts";
+import { realtimeOptions } from "../cli/realtime.ts";
 import { UsageError } from "../errors.ts";
 import { DEFAULT_HEAP, heapAllocator } from "../frame/memory.ts";
 import type { Loop } from "../loop.ts";
@@ -52,6 +53,7 @@ export const receiverOptions = {
     },
   } as const satisfies Options),
   ...statsOptions,
+  ...realtimeOptions,
 } as const satisfies Options;
 
 /** For receivers of several senders. */

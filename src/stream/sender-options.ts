@@ -1,5 +1,6 @@
 // What the command lines of both senders share: option rows, and their values for feed.ts.
 import type { Options, Values } from "../cli/options.ts";
+import { realtimeOptions } from "../cli/realtime.ts";
 import { UsageError } from "../errors.ts";
 import type { FeedOptions } from "./feed.ts";
 import { type Address, parseAddress } from "./socket/address.ts";
@@ -14,6 +15,7 @@ export const senderOptions = {
     help: "connect again if the connection is refused or lost",
   },
   ...statsOptions,
+  ...realtimeOptions,
 } as const satisfies Options;
 
 const rows = { ...addressOptions.connect, ...senderOptions };

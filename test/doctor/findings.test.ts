@@ -40,6 +40,10 @@ test("an old processor, an old C library and low limits are named, with what hel
     limited("64: ulimit -n 1024, or LimitNOFILE=1024 in a systemd unit"),
   );
   expect(machine.lockedMemory(small).text).toStartWith("65536 bytes: ulimit -l 65536");
+  expect(machine.realTime([])).toEqual(ok("SCHED_FIFO and locked memory are permitted"));
+  expect(machine.realTime(["this (do that)", "that (do this)"])).toEqual(
+    limited("--realtime goes on without this (do that) and without that (do this)"),
+  );
   const unlimited = { ...small, limits: limits.replaceAll(/64 |65536/g, "unlimited ") };
   expect(machine.openFiles(unlimited)).toEqual(ok("unlimited"));
 });

@@ -4,7 +4,14 @@ import { existsSync, readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Ioctl } from "../../ffi/ioctl.ts";
 import type { Fields, StructType } from "../../ffi/struct.ts";
-import { CLONE, CLONE3, deniedCalls, FCNTL, SECCOMP } from "../../ffi/system-calls.ts";
+import {
+  CLONE,
+  CLONE3,
+  deniedCalls,
+  FCNTL,
+  SCHED_SETATTR,
+  SECCOMP,
+} from "../../ffi/system-calls.ts";
 import { askCompiler } from "../support/c-compiler.ts";
 
 type Table = StructType<Fields>;
@@ -15,6 +22,8 @@ const directory = resolve(import.meta.dir, "../../ffi/linux");
 const headers: Record<string, readonly string[]> = {
   "videodev2.ts": ["linux/videodev2.h"],
   "dma-heap.ts": ["linux/dma-heap.h", "linux/dma-buf.h"],
+  "mman.ts": ["sys/mman.h"],
+  "sched.ts": ["linux/sched/types.h", "linux/sched.h"],
   "seccomp.ts": ["linux/seccomp.h", "linux/filter.h", "linux/audit.h"],
   "udmabuf.ts": ["linux/udmabuf.h"],
   "socket.ts": [
@@ -36,7 +45,7 @@ const types: Record<string, readonly string[]> = {
   "xen-gntdev.ts": ["-Dgrant_ref_t=uint32_t", "-Ddomid_t=uint16_t"],
 };
 /** Structs that new kernels append to: ours is the first part. */
-const growing = new Set(["struct tcp_info"]);
+const growing = new Set(["struct tcp_info", "struct sched_attr"]);
 
 const isTable = (value: unknown): value is Table =>
   typeof value === "object" && value !== null && "fields" in value && "alloc" in value;
@@ -93,7 +102,7 @@ const newer = new Set([
   "open_tree_attr",
   "file_setattr",
 ]);
-const numbers = [...deniedCalls, CLONE, CLONE3, FCNTL, SECCOMP].filter(
+const numbers = [...deniedCalls, CLONE, CLONE3, FCNTL, SCHED_SETATTR, SECCOMP].filter(
   ({ name }) => !newer.has(name),
 );
 const unistd = [

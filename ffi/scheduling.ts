@@ -1,0 +1,65 @@
+// How the kernel gives processor time to the thread that calls, which is the one that moves frames: sched_setattr(2). And memory
+// that stays resident: mlockall(2), setrlimit(2).
+import { errno, must, result } from "./errno.ts";
+import { libc } from "./libc.ts";
+import { MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT } from "./linux/mman.ts";
+import { SCHED_FIFO, SCHED_FLAG_RESET_ON_FORK, SCHED_NORMAL, schedAttr } from "./linux/sched.ts";
+import { n64, struct } from "./struct.ts";
+import { SCHED_SETATTR } from "./system-calls.ts";
+
+/** <sys/resource.h>; 64-bit systems have no other struct. */
+const rlimit = struct("struct rlimit", 16, { rlim_cur: n64(0), rlim_max: n64(8) });
+const RLIMIT_MEMLOCK = 8;
+const RLIMIT_RTTIME = 15;
+/** RLIM_INFINITY is 2^64 - 1, which `n64` rounds up. */
+const INFINITY = 2 ** 64;
+
+/** Threads and processes that this thread starts later are scheduled as usual. Answers 0 or a negative errno. */
+function schedule(policy: number, { priority = 0, sliceNs = 0 }): number {
+  const number = process.arch === "arm64" ? SCHED_SETATTR.arm64 : SCHED_SETATTR.x64;
+  if (number === undefined) return -errno.ENOSYS;
+  const attr = schedAttr.alloc();
+  attr.size = schedAttr.size;
+  attr.sched_policy = policy;
+  attr.sched_flags = SCHED_FLAG_RESET_ON_FORK;
+  attr.sched_priority = priority;
+  attr.sched_runtime = sliceNs;
+  return result(libc.syscall(number, 0, attr.$address, 0, 0, 0, 0));
+}
+
+/**
+ * Normal scheduling with time slices of `sliceNs`, 0.1 to 100 ms. A thread with a shorter slice than the one that runs takes its
+ * place as soon as it wakes, and has no more processor time than before. No permission is needed. Kernels before 6.12 ignore
+ * the slice. Answers 0 or a negative errno.
+ */
+export const scheduleNormally = (sliceNs: number): number => schedule(SCHED_NORMAL, { sliceNs });
+
+/** SCHED_FIFO: only threads of a higher priority, or interrupts, run before it. Answers 0 or a negative errno. */
+export const scheduleRealTime = (priority: number): number => schedule(SCHED_FIFO, { priority });
+
+function limitOf(resource: number) {
+  const limit = rlimit.alloc();
+  must(result(libc.getrlimit(resource, limit.$address)), "getrlimit", `${resource}`);
+  return limit;
+}
+
+/**
+ * Limits the time that a real-time thread may run without waiting once. After `softUs` the kernel sends SIGXCPU, then each second;
+ * after `hardUs` it kills the process. Lower limits stay. Throws SysError.
+ */
+export function limitRealTime(softUs: number, hardUs: number): void {
+  const limit = limitOf(RLIMIT_RTTIME);
+  limit.rlim_max = Math.min(limit.rlim_max, hardUs);
+  limit.rlim_cur = Math.min(limit.rlim_cur, softUs, limit.rlim_max);
+  must(result(libc.setrlimit(RLIMIT_RTTIME, limit.$address)), "setrlimit", "RLIMIT_RTTIME");
+}
+
+/** Bytes that this process may lock in memory; undefined: no limit. CAP_IPC_LOCK removes it, too. */
+export function lockLimit(): number | undefined {
+  const { rlim_cur: bytes } = limitOf(RLIMIT_MEMLOCK);
+  return bytes >= INFINITY ? undefined : bytes;
+}
+
+/** Keeps all memory of this process resident, once it was used. Answers 0 or a negative errno. */
+export const lockMemory = (): number =>
+  result(libc.mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT));

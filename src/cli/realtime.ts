@@ -1,0 +1,104 @@
+// When the thread that moves frames gets a processor: short time slices for all tools, --realtime where it is wanted and permitted.
+import { readFileSync } from "node:fs";
+import { SysError } from "../../ffi/errno.ts";
+import {
+  limitRealTime,
+  lockLimit,
+  lockMemory,
+  scheduleNormally,
+  scheduleRealTime,
+} from "../../ffi/scheduling.ts";
+import { inGroup } from "./groups.ts";
+import { log } from "./log.ts";
+import type { Options } from "./options.ts";
+
+/** A row of every tool that moves frames. */
+export const realtimeOptions = inGroup("general", {
+  realtime: {
+    type: "flag",
+    help: "run before other programs (SCHED_FIFO) and keep memory resident, as far as that is permitted",
+  },
+} as const satisfies Options);
+
+/** The shortest that the kernel has. A frame is moved in less than 1 ms, so that a longer one only makes it wait. */
+const SLICE_NS = 100_000;
+/** As JACK: above all programs without a real-time policy, below sound servers, and below interrupt threads, which have 50. */
+export const PRIORITY = 10;
+/** A thread that moves frames waits for the next one. One that runs for so long without a pause keeps others from the processor. */
+const LONGEST_RUN_US = 2_000_000;
+/** Then it does not even run handlers of signals: the kernel ends the process. */
+const STUCK_US = 10_000_000;
+const CAP_IPC_LOCK = 14n;
+
+/** What permits it: in a shell, and in a unit of systemd. */
+const permits = {
+  realTime: `ulimit -r ${PRIORITY}, or LimitRTPRIO=${PRIORITY} in a systemd unit`,
+  memory: "ulimit -l unlimited, or LimitMEMLOCK=infinity in a systemd unit",
+} as const;
+
+/** Schedules this thread, which is the one that moves frames. What is not permitted is warned of in one line. */
+export function scheduleFrames(realtime: boolean, longestRunUs = LONGEST_RUN_US): void {
+  if (!realtime) {
+    scheduleNormally(SLICE_NS); // not in every sandbox
+    return;
+  }
+  const missing = [startRealTime(longestRunUs), lockAll()].filter((text) => text !== undefined);
+  if (missing.length > 0) log.warn(`--realtime: going on without ${missing.join(" and without ")}`);
+}
+
+/** What is missing; undefined: the policy is set. */
+function startRealTime(longestRunUs: number): string | undefined {
+  const failed = tryRealTime();
+  if (failed !== undefined) {
+    scheduleNormally(SLICE_NS);
+    return failed;
+  }
+  process.once("SIGXCPU", () => {
+    scheduleNormally(SLICE_NS);
+    log.warn(
+      `--realtime: going on without real-time scheduling: ${longestRunUs / 1e6} s without a pause, and other programs need the processor`,
+    );
+  });
+  limitRealTime(longestRunUs, STUCK_US);
+  return undefined;
+}
+
+/** What --realtime would go on without here. Afterwards this thread is scheduled as usual. */
+export function realtimeRefused(): string[] {
+  const refused = tryRealTime();
+  if (refused === undefined) scheduleNormally(SLICE_NS);
+  return [refused, lockRefused()].filter((text) => text !== undefined);
+}
+
+/** Sets the real-time policy; what is missing where that is not permitted. */
+function tryRealTime(): string | undefined {
+  const r = scheduleRealTime(PRIORITY);
+  if (r === 0) return undefined;
+  const { message } = new SysError("sched_setattr", "SCHED_FIFO", -r);
+  return `real-time scheduling (${message}; ${permits.realTime})`;
+}
+
+/**
+ * Locks all memory. Not with a limit, even if it is large enough now: it counts addresses, of which the runtime reserves gigabytes,
+ * and memory that is needed later would be refused.
+ */
+function lockAll(): string | undefined {
+  const refused = lockRefused();
+  if (refused !== undefined) return refused;
+  const r = lockMemory();
+  if (r === 0) return undefined;
+  return `locked memory (${new SysError("mlockall", "", -r).message}; ${permits.memory})`;
+}
+
+/** Why memory cannot be locked; undefined: it can. */
+function lockRefused(): string | undefined {
+  const limit = lockLimit();
+  if (limit === undefined || mayLock(readFileSync("/proc/self/status", "utf8"))) return undefined;
+  return `locked memory (${limit} bytes are permitted; ${permits.memory})`;
+}
+
+/** Whether the limit does not count, by the text of /proc/self/status. */
+function mayLock(status: string): boolean {
+  const [, mask = "0"] = /^CapEff:\s*([0-9a-f]+)$/m.exec(status) ?? [];
+  return ((BigInt(`0x${mask}`) >> CAP_IPC_LOCK) & 1n) === 1n;
+}
