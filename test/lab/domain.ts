@@ -9,7 +9,7 @@ import { Shell } from "./shell.ts";
 
 const port = 514;
 const commandLine =
-  "console=hvc0 quiet loglevel=5 panic=-1 mitigations=off random.trust_cpu=on rdinit=/domain-init";
+  "console=hvc0 quiet loglevel=5 panic=-1 mitigations=off random.trust_cpu=on init_on_alloc=0 rdinit=/domain-init";
 // Limits for an emulated machine whose host is busy.
 const createMs = 180_000;
 const bootMs = 180_000;
@@ -39,7 +39,7 @@ export class Domain {
     const config = [
       `name = "${this.name}"`,
       'type = "pv"',
-      'kernel = "/domains/vmlinuz"',
+      'kernel = "/domains/vmlinux"',
       'ramdisk = "/domains/ramdisk"',
       `extra = "${words}"`,
       `memory = ${this.#memoryMib}`,

@@ -41,9 +41,6 @@ const xenMib = 300;
  */
 const commandLine = `console=com1 com1=115200,8n1 dom0_mem=${dom0Mib}M,max:${dom0Mib}M dom0_max_vcpus=1 spec-ctrl=eager-fpu`;
 
-/** A paravirtual dom0 ends at an early iret where the processor has SMAP. */
-const cpu = "max,-smap";
-
 /** How to boot Xen. */
 export interface XenOptions {
   /** The domains there will be, each with the modules that it loads ("vivid n_devs=1") beside those of Xen. */
@@ -86,7 +83,6 @@ export async function bootXenHost(options: XenOptions): Promise<XenHost> {
     await makeRamdisk(options, agent, scratch.path);
     const dom0 = await bootGuest({
       name: "dom0",
-      cpu,
       processors: 2, // one for dom0, one for a domain
       memoryMib: dom0Mib + options.domains.length * domainMib + xenMib,
       hypervisor: { image: await hypervisor(), commandLine },
@@ -139,7 +135,7 @@ async function hypervisor(): Promise<string> {
   return join(dir, "xen");
 }
 
-/** Writes what domains boot from: `vmlinuz` and `ramdisk`, which is the lab's user land and, appended, the executable. */
+/** Writes what domains boot from: `vmlinux` and `ramdisk`, which is the lab's user land and, appended, the executable. */
 async function makeRamdisk(options: XenOptions, agent: string, dir: string): Promise<void> {
   const kernel = await fetchKernel();
   const modules = options.domains.map((domain) => [...domainModules, ...(domain.modules ?? [])]);
@@ -168,5 +164,5 @@ async function makeRamdisk(options: XenOptions, agent: string, dir: string): Pro
     `set -e; { cat "${initramfs.path}"; ${pack}; } >"${dir}/ramdisk"`,
   ]);
   rmSync(extra, { recursive: true });
-  copyFileSync(kernel.image, join(dir, "vmlinuz"));
+  copyFileSync(kernel.elf, join(dir, "vmlinux"));
 }
