@@ -4,7 +4,7 @@ import { expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { loadLines } from "./initramfs.ts";
-import { newest } from "./kernel.ts";
+import { newest, payload } from "./kernel.ts";
 import type { Scenario } from "./lab.ts";
 import { LineSocket } from "./line-socket.ts";
 import { Scratch } from "./scratch.ts";
@@ -15,6 +15,21 @@ test("the newest kernel is found number by number, not letter by letter", () => 
   const versions = ["6.12.9+deb12-amd64", "6.12.117+deb12-amd64", "6.12.22+deb12-amd64"];
   expect(newest(versions)).toBe("6.12.117+deb12-amd64");
   expect(newest([])).toBeUndefined();
+});
+
+test("what is packed in a bzImage is found where its header says, and must be packed by zstd", () => {
+  const elf = new TextEncoder().encode("an ELF file");
+  const packed = Bun.zstdCompressSync(elf);
+  const image = new Uint8Array(new ArrayBuffer(4096));
+  const header = new DataView(image.buffer);
+  header.setUint8(0x1f1, 3); // sectors of the setup code, without the first one
+  header.setUint32(0x248, 100, true);
+  header.setUint32(0x24c, packed.length + 4, true);
+  const at = (3 + 1) * 512 + 100;
+  image.set(packed, at);
+  expect(Bun.zstdDecompressSync(payload(image)).toString()).toBe("an ELF file");
+  image[at] = 0x1f;
+  expect(() => payload(image)).toThrow("the kernel begins with 1fb52ffd, must be zstd");
 });
 
 test("a scratch directory is gone with its owner, files and all", async () => {
@@ -51,14 +66,12 @@ test("lines arrive whole however they are cut, and are sent once the peer is the
 });
 
 test("scenarios run two at a time, the longest first, after those that need the machine for themselves", async () => {
-  const row = (name: string, limitMs?: number, besideOthers?: boolean): Scenario => ({
-    ...{ name, title: name, run: async () => undefined },
-    ...(limitMs !== undefined && { limitMs }),
-    ...(besideOthers !== undefined && { besideOthers }),
+  const row = (name: string, seconds: number, besideOthers = false): Scenario => ({
+    ...{ name, title: name, seconds, besideOthers, run: async () => undefined },
   });
   const scenarios = [
-    ...[row("short", undefined, true), row("alone", 10), row("long", 30, true)],
-    ...[row("middle", 20, true), row("alone too")],
+    ...[row("short", 5, true), row("alone", 10), row("long", 30, true)],
+    ...[row("middle", 20, true), row("alone too", 40)],
   ];
   const log: string[] = [];
   const printed: string[] = [];
@@ -82,7 +95,7 @@ test("scenarios run two at a time, the longest first, after those that need the 
 
 test("a scenario that fails runs once more on its own, and that run decides", async () => {
   const rows = ["steady", "late once", "broken"].map((name) => ({
-    ...{ name, title: name, besideOthers: true, run: async () => undefined },
+    ...{ name, title: name, seconds: 1, besideOthers: true, run: async () => undefined },
   }));
   const runs = new Map<string, number>();
   const runOne = async ({ name }: Scenario) => {
@@ -98,7 +111,7 @@ test("a scenario that fails runs once more on its own, and that run decides", as
 
 test("when many scenarios fail nothing runs a second time", async () => {
   const rows = ["a", "b", "c", "d"].map((name) => ({
-    ...{ name, title: name, run: async () => undefined },
+    ...{ name, title: name, seconds: 1, run: async () => undefined },
   }));
   let runs = 0;
   const counts = await runSideBySide(rows, async () => {

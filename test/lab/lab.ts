@@ -13,6 +13,8 @@ import { bootXenHost, type XenHost, type XenOptions } from "./xen-host.ts";
 export interface Scenario {
   readonly name: string;
   readonly title: string;
+  /** How long it takes on a quiet machine with two processors, in seconds: of those that run side by side the longest begin first. */
+  readonly seconds: number;
   /** The whole scenario is stopped after this time; four minutes when not given. */
   readonly limitMs?: number;
   /** Its checks hold while another scenario runs. Without it the scenario has the machine for itself. */

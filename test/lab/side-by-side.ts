@@ -32,7 +32,7 @@ export async function runSideBySide(
   for (const scenario of scenarios) if (!scenario.besideOthers) await add(scenario);
   const waiting = scenarios
     .filter(({ besideOthers }) => besideOthers)
-    .toSorted((a, b) => (b.limitMs ?? 0) - (a.limitMs ?? 0));
+    .toSorted((a, b) => b.seconds - a.seconds);
   const lane = async () => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) await add(next);
   };

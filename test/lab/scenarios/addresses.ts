@@ -20,6 +20,7 @@ const kinds = [
 export const scenario: Scenario = {
   name: "addresses",
   title: "IPv4, IPv6, Unix and vsock addresses carry a stream",
+  seconds: 60,
   besideOthers: true,
   async run(lab) {
     const guest = await lab.boot({ modules: ["vsock_loopback"] });

@@ -13,6 +13,7 @@ const oldestCpu = "Nehalem";
 export const scenario: Scenario = {
   name: "boot",
   title: "a guest boots with a virtual camera and runs the executable",
+  seconds: 10,
   besideOthers: true,
   async run(lab) {
     const guest = await lab.boot({

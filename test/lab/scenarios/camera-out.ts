@@ -17,6 +17,7 @@ const removeNode = join(import.meta.dir, "../camera/remove-node.c");
 export const scenario: Scenario = {
   name: "camera-out",
   title: "programs read a receiver's camera, whatever happens to its sender",
+  seconds: 125,
   limitMs: 600_000,
   async run(lab) {
     // All at the same time: most of it is waiting.

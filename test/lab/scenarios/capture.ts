@@ -9,6 +9,7 @@ import type { Scenario } from "../lab.ts";
 export const scenario: Scenario = {
   name: "capture",
   title: "what a camera captures arrives, whatever its buffers are and whatever goes wrong",
+  seconds: 190,
   limitMs: 400_000,
   besideOthers: true,
   async run(lab) {

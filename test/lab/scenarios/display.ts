@@ -15,6 +15,7 @@ const screen = { width: 1280, height: 800 };
 export const scenario: Scenario = {
   name: "display",
   title: "frames reach the screen of a virtio-gpu",
+  seconds: 35,
   limitMs: 400_000,
   besideOthers: true,
   async run(lab) {

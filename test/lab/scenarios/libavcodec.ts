@@ -27,6 +27,7 @@ const LATE_MS = 10_000;
 export const scenario: Scenario = {
   name: "libavcodec",
   title: "H.264 and VP9 of a guest, decoded by libavcodec on the host: pause, reboot, kill -9",
+  seconds: 28,
   limitMs: 400_000,
   async run(lab) {
     ensureDebian([{ package: "ffmpeg", provides: "ffmpeg" }]);

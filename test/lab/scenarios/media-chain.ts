@@ -20,6 +20,7 @@ export const scenario: Scenario = {
   name: "media-chain",
   title:
     "sender in a guest, vhost-user-media on the host, camera of another guest; the sender is killed",
+  seconds: 50,
   limitMs: 240_000,
   besideOthers: true,
   async run(lab) {

@@ -24,6 +24,7 @@ export const scenario: Scenario = {
   name: "media",
   title:
     "QEMU 11.1 with a camera of vhost-user-media: streams, kills, a daemon that stands still, two guests",
+  seconds: 76,
   limitMs: 300_000,
   besideOthers: true,
   async run(lab) {

@@ -33,6 +33,7 @@ const qemuLines = () =>
 export const scenario: Scenario = {
   name: "monitors",
   title: "every QEMU line and every libvirt domain of docs/monitors.md is accepted",
+  seconds: 6,
   besideOthers: true,
   async run(lab) {
     ensureLibvirt();

@@ -16,6 +16,7 @@ const tool = "chroot debian-11 /dist/framepass";
 export const scenario: Scenario = {
   name: "old-libc",
   title: "the executable starts and works with the C library of Debian 11",
+  seconds: 14,
   besideOthers: true,
   async run(lab) {
     const system = await cachedDir("debian-11", (root) =>

@@ -9,6 +9,7 @@ import { checkGstreamer, checkMpv, readerPackages } from "../recipes/readers.ts"
 export const scenario: Scenario = {
   name: "recipes",
   title: "GStreamer, mpv and OBS read a receiver's camera, and OBS is the camera of a sender",
+  seconds: 140,
   limitMs: 580_000,
   besideOthers: true,
   async run(lab) {

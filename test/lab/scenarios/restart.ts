@@ -15,6 +15,7 @@ const camera = "sender -d /dev/video0 -r 30 -a 127.0.0.1 -p 5000 --reconnect";
 export const scenario: Scenario = {
   name: "restart",
   title: "a sender or receiver that is killed and started again is streamed with again",
+  seconds: 22,
   besideOthers: true,
   async run(lab) {
     const guest = await lab.boot({ modules: ["vivid n_devs=1 node_types=0x1"] });

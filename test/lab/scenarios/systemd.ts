@@ -53,6 +53,7 @@ const active = (guest: Guest, unit: string) =>
 export const scenario: Scenario = {
   name: "systemd",
   title: "the installed units under systemd: start, crash, watchdog, sockets, journal, stop",
+  seconds: 68,
   besideOthers: true,
   async run(lab) {
     const guest = await lab.boot({

@@ -19,6 +19,7 @@ const camera = "video_nr=10 card_label=guestA exclusive_caps=1 max_buffers=8";
 export const scenario: Scenario = {
   name: "two-machines",
   title: "a camera's frames cross from one guest to another",
+  seconds: 65,
   limitMs: 240_000,
   besideOthers: true,
   async run(lab) {

@@ -24,6 +24,7 @@ const MANY = 400;
 export const scenario: Scenario = {
   name: "vhost-user-video",
   title: "QEMU 11.1 with a driver that decodes: pause, reboot, kill -9 in the middle",
+  seconds: 40,
   limitMs: 300_000,
   besideOthers: true,
   async run(lab) {

@@ -33,6 +33,7 @@ function noCopies(stderr: string, streams: readonly number[]): void {
 export const scenario: Scenario = {
   name: "vicodec-pieces",
   title: "FWHT clips decoded into scattered pages of the guest, without a copy",
+  seconds: 130,
   limitMs: 400_000,
   besideOthers: true,
   async run(lab) {

@@ -15,6 +15,7 @@ const YU12 = 4;
 export const scenario: Scenario = {
   name: "vicodec",
   title: "FWHT clips decoded through virtio-video equal v4l2-ctl's output",
+  seconds: 240,
   limitMs: 400_000,
   besideOthers: true,
   async run(lab) {

@@ -20,6 +20,7 @@ const send = `sender_zc -a guest2 -p 5000 ${region} -b 8 -r 30`;
 export const scenario: Scenario = {
   name: "zc-dax",
   title: "zero copy between two guests by a shared dax device, one of which can only read it",
+  seconds: 62,
   besideOthers: true,
   async run(lab) {
     ensureNpm();

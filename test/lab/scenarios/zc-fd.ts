@@ -27,6 +27,7 @@ const cameras = [
 export const scenario: Scenario = {
   name: "zc-fd",
   title: "zero copy by descriptors, a camera's buffers made by a DMA heap or by its driver",
+  seconds: 26,
   besideOthers: true,
   async run(lab) {
     const vivid = "vivid n_devs=2 node_types=0x1,0x1 allocators=0,1";

@@ -9,6 +9,7 @@ const vivid =
 export const scenario: Scenario = {
   name: "zc-output",
   title: "zero copy from a camera into a video output, also when the sender is killed",
+  seconds: 56,
   limitMs: 240_000,
   async run(lab) {
     const guest = await lab.boot({ modules: [vivid] });

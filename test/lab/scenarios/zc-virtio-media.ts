@@ -96,6 +96,7 @@ async function failingReceiver(guest: Guest): Promise<void> {
 export const scenario: Scenario = {
   name: "zc-virtio-media",
   title: "zero copy by virtio-media handles, both revisions, and every ioctl failing",
+  seconds: 105,
   limitMs: 400_000,
   besideOthers: true,
   async run(lab) {

@@ -27,6 +27,7 @@ const cycles = 4;
 export const scenario: Scenario = {
   name: "zc-xen",
   title: "the copy flow, and zero copy by grants, between two domains of Xen",
+  seconds: 98,
   limitMs: 600_000,
   async run(lab) {
     const host = await lab.bootXen({
