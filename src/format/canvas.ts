@@ -3,12 +3,29 @@ import { defaultMatrix, type Rgb, rowToRgb, toRgb, toYuv } from "./colour.ts";
 import type { PixelFormat } from "./formats.ts";
 import { layoutOf, type PlaneLayout } from "./picture-layout.ts";
 
+const WORD = 4;
+
+/** The picture in words, if each word is a group of pixels and the components fill it; the machine is little-endian. */
+function wordsOf(
+  bytes: Uint8Array,
+  { planes: [shape, ...others], components }: PixelFormat,
+  [plane]: readonly PlaneLayout[],
+): Uint32Array | undefined {
+  const filled = components.reduce((sum, { step, bits }) => sum + (bits ? 0 : WORD / step), 0);
+  if (shape?.bytes !== WORD || others.length > 0 || filled !== WORD) return undefined;
+  const { offset = 0, rowBytes = 0 } = plane ?? {};
+  if ([bytes.byteOffset, offset, rowBytes].some((value) => value % WORD !== 0)) return undefined;
+  return new Uint32Array(bytes.buffer, bytes.byteOffset, Math.floor(bytes.length / WORD));
+}
+
 export class Canvas {
   readonly bytes: Uint8Array;
   readonly format: PixelFormat;
   readonly width: number;
   readonly height: number;
   readonly #planes: readonly PlaneLayout[];
+  /** The picture in words of 4 bytes, where each word is a group of pixels. */
+  readonly #words: Uint32Array | undefined;
 
   /**
    * `bytes` hold a picture, without padding unless `planes` say where its rows are. Throws RangeError when they are too
@@ -30,6 +47,7 @@ export class Canvas {
     this.format = format;
     this.width = width;
     this.height = height;
+    this.#words = wordsOf(bytes, format, planes);
   }
 
   /** Where the row `y` begins: all bytes before that are of rows above it. */
@@ -53,13 +71,51 @@ export class Canvas {
    * adjacent rectangles do not mix. Allocates nothing.
    */
   fill(x: number, y: number, width: number, height: number, values: Rgb): void {
+    const words = this.#words;
+    const end = Math.min(this.width, x + width);
+    const pixels = this.format.planes[0]?.across ?? 1;
+    const first = Math.ceil(x / pixels);
+    const last = Math.floor(end / pixels);
+    if (words === undefined || first >= last) {
+      this.#fillBytes(x, y, end, height, values);
+      return;
+    }
+    this.#fillBytes(x, y, first * pixels, height, values);
+    this.#fillWords(words, first, last, y, height, values);
+    this.#fillBytes(last * pixels, y, end, height, values);
+  }
+
+  /** Fills groups of pixels with a store each. Testsrc moves its square with them in every frame. */
+  #fillWords(
+    words: Uint32Array,
+    first: number,
+    last: number,
+    y: number,
+    height: number,
+    values: Rgb,
+  ): void {
+    let word = 0;
+    for (let c = 0; c < this.format.components.length; c++) {
+      const { offset = 0, step = WORD } = this.format.components[c] ?? {};
+      for (let at = offset; at < WORD; at += step) word |= ((values[c] ?? 0) & 0xff) << (8 * at);
+    }
+    const { offset = 0, rowBytes = 0 } = this.#planes[0] ?? {};
+    const bottom = Math.min(this.height, y + height);
+    for (let row = y; row < bottom; row++) {
+      const start = (offset + row * rowBytes) / WORD;
+      for (let at = start + first; at < start + last; at++) words[at] = word;
+    }
+  }
+
+  #fillBytes(x: number, y: number, end: number, height: number, values: Rgb): void {
+    if (x >= end) return;
     const { components } = this.format;
     for (let c = 0; c < components.length; c++) {
       const component = components[c];
       const plane = component && this.#planes[component.plane];
       if (component === undefined || plane === undefined) continue;
       const left = Math.ceil(x / component.across);
-      const right = Math.ceil(Math.min(this.width, x + width) / component.across);
+      const right = Math.ceil(end / component.across);
       const top = Math.ceil(y / component.down);
       const bottom = Math.ceil(Math.min(this.height, y + height) / component.down);
       const value = values[c] ?? 0;
