@@ -148,14 +148,25 @@ export const peers = {
   unixfd: [
     {
       name: "GStreamer, unixfdsink and unixfdsrc",
-      command: (wish) => gstLocal("unixfd", wish, black(wish), ""),
+      command: (wish) => {
+        const option = "wait-for-connection"; // of newer versions
+        const waits = aboutUnixfd()?.includes(option) ? `${option}=true` : "";
+        return gstLocal("unixfd", wish, black(wish), waits);
+      },
     },
   ],
 } as const satisfies Record<string, readonly Way[]>;
 
-/** GStreamer's version without unixfdsink, or undefined where it is there. */
-export function withoutUnixfd(): string | undefined {
-  if (Bun.spawnSync(["gst-inspect-1.0", "unixfdsink"]).exitCode === 0) return undefined;
+/** GStreamer's version. */
+export function gstVersion(): string {
   const { stdout } = Bun.spawnSync(["gst-launch-1.0", "--version"]);
-  return /GStreamer (\S+)/.exec(stdout.toString())?.[1] ?? "without a version";
+  return /GStreamer (\S+)/.exec(stdout.toString())?.[1] ?? "of unknown version";
 }
+
+/** What unixfdsink says of itself; undefined where GStreamer has none. */
+function aboutUnixfd(): string | undefined {
+  const { exitCode, stdout } = Bun.spawnSync(["gst-inspect-1.0", "unixfdsink"]);
+  return exitCode === 0 ? stdout.toString() : undefined;
+}
+
+export const hasUnixfd = () => aboutUnixfd() !== undefined;

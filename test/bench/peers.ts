@@ -8,11 +8,12 @@ import type { Cell, Column } from "./figures.ts";
 import {
   FRAMES_FILE,
   frameBytes,
+  gstVersion,
+  hasUnixfd,
   ours,
   peers,
   type Way,
   type Wish,
-  withoutUnixfd,
 } from "./peer-programs.ts";
 import { cpuOf, type Run, runMemcpy, runWay, type Used } from "./peer-run.ts";
 
@@ -23,12 +24,12 @@ const sizes = [
   {
     width: 640,
     height: 480,
-    frames: { copy: 8000, fd: 100_000, tcp: 2000, local: 6000, limit: 10_000 },
+    frames: { copy: 8000, fd: 150_000, tcp: 3000, local: 20_000, limit: 30_000 },
   },
   {
     width: 1920,
     height: 1080,
-    frames: { copy: 1200, fd: 100_000, tcp: 300, local: 900, limit: 1500 },
+    frames: { copy: 1500, fd: 80_000, tcp: 400, local: 3000, limit: 3000 },
   },
 ] as const;
 type Size = (typeof sizes)[number];
@@ -143,10 +144,14 @@ async function run(report: Report): Promise<void> {
   ]);
   const work = mkdtempSync("/dev/shm/framepass-bench-");
   const memcpy = join(work, "memcpy");
-  const missing = withoutUnixfd();
-  if (missing !== undefined)
-    report.line(`GStreamer ${missing} has no unixfdsink (it came with 1.24): not compared`);
-  const local = [...peers.shm, ...(missing === undefined ? peers.unixfd : [])];
+  const version = gstVersion();
+  const newer = hasUnixfd();
+  report.line(
+    newer
+      ? `GStreamer ${version}`
+      : `GStreamer ${version} has no unixfdsink (it came with 1.24): not compared`,
+  );
+  const local = [...peers.shm, ...(newer ? peers.unixfd : [])];
   try {
     compileC("memcpy.c", memcpy);
     for (const size of sizes) {
