@@ -276,20 +276,29 @@ test("MJPG is decoded; a damaged picture or one of another size is not shown and
   canvas.fill(0, 0, width, height, [255, 0, 0]);
   const good = encodeJpeg(rgb, width, height);
   const small = encodeJpeg(red, 320, 240);
-  await using receiver = await receive("--json", "--no-vsync");
+  const page = freePort();
+  await using receiver = await receive("--json", "--no-vsync", "--metrics", page);
   const { port } = receiver;
   using sender = await rawSender(port, "MJPG", width, height, 500_000);
   await sender.frame(good);
   const window = await windowOf(width, height);
   await seen(window, (shot) => wrongBars(shot, false));
-  for (const bad of [
+  const damaged = [
     small,
     good.subarray(0, 700),
     new Uint8Array(1000).fill(0xff),
     good.subarray(0, 0),
-  ]) {
+  ];
+  for (const [before, bad] of damaged.entries()) {
     await sender.frame(bad);
-    await Bun.sleep(60);
+    // A busy receiver passes over a frame that another one follows.
+    await until("the count of frames", 10_000, async () => {
+      const figures = await (await fetch(`http://127.0.0.1:${page}/metrics`)).text();
+      const count = /^framepass_window_frames_total\{.*state="not_showable".*\} (\d+)$/m.exec(
+        figures,
+      );
+      return Number(count?.[1]) > before ? true : undefined;
+    });
   }
   await seen(window, (shot) => wrongBars(shot, false));
   await sender.frame(encodeJpeg(red, width, height));
