@@ -1,7 +1,7 @@
 // One sender for several receivers, as executables: who loses what when one pauses, dies or comes back.
 import { expect, test } from "bun:test";
 import { existsSync } from "node:fs";
-import { freePort, records, run, TempDir, Tool } from "../support/tool.ts";
+import { freePort, records, run, type StartOptions, TempDir, Tool } from "../support/tool.ts";
 
 const FRAMES = 600;
 const source = ["-d", "testsrc", "-W", "320", "-H", "240", "-r", "60", "-b", "32"];
@@ -27,8 +27,16 @@ function vsock(): Place {
 
 const calls = (places: readonly Place[]) => places.flatMap(({ address }) => ["-a", address]);
 
-async function receive(name: string, { listen }: Place, words: string[] = []): Promise<Tool> {
-  const tool = await Tool.start(name, [...listen, "--verify", "--stats", "0", ...words]);
+/** Before other tests that compute meanwhile, where this user may do that: a late frame is missed by all receivers. */
+const first = { under: ["nice", "-n", "-10"] };
+
+async function receive(
+  name: string,
+  { listen }: Place,
+  words: string[] = [],
+  options: StartOptions = {},
+): Promise<Tool> {
+  const tool = await Tool.start(name, [...listen, "--verify", "--stats", "0", ...words], options);
   await tool.says("listening on");
   return tool;
 }
@@ -43,11 +51,11 @@ async function disturb(
 ): Promise<number> {
   const [from, to] = flow === "copy" ? ["sender", "receiver"] : ["sender_zc", "receiver_zc"];
   const [steadyAt, pausedAt, killedAt] = places;
-  await using steady = await receive(to, steadyAt, ["-n", String(FRAMES)]);
-  await using paused = await receive(to, pausedAt);
-  await using killed = await receive(to, killedAt);
+  await using steady = await receive(to, steadyAt, ["-n", String(FRAMES)], first);
+  await using paused = await receive(to, pausedAt, [], first);
+  await using killed = await receive(to, killedAt, [], first);
   const words = [...source, ...calls(places), "--reconnect", "--json"];
-  await using sender = await Tool.start(from, words);
+  await using sender = await Tool.start(from, words, first);
   await Promise.all([steady, paused, killed].map((tool) => tool.says(" sends ")));
   await Bun.sleep(500);
   paused.signal("SIGSTOP");
@@ -55,7 +63,7 @@ async function disturb(
   killed.signal("SIGKILL");
   await killed.ended();
   await Bun.sleep(1000);
-  await using back = await receive(to, killedAt);
+  await using back = await receive(to, killedAt, [], first);
   await back.says(" sends ");
   await Bun.sleep(1000);
   paused.signal("SIGCONT");
