@@ -9,6 +9,8 @@ import { EPOLLIN, Epoll } from "../ffi/epoll.ts";
 const LONGEST_WAIT_MS = 100;
 /** So many waits in which nothing happens have that limit, too: the runtime finishes what the last event has left, and collects garbage. */
 const SETTLING_WAITS = 3;
+/** A shorter wait without an event is one that ended for a timer, as they are between the frames of a stream. */
+const QUIET_MS = 50;
 /** The runtime ends waits more often than this in a second only if it does not take what it is woken for. */
 const MOST_WAKE_UPS = 5000;
 /** epoll_wait takes an int. */
@@ -17,8 +19,11 @@ const MOST_MS = 0x7fff_ffff;
 const LONGEST_CLEANUP_MS = 2000;
 /** While there is work, the runtime runs its own tasks (signals, promises) this often. */
 const YIELD_EVERY_MS = 50;
-/** And so often where it is woken for them: what is left are its own timers, for garbage above all. */
-const YIELD_WOKEN_MS = 1000;
+/** And so often where it is woken for them. What is left are its own timers: one collects garbage each time, even if there is none. */
+const YIELD_WOKEN_MS = 10_000;
+/** A timer with a period of this or more may be late by a quarter of it, 40 ms at most, so that it needs no wake-up of its own. */
+const LATE_PERIOD_MS = 100;
+const LATE_MS = 40;
 
 /** A watched descriptor; disposing it ends the watch. */
 export interface Watch extends Disposable {
@@ -51,6 +56,8 @@ export interface Deferred extends Disposable {
 interface Timer {
   readonly handler: () => void;
   readonly periodMs: number;
+  /** How long it may wait for a wake-up by something else. */
+  readonly lateMs: number;
   dueMs: number;
 }
 
@@ -58,8 +65,9 @@ export class Loop implements Disposable {
   readonly #epoll = new Epoll();
   readonly #watched = new Map<number, Watched>();
   readonly #timers = new Set<Timer>();
-  /** When the first of them is due, or earlier when that one was disposed. */
+  /** When the first of them is due, and when the loop has to wake up for one; or earlier when that one was disposed. */
   #dueMs = Number.POSITIVE_INFINITY;
+  #latestMs = Number.POSITIVE_INFINITY;
   readonly #deferred = new Set<{ asked: boolean; readonly handler: () => void }>();
   /** Rejects the promises that a task may be waiting for. */
   readonly #pending = new Set<(reason: unknown) => void>();
@@ -73,7 +81,9 @@ export class Loop implements Disposable {
   #limits = 0;
   /** The time at the end of the last turn. */
   #nowMs = 0;
-  /** Waits in a row in which nothing happened. */
+  /** Nothing happened in the last wait. */
+  #quiet = false;
+  /** Such waits in a row. */
   #quietWaits = 0;
   /** A promise was settled, so the runtime has to run before the next wait. */
   #settled = true;
@@ -144,20 +154,21 @@ export class Loop implements Disposable {
     };
   }
 
-  /** Calls `handler` every `periodMs`, first after one period. */
+  /** Calls `handler` every `periodMs`, first after one period; from 100 ms on up to a quarter of it late, 40 ms at most. */
   every(periodMs: number, handler: () => void): Disposable {
-    return this.#schedule(periodMs, periodMs, handler);
+    const lateMs = periodMs < LATE_PERIOD_MS ? 0 : Math.min(LATE_MS, periodMs / 4);
+    return this.#schedule({ handler, periodMs, lateMs, dueMs: performance.now() + periodMs });
   }
 
   /** Calls `handler` once, after `delayMs`. */
   after(delayMs: number, handler: () => void): Disposable {
-    return this.#schedule(delayMs, 0, handler);
+    const dueMs = performance.now() + delayMs;
+    return this.#schedule({ handler, periodMs: 0, lateMs: 0, dueMs });
   }
 
-  #schedule(delayMs: number, periodMs: number, handler: () => void): Disposable {
-    const timer = { handler, periodMs, dueMs: performance.now() + delayMs };
+  #schedule(timer: Timer): Disposable {
     this.#timers.add(timer);
-    this.#dueMs = Math.min(this.#dueMs, timer.dueMs);
+    this.#expect(timer);
     return { [Symbol.dispose]: () => this.#timers.delete(timer) };
   }
 
@@ -225,12 +236,12 @@ export class Loop implements Disposable {
     task.then(end, end);
     let yieldedMs = 0;
     this.#nowMs = performance.now();
-    this.#dueMs = 0; // a timer that threw in an earlier run has not computed it
+    this.#dueMs = this.#latestMs = 0; // a timer that threw in an earlier run has not computed them
     try {
       while (!over && this.#failure === undefined) {
         const idle = this.#turn();
-        const sinceMs = this.#nowMs - yieldedMs;
-        if (idle || this.#settled || (sinceMs > YIELD_EVERY_MS && this.#mustYield(sinceMs))) {
+        if (this.#settled) this.#quietWaits = 0;
+        if (this.#settled || this.#mustYield(idle, this.#nowMs - yieldedMs)) {
           this.#settled = false;
           await new Promise(setImmediate);
           this.#nowMs = yieldedMs = performance.now();
@@ -254,7 +265,9 @@ export class Loop implements Disposable {
     try {
       const waitMs = this.#waitMs();
       const count = this.#epoll.wait(waitMs);
-      this.#quietWaits = count > 0 || waitMs === 0 ? 0 : this.#quietWaits + 1;
+      this.#quiet = count === 0 && (waitMs < 0 || waitMs >= QUIET_MS);
+      if (this.#quiet) this.#quietWaits += 1;
+      else if (count > 0) this.#quietWaits = 0;
       for (let i = 0; i < count; i++) {
         // An earlier handler of this batch may have ended this watch: then it is no longer in the map.
         this.#watched.get(this.#epoll.key(i))?.handler(this.#epoll.events(i));
@@ -275,7 +288,7 @@ export class Loop implements Disposable {
     const unlimited = this.#quietWaits >= SETTLING_WAITS && this.#isWoken();
     if (this.#timers.size === 0) return unlimited ? -1 : LONGEST_WAIT_MS;
     const longestMs = unlimited ? MOST_MS : LONGEST_WAIT_MS;
-    return Math.max(0, Math.min(longestMs, Math.ceil(this.#dueMs - this.#nowMs)));
+    return Math.max(0, Math.min(longestMs, Math.ceil(this.#latestMs - this.#nowMs)));
   }
 
   /** Whether the loop is woken for all that the runtime may have to do. */
@@ -283,21 +296,28 @@ export class Loop implements Disposable {
     return this.#runtime !== undefined && this.#limits === 0 && !this.#runtime.timers();
   }
 
-  /** Whether the runtime has to run, which last ran so long ago. */
-  #mustYield(sinceMs: number): boolean {
-    return sinceMs > YIELD_WOKEN_MS || !this.#isWoken();
+  /** Whether the runtime has to run, after a turn in which nothing was ready (`idle`) or something was, `sinceMs` after the last time. */
+  #mustYield(idle: boolean, sinceMs: number): boolean {
+    if (!idle && sinceMs <= YIELD_EVERY_MS) return false;
+    if (sinceMs > YIELD_WOKEN_MS || !this.#isWoken()) return true;
+    return this.#quiet && this.#quietWaits <= SETTLING_WAITS;
+  }
+
+  #expect({ dueMs, lateMs }: Timer): void {
+    this.#dueMs = Math.min(this.#dueMs, dueMs);
+    this.#latestMs = Math.min(this.#latestMs, dueMs + lateMs);
   }
 
   #fire(): void {
     const nowMs = this.#nowMs;
-    this.#dueMs = Number.POSITIVE_INFINITY;
     for (const timer of this.#timers) {
       if (timer.dueMs > nowMs) continue;
       if (timer.periodMs > 0) timer.dueMs = Math.max(timer.dueMs + timer.periodMs, nowMs);
       else this.#timers.delete(timer);
       timer.handler();
     }
-    for (const { dueMs } of this.#timers) this.#dueMs = Math.min(this.#dueMs, dueMs);
+    this.#dueMs = this.#latestMs = Number.POSITIVE_INFINITY;
+    for (const timer of this.#timers) this.#expect(timer);
     this.#nowMs = performance.now();
   }
 

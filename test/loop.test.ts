@@ -115,6 +115,17 @@ test("a runtime that is woken for ever and does nothing is not listened to any m
   expect(ticks).toBeGreaterThan(4); // the limit is back
 });
 
+test("a timer that is called late is not later the next time, and never early", async () => {
+  using loop = new Loop();
+  const fromMs = performance.now();
+  const calledMs: number[] = [];
+  loop.every(100, () => calledMs.push(performance.now() - fromMs));
+  await loop.run(loop.sleep(1090, new AbortController().signal));
+  for (const [i, atMs] of calledMs.entries())
+    expect(atMs).toBeGreaterThanOrEqual((i + 1) * 100 - 1);
+  expect(calledMs.length).toBeGreaterThanOrEqual(8); // 10; a busy machine skips some
+});
+
 test("handlers are called by the loop only: timers and signals of the runtime are used where they are known not to throw", () => {
   const known: Record<string, readonly string[]> = {
     "cli/tool.ts": ["process.on("], // aborts a signal
