@@ -4,15 +4,16 @@ import { readFileSync } from "node:fs";
 /** Of processes, together. */
 export interface Use {
   readonly cpuSeconds: number;
-  /** Resident memory, MiB: all, and what a file such as the executable backs. */
+  /** Resident memory, MiB: all, what is the process's own, and what a file such as the executable backs. */
   readonly rssMib: number;
+  readonly anonMib: number;
   readonly fileMib: number;
 }
 
 const TICKS_PER_SECOND = 100; // USER_HZ
 
 export function useOf(pids: readonly number[]): Use {
-  let [cpuSeconds, rssMib, fileMib] = [0, 0, 0];
+  let [cpuSeconds, rssMib, anonMib, fileMib] = [0, 0, 0, 0];
   for (const pid of pids) {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
@@ -21,7 +22,8 @@ export function useOf(pids: readonly number[]): Use {
     const mib = (name: string) =>
       Number(new RegExp(`^${name}:\\s*(\\d+)`, "m").exec(status)?.[1]) / 1024;
     rssMib += mib("VmRSS");
+    anonMib += mib("RssAnon");
     fileMib += mib("RssFile");
   }
-  return { cpuSeconds, rssMib, fileMib };
+  return { cpuSeconds, rssMib, anonMib, fileMib };
 }
