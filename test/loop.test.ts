@@ -129,6 +129,7 @@ test("a timer that is called late is not later the next time, and never early", 
 test("handlers are called by the loop only: timers and signals of the runtime are used where they are known not to throw", () => {
   const known: Record<string, readonly string[]> = {
     "cli/tool.ts": ["process.on("], // aborts a signal
+    "cli/realtime.ts": ["process.once("], // goes back to normal scheduling, writes a line
     "cli/terminal.ts": ["process.on("], // redraws the status line
     "cli/line-writer.ts": ["setTimeout("], // writes lines, ignores errors
     "metrics/page-files.ts": ["setTimeout("], // in the page's script, which a browser runs
