@@ -25,6 +25,7 @@ const others = (name: string, x64: number, arm64: number): SystemCall => ({
 export const SECCOMP = row("seccomp", 317, 277);
 /** The C library has no function for it everywhere: musl's sched_setscheduler does nothing, and neither has sched_setattr. */
 export const SCHED_SETATTR = row("sched_setattr", 314, 274);
+export const SCHED_GETATTR = row("sched_getattr", 315, 275);
 /** Starts threads and processes: its first argument says which. */
 export const CLONE = row("clone", 56, 220);
 /** The same with its flags in memory, where a filter cannot read them. The C library uses `clone` where it is missing. */

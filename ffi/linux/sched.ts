@@ -3,6 +3,7 @@ import { i32, n64, struct, u32 } from "../struct.ts";
 
 export const SCHED_NORMAL = 0;
 export const SCHED_FIFO = 1;
+export const SCHED_RR = 2;
 /** New threads and processes get the normal policy and slice. */
 export const SCHED_FLAG_RESET_ON_FORK = 0x01;
 

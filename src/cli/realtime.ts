@@ -1,12 +1,14 @@
 // When the thread that moves frames gets a processor: short time slices for all tools, --realtime where it is wanted and permitted.
 import { readFileSync } from "node:fs";
 import { SysError } from "../../ffi/errno.ts";
+import { SCHED_FIFO, SCHED_NORMAL, SCHED_RR } from "../../ffi/linux/sched.ts";
 import {
   limitRealTime,
   lockLimit,
   lockMemory,
   scheduleNormally,
   scheduleRealTime,
+  scheduling,
 } from "../../ffi/scheduling.ts";
 import { inGroup } from "./groups.ts";
 import { log } from "./log.ts";
@@ -36,25 +38,32 @@ const permits = {
   memory: "ulimit -l unlimited, or LimitMEMLOCK=infinity in a systemd unit",
 } as const;
 
-/** Schedules this thread, which is the one that moves frames. What is not permitted is warned of in one line. */
+/**
+ * Schedules this thread, which is the one that moves frames. What is not permitted is warned of in one line. A policy and a nice
+ * value that the tool was started with (chrt, nice, CPUSchedulingPolicy=) stay.
+ */
 export function scheduleFrames(realtime: boolean, longestRunUs = LONGEST_RUN_US): void {
+  const given = scheduling();
   if (!realtime) {
-    scheduleNormally(SLICE_NS); // not in every sandbox
+    if (given?.policy === SCHED_NORMAL) scheduleNormally(SLICE_NS, given.nice);
     return;
   }
-  const missing = [startRealTime(longestRunUs), lockAll()].filter((text) => text !== undefined);
+  const missing = [startRealTime(given, longestRunUs), lockAll()].filter(
+    (text) => text !== undefined,
+  );
   if (missing.length > 0) log.warn(`--realtime: going on without ${missing.join(" and without ")}`);
 }
 
 /** What is missing; undefined: the policy is set. */
-function startRealTime(longestRunUs: number): string | undefined {
+function startRealTime(given: Given, longestRunUs: number): string | undefined {
+  if (isRealTime(given)) return undefined;
   const failed = tryRealTime();
   if (failed !== undefined) {
-    scheduleNormally(SLICE_NS);
+    if (given?.policy === SCHED_NORMAL) scheduleNormally(SLICE_NS, given.nice);
     return failed;
   }
   process.once("SIGXCPU", () => {
-    scheduleNormally(SLICE_NS);
+    scheduleNormally(SLICE_NS, given?.nice ?? 0);
     log.warn(
       `--realtime: going on without real-time scheduling: ${longestRunUs / 1e6} s without a pause, and other programs need the processor`,
     );
@@ -63,12 +72,17 @@ function startRealTime(longestRunUs: number): string | undefined {
   return undefined;
 }
 
-/** What --realtime would go on without here. Afterwards this thread is scheduled as usual. */
+/** What --realtime would go on without here. Afterwards this thread is scheduled as before. */
 export function realtimeRefused(): string[] {
-  const refused = tryRealTime();
-  if (refused === undefined) scheduleNormally(SLICE_NS);
+  const given = scheduling();
+  const refused = isRealTime(given) ? undefined : tryRealTime();
+  if (refused === undefined && !isRealTime(given)) scheduleNormally(SLICE_NS, given?.nice ?? 0);
   return [refused, lockRefused()].filter((text) => text !== undefined);
 }
+
+type Given = ReturnType<typeof scheduling>;
+
+const isRealTime = (given: Given) => given?.policy === SCHED_FIFO || given?.policy === SCHED_RR;
 
 /** Sets the real-time policy; what is missing where that is not permitted. */
 function tryRealTime(): string | undefined {

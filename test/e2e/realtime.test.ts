@@ -21,8 +21,18 @@ const mayChangeUser = process.getuid?.() === 0;
 
 const SCHED_OTHER = 0;
 const SCHED_FIFO = 1;
+const SCHED_RR = 2;
+const SCHED_IDLE = 5;
 /** proc_pid_stat(5), counted from the state, which follows the name. */
-const fields = { priority: 37, policy: 38 };
+const fields = { nice: 16, priority: 37, policy: 38 };
+
+/** The fields of a stat file, without the name, which may have spaces. */
+function fieldsOf(file: string): string[] {
+  const stat = readFileSync(file, "utf8");
+  return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+}
+
+const niceOf = (pid: number) => Number(fieldsOf(`/proc/${pid}/stat`)[fields.nice]);
 
 /** Policy and real-time priority of each thread of a process; the first is the one that moves frames. */
 function threadsOf(pid: number) {
@@ -30,8 +40,7 @@ function threadsOf(pid: number) {
   return tids
     .toSorted((a, b) => a - b)
     .map((tid) => {
-      const stat = readFileSync(`/proc/${pid}/task/${tid}/stat`, "utf8");
-      const words = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      const words = fieldsOf(`/proc/${pid}/task/${tid}/stat`);
       return {
         policy: Number(words[fields.policy]),
         priority: Number(words[fields.priority]),
@@ -188,6 +197,23 @@ test.skipIf(!hasSlices)(
     expect(sliceOf(receiver.pid)).toBe(100_000);
   },
 );
+
+test.skipIf(!permitted)("a nice value and a policy that a tool is started with stay", async () => {
+  for (const [under, words, wanted] of [
+    [["nice", "-n", "7"], [], { ...usual, nice: 7 }],
+    [["chrt", "--idle", "0"], [], { policy: SCHED_IDLE, priority: 0, nice: 0 }],
+    [["chrt", "--fifo", "20"], [], { policy: SCHED_FIFO, priority: 20, nice: 0 }],
+    [["chrt", "--rr", "20"], ["--realtime"], { policy: SCHED_RR, priority: 20, nice: 0 }],
+    [["nice", "-n", "7"], ["--realtime"], { ...first, nice: 7 }],
+  ] as const) {
+    await using receiver = await Tool.start("receiver", ["-p", freePort(), ...words], {
+      under: [...under],
+    });
+    await receiver.says("listening on");
+    const got = { ...threadsOf(receiver.pid)[0], nice: niceOf(receiver.pid) };
+    expect({ under, words, ...got }).toEqual({ under, words, ...wanted });
+  }
+});
 
 test("a tool that moves no frames does not know --realtime", async () => {
   const { status, lines } = await run("framepass", ["devices", "--realtime"]);
