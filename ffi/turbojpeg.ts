@@ -41,12 +41,15 @@ let loaded: Functions<typeof signatures> | undefined;
 
 const header = struct("int[4]", 16, { width: i32(0), height: i32(4), subsampling: i32(8) });
 
-/** Where rows of pixels go: B, G, R, unused, `pitch` bytes from row to row. */
-interface Pixels {
-  readonly address: number;
-  readonly pitch: number;
+interface Size {
   readonly width: number;
   readonly height: number;
+}
+
+/** Where rows of pixels go: B, G, R, unused, `pitch` bytes from row to row. */
+interface Pixels extends Size {
+  readonly address: number;
+  readonly pitch: number;
 }
 
 /**
@@ -104,17 +107,23 @@ export class JpegDecoder implements Disposable {
     return wrong ?? (CUT_SHORT.test(this.#warning) ? "the picture is cut short" : undefined);
   }
 
-  #decode(from: number, length: number, to: Pixels): string | undefined {
+  /** Reads the header of `length` bytes at `from`. Answers why it is not one of a picture of that size, or undefined. */
+  differs(from: number, length: number, { width, height }: Size): string | undefined {
     const at = this.#headerAt;
-    const tj = this.#tj;
-    const { width, height } = to;
     this.#warning = "";
     this.#header.width = 0;
-    const r = tj.tjDecompressHeader3(this.#handle, from, length, at, at + 4, at + 8, at + 12);
+    const r = this.#tj.tjDecompressHeader3(this.#handle, from, length, at, at + 4, at + 8, at + 12);
     if (r !== 0 && !this.#warned()) return this.#failed();
+    if (this.#header.width === width && this.#header.height === height) return undefined;
+    return `it is ${this.#header.width}x${this.#header.height}, must be ${width}x${height}`;
+  }
+
+  #decode(from: number, length: number, to: Pixels): string | undefined {
+    const tj = this.#tj;
+    const { width, height } = to;
     // Writes nothing if the size differs from the size of the memory.
-    if (this.#header.width !== width || this.#header.height !== height)
-      return `it is ${this.#header.width}x${this.#header.height}, must be ${width}x${height}`;
+    const differs = this.differs(from, length, to);
+    if (differs !== undefined) return differs;
     const flags = TJFLAG_FASTDCT | TJFLAG_LIMITSCANS;
     const decoded = tj.tjDecompress2(
       this.#handle,

@@ -53,7 +53,11 @@ const decodedFormat = pixelFormatNamed("XR24");
 function decodeJpeg({ width, height }: Picture, bytes: Uint8Array<ArrayBuffer>): Canvas | string {
   if (decodedFormat === undefined) throw new Error("the table has no XR24");
   using decoder = needLibrary(() => new JpegDecoder(), "libturbojpeg0");
+  const at = addressOf(bytes);
+  // Before memory is made for the size that the sender has announced.
+  const differs = decoder.differs(at, bytes.length, { width, height });
+  if (differs !== undefined) return differs;
   const picture = new PictureMemory(decodedFormat, width, height);
   const to = { address: picture.address, pitch: width * 4, width, height };
-  return decoder.decode(addressOf(bytes), bytes.length, to) ?? picture.canvas();
+  return decoder.decode(at, bytes.length, to) ?? picture.canvas();
 }

@@ -44,6 +44,35 @@ test("a picture of gigabytes is refused before memory is taken for it", () => {
   );
 });
 
+/** The sizes of the buffers that `action` makes. */
+function buffersOf(action: () => void): readonly number[] {
+  const sizes: number[] = [];
+  const real = globalThis.ArrayBuffer;
+  globalThis.ArrayBuffer = class extends real {
+    constructor(size: number) {
+      super(size);
+      sizes.push(size);
+    }
+  } as typeof ArrayBuffer;
+  try {
+    action();
+  } finally {
+    globalThis.ArrayBuffer = real;
+  }
+  return sizes;
+}
+
+test("a JPEG of another size than announced is refused before memory is made for the announced one", () => {
+  const jpeg = encodeJpeg(new Uint8Array(new ArrayBuffer(32 * 16 * 3)), 32, 16);
+  const announced = (size: { width: number; height: number }) =>
+    makePng({ ...size, pixelformat: fourcc("MJPG"), sizeimage: 10_000 }, jpeg);
+  const large = { width: 7680, height: 4320 };
+  const refused = buffersOf(() => expect(announced(large)).toBe("it is 32x16, must be 7680x4320"));
+  expect(Math.max(0, ...refused)).toBeLessThan(1e6);
+  const made = buffersOf(() => announced({ width: 32, height: 16 }));
+  expect(Math.max(...made)).toBeGreaterThanOrEqual(32 * 16 * 4);
+});
+
 test.each([
   ["YUYV", 100, "100 bytes are no 10x6 YUYV picture"],
   ["MJPG", 3, /./],
