@@ -1,7 +1,7 @@
 // The newest picture of the stream, for those who ask for it: at most one copy and one PNG a second, however many ask.
 import type { Picture } from "../format/picture-layout.ts";
+import { makePng } from "./frame-png.ts";
 import { control } from "./messages.ts";
-import { makePng } from "./picture-maker.ts";
 
 /** A picture of this age is shown again. */
 const FRESH_MS = 1000;

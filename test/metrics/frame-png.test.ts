@@ -6,7 +6,7 @@ import { ensureDebian } from "../../scripts/ensure.ts";
 import { Canvas } from "../../src/format/canvas.ts";
 import { formats, fourcc } from "../../src/format/formats.ts";
 import { pictureBytes } from "../../src/format/picture-layout.ts";
-import { makePng } from "../../src/metrics/picture-maker.ts";
+import { makePng } from "../../src/metrics/frame-png.ts";
 import { encodeJpeg } from "../support/jpeg.ts";
 
 beforeAll(() => ensureDebian(displayNeeds), 120_000);
