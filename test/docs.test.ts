@@ -71,3 +71,16 @@ test("every source file that a page names is there", () => {
   );
   expect(missing).toEqual([]);
 });
+
+test("docs/encryption.md: the times after which a tunnel ends are those of its own lines", () => {
+  const page = read("docs/encryption.md");
+  const row = (tunnel: string) => page.split("\n").find((line) => line.startsWith(`| ${tunnel}`));
+  const [idle = "", ...others] = [...page.matchAll(/^TIMEOUTidle = (\d+)$/gm)].map(([, s]) => s);
+  expect(others).toEqual([idle]); // both ends have the same
+  expect(row("stunnel")).toContain(`\`TIMEOUTidle\`, ${idle} s: `);
+  expect(row("stunnel")).toContain(`paused for ${idle} s`);
+  // ssh_config(5): ServerAliveCountMax is 3; after that many without an answer, the next interval ends the connection.
+  expect(page).not.toContain("ServerAliveCountMax");
+  const [, interval = ""] = /-o ServerAliveInterval=(\d+) /.exec(page) ?? [];
+  expect(row("`ssh -L`")).toContain(`${interval} s, after the fourth: ${4 * Number(interval)} s;`);
+});
