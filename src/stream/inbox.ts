@@ -71,7 +71,8 @@ export class Inbox {
       this.#drained = false;
       return "nothing";
     }
-    if (this.#taken > 0) {
+    if (this.#taken === this.#end) this.#taken = this.#end = 0;
+    else if (this.#taken > 0) {
       this.#bytes.copyWithin(0, this.#taken, this.#end);
       this.#end -= this.#taken;
       this.#taken = 0;

@@ -34,7 +34,8 @@ export class Outbox {
 
   /** Appends a message. Throws RangeError when there is no room for it. */
   push(message: Uint8Array<ArrayBuffer>): void {
-    this.#bytes.set(message, this.#end);
+    if (!this.takes(message.length)) throw new RangeError(`${message.length} bytes have no room`);
+    for (let i = 0; i < message.length; i++) this.#bytes[this.#end + i] = message[i] ?? 0;
     this.#end += message.length;
   }
 

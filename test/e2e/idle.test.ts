@@ -90,6 +90,25 @@ test("a connected tool whose peer is silent wakes up for nothing, and a signal e
   });
 });
 
+test("at 60 fps a receiver wakes up once for a frame, a sender twice: for the frame and for its return", async () => {
+  using temp = new TempDir();
+  const socket = `unix:${temp.file("zc")}`;
+  await using receiver = await Tool.start("receiver_zc", ["-l", socket]);
+  await receiver.says("listening on");
+  const source = ["-d", "testsrc", "-W", "64", "-H", "48", "-r", "60"];
+  await using sender = await Tool.start("sender_zc", ["-a", socket, ...source]);
+  await receiver.says("sends 64x48");
+  await Bun.sleep(1000);
+  const fromMs = performance.now();
+  const before = [receiver, sender].map(({ pid }) => waitsOf(pid));
+  await Bun.sleep(SECONDS * 1000);
+  const frames = ((performance.now() - fromMs) * 60) / 1000;
+  const waits = [receiver, sender].map(({ pid }, i) => waitsOf(pid) - (before[i] ?? 0));
+  // What is more: statistics, code that is compiled. A busy machine wakes them up for several frames at a time.
+  expect(waits[0]).toBeLessThanOrEqual(frames * 1.1 + MOST_WAKE_UPS);
+  expect(waits[1]).toBeLessThanOrEqual(frames * 2.1 + MOST_WAKE_UPS);
+});
+
 test("2000 signals, each sent as soon as the one before was answered, end 2000 waits", async () => {
   const file = join(projectDir, "test/support/signalled-program.ts");
   const child = Bun.spawn([process.execPath, file], {
