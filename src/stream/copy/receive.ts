@@ -4,10 +4,11 @@ import { EPOLLIN } from "../../../ffi/epoll.ts";
 import { errno } from "../../../ffi/errno.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { V4L2_BUF_FLAG_ERROR } from "../../../ffi/linux/videodev2.ts";
+import { Scatter } from "../../../ffi/scatter.ts";
 import { receive } from "../../../ffi/socket.ts";
 import { PeerGone } from "../../errors.ts";
 import type { StreamInfo } from "../../frame/frame.ts";
-import type { Watch } from "../../loop.ts";
+import type { Deferred, Watch } from "../../loop.ts";
 import { Connection, type ReceiveEnd, type Waiting } from "../connection.ts";
 import { checkFrame, checkHello, hello } from "../hello.ts";
 import type { ServeRun } from "../serve-connection.ts";
@@ -42,15 +43,22 @@ class CopyReceiver implements Disposable {
   readonly #options: CopyReceiveOptions;
   readonly connection: Connection<ReceiveEnd>;
   readonly #watch: Watch;
+  readonly #resumed: Deferred;
   readonly #hello = hello.alloc();
-  readonly #header = frameHeader.alloc();
-  readonly #headerAt = this.#header.$address;
+  /** The header of this frame, and of the next one: that is received with the end of this frame's picture. */
+  #header = frameHeader.alloc();
+  #nextHeader = frameHeader.alloc();
+  #headerAt = this.#header.$address;
+  #nextHeaderAt = this.#nextHeader.$address;
+  readonly #scatter = new Scatter();
   #stream: StreamInfo | undefined;
   #target: Target | undefined;
   #part: Part = "hello";
   #at = this.#hello.$address;
   #left = hello.size;
   #size = hello.size;
+  /** Received bytes of the next header. Not 0 only between the end of a payload and the expectation of that header. */
+  #ahead = 0;
   /** Received bytes of the whole connection. */
   #total = 0;
   #paused = false;
@@ -63,6 +71,7 @@ class CopyReceiver implements Disposable {
     this.#options = options;
     this.connection = new Connection(loop);
     this.#watch = this.connection.watch(socket.number, EPOLLIN, () => this.#onReadable());
+    this.#resumed = this.connection.deferred(() => this.#partsDone());
     this.connection.limitStalls({
       stallMs: options.stallMs,
       waiting: () => !this.#between && !this.#paused,
@@ -72,9 +81,17 @@ class CopyReceiver implements Disposable {
   }
 
   #onReadable(): void {
+    this.#partsDone();
+    if (this.#paused || this.connection.over) return;
+    this.#drain();
+  }
+
+  /** Receives what has arrived, for a turn at most. */
+  #drain(): void {
     const untilMs = performance.now() + this.#turnMs;
-    for (let i = 0; i < BURST && !this.#paused && !this.connection.over; i++) {
-      const r = receive(this.#socket, this.#at, this.#left);
+    for (let i = 0; i < BURST; i++) {
+      const wanted = this.#left + (this.#part === "payload" ? frameHeader.size : 0);
+      const r = this.#receive();
       if (r === -errno.EAGAIN) return;
       if (r === -errno.EINTR) continue;
       // A sender that closes with bytes unread resets the connection.
@@ -84,13 +101,35 @@ class CopyReceiver implements Disposable {
         this.#closed();
         return;
       }
-      this.#at += r;
-      this.#left -= r;
-      this.#total += r;
-      // A payload of 0 bytes is complete now: the socket may never be readable again.
-      while (this.#left === 0 && !this.#paused && !this.connection.over) this.#partDone();
-      if (performance.now() >= untilMs) return;
+      this.#advance(r);
+      if (this.connection.over) return;
+      // After a short read the socket's buffer is empty, and the loop reports it if more has arrived since.
+      if (this.#paused || r < wanted || performance.now() >= untilMs) return;
     }
+  }
+
+  #receive(): number {
+    if (this.#part !== "payload") return receive(this.#socket, this.#at, this.#left);
+    return this.#scatter.receive(
+      this.#socket,
+      this.#at,
+      this.#left,
+      this.#nextHeaderAt,
+      frameHeader.size,
+    );
+  }
+
+  #advance(bytes: number): void {
+    this.#total += bytes;
+    this.#ahead = Math.max(0, bytes - this.#left);
+    this.#at += bytes - this.#ahead;
+    this.#left -= bytes - this.#ahead;
+    this.#partsDone();
+  }
+
+  /** A payload of 0 bytes is complete at once: the socket may never be readable again. */
+  #partsDone(): void {
+    while (this.#left === 0 && !this.#paused && !this.connection.over) this.#partDone();
   }
 
   /** Whether all of the last message was received, and nothing of the next one. */
@@ -150,15 +189,27 @@ class CopyReceiver implements Disposable {
     this.#paused = false;
     this.#watch.setEvents(EPOLLIN);
     this.#frameTaken();
+    this.#resumed.ask(); // the next header may be there already
   }
 
   #frameTaken(): void {
+    const more = this.#options.taken(this.#header);
     this.#expectHeader();
-    if (!this.#options.taken(this.#header)) this.connection.finish("enough");
+    if (!more) this.connection.finish("enough");
   }
 
+  /** Its first bytes may be there: they were received with the payload before it. */
   #expectHeader(): void {
-    this.#expect("frame", this.#headerAt, frameHeader.size);
+    const header = this.#nextHeader;
+    const at = this.#nextHeaderAt;
+    this.#nextHeader = this.#header;
+    this.#nextHeaderAt = this.#headerAt;
+    this.#header = header;
+    this.#headerAt = at;
+    this.#expect("frame", at, frameHeader.size);
+    this.#at += this.#ahead;
+    this.#left -= this.#ahead;
+    this.#ahead = 0;
   }
 
   #expect(part: Part, at: number, size: number): void {
