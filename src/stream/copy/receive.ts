@@ -12,6 +12,7 @@ import type { Deferred, Watch } from "../../loop.ts";
 import { Connection, type ReceiveEnd, type Waiting } from "../connection.ts";
 import { checkFrame, checkHello, hello } from "../hello.ts";
 import type { ServeRun } from "../serve-connection.ts";
+import { LowWater } from "../socket/low-water.ts";
 import { frameHeader } from "./messages.ts";
 import type { Target } from "./target.ts";
 
@@ -51,6 +52,7 @@ class CopyReceiver implements Disposable {
   #headerAt = this.#header.$address;
   #nextHeaderAt = this.#nextHeader.$address;
   readonly #scatter = new Scatter();
+  readonly #lowWater: LowWater | undefined;
   #stream: StreamInfo | undefined;
   #target: Target | undefined;
   #part: Part = "hello";
@@ -69,13 +71,17 @@ class CopyReceiver implements Disposable {
     this.#turnMs = turnMs;
     this.#socket = socket;
     this.#options = options;
+    this.#lowWater = LowWater.of(socket);
     this.connection = new Connection(loop);
     this.#watch = this.connection.watch(socket.number, EPOLLIN, () => this.#onReadable());
     this.#resumed = this.connection.deferred(() => this.#partsDone());
     this.connection.limitStalls({
       stallMs: options.stallMs,
       waiting: () => !this.#between && !this.#paused,
-      bytes: () => this.#total,
+      bytes: () => {
+        this.#onReadable(); // fewer bytes than the low-water mark may wait in the socket
+        return this.#total;
+      },
       text: (seconds) => `${socket.name}: silent for ${seconds} s after ${this.#received}`,
     });
   }
@@ -83,29 +89,35 @@ class CopyReceiver implements Disposable {
   #onReadable(): void {
     this.#partsDone();
     if (this.#paused || this.connection.over) return;
-    this.#drain();
+    if (this.#drain()) this.#lowWater?.expect(this.#part === "payload" ? this.#left : 0);
   }
 
-  /** Receives what has arrived, for a turn at most. */
-  #drain(): void {
+  /** Receives what has arrived, for a turn at most. Answers whether the loop is to report when more arrives. */
+  #drain(): boolean {
     const untilMs = performance.now() + this.#turnMs;
     for (let i = 0; i < BURST; i++) {
       const wanted = this.#left + (this.#part === "payload" ? frameHeader.size : 0);
       const r = this.#receive();
-      if (r === -errno.EAGAIN) return;
+      if (r === -errno.EAGAIN) return true;
       if (r === -errno.EINTR) continue;
       // A sender that closes with bytes unread resets the connection.
       const left = r === 0 || (r === -errno.ECONNRESET && this.#between);
       if (r < 0 && !left) throw new PeerGone("recv", this.#socket.name, -r);
       if (left) {
         this.#closed();
-        return;
+        return false;
       }
       this.#advance(r);
-      if (this.connection.over) return;
+      if (this.connection.over) return false;
       // After a short read the socket's buffer is empty, and the loop reports it if more has arrived since.
-      if (this.#paused || r < wanted || performance.now() >= untilMs) return;
+      if (this.#paused || r < wanted || this.#collects || performance.now() >= untilMs) return true;
     }
+    return true;
+  }
+
+  /** Whether the loop is to report the rest of this payload when all of it has arrived. */
+  get #collects(): boolean {
+    return this.#part === "payload" && this.#lowWater?.collects(this.#left) === true;
   }
 
   #receive(): number {
@@ -221,6 +233,7 @@ class CopyReceiver implements Disposable {
 
   [Symbol.dispose](): void {
     this.connection[Symbol.dispose]();
+    this.#lowWater?.[Symbol.dispose]();
     this.#target?.[Symbol.dispose]();
   }
 }

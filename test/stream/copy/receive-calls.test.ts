@@ -1,8 +1,19 @@
-// How often the copy flow's receiver calls the kernel for a frame, and what it does with a header that comes with the frame before it.
+// How often the copy flow's receiver wakes up and calls the kernel for a frame, and that it waits for no byte too many.
 import { afterAll, beforeAll, expect, spyOn, test } from "bun:test";
+import fc from "fast-check";
 import type { Fd } from "../../../ffi/fd.ts";
 import { addressOf, libc } from "../../../ffi/libc.ts";
-import { send, socketPair } from "../../../ffi/socket.ts";
+import { SO_RCVLOWAT, SOL_SOCKET } from "../../../ffi/linux/socket.ts";
+import { inetAddress } from "../../../ffi/sockaddr.ts";
+import {
+  accept,
+  getOption,
+  listenOn,
+  localAddress,
+  send,
+  socketPair,
+  startConnect,
+} from "../../../ffi/socket.ts";
 import { log } from "../../../src/cli/log.ts";
 import { memfdAllocator } from "../../../src/frame/memory.ts";
 import type { Loop } from "../../../src/loop.ts";
@@ -21,8 +32,21 @@ afterAll(() => {
   log.level = level;
 });
 
+const LARGE = { width: 640, height: 480, pixelformat: 0x56595559, sizeimage: 614_400 };
 const SMALL = { width: 64, height: 48, pixelformat: 0x56595559, sizeimage: 6144 };
 const never = new AbortController().signal;
+
+/** A connection over the loopback interface. */
+function tcpPair(): [Fd, Fd] {
+  using listener = listenOn(inetAddress("127.0.0.1", 0));
+  const near = startConnect(localAddress(listener));
+  for (let tries = 0; tries < 1000; tries++) {
+    const far = accept(listener)?.socket;
+    if (far !== undefined) return [near, far];
+    Bun.sleepSync(1);
+  }
+  throw new Error("the connection was not accepted");
+}
 
 /** Header and picture of a frame of `length` bytes, each of them `sequence`. */
 function frame(sequence: number, length: number): Uint8Array<ArrayBuffer> {
@@ -91,6 +115,102 @@ test("frames that have arrived take one call each, which also receives the next 
     expect(frames.map(({ sequence }) => sequence)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     expect(recv).toHaveBeenCalledTimes(2); // hello and first header
     expect(recvmsg).toHaveBeenCalledTimes(10);
+  }));
+
+test("a frame that arrives in 60 parts over TCP wakes the receiver at most five times", () =>
+  onLoop(async (loop) => {
+    const [near, far] = tcpPair();
+    using from = near;
+    using to = far;
+    const { frames, ended } = take(loop, to, 11);
+    await put(loop, from, makeHello(LARGE, 1).$bytes);
+    await put(loop, from, frame(0, LARGE.sizeimage)); // TCP learns how large its window has to be
+    await wait(loop, "the first frame", () => frames.length === 1);
+    using recv = spyOn(libc, "recv");
+    using recvmsg = spyOn(libc, "recvmsg");
+    using setsockopt = spyOn(libc, "setsockopt");
+    for (let i = 1; i <= 10; i++) {
+      const bytes = frame(i, LARGE.sizeimage);
+      for (let at = 0; at < bytes.length; at += 10_241) {
+        await put(loop, from, bytes.slice(at, at + 10_241));
+        await loop.sleep(1, never);
+      }
+      await wait(loop, `frame ${i}`, () => frames.length > i);
+    }
+    expect(await ended).toBe("enough");
+    expect(recv.mock.calls.length + recvmsg.mock.calls.length).toBeLessThanOrEqual(10 * 5);
+    expect(setsockopt.mock.calls.length).toBeLessThanOrEqual(10 * 4);
+  }, 20_000));
+
+test("a frame over TCP is taken when its last byte has arrived, whatever its size and its parts", () =>
+  onLoop(async (loop) => {
+    const [near, far] = tcpPair();
+    using from = near;
+    using to = far;
+    const { frames, ended } = take(loop, to, Number.POSITIVE_INFINITY);
+    const large = { width: 1920, height: 1080, pixelformat: 0x56595559, sizeimage: 4_147_200 };
+    await put(loop, from, makeHello(large, 1).$bytes);
+    const sizes = [0, 1, 39, 40, 41, 1000, 65_536, 262_144, 524_288, 524_289, 614_400, 4_147_200];
+    const random = fc.sample(fc.integer({ min: 0, max: 700_000 }), { numRuns: 40, seed: 1 });
+    for (const [i, size] of [...sizes, ...sizes.toReversed(), ...random].entries()) {
+      const bytes = frame(i, size);
+      const cut = (i * 7919) % (bytes.length + 1);
+      await put(loop, from, bytes.slice(0, cut));
+      if (i % 3 === 0) await loop.sleep(2, never);
+      await put(loop, from, bytes.slice(cut));
+      await wait(loop, `frame ${i} of ${size} bytes`, () => frames.length > i);
+      expect(frames[i]).toEqual({ sequence: i, bytesused: size });
+    }
+    from.close();
+    expect(await ended).toBe("closed");
+  }, 30_000));
+
+test("a sender over TCP that sends a few bytes a second is slow, not silent", () =>
+  onLoop(async (loop) => {
+    const [near, far] = tcpPair();
+    using from = near;
+    using to = far;
+    const { frames, ended } = take(loop, to, 2, { stallMs: 1500 });
+    await put(loop, from, makeHello(LARGE, 1).$bytes);
+    const bytes = frame(0, LARGE.sizeimage);
+    await put(loop, from, bytes.slice(0, 1000));
+    for (let at = 1000; at < 1080; at += 10) {
+      await put(loop, from, bytes.slice(at, at + 10));
+      await loop.sleep(500, never);
+    }
+    await put(loop, from, bytes.slice(1080));
+    await put(loop, from, frame(1, 1));
+    expect(await ended).toBe("enough");
+    expect(frames.map(({ bytesused }) => bytesused)).toEqual([LARGE.sizeimage, 1]);
+  }, 20_000));
+
+test("a sender over TCP that is silent in the middle of a frame is noticed, with all that it sent", () =>
+  onLoop(async (loop) => {
+    const [near, far] = tcpPair();
+    using from = near;
+    using to = far;
+    const { ended } = take(loop, to, 1, { stallMs: 1000 });
+    await put(loop, from, makeHello(LARGE, 1).$bytes);
+    await put(loop, from, frame(0, LARGE.sizeimage).slice(0, 40 + 5000));
+    await loop.sleep(20, never);
+    await put(loop, from, new Uint8Array(new ArrayBuffer(50)));
+    const failure = await ended.catch((error: Error) => error.message);
+    expect(getOption(to, SOL_SOCKET, SO_RCVLOWAT)).toBe(1); // for the refusal, which reads what still comes
+    expect(failure).toContain("silent for 1 s after 5050 of the 614400 bytes of a payload");
+  }, 10_000));
+
+test("a sender over TCP that closes in the middle of a frame is noticed at once", () =>
+  onLoop(async (loop) => {
+    const [near, far] = tcpPair();
+    using from = near;
+    using to = far;
+    const { ended } = take(loop, to, 1, { stallMs: 0 });
+    await put(loop, from, makeHello(LARGE, 1).$bytes);
+    await put(loop, from, frame(0, LARGE.sizeimage).slice(0, 40 + 5000));
+    await loop.sleep(20, never);
+    from.close();
+    const failure = await ended.catch((error: Error) => error.message);
+    expect(failure).toContain("closed after 5000 of the 614400 bytes of a payload");
   }));
 
 /** A target whose frames are taken when `go` is called. Keeps copies of the first byte of each. */
