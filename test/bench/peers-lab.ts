@@ -17,22 +17,25 @@ const LIMIT_MS = 60_000;
 const NOISE = 21; // "Noise" of vivid's menu of test patterns
 const CAMERA = "/dev/video0";
 
+/** nc ends when either of its sides ends, so its standard input must not. */
+const SINK = "nc -l -p 5000 <>/tmp/open >/dev/null";
+
 /** The sender's command for so many frames, and that of what receives its bytes on port 5000. */
 const ways = {
   sender: {
     send: (frames: number) =>
-      `/dist/sender -d ${CAMERA} -W ${SIZE.width} -H ${SIZE.height} -f YUYV -r ${FPS} -a 127.0.0.1 -p 5000 -n ${frames} --stats 0`,
-    receive: "/dist/receiver -l 127.0.0.1 -p 5000 --stats 0",
+      `framepass sender -d ${CAMERA} -W ${SIZE.width} -H ${SIZE.height} -f YUYV -r ${FPS} -a 127.0.0.1 -p 5000 -n ${frames} --stats 0`,
+    receive: "framepass receiver -l 127.0.0.1 -p 5000 --stats 0",
   },
   "v4l2-ctl --stream-to-host --stream-lossless": {
     send: (frames: number) =>
       `v4l2-ctl -d ${CAMERA} --stream-mmap --stream-count=${frames} --stream-lossless --stream-to-host=127.0.0.1:5000`,
-    receive: "nc -l -p 5000 > /dev/null",
+    receive: SINK,
   },
   "v4l2-ctl --stream-to=- and nc": {
     send: (frames: number) =>
       `v4l2-ctl -d ${CAMERA} --stream-mmap --stream-count=${frames} --stream-to=- | nc 127.0.0.1 5000`,
-    receive: "nc -l -p 5000 > /dev/null",
+    receive: SINK,
   },
 } as const;
 type Name = keyof typeof ways;
@@ -80,7 +83,8 @@ async function measure(lab: Lab, report: Report): Promise<void> {
   });
   const { width, height } = SIZE;
   await guest.ok(
-    `v4l2-ctl -d ${CAMERA} --set-fmt-video=width=${width},height=${height},pixelformat=YUYV --set-parm=${FPS} --set-ctrl=test_pattern=${NOISE},osd_text_mode=2`,
+    `mkfifo /tmp/open
+     v4l2-ctl -d ${CAMERA} --set-fmt-video=width=${width},height=${height},pixelformat=YUYV --set-parm=${FPS} --set-ctrl=test_pattern=${NOISE},osd_text_mode=2`,
   );
   const costs = new Map(names.map((name) => [name, [] as Cost[]]));
   for (let round = 0; round < ROUNDS; round++)
