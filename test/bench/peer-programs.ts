@@ -37,7 +37,7 @@ const words = (text: string) => text.split(" ");
 const tool = (name: string, ...more: string[]) => [join(dist, name), "--stats", "0", ...more];
 /** testsrc is painted once; per frame its square moves and its stamp changes. */
 const source = (wish: Wish) => ["-d", "testsrc", "-r", "0", "-n", `${wish.frames}`, ...size(wish)];
-/** shmsink's memory has 32 frames. Of ours 8 are enough. */
+/** shmsink has memory for more frames. */
 const LENT = ["--buffers", "8"];
 
 export const ours: Readonly<Record<"copy" | "fd", Way>> = {
@@ -79,8 +79,11 @@ const unpainted = (wish: Wish, count: number) =>
 const black = (wish: Wish) => `videotestsrc pattern=black ! ${caps(wish)}`;
 export const frameBytes = ({ width, height }: Pick<Wish, "width" | "height">) => width * height * 2;
 
-/** shmsink's memory holds so many frames. With 8 a source that paints into them waits for ever. */
-const SHM_FRAMES = 32;
+/**
+ * shmsink's memory, its default is an eighth. It is used from its start, so that the rest costs nothing. When it is full and a source
+ * paints into it, GStreamer 1.22 may wait for ever.
+ */
+const SHM_BYTES = 2 ** 29;
 
 function gstLocal(kind: "shm" | "unixfd", wish: Wish, from: string, sink: string): Command {
   const path = join(wish.work, `${kind}.sock`);
@@ -93,10 +96,8 @@ function gstLocal(kind: "shm" | "unixfd", wish: Wish, from: string, sink: string
   };
 }
 
-const shm = (wish: Wish, from: string): Command => {
-  const bytes = SHM_FRAMES * frameBytes(wish);
-  return gstLocal("shm", wish, from, `wait-for-connection=true shm-size=${bytes}`);
-};
+const shm = (wish: Wish, from: string): Command =>
+  gstLocal("shm", wish, from, `wait-for-connection=true shm-size=${SHM_BYTES}`);
 
 export const peers = {
   tcp: [

@@ -15,7 +15,8 @@ export interface Run {
   readonly receive: Used;
 }
 
-const LIMIT_MS = 60_000;
+/** A run takes a few seconds. A process that does not end by then waits for ever. */
+const LIMIT_MS = 30_000;
 const POLL_MS = 2;
 const LISTENING = "0A"; // TCP_LISTEN
 const ACCEPTS = "00010000"; // __SO_ACCEPTCON
@@ -57,7 +58,12 @@ async function used({ child }: Started): Promise<Used> {
   return { user: Number(cpuTime?.user) / 1e6, system: Number(cpuTime?.system) / 1e6 };
 }
 
-/** Sends the frames once. Throws when a process fails. */
+/** A process did not end in time. */
+export class Stalled extends Error {
+  override readonly name = "Stalled";
+}
+
+/** Sends the frames once. Throws when a process fails, Stalled when it does not end. */
 export async function runWay({ name, command }: Way, wish: Wish): Promise<Run> {
   const about = command(wish);
   if (typeof about.at === "string") rmSync(about.at, { force: true });
@@ -100,7 +106,8 @@ async function check(
 async function failure(name: string, { child, text, program }: Started): Promise<Error> {
   const how = child.signalCode ?? `status ${child.exitCode}`;
   const line = (await text)[1].trim().split("\n").at(-1);
-  return new Error(`${name}: ${program} ended with ${how}: ${line}`);
+  const message = `${name}: ${program} ended with ${how}: ${line}`;
+  return child.signalCode === "SIGKILL" ? new Stalled(message) : new Error(message);
 }
 
 /** What one process uses that copies frames in memory. */
