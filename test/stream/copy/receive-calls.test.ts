@@ -1,5 +1,5 @@
 // How often the copy flow's receiver wakes up and calls the kernel for a frame, and that it waits for no byte too many.
-import { afterAll, beforeAll, expect, spyOn, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
 import fc from "fast-check";
 import type { Fd } from "../../../ffi/fd.ts";
 import { addressOf, libc } from "../../../ffi/libc.ts";
@@ -14,7 +14,6 @@ import {
   socketPair,
   startConnect,
 } from "../../../ffi/socket.ts";
-import { log } from "../../../src/cli/log.ts";
 import { memfdAllocator } from "../../../src/frame/memory.ts";
 import type { Loop } from "../../../src/loop.ts";
 import { MemoryTarget } from "../../../src/stream/copy/memory-target.ts";
@@ -22,15 +21,6 @@ import { frameHeader } from "../../../src/stream/copy/messages.ts";
 import { type CopyReceiveOptions, receiveFrames } from "../../../src/stream/copy/receive.ts";
 import { FRAME_MAGIC, makeHello } from "../../../src/stream/hello.ts";
 import { onLoop } from "../../support/loop.ts";
-
-let level = log.level;
-beforeAll(() => {
-  level = log.level;
-  log.level = -1;
-});
-afterAll(() => {
-  log.level = level;
-});
 
 const LARGE = { width: 640, height: 480, pixelformat: 0x56595559, sizeimage: 614_400 };
 const SMALL = { width: 64, height: 48, pixelformat: 0x56595559, sizeimage: 6144 };
@@ -46,6 +36,20 @@ function tcpPair(): [Fd, Fd] {
     Bun.sleepSync(1);
   }
   throw new Error("the connection was not accepted");
+}
+
+/** Runs `task` on a loop of its own, with both ends of a connection. */
+function connected(
+  pair: () => [Fd, Fd],
+  task: (loop: Loop, from: Fd, to: Fd) => Promise<void>,
+  limitMs?: number,
+): Promise<void> {
+  return onLoop(async (loop) => {
+    const [near, far] = pair();
+    using from = near;
+    using to = far;
+    await task(loop, from, to);
+  }, limitMs);
 }
 
 /** Header and picture of a frame of `length` bytes, each of them `sequence`. */
@@ -87,7 +91,7 @@ function take(loop: Loop, socket: Fd, most: number, more: Partial<CopyReceiveOpt
     socket,
     signal: never,
     maxFrame: 2 ** 26,
-    stallMs: 10_000,
+    stallMs: 0,
     openTarget: (stream, waiting) =>
       new MemoryTarget(stream, { allocator: memfdAllocator }, waiting),
     started: () => undefined,
@@ -101,10 +105,7 @@ function take(loop: Loop, socket: Fd, most: number, more: Partial<CopyReceiveOpt
 }
 
 test("frames that have arrived take one call each, which also receives the next header", () =>
-  onLoop(async (loop) => {
-    const [near, far] = socketPair();
-    using from = near;
-    using to = far;
+  connected(socketPair, async (loop, from, to) => {
     using recv = spyOn(libc, "recv");
     using recvmsg = spyOn(libc, "recvmsg");
     const hello = makeHello(SMALL, 1).$bytes;
@@ -118,93 +119,94 @@ test("frames that have arrived take one call each, which also receives the next 
   }));
 
 test("a frame that arrives in 60 parts over TCP wakes the receiver at most five times", () =>
-  onLoop(async (loop) => {
-    const [near, far] = tcpPair();
-    using from = near;
-    using to = far;
-    const { frames, ended } = take(loop, to, 11);
-    await put(loop, from, makeHello(LARGE, 1).$bytes);
-    await put(loop, from, frame(0, LARGE.sizeimage)); // TCP learns how large its window has to be
-    await wait(loop, "the first frame", () => frames.length === 1);
-    using recv = spyOn(libc, "recv");
-    using recvmsg = spyOn(libc, "recvmsg");
-    using setsockopt = spyOn(libc, "setsockopt");
-    for (let i = 1; i <= 10; i++) {
-      const bytes = frame(i, LARGE.sizeimage);
-      for (let at = 0; at < bytes.length; at += 10_241) {
-        await put(loop, from, bytes.slice(at, at + 10_241));
-        await loop.sleep(1, never);
+  connected(
+    tcpPair,
+    async (loop, from, to) => {
+      const { frames, ended } = take(loop, to, 11);
+      await put(loop, from, makeHello(LARGE, 1).$bytes);
+      await put(loop, from, frame(0, LARGE.sizeimage)); // TCP learns how large its window has to be
+      await wait(loop, "the first frame", () => frames.length === 1);
+      using recv = spyOn(libc, "recv");
+      using recvmsg = spyOn(libc, "recvmsg");
+      using setsockopt = spyOn(libc, "setsockopt");
+      for (let i = 1; i <= 10; i++) {
+        const bytes = frame(i, LARGE.sizeimage);
+        for (let at = 0; at < bytes.length; at += 10_241) {
+          await put(loop, from, bytes.slice(at, at + 10_241));
+          await loop.sleep(1, never);
+        }
+        await wait(loop, `frame ${i}`, () => frames.length > i);
       }
-      await wait(loop, `frame ${i}`, () => frames.length > i);
-    }
-    expect(await ended).toBe("enough");
-    expect(recv.mock.calls.length + recvmsg.mock.calls.length).toBeLessThanOrEqual(10 * 5);
-    expect(setsockopt.mock.calls.length).toBeLessThanOrEqual(10 * 4);
-  }, 20_000));
+      expect(await ended).toBe("enough");
+      expect(recv.mock.calls.length + recvmsg.mock.calls.length).toBeLessThanOrEqual(10 * 5);
+      expect(setsockopt.mock.calls.length).toBeLessThanOrEqual(10 * 4);
+    },
+    20_000,
+  ));
 
 test("a frame over TCP is taken when its last byte has arrived, whatever its size and its parts", () =>
-  onLoop(async (loop) => {
-    const [near, far] = tcpPair();
-    using from = near;
-    using to = far;
-    const { frames, ended } = take(loop, to, Number.POSITIVE_INFINITY);
-    const large = { width: 1920, height: 1080, pixelformat: 0x56595559, sizeimage: 4_147_200 };
-    await put(loop, from, makeHello(large, 1).$bytes);
-    const sizes = [0, 1, 39, 40, 41, 1000, 65_536, 262_144, 524_288, 524_289, 614_400, 4_147_200];
-    const random = fc.sample(fc.integer({ min: 0, max: 700_000 }), { numRuns: 40, seed: 1 });
-    for (const [i, size] of [...sizes, ...sizes.toReversed(), ...random].entries()) {
-      const bytes = frame(i, size);
-      const cut = (i * 7919) % (bytes.length + 1);
-      await put(loop, from, bytes.slice(0, cut));
-      if (i % 3 === 0) await loop.sleep(2, never);
-      await put(loop, from, bytes.slice(cut));
-      await wait(loop, `frame ${i} of ${size} bytes`, () => frames.length > i);
-      expect(frames[i]).toEqual({ sequence: i, bytesused: size });
-    }
-    from.close();
-    expect(await ended).toBe("closed");
-  }, 30_000));
+  connected(
+    tcpPair,
+    async (loop, from, to) => {
+      const { frames, ended } = take(loop, to, Number.POSITIVE_INFINITY);
+      const large = { width: 1920, height: 1080, pixelformat: 0x56595559, sizeimage: 4_147_200 };
+      await put(loop, from, makeHello(large, 1).$bytes);
+      const sizes = [0, 1, 39, 40, 41, 1000, 65_536, 262_144, 524_288, 524_289, 614_400, 4_147_200];
+      const random = fc.sample(fc.integer({ min: 0, max: 700_000 }), { numRuns: 40, seed: 1 });
+      for (const [i, size] of [...sizes, ...sizes.toReversed(), ...random].entries()) {
+        const bytes = frame(i, size);
+        const cut = (i * 7919) % (bytes.length + 1);
+        await put(loop, from, bytes.slice(0, cut));
+        if (i % 3 === 0) await loop.sleep(2, never);
+        await put(loop, from, bytes.slice(cut));
+        await wait(loop, `frame ${i} of ${size} bytes`, () => frames.length > i);
+        expect(frames[i]).toEqual({ sequence: i, bytesused: size });
+      }
+      from.close();
+      expect(await ended).toBe("closed");
+    },
+    30_000,
+  ));
 
 test("a sender over TCP that sends a few bytes a second is slow, not silent", () =>
-  onLoop(async (loop) => {
-    const [near, far] = tcpPair();
-    using from = near;
-    using to = far;
-    const { frames, ended } = take(loop, to, 2, { stallMs: 1500 });
-    await put(loop, from, makeHello(LARGE, 1).$bytes);
-    const bytes = frame(0, LARGE.sizeimage);
-    await put(loop, from, bytes.slice(0, 1000));
-    for (let at = 1000; at < 1080; at += 10) {
-      await put(loop, from, bytes.slice(at, at + 10));
-      await loop.sleep(500, never);
-    }
-    await put(loop, from, bytes.slice(1080));
-    await put(loop, from, frame(1, 1));
-    expect(await ended).toBe("enough");
-    expect(frames.map(({ bytesused }) => bytesused)).toEqual([LARGE.sizeimage, 1]);
-  }, 20_000));
+  connected(
+    tcpPair,
+    async (loop, from, to) => {
+      const { frames, ended } = take(loop, to, 2, { stallMs: 3000 });
+      await put(loop, from, makeHello(LARGE, 1).$bytes);
+      const bytes = frame(0, LARGE.sizeimage);
+      await put(loop, from, bytes.slice(0, 1000));
+      for (let at = 1000; at < 1100; at += 10) {
+        await put(loop, from, bytes.slice(at, at + 10));
+        await loop.sleep(500, never);
+      }
+      await put(loop, from, bytes.slice(1100));
+      await put(loop, from, frame(1, 1));
+      expect(await ended).toBe("enough");
+      expect(frames.map(({ bytesused }) => bytesused)).toEqual([LARGE.sizeimage, 1]);
+    },
+    20_000,
+  ));
 
 test("a sender over TCP that is silent in the middle of a frame is noticed, with all that it sent", () =>
-  onLoop(async (loop) => {
-    const [near, far] = tcpPair();
-    using from = near;
-    using to = far;
-    const { ended } = take(loop, to, 1, { stallMs: 1000 });
-    await put(loop, from, makeHello(LARGE, 1).$bytes);
-    await put(loop, from, frame(0, LARGE.sizeimage).slice(0, 40 + 5000));
-    await loop.sleep(20, never);
-    await put(loop, from, new Uint8Array(new ArrayBuffer(50)));
-    const failure = await ended.catch((error: Error) => error.message);
-    expect(getOption(to, SOL_SOCKET, SO_RCVLOWAT)).toBe(1); // for the refusal, which reads what still comes
-    expect(failure).toContain("silent for 1 s after 5050 of the 614400 bytes of a payload");
-  }, 10_000));
+  connected(
+    tcpPair,
+    async (loop, from, to) => {
+      const { ended } = take(loop, to, 1, { stallMs: 2000 });
+      await put(loop, from, makeHello(LARGE, 1).$bytes);
+      await put(loop, from, frame(0, LARGE.sizeimage).slice(0, 40 + 5000));
+      await loop.sleep(20, never);
+      await put(loop, from, new Uint8Array(new ArrayBuffer(50)));
+      const failure = await ended.catch((error: Error) => error.message);
+      expect(getOption(to, SOL_SOCKET, SO_RCVLOWAT)).toBe(1); // for the refusal, which reads what still comes
+      expect(failure).toContain("silent for 2 s after 5050 of the 614400 bytes of a payload");
+    },
+    10_000,
+  ));
 
 test("a sender over TCP that closes in the middle of a frame is noticed at once", () =>
-  onLoop(async (loop) => {
-    const [near, far] = tcpPair();
-    using from = near;
-    using to = far;
-    const { ended } = take(loop, to, 1, { stallMs: 0 });
+  connected(tcpPair, async (loop, from, to) => {
+    const { ended } = take(loop, to, 1);
     await put(loop, from, makeHello(LARGE, 1).$bytes);
     await put(loop, from, frame(0, LARGE.sizeimage).slice(0, 40 + 5000));
     await loop.sleep(20, never);
@@ -233,10 +235,7 @@ function slowTarget() {
 }
 
 test("a target that waits keeps its frame, and frames without bytes behind it are delivered in turn", () =>
-  onLoop(async (loop) => {
-    const [near, far] = socketPair();
-    using from = near;
-    using to = far;
+  connected(socketPair, async (loop, from, to) => {
     const { seen, openTarget, go } = slowTarget();
     const { frames, ended } = take(loop, to, Number.POSITIVE_INFINITY, { openTarget });
     await put(loop, from, makeHello(SMALL, 1).$bytes);
@@ -257,10 +256,7 @@ test("a target that waits keeps its frame, and frames without bytes behind it ar
   }));
 
 test("a header that was received with the frame before it is checked after that frame was taken", () =>
-  onLoop(async (loop) => {
-    const [near, far] = socketPair();
-    using from = near;
-    using to = far;
+  connected(socketPair, async (loop, from, to) => {
     const wrong = frame(1, 0);
     wrong[0] = 7;
     await put(loop, from, makeHello(SMALL, 1).$bytes);
