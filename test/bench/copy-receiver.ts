@@ -6,9 +6,9 @@ import type { Side } from "./meter.ts";
 import { runPair } from "./pair.ts";
 
 const sizes = [
-  { width: 640, height: 480, frames: 8000 },
-  { width: 1920, height: 1080, frames: 1200 },
-  { width: 3840, height: 2160, frames: 300 },
+  { width: 640, height: 480, frames: 16_000 },
+  { width: 1920, height: 1080, frames: 2400 },
+  { width: 3840, height: 2160, frames: 600 },
 ] as const;
 const ROUNDS = 9;
 

@@ -1,6 +1,6 @@
 // The baseline of `bun run bench copy`: a plain C sender and receiver that speak the protocol of the copy flow. Two send
-// calls per frame, from four memfds in turn. The receiver blocks in recv and receives each picture in place into one memfd, as
-// our receiver does. What comes before the first tenth of the frames is not counted.
+// calls per frame, from four memfds in turn. The receiver blocks in recv until it has all (MSG_WAITALL is a little faster than without)
+// and receives each picture in place into one memfd, as our receiver does. What comes before the first tenth of the frames is not counted.
 // usage: copy send|receive PORT WIDTH HEIGHT FRAMES
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -51,7 +51,7 @@ static int receive_all(int fd, void *bytes, size_t size)
 {
 	uint8_t *at = bytes;
 	while (size > 0) {
-		ssize_t r = recv(fd, at, size, 0);
+		ssize_t r = recv(fd, at, size, MSG_WAITALL);
 		if (r < 0)
 			fail("recv");
 		if (r == 0)
