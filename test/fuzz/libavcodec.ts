@@ -65,6 +65,7 @@ export const damagedBitstream = defineTarget<Step>({
   name: "libavcodec",
   title: "mutated bitstream, decoded by libavcodec",
   weight: 0.15,
+  timed: true,
   script(random) {
     const packets = Array.from({ length: 16 }, (_, i) => ({
       op: "packet" as const,

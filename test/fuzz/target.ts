@@ -12,6 +12,8 @@ export interface Target {
   readonly title: string;
   /** The share of the cases that it gets, at most 1: its cases take longer. */
   readonly weight: number;
+  /** Its cases have limits of time: they need a share of a processor also while others want it. */
+  readonly timed: boolean;
   open(): Opened;
   /** The steps of a case, a line each. */
   script(seed: number): string[];
@@ -22,17 +24,19 @@ export function defineTarget<Step>(of: {
   readonly name: string;
   readonly title: string;
   readonly weight?: number;
+  readonly timed?: boolean;
   readonly script: (random: Random) => Step[];
   readonly open: () => Disposable & {
     attempt(script: readonly Step[]): void | Promise<void>;
   };
 }): Target {
-  const { name, title, weight = 1 } = of;
+  const { name, title, weight = 1, timed = false } = of;
   const steps = (seed: number) => of.script(new Random(seed));
   return {
     name,
     title,
     weight,
+    timed,
     open() {
       const opened = of.open();
       return {
