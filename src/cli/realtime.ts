@@ -45,7 +45,7 @@ const permits = {
 export function scheduleFrames(realtime: boolean, longestRunUs = LONGEST_RUN_US): void {
   const given = scheduling();
   if (!realtime) {
-    if (given?.policy === SCHED_NORMAL) scheduleNormally(SLICE_NS, given.nice);
+    scheduleBriefly(given);
     return;
   }
   const missing = [startRealTime(given, longestRunUs), lockAll()].filter(
@@ -54,12 +54,29 @@ export function scheduleFrames(realtime: boolean, longestRunUs = LONGEST_RUN_US)
   if (missing.length > 0) log.warn(`--realtime: going on without ${missing.join(" and without ")}`);
 }
 
+/** The nice value of a thread with short time slices; undefined: it has a policy that stays. */
+let niceValue: number | undefined;
+
+function scheduleBriefly(given: Given): void {
+  if (given?.policy !== SCHED_NORMAL) return;
+  niceValue = given.nice;
+  useShortSlices(true);
+}
+
+/**
+ * Takes short time slices, or those of every program. Short ones are for frames that come one by one. Where frames never end, both
+ * sides interrupt each other more often, and fewer frames get through.
+ */
+export function useShortSlices(on: boolean): void {
+  if (niceValue !== undefined) scheduleNormally(on ? SLICE_NS : 0, niceValue);
+}
+
 /** What is missing; undefined: the policy is set. */
 function startRealTime(given: Given, longestRunUs: number): string | undefined {
   if (isRealTime(given)) return undefined;
   const failed = tryRealTime();
   if (failed !== undefined) {
-    if (given?.policy === SCHED_NORMAL) scheduleNormally(SLICE_NS, given.nice);
+    scheduleBriefly(given);
     return failed;
   }
   process.once("SIGXCPU", () => {

@@ -16,6 +16,7 @@ import {
 } from "./figures.ts";
 import { Histogram } from "./histogram.ts";
 import { log } from "./log.ts";
+import { useShortSlices } from "./realtime.ts";
 import { service } from "./service.ts";
 import { streamBegins } from "./start-pages.ts";
 import { Records } from "./stdout.ts";
@@ -73,6 +74,11 @@ const sum = (drops: Drops) => Object.values(drops).reduce((all, frames) => all +
 /** Kinds of JSON records. "failure" is written for every error, also for those after which the tool goes on. */
 export type RecordKind = "listening" | "started" | "stats" | "failure" | "stopped";
 
+/** After so many frames of a stream its pace is known. */
+const PACE_FRAMES = 64;
+/** No camera is faster: such frames come as fast as they are taken. */
+const FASTEST_FPS = 250;
+
 export class StreamStats implements Disposable {
   frames = 0;
   bytes = 0;
@@ -94,6 +100,8 @@ export class StreamStats implements Disposable {
   readonly #time = new StreamTime();
   /** What the stream does, for the service manager. */
   #doing = "";
+  /** The number of frames at which the pace of this stream is known. */
+  #judgedAt = 0;
   #lastSeconds = 0;
   #lastFrames = 0;
   #lastBytes = 0;
@@ -144,7 +152,7 @@ export class StreamStats implements Disposable {
     const { stats } = this.#options;
     if (on !== this.streaming) {
       this.#timer?.[Symbol.dispose]();
-      if (on) streamBegins();
+      if (on) this.#begin();
       if (on && stats > 0) this.#timer = this.#loop.every(stats * 1000, () => this.#interval());
     }
     this.#time.streaming = on;
@@ -162,6 +170,14 @@ export class StreamStats implements Disposable {
     this.#time.frame();
     this.frames += 1;
     this.bytes += bytes;
+    if (this.frames === this.#judgedAt)
+      useShortSlices(this.#time.streamFps(PACE_FRAMES) <= FASTEST_FPS);
+  }
+
+  #begin(): void {
+    streamBegins();
+    useShortSlices(true);
+    this.#judgedAt = this.frames + PACE_FRAMES;
   }
 
   /** Takes back frames that were counted and did not reach their receiver. */

@@ -40,6 +40,11 @@ export class StreamTime {
     this.#streams += 1;
   }
 
+  /** Average rate of the first `frames` frames of this stream, of which the last has just come. */
+  streamFps(frames: number): number {
+    return ((frames - 1) * 1000) / (this.#lastFrameMs - this.#firstFrameMs);
+  }
+
   /** Average rate of `frames` frames in all streams, each from its first frame to its last; 0 if it is not known. */
   fps(frames: number): number {
     const seconds = (this.#framesMs + this.#lastFrameMs - this.#firstFrameMs) / 1000;

@@ -198,6 +198,33 @@ test.skipIf(!hasSlices)(
   },
 );
 
+test.skipIf(!hasSlices)(
+  "frames that come as fast as they are taken get the usual slices, and the next stream at the rate of a camera short ones again",
+  async () => {
+    using temp = new TempDir();
+    const place = `unix:${temp.file("s")}`;
+    await using receiver = await Tool.start("receiver", ["-l", place, "--keep"]);
+    await receiver.says("listening on");
+    const send = (fps: string) =>
+      Tool.start("sender", ["-a", place, "-d", "testsrc", "-W", "64", "-H", "48", "-r", fps]);
+    const usualSlice = sliceOf(process.pid);
+    for (const [fps, slice] of [
+      ["0", usualSlice],
+      ["60", 100_000],
+    ] as const) {
+      await using sender = await send(fps);
+      await sender.says("connected to");
+      for (const { pid } of [sender, receiver])
+        await until(`slices of ${slice} ns with -r ${fps}`, 20_000, () =>
+          sliceOf(pid) === slice ? true : undefined,
+        );
+      // After the frames at which the pace was judged, too.
+      await Bun.sleep(1500);
+      expect([sliceOf(sender.pid), sliceOf(receiver.pid)]).toEqual([slice, slice]);
+    }
+  },
+);
+
 test.skipIf(!permitted)("a nice value and a policy that a tool is started with stay", async () => {
   for (const [under, words, wanted] of [
     [["nice", "-n", "7"], [], { ...usual, nice: 7 }],
