@@ -1,5 +1,6 @@
 // What the vhost-user daemons share: where front-ends come from, and a process for each of them.
 import { SysError } from "../ffi/errno.ts";
+import type { Fd } from "../ffi/fd.ts";
 import { dieOfMemoryFaults } from "../ffi/process.ts";
 import { type InheritedSocket, inheritedSocket } from "../ffi/socket.ts";
 import { inGroup } from "../src/cli/groups.ts";
@@ -18,11 +19,12 @@ import { listenAddress } from "../src/stream/socket/listen-address.ts";
 import { Listener } from "../src/stream/socket/listener.ts";
 import { statsOptions } from "../src/stream/stream-options.ts";
 import { noCounts } from "../src/vhost/counts.ts";
-import { childOfListener } from "../src/vhost/front-end-child.ts";
+import { type ChildOf, childOfListener } from "../src/vhost/front-end-child.ts";
 import { serveFrontEnds } from "../src/vhost/front-end-process.ts";
 import type { MakeDevice } from "../src/vhost/queues.ts";
 import { RingStats, type RingStatsOptions } from "../src/vhost/ring-stats.ts";
 import { serveFrontEnd } from "../src/vhost/server.ts";
+import type { DryRun } from "../src/vhost/warm-up.ts";
 
 const LARGEST_FD = 0x7fff_ffff;
 const ONE_PLACE = "exactly one of --socket-path and --fd";
@@ -62,12 +64,30 @@ interface Place {
 
 /** An inherited socket, or an address to listen on. */
 export interface FrontEndPlace {
-  readonly inherited?: InheritedSocket;
+  readonly inherited?: Pick<InheritedSocket, "socket" | "listening">;
   readonly address?: Address;
+  /** In the process of one front-end. */
+  readonly child?: ChildOf;
 }
 
-/** Reads the options; `owned` gets the socket. Throws UsageError, UnavailableError. */
-export function frontEndPlace(values: AccessValues & Place, owned: DisposableStack): FrontEndPlace {
+/**
+ * Reads the options; `owned` gets the socket. In the process of a front-end, which a listener has started: warms up with `dry`
+ * and waits for the front-end; undefined when the listener ends before. Throws UsageError, UnavailableError.
+ */
+export async function frontEndPlace(
+  { loop }: Context,
+  values: AccessValues & Place,
+  owned: DisposableStack,
+  dry?: DryRun,
+): Promise<FrontEndPlace | undefined> {
+  const child = childOfListener(loop);
+  if (child !== undefined) {
+    owned.use(child);
+    const socket = await child.frontEnd(dry);
+    if (socket === undefined) return undefined;
+    owned.use(socket);
+    return { inherited: { socket, listening: false }, child };
+  }
   const place = whereFrom(values);
   const socket = place.inherited?.socket ?? place.address?.socket;
   if (socket !== undefined) owned.use(socket);
@@ -125,6 +145,8 @@ export interface Daemon {
   /** Fields of the `started` record. */
   readonly about: Readonly<Record<string, unknown>>;
   readonly makeDevice: MakeDevice;
+  /** The process of the next front-end is started before it comes, so that it can warm up. */
+  readonly ahead: boolean;
   /** Called when this process only listens: closes what the processes of front-ends open for themselves. */
   release(): void;
 }
@@ -141,15 +163,16 @@ const looksOf = ({ program }: Daemon) => ({ tool: program.name, pictures: false 
 /** Serves front-ends, one after the other, until the signal aborts or there are no more. */
 export async function serveDaemon(
   context: Context,
-  { inherited, address }: FrontEndPlace,
+  place: FrontEndPlace,
   daemon: Daemon,
   values: ServeOptions,
 ): Promise<void> {
   const { loop, signal } = context;
+  const { inherited, address, child } = place;
   using owned = new DisposableStack();
   dieOfMemoryFaults();
   if (inherited?.listening === false) {
-    await serveOne(inherited, daemon, values, context);
+    await serveOne(inherited, daemon, values, context, child);
     return;
   }
   daemon.release();
@@ -173,6 +196,7 @@ export async function serveDaemon(
       },
       program: daemon.program,
       options: [...daemon.words, ...(values.realtime ? ["--realtime"] : [])],
+      ahead: daemon.ahead,
       once: values.once,
       onFrontEnd: (counts) => stats.follow(counts),
       onFailure: (fields) => stats.failure(fields),
@@ -184,16 +208,15 @@ export async function serveDaemon(
 
 /** Serves a front-end in this process, which may be a child of a listener: then that has the statistics. */
 async function serveOne(
-  { socket }: InheritedSocket,
+  { socket }: { readonly socket: Fd },
   daemon: Daemon,
   values: ServeOptions,
   { loop, signal }: Context,
+  child?: ChildOf,
 ): Promise<void> {
   using owned = new DisposableStack();
   const { makeDevice, about } = daemon;
-  const child = childOfListener(loop);
   if (child !== undefined) {
-    owned.use(child);
     const ended = AbortSignal.any([signal, child.signal]);
     await serveFrontEnd(loop, socket, { makeDevice, counts: child.counts }, ended);
     return;

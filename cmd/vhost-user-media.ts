@@ -93,7 +93,8 @@ export const vhostUserMedia = defineTool({
     if (Buffer.byteLength(card) > LONGEST_CARD)
       throw new UsageError(`--card must have ${LONGEST_CARD} bytes at most, got "${card}"`);
     using owned = new DisposableStack();
-    const place = frontEndPlace(values, owned);
+    const place = await frontEndPlace(context, values, owned);
+    if (place === undefined) return "done";
     // Before anyone can connect: what is wrong with the source is said at the start.
     const stream = wantsStream(values) ? openMediaStream(values, formats) : undefined;
     const controls = !values["no-controls"];
@@ -110,6 +111,7 @@ export const vhostUserMedia = defineTool({
           ...(formats === undefined ? [] : ["--formats", formats.join(",")]),
         ],
         about: { source: source.name, card },
+        ahead: false,
         makeDevice: () => createMediaDevice({ source, card, memoryBytes, now: bootMs }),
         release: () => source[Symbol.dispose](),
       },

@@ -6,6 +6,7 @@ import { printOut } from "../src/cli/stdout.ts";
 import { defineTool, runMain } from "../src/cli/tool.ts";
 import { UnavailableError } from "../src/errors.ts";
 import { capabilities, type FoundCodec } from "../src/vhost/server.ts";
+import { dryRunMemory } from "../src/vhost/warm-up.ts";
 import type { CodecBackend } from "../src/video/codec/codec.ts";
 import {
   backendNames,
@@ -16,6 +17,7 @@ import {
 import { decodeForDaemon } from "../src/video/codec/libavcodec/decoder-child.ts";
 import { avLibraries } from "../src/video/codec/libavcodec/libraries.ts";
 import { formatNames } from "../src/video/codec/offered.ts";
+import { dryCommands } from "../src/video/dry-run.ts";
 import { createVideoDevice } from "../src/video/video-device.ts";
 import { toolRow } from "./tool-rows.ts";
 import {
@@ -25,6 +27,9 @@ import {
   frontEndVariables,
   serveDaemon,
 } from "./vhost-user-daemon.ts";
+
+/** Batches of the dry run: after so many the code is compiled that commands run through. */
+const DRY_BATCHES = 1500;
 
 export const vhostUserVideo = defineTool({
   ...toolRow("vhost-user-video"),
@@ -80,7 +85,9 @@ export const vhostUserVideo = defineTool({
       return "done";
     }
     using owned = new DisposableStack();
-    const place = frontEndPlace(values, owned);
+    const dry = { ...dryCommands(dryRunMemory.address), count: DRY_BATCHES };
+    const place = await frontEndPlace(context, values, owned, dry);
+    if (place === undefined) return "done";
     // Before anyone can connect: without the decoder no front-end can be served.
     const codec = owned.use(chosen.open());
     if (chosen.because !== undefined)
@@ -92,6 +99,7 @@ export const vhostUserVideo = defineTool({
         program,
         words: [...chosen.words, "--max-streams", String(values["max-streams"])],
         about: { ...foundCodec(chosen, codec), decoder: codec.deviceName },
+        ahead: true,
         makeDevice: () => createVideoDevice({ backend: codec, maxStreams: values["max-streams"] }),
         // Each front-end's process opens its own.
         release: () => codec[Symbol.dispose](),

@@ -1,8 +1,10 @@
 // Serves each front-end in a process of its own: the front-end can take away memory that is mapped there (SIGBUS), and no check
-// prevents that. This process holds a duplicate of the connection, waits for its end, and never reads from it.
+// prevents that. This process holds a duplicate of the connection, waits for its end, and never reads from it. Where the
+// process warms up, the next one is started before its front-end comes.
 import { EPOLLRDHUP } from "../../ffi/epoll.ts";
 import { asSysError } from "../../ffi/errno.ts";
 import { Fd } from "../../ffi/fd.ts";
+import { isHungUp } from "../../ffi/notifier.ts";
 import { finishSending, socketPair } from "../../ffi/socket.ts";
 import { counted, countedWere } from "../cli/counted.ts";
 import { log, logLevel } from "../cli/log.ts";
@@ -11,7 +13,7 @@ import { failureFields } from "../errors.ts";
 import type { Loop } from "../loop.ts";
 import { Allowance } from "./allowance.ts";
 import { type QueueCounts, SharedCounts } from "./counts.ts";
-import { inherited, LISTENER } from "./front-end-child.ts";
+import { handOver, inherited, LISTENER } from "./front-end-child.ts";
 
 /** A child that lives this long after its front-end has left is killed. */
 const LEFT_LIMIT_MS = 5000;
@@ -29,9 +31,11 @@ const LOGGED_EVERY_MS = 1000;
 export interface FrontEndsOptions {
   /** The socket of the next front-end; undefined when no more will come. */
   readonly next: (signal: AbortSignal) => Promise<Fd | undefined>;
-  /** Serves the connection on the descriptor that `--fd` names; `options` are its other words. Its folder is "/". */
+  /** Serves the connection that arrives on the descriptor `--fd`; `options` are its other words. Its folder is "/". */
   readonly program: OwnProgram;
   readonly options: readonly string[];
+  /** The process of the next front-end is started before it comes. */
+  readonly ahead: boolean;
   /** Ends after the first front-end. */
   readonly once: boolean;
   /** Called for each front-end, with the counters that its process updates. */
@@ -48,7 +52,10 @@ export async function serveFrontEnds(
 ): Promise<void> {
   const allowance = new Allowance(LOGGED_AT_ONCE, LOGGED_EVERY_MS);
   for (;;) {
-    const socket = await options.next(signal);
+    using ahead = new DisposableStack();
+    const coming = options.next(signal);
+    const started = options.ahead ? startAhead(options, ahead) : undefined;
+    const socket = await coming;
     if (socket === undefined) return;
     const { quiet, hidden } = allowance.take();
     if (hidden > 0)
@@ -56,7 +63,7 @@ export async function serveFrontEnds(
     await serveInProcess(
       loop,
       socket,
-      { ...options, quiet: quiet && logLevel() !== "debug" },
+      { ...options, quiet: quiet && logLevel() !== "debug", started },
       signal,
     );
     if (signal.aborted || options.once) return;
@@ -65,12 +72,26 @@ export async function serveFrontEnds(
 
 const out = () => log.withTag("vhost");
 
+/** Starts a child for the next front-end. When that is not possible now, it is tried again when the front-end is there. */
+function startAhead(options: FrontEndsOptions, owned: DisposableStack): Started | undefined {
+  try {
+    const started = owned.use(start(options));
+    owned.defer(() => started.child.kill("SIGKILL")); // does nothing when it has ended
+    return started;
+  } catch (error) {
+    out().debug(`the next front-end's process was not started: ${(error as Error).message}`);
+    return undefined;
+  }
+}
+
 /** Why the listener killed a child. */
 type Killed = "overdue" | "stopped";
 
 interface ServedOptions extends FrontEndsOptions {
   /** Log only errors that its process reports. */
   readonly quiet: boolean;
+  /** Its process, if it was started before. */
+  readonly started: Started | undefined;
 }
 
 async function serveInProcess(
@@ -83,7 +104,8 @@ async function serveInProcess(
   owned.use(socket);
   let started: Started;
   try {
-    started = owned.use(start(socket, options));
+    started = handedTo(options.started, socket, options) ?? owned.use(start(options));
+    if (started !== options.started) handOver(started.handover, socket, options.quiet);
   } catch (error) {
     if (options.quiet) return; // a front-end that comes again and again is refused again and again
     const reason = asSysError(error) ?? (error as Error);
@@ -141,13 +163,34 @@ async function serveInProcess(
 /** A child, and what its listener shares with it. */
 interface Started extends Disposable {
   readonly child: Bun.Subprocess;
+  /** Takes the connection of its front-end. */
+  readonly handover: Fd;
   readonly lifeline: Fd;
   readonly shared: SharedCounts;
 }
 
-/** Starts a child for the front-end on `socket`. Throws what the runtime or a system call throws. */
-function start(socket: Fd, { program, options, quiet }: ServedOptions): Started {
+/** `started`, when it lives and has taken the connection. */
+function handedTo(
+  started: Started | undefined,
+  socket: Fd,
+  { quiet }: ServedOptions,
+): Started | undefined {
+  const lives = started !== undefined && !isHungUp(started.lifeline.number);
+  return lives && handOver(started.handover, socket, quiet) ? started : undefined;
+}
+
+/**
+ * The runtime compiles hot code in up to four stages. The last one takes more processor time than 10,000 commands need, and saves
+ * less than 1 us a command: docs/decisions/0052-commands-and-pictures.md. The user's environment has precedence.
+ */
+const compiler = { BUN_JSC_useFTLJIT: "0" };
+
+/** Starts a child for one front-end. Throws what the runtime or a system call throws. */
+function start({ program, options }: FrontEndsOptions): Started {
   using owned = new DisposableStack();
+  const [handover, connection] = socketPair();
+  owned.use(handover);
+  using _connection = connection;
   const [lifeline, theirs] = socketPair();
   owned.use(lifeline);
   using _theirs = theirs;
@@ -155,19 +198,19 @@ function start(socket: Fd, { program, options, quiet }: ServedOptions): Started 
   using copies = new DisposableStack();
   // Bun copies them to 3, 4, 5 in the child, one after the other: a source with such a number would be overwritten first.
   const above = inherited.counts + 1;
-  const fds = [socket.number, theirs.number, shared.fd].map(
+  const fds = [connection.number, theirs.number, shared.fd].map(
     (fd) => copies.use(Fd.duplicate(fd, "descriptor of a child", above)).number,
   );
-  const level = ["--log-level", quiet ? "error" : logLevel()];
-  const words = [...program.words, "--fd", String(inherited.connection), ...options, ...level];
+  const level = ["--log-level", logLevel()];
+  const words = [...program.words, "--fd", String(inherited.handover), ...options, ...level];
   const child = Bun.spawn([program.file, ...words], {
     argv0: program.name,
     cwd: "/", // the runtime does not start in a folder that was removed
-    env: { ...process.env, [LISTENER]: String(process.pid) },
+    env: { ...compiler, ...process.env, [LISTENER]: String(process.pid) },
     stdio: ["ignore", "ignore", "inherit", ...fds],
   });
   const ties = owned.move();
-  return { child, lifeline, shared, [Symbol.dispose]: () => ties.dispose() };
+  return { child, handover, lifeline, shared, [Symbol.dispose]: () => ties.dispose() };
 }
 
 /** What is likely to have happened when a child ends by one of these signals. */

@@ -13,23 +13,31 @@ import { join } from "node:path";
 import { unixAddress } from "../../ffi/sockaddr.ts";
 import { startConnect } from "../../ffi/socket.ts";
 import { projectDir } from "../../scripts/ensure.ts";
-import { childrenOf } from "../support/processes.ts";
+import { childrenOf, isRunning } from "../support/processes.ts";
 import { built, dist, records, TempDir, Tool } from "../support/tool.ts";
+import { until } from "../support/until.ts";
 import { FrontEnd } from "../support/vhost/front-end.ts";
 import { onLoop } from "../support/vhost/scene.ts";
 
-/** Connects to the daemon and is answered; returns the command line of the process that serves. */
-async function answered(daemon: Tool, socket: string): Promise<string[]> {
+/** Connects to the daemon and is answered, by the process `by`; returns the command line of the process that serves. */
+async function answered(daemon: Tool, socket: string, by?: number): Promise<string[]> {
   let words: string[] = [];
   await onLoop(async (loop) => {
     using frontEnd = new FrontEnd(loop, startConnect(unixAddress(socket)));
     frontEnd.send("GET_FEATURES");
     expect((await frontEnd.receive(8000))?.request).toBe(1);
     const [child = 0] = childrenOf(daemon.pid);
+    if (by !== undefined) expect(child).toBe(by);
     words = readFileSync(`/proc/${child}/cmdline`, "utf8").split("\0").slice(0, -1);
   });
   return words;
 }
+
+/** The process that the daemon has started, when it is none of `before`. */
+const childOf = (daemon: Tool, before: ReadonlySet<number>) =>
+  until("a child", 8000, () => childrenOf(daemon.pid).find((child) => !before.has(child)));
+
+const ended = (pid: number) => until("its end", 8000, () => (isRunning(pid) ? undefined : true));
 
 /** Where the executable is, and the words before its options. */
 interface Call {
@@ -84,6 +92,41 @@ test.each(calls)(
     expect((await daemon.ended()).status).toBe(0);
   },
 );
+
+test("the process of a front-end is started before it comes, one for each", async () => {
+  await built();
+  using temp = new TempDir();
+  const socket = temp.file("s");
+  await using daemon = await Tool.start("vhost-user-video", ["-b", "null", "-s", socket]);
+  await daemon.says("listening");
+  const seen = new Set<number>();
+  for (let i = 0; i < 3; i++) {
+    const ahead = await childOf(daemon, seen);
+    seen.add(ahead);
+    await answered(daemon, socket, ahead);
+    await ended(ahead);
+  }
+  daemon.signal("SIGTERM");
+  expect((await daemon.ended()).status).toBe(0);
+});
+
+test("a process that ended before its front-end came is replaced, and SIGTERM ends one that waits", async () => {
+  await built();
+  using temp = new TempDir();
+  const socket = temp.file("s");
+  await using daemon = await Tool.start("vhost-user-video", ["-b", "null", "-s", socket]);
+  await daemon.says("listening");
+  const ahead = await childOf(daemon, new Set());
+  process.kill(ahead, "SIGKILL");
+  await ended(ahead); // the kernel closes its sockets a moment after the signal
+  await answered(daemon, socket);
+  const next = await childOf(daemon, new Set([ahead]));
+  daemon.signal("SIGTERM");
+  const { status, lines } = await daemon.ended();
+  expect(status).toBe(0);
+  expect(lines.filter((line) => line.includes("error") || line.includes("warn"))).toEqual([]);
+  await ended(next);
+});
 
 test("a daemon whose executable was replaced meanwhile serves on with the old one", async () => {
   await built();
