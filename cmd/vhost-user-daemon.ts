@@ -224,7 +224,7 @@ async function serveOne(
   const metrics = owned.use(await openMetrics(loop, values.metrics, looksOf(daemon), signal));
   const stats = owned.use(new RingStats(loop, { ...values, metrics }, about));
   const counts = noCounts();
-  stats.follow(counts);
+  using _front = stats.follow(counts);
   service.ready();
   await serveFrontEnd(loop, socket, { makeDevice, counts }, signal);
   stats.finish();

@@ -1,12 +1,18 @@
 // The table of the figures that --metrics has, from their rows.
 import { type FigureKind, streamFigures } from "../src/cli/figures.ts";
 import { processFigures } from "../src/metrics/exposition.ts";
-import { frontEndFigure, ringFigures } from "../src/vhost/counts.ts";
+import { eachFrontEndFigures, frontEndFigure, ringFigures } from "../src/vhost/counts.ts";
 import { table } from "./docs-table.ts";
+
+const frontEnd = [
+  frontEndFigure,
+  ...Object.values(ringFigures),
+  ...Object.values(eachFrontEndFigures),
+];
 
 const groups: readonly (readonly [string, readonly FigureKind[]])[] = [
   ["senders, receivers", Object.values(streamFigures)],
-  ["vhost-user-video, vhost-user-media", [frontEndFigure, ...Object.values(ringFigures)]],
+  ["vhost-user-video, vhost-user-media", frontEnd],
   ["all", Object.values(processFigures)],
 ];
 

@@ -125,6 +125,8 @@ export interface Figure {
 export interface Published extends Disposable {
   /** Publishes the values now. Without a call that happens a few times a second. */
   update(): void;
+  /** Ends the figures: they are not shown any more, because what they are of is gone. */
+  withdraw(): void;
 }
 
 /** Where a tool publishes its figures. */

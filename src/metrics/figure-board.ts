@@ -10,15 +10,21 @@ interface Group {
 }
 
 export class FigureBoard {
-  readonly #groups: Group[] = [];
+  /** By number. */
+  readonly #groups = new Map<number, Group>();
 
-  add(figures: readonly SharedFigure[], memory: SharedArrayBuffer): void {
-    this.#groups.push({ figures, cells: new Float64Array(memory) });
+  add(group: number, figures: readonly SharedFigure[], memory: SharedArrayBuffer): void {
+    this.#groups.set(group, { figures, cells: new Float64Array(memory) });
+  }
+
+  /** The group is not shown any more. */
+  remove(group: number): void {
+    this.#groups.delete(group);
   }
 
   /** Copies of all values. */
   samples(): Sample[] {
-    return this.#groups.flatMap(({ figures, cells }) =>
+    return [...this.#groups.values()].flatMap(({ figures, cells }) =>
       figures.map(({ kind, labels, cell }) => {
         const length = kind.type === "histogram" ? histogramCells.cells : 1;
         return { kind, labels, cells: cells.slice(cell, cell + length) };

@@ -36,9 +36,11 @@ export class History {
   /** Adds the values of this second; `elapsed` are the seconds since the last call. */
   add(samples: readonly Sample[], elapsed: number): void {
     this.#seconds = Math.min(HISTORY_S, this.#seconds + 1);
+    const gone = new Set(this.#kept.keys());
     for (const { kind, labels, cells } of samples) {
       if (kind.type === "gauge") continue;
       const key = `${kind.metric} ${JSON.stringify(labels)}`;
+      gone.delete(key);
       const known = this.#kept.get(key);
       if (known === undefined) {
         const lines = kind.type === "histogram" ? PERCENTS.map((): number[] => []) : [[]];
@@ -54,6 +56,7 @@ export class History {
       }
       known.last = cells;
     }
+    for (const key of gone) this.#kept.delete(key); // withdrawn
   }
 
   /** All figures that change, in the order in which they were published. */

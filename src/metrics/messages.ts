@@ -47,8 +47,14 @@ export type ToWorker =
     }
   | {
       readonly is: "figures";
+      /** The group's number. */
+      readonly group: number;
       readonly figures: readonly SharedFigure[];
       readonly memory: SharedArrayBuffer;
+    }
+  | {
+      readonly is: "withdrawn";
+      readonly group: number;
     }
   | {
       readonly is: "picture";

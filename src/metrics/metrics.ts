@@ -66,7 +66,9 @@ export class Metrics implements FigureSink, PictureSink, Disposable {
   readonly #worker: Worker;
   readonly #opened: PromiseWithResolvers<FromWorker>;
   readonly #control = new Int32Array(new SharedArrayBuffer(control.cells * 4));
-  readonly #groups: FigureGroup[] = [];
+  /** By number; those that were not withdrawn. */
+  readonly #groups = new Map<number, FigureGroup>();
+  #published = 0;
   readonly #timer: Disposable;
   /** The newest copy. The worker reads it until it wants the next one. */
   #copy = new SharedArrayBuffer(0);
@@ -126,15 +128,22 @@ export class Metrics implements FigureSink, PictureSink, Disposable {
   }
 
   #update(): void {
-    for (const group of this.#groups) group.update();
+    for (const group of this.#groups.values()) group.update();
     Atomics.add(this.#control, control.beats, 1);
   }
 
   publish(figures: readonly Figure[], labels: Readonly<Record<string, string>> = {}): Published {
     const group = new FigureGroup(figures, labels);
-    this.#groups.push(group);
-    this.#send({ is: "figures", figures: group.shared, memory: group.memory });
-    return group;
+    const number = this.#published++;
+    this.#groups.set(number, group);
+    this.#send({ is: "figures", group: number, figures: group.shared, memory: group.memory });
+    return {
+      update: () => group.update(),
+      withdraw: () => {
+        if (this.#groups.delete(number)) this.#send({ is: "withdrawn", group: number });
+      },
+      [Symbol.dispose]: () => group[Symbol.dispose](),
+    };
   }
 
   get wanted(): boolean {

@@ -23,7 +23,10 @@ self.onmessage = ({ data }) => {
   const message = data as ToWorker;
   switch (message.is) {
     case "figures":
-      board.add(message.figures, message.memory);
+      board.add(message.group, message.figures, message.memory);
+      return;
+    case "withdrawn":
+      board.remove(message.group);
       return;
     case "picture":
       desk?.take(message.stream, message.bytes, message.memory);

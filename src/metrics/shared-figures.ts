@@ -1,6 +1,6 @@
 // Figures in shared memory: the loop writes them a few times a second, the worker reads them when it wants. A cell is a 64-bit
 // float, which no processor that Bun runs on reads in halves.
-import type { Figure, Published } from "../cli/figures.ts";
+import type { Figure } from "../cli/figures.ts";
 import { BUCKETS, Histogram } from "../cli/histogram.ts";
 import type { SharedFigure } from "./messages.ts";
 
@@ -10,7 +10,7 @@ export const histogramCells = { count: 0, sumUs: 1, buckets: 2, cells: 2 + BUCKE
 const cellsOf = ({ value }: Figure) => (value instanceof Histogram ? histogramCells.cells : 1);
 
 /** A group of figures that one part of a tool publishes. */
-export class FigureGroup implements Published {
+export class FigureGroup implements Disposable {
   readonly shared: readonly SharedFigure[];
   readonly memory: SharedArrayBuffer;
   readonly #cells: Float64Array;

@@ -7,6 +7,10 @@ import type { FigureKind } from "../cli/figures.ts";
 /** Every counter. A new one needs this row and the place that counts. */
 export const counterNames = ["requests", "answers", "interrupts", "malformed", "refused"] as const;
 
+type CounterName = (typeof counterNames)[number];
+/** What has a row for each counter. */
+type Rows = Readonly<Record<CounterName, FigureKind>>;
+
 /** The figure of a counter; of all front-ends together, as in the statistics lines. */
 const figure = (name: string, help: string, title?: string): FigureKind => ({
   metric: `framepass_${name}_total`,
@@ -18,7 +22,7 @@ const figure = (name: string, help: string, title?: string): FigureKind => ({
 export const frontEndFigure = figure("front_ends", "Front-ends that have connected.");
 
 /** The figures of --metrics. */
-export const ringFigures: Readonly<Record<(typeof counterNames)[number], FigureKind>> = {
+export const ringFigures: Rows = {
   requests: figure("requests", "Requests of the driver that were taken.", "Requests per second"),
   answers: figure("answers", "Requests that were answered.", "Answers per second"),
   interrupts: figure("interrupts", "Interrupts of the guest.", "Interrupts per second"),
@@ -26,7 +30,26 @@ export const ringFigures: Readonly<Record<(typeof counterNames)[number], FigureK
   refused: figure("refused_requests", "Requests of the monitor that were refused."),
 };
 
-export type QueueCounts = Record<(typeof counterNames)[number], number>;
+/**
+ * The same of the front-end that is here now. They have names of their own: a sum over the labels of one name would count each
+ * front-end twice.
+ */
+export const eachFrontEndFigures = Object.fromEntries(
+  counterNames.map((name): [CounterName, FigureKind] => {
+    const { metric, help } = ringFigures[name];
+    return [
+      name,
+      {
+        metric: metric.replace(/^framepass_/, "framepass_front_end_"),
+        type: "counter",
+        help: `${help.slice(0, -1)}, of the front-end that is connected.`,
+        labels: { front_end: "its number, from 1 in the order in which they connected" },
+      },
+    ];
+  }),
+) as Rows;
+
+export type QueueCounts = Record<CounterName, number>;
 
 /** Makes a set of counters; `value` gives the number of each. */
 export const countsOf = (value: (name: keyof QueueCounts) => number) =>

@@ -38,8 +38,8 @@ export interface FrontEndsOptions {
   readonly ahead: boolean;
   /** Ends after the first front-end. */
   readonly once: boolean;
-  /** Called for each front-end, with the counters that its process updates. */
-  readonly onFrontEnd: (counts: Readonly<QueueCounts>) => void;
+  /** Called for each front-end, with the counters that its process updates. What it returns is disposed when that has ended. */
+  readonly onFrontEnd: (counts: Readonly<QueueCounts>) => Disposable;
   /** Called with the fields of a failure record when a process did not end by itself, or could not be started. */
   readonly onFailure: (fields: Readonly<Record<string, unknown>>) => void;
 }
@@ -114,7 +114,7 @@ async function serveInProcess(
     return;
   }
   const { child, lifeline, shared } = started;
-  options.onFrontEnd(shared.counts);
+  owned.use(options.onFrontEnd(shared.counts));
   const { promise: ended, resolve } = loop.promise<void>();
   child.exited.then(() => resolve());
   let killed: Killed | undefined;

@@ -9,6 +9,7 @@ import type { Loop } from "../loop.ts";
 import {
   counterNames,
   countsOf,
+  eachFrontEndFigures,
   frontEndFigure,
   noCounts,
   type QueueCounts,
@@ -69,12 +70,22 @@ export class RingStats implements Disposable {
     this.#record("failure", fields);
   }
 
-  /** Counts a new front-end; `counts` is read until the next one comes. */
-  follow(counts: Readonly<QueueCounts>): void {
+  /**
+   * Counts a new front-end; `counts` is read until the next one comes. Its own figures are shown until what is returned is
+   * disposed.
+   */
+  follow(counts: Readonly<QueueCounts>): Disposable {
     this.#before = this.#totals();
     this.#now = counts;
     this.#frontEnds += 1;
     service.status(`serving front-end ${this.#frontEnds}`);
+    const own = counterNames.map((name) => ({
+      kind: eachFrontEndFigures[name],
+      value: () => counts[name],
+    }));
+    const front_end = String(this.#frontEnds);
+    const published = this.#options.metrics?.publish(own, { front_end });
+    return { [Symbol.dispose]: () => published?.withdraw() };
   }
 
   #totals(): QueueCounts {

@@ -226,13 +226,24 @@ test("vhost-user-video counts its front-ends, whose requests other processes tak
   await until("the figures", LIMIT_MS, async () =>
     (await value(at, "framepass_front_ends_total")) === 0 ? true : undefined,
   );
+  const ofEach = async () => {
+    const text = await (await ask(at, "/metrics")).text();
+    const found = text.matchAll(/^framepass_front_end_requests_total\{front_end="(\d+)"\} 0$/gm);
+    return [...found].map(([, number]) => number);
+  };
   await onLoop(async (loop) => {
     using frontEnd = new FrontEnd(loop, startConnect(unixAddress(socket)));
     frontEnd.send("GET_FEATURES");
     expect((await frontEnd.receive(8000))?.request).toBe(1);
+    await until("its own figures", LIMIT_MS, async () =>
+      (await ofEach()).join() === "1" ? true : undefined,
+    );
   });
   await until("a front-end", LIMIT_MS, async () =>
     (await value(at, "framepass_front_ends_total")) === 1 ? true : undefined,
+  );
+  await until("the end of its figures", LIMIT_MS, async () =>
+    (await ofEach()).length === 0 ? true : undefined,
   );
   expect(await value(at, "framepass_requests_total")).toBe(0);
   expect((await ask(at, "/picture.png")).status).toBe(404);

@@ -6,7 +6,7 @@ import { exposition } from "../../src/metrics/exposition.ts";
 import { FigureBoard } from "../../src/metrics/figure-board.ts";
 import { History } from "../../src/metrics/history.ts";
 import { FigureGroup } from "../../src/metrics/shared-figures.ts";
-import { frontEndFigure, ringFigures } from "../../src/vhost/counts.ts";
+import { eachFrontEndFigures, frontEndFigure, ringFigures } from "../../src/vhost/counts.ts";
 import { readExposition, valueIn } from "../support/exposition.ts";
 
 const about = { tool: "receiver", version: "framepass 1", startedAt: 1.5e9, pictures: true };
@@ -14,7 +14,7 @@ const state = { residentBytes: 4096, cpuSeconds: 0.25 };
 
 function textOf(groups: readonly FigureGroup[]): string {
   const board = new FigureBoard();
-  for (const { shared, memory } of groups) board.add(shared, memory);
+  for (const [i, { shared, memory }] of groups.entries()) board.add(i, shared, memory);
   return exposition(board.samples(), about, state);
 }
 
@@ -23,6 +23,7 @@ test("every figure of every tool follows the format and the rules for names", ()
     ...Object.values(streamFigures),
     frontEndFigure,
     ...Object.values(ringFigures),
+    ...Object.values(eachFrontEndFigures),
   ];
   const figures = kinds.map((kind) => ({
     kind,
@@ -107,7 +108,7 @@ test("the history has rates of counters and percentiles of the second, for five 
     {},
   );
   const board = new FigureBoard();
-  board.add(group.shared, group.memory);
+  board.add(0, group.shared, group.memory);
   const history = new History();
   history.add(board.samples(), 1);
   for (let second = 0; second < 310; second++) {
@@ -125,6 +126,22 @@ test("the history has rates of counters and percentiles of the second, for five 
   expect(median.at(-2)).toBeNaN();
   expect(median.at(-1)).toBeCloseTo(1, 1);
   expect(most.at(-1)).toBeCloseTo(20, 0);
+});
+
+test("figures that were withdrawn are neither shown nor remembered; the others stay", () => {
+  const board = new FigureBoard();
+  const history = new History();
+  const groups = ["1", "2"].map((front_end) => {
+    const { requests } = eachFrontEndFigures;
+    return new FigureGroup([{ kind: requests, value: () => 5 }], { front_end });
+  });
+  for (const [i, { shared, memory }] of groups.entries()) board.add(i, shared, memory);
+  history.add(board.samples(), 1);
+  board.remove(0);
+  history.add(board.samples(), 1);
+  const labels = [{ front_end: "2" }];
+  expect(board.samples().map((sample) => sample.labels)).toEqual(labels);
+  expect(history.series().map((series) => series.labels)).toEqual(labels);
 });
 
 test.each([
