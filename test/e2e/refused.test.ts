@@ -50,6 +50,26 @@ test("sender to receiver_zc and sender_zc to receiver: both sides name the progr
   }
 });
 
+test("receiver_zc without --keep is not ended by what is no sender, and takes the buffers of its first sender", async () => {
+  using temp = new TempDir();
+  const address = `unix:${temp.file("s")}`;
+  await using receiver = await Tool.start("receiver_zc", ["-l", address, "--share", "fd"]);
+  await receiver.says("listening on");
+  for (const bytes of [new Uint8Array(0), new TextEncoder().encode("GET / HTTP/1.0\r\n\r\n")]) {
+    using peer = await RawSender.to({ path: temp.file("s") });
+    await peer.send(bytes);
+    peer.end();
+    await within(peer.closed, "the close");
+  }
+  const words = ["-d", "testsrc", ...small, "-a", address, "--share", "fd", "-n", "3"];
+  expect((await run("sender_zc", words)).status).toBe(0);
+  const { status, stderr } = await receiver.ended();
+  expect(status).toBe(0);
+  expect(stderr).toMatch(/closed after 0 of the 28 bytes of a hello; waiting for the next sender/);
+  expect(stderr).toMatch(/hello: magic is 0x47455420.*; waiting for the next sender/);
+  expect(stderr).toContain("done: 3 frames");
+});
+
 test("a sender that is refused again and again comes back less and less often, and neither log is flooded", async () => {
   await using receiver = await listening(["--keep", "--max-frame", "3000", "--stats", "0"]);
   const words = [...toLoopback(receiver.port), ...small, "--reconnect", "--stats", "0"];
