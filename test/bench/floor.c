@@ -34,10 +34,13 @@ int main(int argc, char **argv) {
   int epoll = epoll_create1(0);
   if (receiver == 0) {
     watch(epoll, pair[1]);
-    for (int i = 0; i < frames; i++) {
+    for (int received = 0; received < frames * FRAME;) {
       epoll_wait(epoll, events, 32, 100);
-      if (recv(pair[1], bytes, sizeof bytes, MSG_DONTWAIT) != FRAME) i--;
-      else send(pair[1], bytes, ACK, MSG_DONTWAIT | MSG_NOSIGNAL);
+      ssize_t count = recv(pair[1], bytes, sizeof bytes, MSG_DONTWAIT);
+      if (count == 0) return 1;
+      if (count < 0) continue;
+      received += count;
+      send(pair[1], bytes, count / FRAME * ACK, MSG_DONTWAIT | MSG_NOSIGNAL);
     }
     return 0;
   }
@@ -51,7 +54,8 @@ int main(int argc, char **argv) {
     for (int i = 0; i < count; i++) {
       uint64_t due;
       if (events[i].data.fd == pair[0]) {
-        returned += recv(pair[0], bytes, sizeof bytes, MSG_DONTWAIT) / ACK;
+        ssize_t count = recv(pair[0], bytes, sizeof bytes, MSG_DONTWAIT);
+        if (count > 0) returned += count / ACK;
       } else if (read(timer, &due, sizeof due) == sizeof due && sent < frames) {
         send(pair[0], bytes, FRAME, MSG_DONTWAIT | MSG_NOSIGNAL);
         sent++;
