@@ -18,6 +18,8 @@ export const CASES = 50_000;
 const SHARE = 12_500;
 /** A process hangs when its seed does not change for so long; the time that it waits for a processor does not count. */
 const STUCK_MS = 20_000;
+/** The same with `idle`: the process also waits for its own threads, which wait for a processor. */
+const IDLE_STUCK_MS = 60_000;
 const POLL_MS = 500;
 /** Memory may grow so much over thousands of cases: code compiled late, the allocator's reserves. */
 const MAX_HEAP_GROWTH = 4 << 20;
@@ -119,7 +121,7 @@ async function runShare(
 ): Promise<Report | string> {
   writeFileSync(path, Buffer.alloc(PROGRESS_BYTES));
   await using child = worker(target, [first, cases, seconds, path], idle);
-  const stuck = watch(child, path);
+  const stuck = watch(child, path, idle ? IDLE_STUCK_MS : STUCK_MS);
   const [out, err, status] = await Promise.all([
     new Response(child.stdout).text(),
     new Response(child.stderr).text(),
@@ -135,7 +137,7 @@ async function runShare(
 }
 
 /** Kills a process that hangs; the answer says whether that has happened. */
-function watch(child: Bun.Subprocess, path: string): () => boolean {
+function watch(child: Bun.Subprocess, path: string, stuckMs: number): () => boolean {
   let seen = "";
   let waited = 0;
   const nowMs = () => {
@@ -148,7 +150,7 @@ function watch(child: Bun.Subprocess, path: string): () => boolean {
     const now = readFileSync(path).toString("hex");
     if (now !== seen) sinceMs = nowMs();
     seen = now;
-    if (nowMs() - sinceMs < STUCK_MS) return;
+    if (nowMs() - sinceMs < stuckMs) return;
     killed = true;
     child.kill("SIGKILL");
   }, POLL_MS);
