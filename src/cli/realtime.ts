@@ -93,7 +93,7 @@ function startRealTime(given: Given, longestRunUs: number): string | undefined {
 export function realtimeRefused(): string[] {
   const given = scheduling();
   const refused = isRealTime(given) ? undefined : tryRealTime();
-  if (refused === undefined && !isRealTime(given)) scheduleNormally(SLICE_NS, given?.nice ?? 0);
+  if (refused === undefined && !isRealTime(given)) scheduleNormally(0, given?.nice ?? 0);
   return [refused, lockRefused()].filter((text) => text !== undefined);
 }
 
