@@ -16,7 +16,7 @@ export interface Run {
 }
 
 /** A run takes a few seconds. A process that does not end by then waits for ever. */
-const LIMIT_MS = 30_000;
+const LIMIT_MS = 20_000;
 const POLL_MS = 2;
 const LISTENING = "0A"; // TCP_LISTEN
 const ACCEPTS = "00010000"; // __SO_ACCEPTCON

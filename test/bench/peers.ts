@@ -18,19 +18,19 @@ import {
 import { cpuOf, type Run, runMemcpy, runWay, Stalled, type Used } from "./peer-run.ts";
 
 const ROUNDS = 5;
-const ATTEMPTS = 3;
+const ATTEMPTS = 5;
 
 /** Frames of each run: one to two seconds of the program. */
 const sizes = [
   {
     width: 640,
     height: 480,
-    frames: { copy: 8000, fd: 150_000, tcp: 3000, local: 20_000, limit: 30_000 },
+    frames: { copy: 8000, fd: 150_000, tcp: 3000, local: 4000, limit: 30_000 },
   },
   {
     width: 1920,
     height: 1080,
-    frames: { copy: 1500, fd: 80_000, tcp: 400, local: 3000, limit: 3000 },
+    frames: { copy: 1500, fd: 80_000, tcp: 400, local: 1000, limit: 3000 },
   },
 ] as const;
 type Size = (typeof sizes)[number];
