@@ -1,7 +1,7 @@
 // Pages of files that are given back: fewer are resident, and nothing that differs from a file is lost.
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { dropProgramPages } from "../../ffi/program-pages.ts";
+import { dropProgramPages, unchangedMappings } from "../../ffi/program-pages.ts";
 
 /** KiB of a field of smaps, in the private mappings of files that may not be written. */
 function kib(field: string): number {
@@ -31,4 +31,33 @@ test("code that comes back from the file after its pages were given back runs as
     expect(sorted.at(-1)).toBe(999);
     expect(JSON.parse(JSON.stringify({ i }))).toEqual({ i });
   }
+});
+
+/** A mapping of smaps, with the fields around those that count. */
+const mapping = (first: string, anonymous: number, swap: number) =>
+  [
+    first,
+    "Size:                 16 kB",
+    "Rss:                   8 kB",
+    `Anonymous:            ${anonymous} kB`,
+    "Private_Hugetlb:       0 kB",
+    `Swap:                  ${swap} kB`,
+    "VmFlags: rd mr mw me ac",
+    "",
+  ].join("\n");
+
+test("a mapping with pages that were changed and are in the swap space is not given back", () => {
+  const smaps = [
+    mapping("7f0000000000-7f0000004000 r--p 00000000 fe:00 12  /lib/libc.so.6", 0, 0),
+    mapping("7f0000004000-7f0000008000 r--p 00004000 fe:00 12  /lib/libc.so.6", 0, 8),
+    mapping("7f0000008000-7f000000c000 r--p 00008000 fe:00 12  /lib/libc.so.6", 8, 0),
+    mapping("7f000000c000-7f0000010000 rw-p 0000c000 fe:00 12  /lib/libc.so.6", 0, 0),
+    mapping("7f0000010000-7f0000014000 r--s 00000000 fe:00 13  /tmp/shared", 0, 0),
+    mapping("7f0000014000-7f0000018000 r--p 00000000 00:00 0", 0, 0),
+    mapping("7f0000018000-7f000001c000 r-xp 00010000 fe:00 12  /lib/libc.so.6", 0, 0),
+  ].join("");
+  expect(unchangedMappings(smaps)).toEqual([
+    [0x7f0000000000, 0x4000],
+    [0x7f0000018000, 0x4000],
+  ]);
 });
