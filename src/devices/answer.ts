@@ -44,8 +44,12 @@ export async function answerOf(
     ([text, status]) => resolve({ text, status }),
     late,
   );
-  const answer = await promise;
-  signal.removeEventListener("abort", late);
-  if (answer === undefined) child.kill("SIGKILL");
+  let answer: Answer | undefined;
+  try {
+    answer = await promise;
+  } finally {
+    signal.removeEventListener("abort", late);
+    if (answer === undefined) child.kill("SIGKILL");
+  }
   return answer;
 }

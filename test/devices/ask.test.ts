@@ -1,9 +1,12 @@
 // Nodes are asked in processes of their own; programs that have a device open are found in /proc.
 import { expect, test } from "bun:test";
+import { answerOf } from "../../src/devices/answer.ts";
 import { askNodes } from "../../src/devices/ask.ts";
 import { findHolders } from "../../src/devices/holders.ts";
 import { unknownDevice } from "../../src/devices/report.ts";
+import { Loop } from "../../src/loop.ts";
 import { onLoop } from "../support/loop.ts";
+import { childrenOf, isRunning } from "../support/processes.ts";
 import { leftBehind, nothing } from "../support/resources.ts";
 import { until } from "../support/until.ts";
 
@@ -50,6 +53,21 @@ test("a node whose driver hangs costs its own report only, and its process is ki
     const { stdout } = Bun.spawnSync(["pgrep", "-f", "^sleep 61.7"]);
     return stdout.length === 0 ? true : undefined;
   });
+});
+
+test("the process is killed, too, when a handler of the loop throws while its answer is waited for", async () => {
+  using loop = new Loop();
+  const before = childrenOf(process.pid);
+  const { signal } = new AbortController();
+  const task = answerOf(loop, ["sleep", "60"], { limitMs: 60_000 }, signal);
+  const [child = 0] = childrenOf(process.pid).filter((pid) => !before.includes(pid));
+  expect(child).toBeGreaterThan(0);
+  using _fault = loop.after(20, () => {
+    throw new Error("a fault");
+  });
+  const message = await loop.run(task).catch((error: Error) => error.message);
+  expect(message).toBe("a fault");
+  await until("the end of the process", 20_000, () => (isRunning(child) ? undefined : true));
 });
 
 test("a process that fails or prints something else is said, and is no error", async () => {

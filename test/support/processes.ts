@@ -4,8 +4,17 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 /** Process ids of the children of a process. */
 export function childrenOf(pid: number): number[] {
   const threads = readdirSync(`/proc/${pid}/task`);
-  const lists = threads.map((tid) => readFileSync(`/proc/${pid}/task/${tid}/children`, "utf8"));
+  const lists = threads.map((tid) => childrenOfThread(`/proc/${pid}/task/${tid}/children`));
   return lists.flatMap((list) => list.split(" ").filter((word) => word !== "")).map(Number);
+}
+
+/** "" for a thread that has ended since it was listed. */
+function childrenOfThread(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
 }
 
 /** Whether a process runs; a dead one whose parent has not collected it does not. */
