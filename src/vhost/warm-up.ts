@@ -30,6 +30,8 @@ export interface DryRun {
   readonly batches: readonly (readonly Uint8Array[])[];
   /** How many batches. */
   readonly count: number;
+  /** Instead of LIMIT_MS. */
+  readonly limitMs?: number;
 }
 
 /** It ends after this time, also when it has not sent all of its commands: a slow machine does not wait for it. */
@@ -60,7 +62,7 @@ export async function warmUp(loop: Loop, dry: DryRun, signal: AbortSignal): Prom
   const stop = () => resolve();
   signal.addEventListener("abort", stop, { once: true });
   owned.defer(() => signal.removeEventListener("abort", stop));
-  owned.use(loop.after(LIMIT_MS, stop));
+  owned.use(loop.after(dry.limitMs ?? LIMIT_MS, stop));
   const driver = owned.use(new DryDriver(loop, dry.makeDevice, reject));
   const { opening, batches, count } = dry;
   let sent = 0;
