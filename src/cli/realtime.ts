@@ -34,7 +34,7 @@ const CAP_IPC_LOCK = 14n;
 
 /** What permits it: in a shell, and in a unit of systemd. */
 const permits = {
-  realTime: `ulimit -r ${PRIORITY}, or LimitRTPRIO=${PRIORITY} in a systemd unit`,
+  realTime: `ulimit -r ${PRIORITY}, or LimitRTPRIO=${PRIORITY} and RestrictRealtime=no in a systemd unit`,
   memory: "ulimit -l unlimited, or LimitMEMLOCK=infinity in a systemd unit",
 } as const;
 

@@ -138,7 +138,7 @@ test.skipIf(!mayChangeUser)(
     await using receiver = await Tool.start("receiver", words, { under });
     await receiver.says("listening on");
     expect(receiver.stderr.split("\n").filter((line) => line.includes("--realtime"))).toEqual([
-      "receiver: warn: --realtime: going on without real-time scheduling (sched_setattr SCHED_FIFO: EPERM (operation not permitted); ulimit -r 10, or LimitRTPRIO=10 in a systemd unit) and without locked memory (65536 bytes are permitted; ulimit -l unlimited, or LimitMEMLOCK=infinity in a systemd unit)",
+      "receiver: warn: --realtime: going on without real-time scheduling (sched_setattr SCHED_FIFO: EPERM (operation not permitted); ulimit -r 10, or LimitRTPRIO=10 and RestrictRealtime=no in a systemd unit) and without locked memory (65536 bytes are permitted; ulimit -l unlimited, or LimitMEMLOCK=infinity in a systemd unit)",
     ]);
     expect(threadsOf(receiver.pid)[0]).toEqual(usual);
   },
