@@ -60,7 +60,9 @@ function helpText(benches: ReadonlyMap<string, readonly Bench[]>): string {
     "Benches:",
     ...[...benches].map(([name, all]) => line(name, all.map(({ title }) => title).join("; "))),
     ...[...benches].flatMap(([name, all]) =>
-      all.flatMap(({ parts = [] }) => parts.map((part) => line(`${name} ${part}`, "that alone"))),
+      all.flatMap(({ parts = [] }) =>
+        parts.map((part) => line(`${name} ${part}`, "only this part")),
+      ),
     ),
     "",
     "Options:",
