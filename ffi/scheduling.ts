@@ -36,9 +36,9 @@ function schedule(policy: number, { priority = 0, sliceNs = 0, nice = 0 }): numb
 }
 
 /**
- * Normal scheduling with time slices of `sliceNs`, 0.1 to 100 ms or 0 for the usual ones, and the nice value `nice`. A thread with a shorter slice than the
- * one that runs takes its place as soon as it wakes, and has no more processor time than before. No permission is needed for a nice
- * value that is not below the present one. Kernels before 6.12 ignore the slice. Answers 0 or a negative errno.
+ * Normal scheduling with time slices of `sliceNs`, 0.1 to 100 ms or 0 for the usual ones, and the nice value `nice`. A thread whose
+ * slice is shorter than that of the running thread runs as soon as it wakes, and gets no more processor time than before. No permission
+ * is needed for a nice value that is not below the present one. Kernels before 6.12 ignore the slice. Answers 0 or a negative errno.
  */
 export const scheduleNormally = (sliceNs: number, nice: number): number =>
   schedule(SCHED_NORMAL, { sliceNs, nice });
