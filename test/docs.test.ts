@@ -47,6 +47,22 @@ test.each(pages())("%s: every file that a link names is there", (page) => {
   }
 });
 
+/** The anchors that GitHub makes from the headings of a page: without punctuation, blanks as hyphens. */
+const anchorsOf = (text: string): string[] =>
+  [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s_-]/gu, "")
+      .replace(/\s/g, "-"),
+  );
+
+test.each(pages())("%s: every heading that a link names is there", (page) => {
+  for (const [, file = "", anchor = ""] of read(page).matchAll(/\]\(([^)#:\s]*)#([^)\s]+)\)/g)) {
+    const target = file === "" ? page : join(dirname(page), file);
+    expect(anchorsOf(read(target)), `${page} links to ${target}#${anchor}`).toContain(anchor);
+  }
+});
+
 test.each(pages())("%s: every QEMU command names a processor that Bun runs on", (page) => {
   const blocks = [...read(page).matchAll(/^```[a-z]*\n([\s\S]*?)^```/gm)];
   for (const [, block = ""] of blocks) {
