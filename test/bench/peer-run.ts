@@ -71,7 +71,8 @@ export async function runWay({ name, command }: Way, wish: Wish): Promise<Run> {
   const started: Started[] = [listener];
   try {
     while (!listens(about.at)) {
-      if (listener.child.exitCode !== null) throw await failure(name, listener);
+      const { exitCode, signalCode } = listener.child; // one of them, when it has ended
+      if (exitCode !== null || signalCode !== null) throw await failure(name, listener);
       await Bun.sleep(POLL_MS);
     }
     const from = performance.now();
