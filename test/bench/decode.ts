@@ -35,7 +35,7 @@ const size = {
   chunk: "buffer",
   pieces: 1,
   mode: "drain",
-  /** Four picture buffers, as many as v4l2-ctl has: one is the minimum. */
+  /** Picture buffers beyond the decoder's minimum of one: v4l2-ctl has four, too. */
   spare: 3,
 } as const;
 

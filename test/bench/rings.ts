@@ -1,7 +1,8 @@
 // `bun run bench video`, rings: the round trip of a command against two threads of a C program that only wake each other.
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
+import { childrenOf } from "../support/processes.ts";
 import { type Bench, compileC, median, type Report } from "./bench.ts";
 import type { Cell } from "./figures.ts";
 
@@ -11,14 +12,33 @@ const placements = [
   { name: "one processor", other: 0, count: 60_000 },
   { name: "two processors", other: 1, count: 20_000 },
 ] as const;
-type Placement = (typeof placements)[number];
+interface Placement {
+  readonly name: string;
+  readonly other: number;
+  readonly count: number;
+}
 const HEAP_COMMANDS = 200_000;
-/** A command may take so many times as long as the threads. */
+/** A command may take so many times as long as the threads at p99, and so much longer at p50. */
 const BAR = 3;
+const BAR_US = 2;
+/** Until the process of the next front-end is warm. Guests need longer until their first command. */
+const WARM_MS = 1000;
+/** The first 10,000 commands against those after 200,000. */
+const LONG = { rounds: 3, count: 200_000, bar: 1.5 } as const;
+/** 10,000 commands with the tenth that the program adds, and the processor time that they may take. */
+const COST = { rounds: 5, count: 9091, barSeconds: 0.08 } as const;
 
 interface Trip {
   readonly p50: number;
   readonly p99: number;
+  /** p99 of the first and of the last 10,000. */
+  readonly first99: number;
+  readonly last99: number;
+}
+
+/** Round trips, and processor seconds of the daemon's processes from the connection of the front-end to their end. */
+interface Served extends Trip {
+  readonly cpuSeconds: number;
 }
 
 const options = { stdin: "ignore", stdout: "pipe", stderr: "pipe", timeout: 120_000 } as const;
@@ -48,7 +68,13 @@ async function measure(program: string, work: string, report: Report): Promise<v
     for (const part of ["p50", "p99"] as const) {
       const us = (side: "threads" | "ours") => median(rounds.map((round) => round[side][part]));
       const ratio = median(rounds.map(({ threads, ours }) => ours[part] / threads[part]));
-      rows.push([`${name}, ${part}`, us("threads"), us("ours"), ratio]);
+      const ours = us("ours");
+      const threads = us("threads");
+      const cells: Cell[] =
+        part === "p50"
+          ? [threads, { value: ours, bar: threads + BAR_US }, undefined]
+          : [threads, ours, ratio];
+      rows.push([`${name}, ${part}`, ...cells]);
     }
   }
   report.table({
@@ -60,6 +86,7 @@ async function measure(program: string, work: string, report: Report): Promise<v
     ],
     rows,
   });
+  await reportFirst(program, possible, work, report);
   const { requests, heapGrowth } = await heap(program, join(work, "heap.sock"));
   report.line(`JS heap growth over ${requests} commands: ${heapGrowth} bytes`);
   report.table({
@@ -78,6 +105,47 @@ async function measure(program: string, work: string, report: Report): Promise<v
   });
 }
 
+/** The first commands of a front-end, and their cost. */
+async function reportFirst(
+  program: string,
+  possible: readonly Placement[],
+  work: string,
+  report: Report,
+): Promise<void> {
+  let made = 0;
+  const repeat = async (rounds: number, placement: Placement) => {
+    const all: Served[] = [];
+    for (let i = 0; i < rounds; i++)
+      all.push(await throughTool(program, placement, join(work, `first${made++}.sock`)));
+    return all;
+  };
+  const rows: [string, ...Cell[]][] = [];
+  for (const placement of possible) {
+    const long = await repeat(LONG.rounds, { ...placement, count: LONG.count });
+    const costs = await repeat(COST.rounds, { ...placement, count: COST.count });
+    const cpuSeconds = median(costs.map((cost) => cost.cpuSeconds));
+    // With two, the time in which a processor wakes up is in it.
+    const cost = placement.other === 0 ? { value: cpuSeconds, bar: COST.barSeconds } : cpuSeconds;
+    rows.push([
+      placement.name,
+      median(long.map(({ first99 }) => first99)),
+      median(long.map(({ last99 }) => last99)),
+      median(long.map(({ first99, last99 }) => first99 / last99)),
+      cost,
+    ]);
+  }
+  report.table({
+    head: "commands of a front-end",
+    columns: [
+      { name: "p99 of the first 10,000", unit: "us", digits: 1, better: "less" },
+      { name: "p99 after 200,000", unit: "us", digits: 1, better: "less" },
+      { name: "ratio", unit: "", digits: 2, better: "less", bar: LONG.bar },
+      { name: "CPU of 10,000, all processes", unit: "s", digits: 3, better: "less" },
+    ],
+    rows,
+  });
+}
+
 async function trips(command: string[]): Promise<Trip> {
   const child = Bun.spawn(command, options);
   const [out, err] = await Promise.all([
@@ -91,16 +159,28 @@ async function trips(command: string[]): Promise<Trip> {
 /** The executable as users have it, and one front-end. */
 async function throughTool(
   program: string,
-  { count, other }: Placement,
+  { count, other }: { readonly count: number; readonly other: number },
   socket: string,
-): Promise<Trip> {
+): Promise<Served> {
   const tool = join(import.meta.dir, "../../dist/vhost-user-video");
-  const daemon = Bun.spawn([tool, "-b", "null", "-s", socket, "--once"], options);
+  // The process of the front-end inherits the processor.
+  const command = ["taskset", "-c", `${other}`, tool, "-b", "null", "-s", socket, "--once"];
+  const daemon = Bun.spawn(command, options);
   await says(daemon.stderr, "listening");
-  Bun.spawnSync(["taskset", "-pc", `${other}`, `${daemon.pid}`]); // the process of the front-end inherits it
+  await Bun.sleep(WARM_MS);
+  const before = [daemon.pid, ...childrenOf(daemon.pid)].reduce((sum, pid) => sum + ranFor(pid), 0);
   const trip = await trips([program, `${count}`, "0", socket]);
   await daemon.exited;
-  return trip;
+  const { user = 0n, system = 0n } = daemon.resourceUsage()?.cpuTime ?? {};
+  return { ...trip, cpuSeconds: Number(user + system) / 1e6 - before };
+}
+
+/** Seconds for which all threads of a process have run: the first number of /proc/PID/task/TID/schedstat. */
+function ranFor(pid: number): number {
+  return readdirSync(`/proc/${pid}/task`).reduce((sum, tid) => {
+    const [ran] = readFileSync(`/proc/${pid}/task/${tid}/schedstat`, "utf8").split(" ");
+    return sum + Number(ran) / 1e9;
+  }, 0);
 }
 
 async function heap(
