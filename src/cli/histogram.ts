@@ -44,12 +44,13 @@ export class Histogram {
 
   /** The milliseconds that `percent` of all durations do not exceed, up to 2 % too high. Undefined without durations. */
   percentileMs(percent: number): number | undefined {
-    if (this.#total === 0) return undefined;
+    const { longestMs } = this;
+    if (longestMs === undefined) return undefined;
     const rank = Math.ceil((this.#total * percent) / 100);
     let seen = 0;
     for (let bucket = 0; bucket < BUCKETS; bucket++) {
       seen += this.#counts[bucket] ?? 0;
-      if (seen >= rank) return bucketEndUs(bucket) / 1000;
+      if (seen >= rank) return Math.min(longestMs, bucketEndUs(bucket) / 1000);
     }
     return undefined;
   }

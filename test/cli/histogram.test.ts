@@ -30,6 +30,14 @@ test("the longest duration is exact", () => {
   expect(of([0, -5]).longestMs).toBe(0.001);
 });
 
+test("no percentile is above the longest duration", () => {
+  const histogram = of([35_250, 1700, 1650]);
+  expect(histogram.longestMs).toBe(35.25);
+  expect([95, 99, 100].map((percent) => histogram.percentileMs(percent))).toEqual([
+    35.25, 35.25, 35.25,
+  ]);
+});
+
 test("without durations there is no percentile", () => {
   expect(new Histogram().longestMs).toBeUndefined();
   expect(new Histogram().percentileMs(50)).toBeUndefined();
