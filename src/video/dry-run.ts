@@ -2,6 +2,7 @@
 import type { Fields, Struct, StructType } from "../../ffi/struct.ts";
 import { memEntry } from "../virtio/guest-ranges.ts";
 import { openNull } from "./codec/null.ts";
+import { commands } from "./commands.ts";
 import { FWHT, YUV420 } from "./formats.ts";
 import * as s from "./structs.ts";
 import { createVideoDevice } from "./video-device.ts";
@@ -13,21 +14,27 @@ const SIDE = 16;
 const LENGTH = 4096;
 const RESOURCE = { [s.INPUT]: 1, [s.OUTPUT]: 2 } as const;
 
+/** The number of a command, by its row. */
+function typeOf(name: string): number {
+  for (const row of commands.values()) if (row.name === name) return row.type;
+  throw new Error(`the table of commands has no ${name}`);
+}
+
 function command<F extends Fields>(
-  type: number,
+  name: string,
   struct: StructType<F>,
   fill: (q: Struct<F>) => void = () => undefined,
 ): Uint8Array {
   const q = struct.alloc();
   fill(q);
   const header = s.cmdHeader.over(q.$bytes);
-  header.type = type;
+  header.type = typeOf(name);
   header.stream_id = STREAM;
   return q.$bytes;
 }
 
 const setSize = (queue: s.QueueType, format: number) =>
-  command(0x10e, s.extParams, (q) => {
+  command("SET_PARAMS_EXT", s.extParams, (q) => {
     q.queue_type = queue;
     q.format = format;
     q.frame_width = SIDE;
@@ -36,7 +43,7 @@ const setSize = (queue: s.QueueType, format: number) =>
   });
 
 function makeResource(queue: s.QueueType, address: number): Uint8Array {
-  const fixed = command(0x104, s.resourceCreate, (q) => {
+  const fixed = command("RESOURCE_CREATE", s.resourceCreate, (q) => {
     q.queue_type = queue;
     q.resource_id = RESOURCE[queue];
     q.planes_layout = 1;
@@ -52,15 +59,15 @@ function makeResource(queue: s.QueueType, address: number): Uint8Array {
 }
 
 const queueResource = (queue: s.QueueType) =>
-  command(0x105, s.resourceQueue, (q) => {
+  command("RESOURCE_QUEUE", s.resourceQueue, (q) => {
     q.queue_type = queue;
     q.resource_id = RESOURCE[queue];
     q.num_data_sizes = 1;
     q.data_sizes.set(0, LENGTH);
   });
 
-const ofQueue = (type: number, queue: s.QueueType) =>
-  command(type, s.queueCommand, (q) => {
+const ofQueue = (name: string, queue: s.QueueType) =>
+  command(name, s.queueCommand, (q) => {
     q.queue_type = queue;
   });
 
@@ -70,7 +77,7 @@ export function dryCommands(address: number) {
   return {
     makeDevice: () => createVideoDevice({ backend, maxStreams: 1 }),
     opening: [
-      command(0x101, s.streamCreate, (q) => {
+      command("STREAM_CREATE", s.streamCreate, (q) => {
         q.coded_format = FWHT;
       }),
       setSize(s.OUTPUT, YUV420),
@@ -79,10 +86,10 @@ export function dryCommands(address: number) {
       makeResource(s.OUTPUT, address + LENGTH),
     ],
     batches: [
-      [ofQueue(0x10d, s.OUTPUT)],
+      [ofQueue("GET_PARAMS_EXT", s.OUTPUT)],
       [queueResource(s.OUTPUT), queueResource(s.INPUT)],
-      [ofQueue(0x10d, s.INPUT)],
-      [ofQueue(0x107, s.INPUT)],
+      [ofQueue("GET_PARAMS_EXT", s.INPUT)],
+      [ofQueue("QUEUE_CLEAR", s.INPUT)],
     ],
   } as const;
 }
