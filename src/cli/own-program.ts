@@ -22,6 +22,9 @@ export function ownProgram(name: string): OwnProgram {
   return { file: "/proc/self/exe", name, words };
 }
 
+/** In the environment of the process of a front-end: the process id of its listener. */
+export const LISTENER = "FRAMEPASS_VHOST_LISTENER";
+
 /** Numbers of the descriptors that this program passes when it starts itself again. */
 export interface PassedDescriptors {
   readonly sockets: readonly number[];

@@ -13,6 +13,7 @@ import {
 import { inGroup } from "./groups.ts";
 import { log } from "./log.ts";
 import type { Options } from "./options.ts";
+import { LISTENER } from "./own-program.ts";
 
 /** A row of every tool that moves frames. */
 export const realtimeOptions = inGroup("general", {
@@ -51,7 +52,9 @@ export function scheduleFrames(realtime: boolean, longestRunUs = LONGEST_RUN_US)
   const missing = [startRealTime(given, longestRunUs), lockAll()].filter(
     (text) => text !== undefined,
   );
-  if (missing.length > 0) log.warn(`--realtime: going on without ${missing.join(" and without ")}`);
+  // The listener has warned, and the process of each front-end would again.
+  if (missing.length > 0 && process.env[LISTENER] === undefined)
+    log.warn(`--realtime: going on without ${missing.join(" and without ")}`);
 }
 
 /** The nice value of a thread with short time slices; undefined: it has a policy that stays. */

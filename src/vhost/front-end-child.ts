@@ -7,15 +7,13 @@ import { Fd } from "../../ffi/fd.ts";
 import { addressOf } from "../../ffi/libc.ts";
 import { dieWithParent } from "../../ffi/process.ts";
 import { log } from "../cli/log.ts";
-import { startedAgainBy } from "../cli/own-program.ts";
+import { LISTENER, startedAgainBy } from "../cli/own-program.ts";
 import type { Loop } from "../loop.ts";
 import { type QueueCounts, SharedCounts } from "./counts.ts";
 import { type DryRun, warmUp } from "./warm-up.ts";
 
 /** Descriptors of the child: where the connection arrives, a socket that closes when the listener ends, the counters. */
 export const inherited = { handover: 3, lifeline: 4, counts: 5 } as const;
-/** In the environment of a child: the process id of its listener. */
-export const LISTENER = "FRAMEPASS_VHOST_LISTENER";
 
 /** What the listener passed to its child. */
 export interface ChildOf extends Disposable {

@@ -8,12 +8,12 @@ import { isHungUp } from "../../ffi/notifier.ts";
 import { finishSending, socketPair } from "../../ffi/socket.ts";
 import { counted, countedWere } from "../cli/counted.ts";
 import { log, logLevel } from "../cli/log.ts";
-import type { OwnProgram } from "../cli/own-program.ts";
+import { LISTENER, type OwnProgram } from "../cli/own-program.ts";
 import { failureFields } from "../errors.ts";
 import type { Loop } from "../loop.ts";
 import { Allowance } from "./allowance.ts";
 import { type QueueCounts, SharedCounts } from "./counts.ts";
-import { handOver, inherited, LISTENER } from "./front-end-child.ts";
+import { handOver, inherited } from "./front-end-child.ts";
 
 /** A child that lives this long after its front-end has left is killed. */
 const LEFT_LIMIT_MS = 5000;

@@ -144,6 +144,29 @@ test.skipIf(!mayChangeUser)(
   },
 );
 
+test.skipIf(!mayChangeUser)(
+  "without permission a daemon warns once, and the processes of its front-ends do not warn again",
+  async () => {
+    using temp = new TempDir();
+    Bun.spawnSync(["chmod", "777", temp.path]);
+    const under = [
+      ...["prlimit", "--rtprio=0", "--memlock=65536"],
+      ...["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"],
+    ];
+    const socket = temp.file("video");
+    const words = ["-b", "null", "-s", socket, "--realtime"];
+    await using daemon = await Tool.start("vhost-user-video", words, { under });
+    await daemon.says("listening on");
+    for (const times of [1, 2]) {
+      const connection = startConnect(unixAddress(socket));
+      await daemon.says("a front-end has connected", times); // its process says that, and would have warned before
+      connection[Symbol.dispose]();
+      await daemon.says("the front-end has left", times);
+    }
+    expect(daemon.stderr.split("going on without real-time").length - 1).toBe(1);
+  },
+);
+
 test.skipIf(!permitted || !mayChangeUser)(
   "CAP_SYS_NICE and CAP_IPC_LOCK are enough, whatever the limits are",
   async () => {
