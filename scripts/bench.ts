@@ -76,6 +76,7 @@ function helpText(benches: ReadonlyMap<string, readonly Bench[]>): string {
     line("0", "every bar was met, and nothing is worse than in FILE"),
     line("1", "a bar was missed, a figure of ours is worse by more than 5 %, or the bench failed"),
     line("2", "wrong usage"),
+    line("3", "a Debian package is missing, and only root can install it"),
   ].join("\n");
 }
 
@@ -137,6 +138,10 @@ async function run(words: readonly string[]): Promise<number> {
   }
   const toRun = chosen(benches, name, part);
   const before = against === undefined ? undefined : readResults(against);
+  if (before?.figures.every(({ bench }) => !toRun.has(bench)))
+    throw new UsageError(
+      `--against ${against}: no figure of ${[...toRun.keys()].join(", ")} is in it`,
+    );
   ensureDebian([
     { package: "gcc", provides: "gcc" },
     { package: "libc6-dev", provides: "/usr/include/stdio.h" },

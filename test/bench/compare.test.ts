@@ -62,6 +62,15 @@ test("figures of one run alone are named, and not compared", () => {
   expect(added).toEqual(["YUYV 640x480: CPU"]);
 });
 
+test("a figure whose unit has changed is not compared", () => {
+  const { changes, missing, added } = compare(one({ ...rate, unit: "GB/s" }, 4), one(rate, 4000));
+  expect({ changes, missing, added }).toEqual({
+    changes: [],
+    missing: ["YUYV 640x480: rate"],
+    added: ["YUYV 640x480: rate"],
+  });
+});
+
 const table: Table = {
   head: "YUYV",
   columns: [

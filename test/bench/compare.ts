@@ -20,16 +20,19 @@ export interface Comparison {
   readonly added: readonly string[];
 }
 
+/** Figures are the same when name and unit are: values in another unit cannot be compared. */
+const keyOf = ({ name, unit }: Figure) => `${name}\n${unit}`;
+
 /** What has changed by more than 5 %, in the order of `now`. */
 export function compare(before: readonly Figure[], now: readonly Figure[]): Comparison {
-  const earlier = new Map(before.map((figure) => [figure.name, figure]));
-  const later = new Set(now.map(({ name }) => name));
-  const both = now.filter(({ name }) => earlier.has(name));
+  const earlier = new Map(before.map((figure) => [keyOf(figure), figure]));
+  const later = new Set(now.map(keyOf));
+  const both = now.filter((figure) => earlier.has(keyOf(figure)));
   return {
-    changes: both.flatMap((figure) => changeOf(earlier.get(figure.name)?.value ?? null, figure)),
+    changes: both.flatMap((figure) => changeOf(earlier.get(keyOf(figure))?.value ?? null, figure)),
     compared: both.length,
-    missing: before.filter(({ name }) => !later.has(name)).map(({ name }) => name),
-    added: now.filter(({ name }) => !earlier.has(name)).map(({ name }) => name),
+    missing: before.filter((figure) => !later.has(keyOf(figure))).map(({ name }) => name),
+    added: now.filter((figure) => !earlier.has(keyOf(figure))).map(({ name }) => name),
   };
 }
 

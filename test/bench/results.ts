@@ -40,15 +40,17 @@ export function writeResults(path: string, results: Results): void {
 /** Reads what `writeResults` or `--json` wrote. Throws UsageError for any other file. */
 export function readResults(path: string): Results {
   const results = parse(path, readText(path));
-  const { figures, machine, date } = (results ?? {}) as Partial<Results>;
+  const { figures, machine, date, commit } = (results ?? {}) as Partial<Results>;
   const sound =
     typeof machine === "string" &&
     typeof date === "string" &&
+    typeof commit === "string" &&
     Array.isArray(figures) &&
     figures.every(
       (figure) =>
         typeof figure?.name === "string" &&
         typeof figure.bench === "string" &&
+        typeof figure.unit === "string" &&
         (figure.value === null || Number.isFinite(figure.value)),
     );
   if (!sound) throw new UsageError(`--against ${path}: no results of a bench are in it`);

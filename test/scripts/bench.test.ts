@@ -16,6 +16,13 @@ function bench(...words: string[]) {
 
 const noResults = join(work, "no-results.json");
 writeFileSync(noResults, "{}");
+const ofZc = join(work, "zc.json");
+writeResults(ofZc, {
+  ...{ machine: "m", command: "c", date: "d", commit: "0" },
+  figures: [{ bench: "zc", name: "n", unit: "s", value: 1, bar: null, met: null }],
+});
+const noCommit = join(work, "no-commit.json");
+writeFileSync(noCommit, JSON.stringify({ machine: "m", date: "d", figures: [] }));
 const noJson = join(work, "no.json");
 writeFileSync(noJson, "bench");
 
@@ -28,6 +35,8 @@ test.each([
   [["copy", "--against", join(work, "none")], `bench: --against ${work}/none: it cannot be read`],
   [["copy", "--against", noJson], `bench: --against ${noJson}: it is no JSON`],
   [["copy", "--against", noResults], `bench: --against ${noResults}: no results of a bench`],
+  [["copy", "--against", noCommit], `bench: --against ${noCommit}: no results of a bench`],
+  [["copy", "--against", ofZc], `bench: --against ${ofZc}: no figure of copy is in it`],
 ])(
   "wrong words are answered before anything is measured, in one line with status 2: %p",
   (words, line) => {
