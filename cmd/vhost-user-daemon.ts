@@ -75,7 +75,7 @@ export interface FrontEndPlace {
  * and waits for the front-end; undefined when the listener ends before. Throws UsageError, UnavailableError.
  */
 export async function frontEndPlace(
-  { loop }: Context,
+  { loop, signal }: Context,
   values: AccessValues & Place,
   owned: DisposableStack,
   dry?: DryRun,
@@ -83,7 +83,7 @@ export async function frontEndPlace(
   const child = childOfListener(loop);
   if (child !== undefined) {
     owned.use(child);
-    const socket = await child.frontEnd(dry);
+    const socket = await child.frontEnd(dry, signal);
     if (socket === undefined) return undefined;
     owned.use(socket);
     return { inherited: { socket, listening: false }, child };

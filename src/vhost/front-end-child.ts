@@ -22,9 +22,9 @@ export interface ChildOf extends Disposable {
   readonly signal: AbortSignal;
   /**
    * The connection of the front-end, as soon as there is one; until then the process warms up with `dry`. Undefined when the
-   * listener ends before.
+   * listener ends before, or `stopped` aborts: then the listener starts another process.
    */
-  frontEnd(dry: DryRun | undefined): Promise<Fd | undefined>;
+  frontEnd(dry: DryRun | undefined, stopped: AbortSignal): Promise<Fd | undefined>;
 }
 
 /** The message with a connection: one byte, whether only errors are logged. */
@@ -67,7 +67,7 @@ export function childOfListener(loop: Loop): ChildOf | undefined {
   return {
     counts,
     signal: stop.signal,
-    frontEnd: (dry) => frontEndFor(loop, dry, stop.signal),
+    frontEnd: (dry, stopped) => frontEndFor(loop, dry, AbortSignal.any([stop.signal, stopped])),
     [Symbol.dispose]: () => ties.dispose(),
   };
 }

@@ -110,23 +110,26 @@ test("the process of a front-end is started before it comes, one for each", asyn
   expect((await daemon.ended()).status).toBe(0);
 });
 
-test("a process that ended before its front-end came is replaced, and SIGTERM ends one that waits", async () => {
-  await built();
-  using temp = new TempDir();
-  const socket = temp.file("s");
-  await using daemon = await Tool.start("vhost-user-video", ["-b", "null", "-s", socket]);
-  await daemon.says("listening");
-  const ahead = await childOf(daemon, new Set());
-  process.kill(ahead, "SIGKILL");
-  await ended(ahead); // the kernel closes its sockets a moment after the signal
-  await answered(daemon, socket);
-  const next = await childOf(daemon, new Set([ahead]));
-  daemon.signal("SIGTERM");
-  const { status, lines } = await daemon.ended();
-  expect(status).toBe(0);
-  expect(lines.filter((line) => line.includes("error") || line.includes("warn"))).toEqual([]);
-  await ended(next);
-});
+test.each(["SIGKILL", "SIGTERM"] as const)(
+  "a process that %s ended before its front-end came is replaced, and SIGTERM of the daemon ends one that waits",
+  async (name) => {
+    await built();
+    using temp = new TempDir();
+    const socket = temp.file("s");
+    await using daemon = await Tool.start("vhost-user-video", ["-b", "null", "-s", socket]);
+    await daemon.says("listening");
+    const ahead = await childOf(daemon, new Set());
+    process.kill(ahead, name);
+    await ended(ahead); // the kernel closes its sockets a moment after the signal
+    await answered(daemon, socket);
+    const next = await childOf(daemon, new Set([ahead]));
+    daemon.signal("SIGTERM");
+    const { status, lines } = await daemon.ended();
+    expect(status).toBe(0);
+    expect(lines.filter((line) => line.includes("error") || line.includes("warn"))).toEqual([]);
+    await ended(next);
+  },
+);
 
 test("a daemon whose executable was replaced meanwhile serves on with the old one", async () => {
   await built();
