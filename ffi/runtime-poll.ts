@@ -8,10 +8,10 @@ const TRIED = "SIGURG";
 /** The first turns of a runtime that has just started do not look at its epoll. */
 const MOST_TURNS = 5;
 
-/** The runtime's epoll. Undefined if there is none that a signal makes readable. */
-export async function runtimePoll(): Promise<number | undefined> {
-  await turnsUntil(() => !epolls().some(hasInput));
-  const quiet = epolls().filter((fd) => !hasInput(fd));
+/** The runtime's epoll. Undefined if there is none that a signal makes readable, or if `folder` cannot be read. */
+export async function runtimePoll(folder = "/proc/self/fd"): Promise<number | undefined> {
+  await turnsUntil(() => !epolls(folder).some(hasInput));
+  const quiet = epolls(folder).filter((fd) => !hasInput(fd));
   const ignored = () => {};
   process.on(TRIED, ignored);
   process.kill(process.pid, TRIED); // this thread does not block it, so it is delivered before the call returns
@@ -30,16 +30,20 @@ async function turnsUntil(condition: () => boolean): Promise<boolean> {
   return condition();
 }
 
-/** The epoll descriptors of this process. */
-function epolls(): number[] {
-  return readdirSync("/proc/self/fd")
-    .map(Number)
-    .filter((fd) => isEpoll(fd));
+/** The epoll descriptors of this process. None where it must not see its descriptors (AppArmor, for example). */
+function epolls(folder: string): number[] {
+  try {
+    return readdirSync(folder)
+      .filter((name) => isEpoll(`${folder}/${name}`))
+      .map(Number);
+  } catch {
+    return [];
+  }
 }
 
-function isEpoll(fd: number): boolean {
+function isEpoll(path: string): boolean {
   try {
-    return readlinkSync(`/proc/self/fd/${fd}`) === "anon_inode:[eventpoll]";
+    return readlinkSync(path) === "anon_inode:[eventpoll]";
   } catch {
     return false; // the descriptor that the folder was read with
   }
