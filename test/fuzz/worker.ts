@@ -18,6 +18,12 @@ export interface Report {
 /** Bytes of the progress file: the seed that is running. */
 export const PROGRESS_BYTES = 8;
 
+/** How much of a run is done, from 0 to 1. Its length is `seconds` or, when that is 0, `cases`. */
+export const wayOf = (
+  { done, passed }: { readonly done: number; readonly passed: number },
+  { cases, seconds }: { readonly cases: number; readonly seconds: number },
+): number => (seconds > 0 ? passed / seconds : done / cases);
+
 async function main(words: readonly string[]): Promise<void> {
   const [name, first = "1", cases = "1", seconds = "0", path = "", keep] = words;
   const target = targets.find((one) => one.name === name);
@@ -31,13 +37,12 @@ async function main(words: readonly string[]): Promise<void> {
     return;
   }
   const fromMs = performance.now();
-  const share = (done: number) =>
-    Math.max(done / Number(cases), (performance.now() - fromMs) / 1000 / Number(seconds));
   let before: ReturnType<typeof held> | undefined;
   const count = await runCases(target, Number(first), (done) => {
     progress.setUint32(0, Number(first) + done, true);
     progress.setUint32(4, done, true);
-    const way = Number(seconds) > 0 ? share(done) : done / Number(cases);
+    const passed = (performance.now() - fromMs) / 1000;
+    const way = wayOf({ done, passed }, { cases: Number(cases), seconds: Number(seconds) });
     if (way >= 0.1) before ??= held();
     return way < 1;
   });
