@@ -1,6 +1,7 @@
 // The one event loop: descriptors, timers, and work at the end of a turn. Handlers are plain functions, so a frame
 // costs no promise. Why not the runtime's own loop: docs/decisions/0001-own-loop.md.
 import { EPOLLIN, Epoll } from "../ffi/epoll.ts";
+import { Timers } from "./timers.ts";
 
 /**
  * Longest wait in ms while nothing ends it for the runtime. A signal ends the wait only if the kernel delivers it to this thread;
@@ -21,9 +22,6 @@ const LONGEST_CLEANUP_MS = 2000;
 const YIELD_EVERY_MS = 50;
 /** And so often where it is woken for them. What is left are its own timers: one collects garbage each time, even if there is none. */
 const YIELD_WOKEN_MS = 10_000;
-/** A timer with a period of this or more may be late by a quarter of it, 40 ms at most, so that it needs no wake-up of its own. */
-const LATE_PERIOD_MS = 100;
-const LATE_MS = 40;
 
 /** A watched descriptor; disposing it ends the watch. */
 export interface Watch extends Disposable {
@@ -53,21 +51,10 @@ export interface Deferred extends Disposable {
   ask(): void;
 }
 
-interface Timer {
-  readonly handler: () => void;
-  readonly periodMs: number;
-  /** How long it may wait for a wake-up by something else. */
-  readonly lateMs: number;
-  dueMs: number;
-}
-
 export class Loop implements Disposable {
   readonly #epoll = new Epoll();
   readonly #watched = new Map<number, Watched>();
-  readonly #timers = new Set<Timer>();
-  /** When the first of them is due, and when the loop has to wake up for one; or earlier when that one was disposed. */
-  #dueMs = Number.POSITIVE_INFINITY;
-  #latestMs = Number.POSITIVE_INFINITY;
+  readonly #timers = new Timers();
   readonly #deferred = new Set<{ asked: boolean; readonly handler: () => void }>();
   /** Rejects the promises that a task may be waiting for. */
   readonly #pending = new Set<(reason: unknown) => void>();
@@ -156,20 +143,12 @@ export class Loop implements Disposable {
 
   /** Calls `handler` every `periodMs`, first after one period; from 100 ms on up to a quarter of it late, 40 ms at most. */
   every(periodMs: number, handler: () => void): Disposable {
-    const lateMs = periodMs < LATE_PERIOD_MS ? 0 : Math.min(LATE_MS, periodMs / 4);
-    return this.#schedule({ handler, periodMs, lateMs, dueMs: performance.now() + periodMs });
+    return this.#timers.every(periodMs, handler);
   }
 
   /** Calls `handler` once, after `delayMs`. */
   after(delayMs: number, handler: () => void): Disposable {
-    const dueMs = performance.now() + delayMs;
-    return this.#schedule({ handler, periodMs: 0, lateMs: 0, dueMs });
-  }
-
-  #schedule(timer: Timer): Disposable {
-    this.#timers.add(timer);
-    this.#expect(timer);
-    return { [Symbol.dispose]: () => this.#timers.delete(timer) };
+    return this.#timers.after(delayMs, handler);
   }
 
   /** Calls `handler` at the end of each turn in which `ask` was called, after all descriptors and timers. */
@@ -236,7 +215,7 @@ export class Loop implements Disposable {
     task.then(end, end);
     let yieldedMs = 0;
     this.#nowMs = performance.now();
-    this.#dueMs = this.#latestMs = 0; // a timer that threw in an earlier run has not computed them
+    this.#timers.look(); // a handler that threw in an earlier run has kept it from looking
     try {
       while (!over && this.#failure === undefined) {
         const idle = this.#turn();
@@ -273,7 +252,7 @@ export class Loop implements Disposable {
         this.#watched.get(this.#epoll.key(i))?.handler(this.#epoll.events(i));
       }
       this.#nowMs = performance.now();
-      if (this.#nowMs >= this.#dueMs) this.#fire();
+      if (this.#timers.fire(this.#nowMs)) this.#nowMs = performance.now();
       if (this.#asked) this.#runDeferred();
       return count === 0;
     } catch (error) {
@@ -286,9 +265,9 @@ export class Loop implements Disposable {
   #waitMs(): number {
     if (this.#settled || this.#asked) return 0;
     const unlimited = this.#quietWaits >= SETTLING_WAITS && this.#isWoken();
-    if (this.#timers.size === 0) return unlimited ? -1 : LONGEST_WAIT_MS;
-    const longestMs = unlimited ? MOST_MS : LONGEST_WAIT_MS;
-    return Math.max(0, Math.min(longestMs, Math.ceil(this.#latestMs - this.#nowMs)));
+    const dueMs = this.#timers.waitMs(this.#nowMs);
+    if (unlimited) return dueMs === Number.POSITIVE_INFINITY ? -1 : Math.min(MOST_MS, dueMs);
+    return Math.min(LONGEST_WAIT_MS, dueMs);
   }
 
   /** Whether the loop is woken for all that the runtime may have to do. */
@@ -301,24 +280,6 @@ export class Loop implements Disposable {
     if (!idle && sinceMs <= YIELD_EVERY_MS) return false;
     if (sinceMs > YIELD_WOKEN_MS || !this.#isWoken()) return true;
     return this.#quiet && this.#quietWaits <= SETTLING_WAITS;
-  }
-
-  #expect({ dueMs, lateMs }: Timer): void {
-    this.#dueMs = Math.min(this.#dueMs, dueMs);
-    this.#latestMs = Math.min(this.#latestMs, dueMs + lateMs);
-  }
-
-  #fire(): void {
-    const nowMs = this.#nowMs;
-    for (const timer of this.#timers) {
-      if (timer.dueMs > nowMs) continue;
-      if (timer.periodMs > 0) timer.dueMs = Math.max(timer.dueMs + timer.periodMs, nowMs);
-      else this.#timers.delete(timer);
-      timer.handler();
-    }
-    this.#dueMs = this.#latestMs = Number.POSITIVE_INFINITY;
-    for (const timer of this.#timers) this.#expect(timer);
-    this.#nowMs = performance.now();
   }
 
   #runDeferred(): void {
