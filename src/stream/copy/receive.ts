@@ -65,6 +65,8 @@ class CopyReceiver implements Disposable {
   #total = 0;
   #paused = false;
   readonly #turnMs: number;
+  /** The time at which this turn began to receive. */
+  #nowMs = 0;
 
   constructor(options: CopyReceiveOptions) {
     const { loop, socket, turnMs = BURST_MS } = options;
@@ -94,7 +96,8 @@ class CopyReceiver implements Disposable {
 
   /** Receives what has arrived, for a turn at most. Answers whether the loop is to report when more arrives. */
   #drain(): boolean {
-    const untilMs = performance.now() + this.#turnMs;
+    this.#nowMs = performance.now();
+    const untilMs = this.#nowMs + this.#turnMs;
     for (let i = 0; i < BURST; i++) {
       const wanted = this.#left + (this.#part === "payload" ? frameHeader.size : 0);
       const r = this.#receive();
@@ -175,6 +178,7 @@ class CopyReceiver implements Disposable {
       }
       case "frame": {
         checkFrame(this.#header, this.#stream?.sizeimage ?? 0);
+        this.#lowWater?.begins(this.#nowMs);
         this.#expect("payload", this.#target?.begin(this.#header) ?? 0, this.#header.bytesused);
         return;
       }
