@@ -25,8 +25,9 @@ export interface RegionRow {
 
 interface Region extends RegionRow {
   readonly memory: SharedRegion;
-  /** The guest address as a number. */
+  /** The guest address and the size as numbers. */
   readonly at: number;
+  readonly length: number;
 }
 
 export class MemoryTable implements GuestMemory, GuestAccess, Disposable {
@@ -140,11 +141,27 @@ export class MemoryTable implements GuestMemory, GuestAccess, Disposable {
     return -1;
   }
 
+  /** The region that has all of a range; undefined where none or only several together have it. */
+  #whole(address: number, length: number): Region | undefined {
+    const regions = this.#regions;
+    for (let i = 0; i < regions.length; i++) {
+      const region = regions[i] as Region;
+      const offset = address - region.at;
+      if (offset >= 0 && offset + length <= region.length) return region;
+    }
+    return undefined;
+  }
+
   contains(address: number, length: number): boolean {
-    return this.#each(address, length, nothing);
+    return this.#whole(address, length) !== undefined || this.#each(address, length, nothing);
   }
 
   read(address: number, length: number, to: Uint8Array<ArrayBuffer>, at: number): boolean {
+    const whole = this.#whole(address, length);
+    if (whole !== undefined) {
+      whole.memory.read(address - whole.at, length, to, at);
+      return true;
+    }
     if (!this.contains(address, length)) return false;
     let done = at;
     return this.#each(address, length, (region, offset, count) => {
@@ -154,6 +171,11 @@ export class MemoryTable implements GuestMemory, GuestAccess, Disposable {
   }
 
   write(address: number, length: number, from: Uint8Array<ArrayBuffer>, at: number): boolean {
+    const whole = this.#whole(address, length);
+    if (whole !== undefined) {
+      whole.memory.write(address - whole.at, length, from, at);
+      return true;
+    }
     if (!this.contains(address, length)) return false;
     let done = at;
     return this.#each(address, length, (region, offset, count) => {
@@ -238,7 +260,7 @@ function map(row: RegionRow, fd: Fd, others: readonly RegionRow[]): Region {
   }
   try {
     const memory = new SharedRegion(fd, Number(offset), Number(size));
-    return { ...row, memory, at: Number(guest) };
+    return { ...row, memory, at: Number(guest), length: Number(size) };
   } catch (error) {
     throw asRefused(error, `${at}: `) ?? error;
   }
