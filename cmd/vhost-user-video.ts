@@ -29,7 +29,7 @@ import {
 } from "./vhost-user-daemon.ts";
 
 /** Batches of the dry run: after so many the code is compiled that commands run through. */
-const DRY_BATCHES = 1500;
+const DRY_BATCHES = 10_000;
 
 export const vhostUserVideo = defineTool({
   ...toolRow("vhost-user-video"),
