@@ -1,5 +1,5 @@
 // Processes as /proc shows them: the children of one, and whether one is there.
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 
 /** Process ids of the children of a process. */
 export function childrenOf(pid: number): number[] {
@@ -10,17 +10,32 @@ export function childrenOf(pid: number): number[] {
 
 /** "" for a thread that has ended since it was listed. */
 function childrenOfThread(file: string): string {
+  return textOf(file) ?? "";
+}
+
+function textOf(file: string): string | undefined {
   try {
     return readFileSync(file, "utf8");
   } catch {
-    return "";
+    return undefined; // the thread or the process has ended
   }
 }
 
-/** Whether a process runs; a dead one whose parent has not collected it does not. */
+/**
+ * Whether a process runs; a dead one whose parent has not collected it does not. The first thread may end before the others, and
+ * the last one closes the descriptors.
+ */
 export function isRunning(pid: number): boolean {
-  if (!existsSync(`/proc/${pid}/stat`)) return false;
-  return !/\) [ZX]/.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  const states = threadsOf(pid).map((tid) => textOf(`/proc/${pid}/task/${tid}/stat`));
+  return states.some((stat) => stat !== undefined && !/\) [ZX]/.test(stat));
+}
+
+function threadsOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return [];
+  }
 }
 
 /** A socket that listens has this flag in /proc/net/unix: __SO_ACCEPTCON of <linux/net.h>. */
