@@ -66,12 +66,17 @@ function scheduleBriefly(given: Given): void {
   useShortSlices(true);
 }
 
+/** This thread has SCHED_FIFO by --realtime, or would have if frames came one by one. */
+let realTime = false;
+
 /**
- * Takes short time slices, or those of every program. Short ones are for frames that come one by one. Where frames never end, both
- * sides interrupt each other more often, and fewer frames get through.
+ * Schedules for frames that come one by one (`on`), with short time slices or in real time; or as every program. Where frames never
+ * end, both sides interrupt each other more often, and fewer frames get through. In real time they would take turns without an end,
+ * and nothing else would run.
  */
 export function useShortSlices(on: boolean): void {
-  if (niceValue !== undefined) scheduleNormally(on ? SLICE_NS : 0, niceValue);
+  if (realTime && on) realTime = scheduleRealTime(PRIORITY) === 0;
+  else if (niceValue !== undefined) scheduleNormally(on ? SLICE_NS : 0, niceValue);
 }
 
 /** What is missing; undefined: the policy is set. */
@@ -82,8 +87,11 @@ function startRealTime(given: Given, longestRunUs: number): string | undefined {
     scheduleBriefly(given);
     return failed;
   }
+  realTime = true;
+  niceValue = given?.nice ?? 0;
   process.once("SIGXCPU", () => {
-    scheduleNormally(SLICE_NS, given?.nice ?? 0);
+    realTime = false;
+    useShortSlices(true);
     log.warn(
       `--realtime: going on without real-time scheduling: ${longestRunUs / 1e6} s without a pause, and other programs need the processor`,
     );

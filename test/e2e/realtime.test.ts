@@ -250,6 +250,31 @@ test.skipIf(!hasSlices)(
   },
 );
 
+test.skipIf(!permitted)(
+  "--realtime: both sides of frames that come as fast as they are taken leave the processors to others, and have SCHED_FIFO again at the rate of a camera",
+  async () => {
+    using temp = new TempDir();
+    const place = `unix:${temp.file("s")}`;
+    await using receiver = await Tool.start("receiver", ["-l", place, "--keep", "--realtime"]);
+    await receiver.says("listening on");
+    for (const [fps, wanted] of [
+      ["0", usual],
+      ["60", first],
+    ] as const) {
+      const size = ["-W", "64", "-H", "48", "-r", fps];
+      const words = ["-a", place, "-d", "testsrc", ...size, "--realtime"];
+      await using sender = await Tool.start("sender", words);
+      await sender.says("connected to");
+      for (const { pid } of [sender, receiver])
+        await until(`the policy ${wanted.policy} with -r ${fps}`, 20_000, () =>
+          threadsOf(pid)[0]?.policy === wanted.policy ? true : undefined,
+        );
+      await Bun.sleep(1500); // after the frames at which the pace was judged, too
+      for (const { pid } of [sender, receiver]) expect(threadsOf(pid)[0]).toEqual(wanted);
+    }
+  },
+);
+
 test.skipIf(!permitted)("a nice value and a policy that a tool is started with stay", async () => {
   for (const [under, words, wanted] of [
     [["nice", "-n", "7"], [], { ...usual, nice: 7 }],
