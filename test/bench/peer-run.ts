@@ -58,12 +58,7 @@ async function used({ child }: Started): Promise<Used> {
   return { user: Number(cpuTime?.user) / 1e6, system: Number(cpuTime?.system) / 1e6 };
 }
 
-/** A process did not end in time. */
-export class Stalled extends Error {
-  override readonly name = "Stalled";
-}
-
-/** Sends the frames once. Throws when a process fails, Stalled when it does not end. */
+/** Sends the frames once. Throws when a process fails. */
 export async function runWay({ name, command }: Way, wish: Wish): Promise<Run> {
   const about = command(wish);
   if (typeof about.at === "string") rmSync(about.at, { force: true });
@@ -107,8 +102,7 @@ async function check(
 async function failure(name: string, { child, text, program }: Started): Promise<Error> {
   const how = child.signalCode ?? `status ${child.exitCode}`;
   const line = (await text)[1].trim().split("\n").at(-1);
-  const message = `${name}: ${program} ended with ${how}: ${line}`;
-  return child.signalCode === "SIGKILL" ? new Stalled(message) : new Error(message);
+  return new Error(`${name}: ${program} ended with ${how}: ${line}`);
 }
 
 /** What one process uses that copies frames in memory. */

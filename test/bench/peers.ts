@@ -15,22 +15,21 @@ import {
   type Way,
   type Wish,
 } from "./peer-programs.ts";
-import { cpuOf, type Run, runMemcpy, runWay, Stalled, type Used } from "./peer-run.ts";
+import { cpuOf, type Run, runMemcpy, runWay, type Used } from "./peer-run.ts";
 
 const ROUNDS = 5;
-const ATTEMPTS = 5;
 
 /** Frames of each run: one to two seconds of the program. */
 const sizes = [
   {
     width: 640,
     height: 480,
-    frames: { copy: 8000, fd: 150_000, tcp: 3000, local: 4000, limit: 30_000 },
+    frames: { copy: 8000, fd: 150_000, tcp: 3000, local: 20_000, limit: 30_000 },
   },
   {
     width: 1920,
     height: 1080,
-    frames: { copy: 1500, fd: 80_000, tcp: 400, local: 1000, limit: 3000 },
+    frames: { copy: 1500, fd: 80_000, tcp: 400, local: 3000, limit: 3000 },
   },
 ] as const;
 type Size = (typeof sizes)[number];
@@ -76,18 +75,6 @@ function cells(all: Runs): Cell[] {
   return [median(rates(all)), perSecond, cpu("send"), cpu("receive")];
 }
 
-/** A run of a peer. One that stops in the middle is said, and repeated. */
-async function runPeer(way: Way, wish: Wish, report: Report): Promise<Run> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await runWay(way, wish);
-    } catch (error) {
-      if (!(error instanceof Stalled) || attempt === ATTEMPTS) throw error;
-      report.line(`${way.name}: no frame came any more; once more`);
-    }
-  }
-}
-
 const bare = (value: number, bar: number | undefined): Cell =>
   bar === undefined ? value : { value, bar };
 
@@ -123,7 +110,7 @@ async function measure(
   }));
   for (let round = 0; round < ROUNDS; round++) {
     mine.runs.push(await runWay(ours[flow], wish(mine.frames)));
-    for (const { way, runs } of theirs) runs.push(await runPeer(way, wish(peerFrames), report));
+    for (const { way, runs } of theirs) runs.push(await runWay(way, wish(peerFrames)));
     for (const { passes, runs } of limits)
       runs.push(await runMemcpy(place.memcpy, wish(frames.limit), passes));
   }
