@@ -1,5 +1,4 @@
 // When the thread that moves frames gets a processor: short time slices for all tools, --realtime where it is wanted and permitted.
-import { readFileSync } from "node:fs";
 import { SysError } from "../../ffi/errno.ts";
 import { SCHED_FIFO, SCHED_NORMAL, SCHED_RR } from "../../ffi/linux/sched.ts";
 import {
@@ -14,6 +13,7 @@ import { inGroup } from "./groups.ts";
 import { log } from "./log.ts";
 import type { Options } from "./options.ts";
 import { LISTENER } from "./own-program.ts";
+import { hasBit } from "./process-mask.ts";
 
 /** A row of every tool that moves frames. */
 export const realtimeOptions = inGroup("general", {
@@ -31,7 +31,8 @@ export const PRIORITY = 10;
 const LONGEST_RUN_US = 2_000_000;
 /** Then it does not even run handlers of signals: the kernel ends the process. */
 const STUCK_US = 10_000_000;
-const CAP_IPC_LOCK = 14n;
+/** With this capability the limit does not count. <linux/capability.h> */
+const CAP_IPC_LOCK = 14;
 
 /** What permits it: in a shell, and in a unit of systemd. */
 const permits = {
@@ -135,12 +136,6 @@ function lockAll(): string | undefined {
 /** Why memory cannot be locked; undefined: it can. */
 function lockRefused(): string | undefined {
   const limit = lockLimit();
-  if (limit === undefined || mayLock(readFileSync("/proc/self/status", "utf8"))) return undefined;
+  if (limit === undefined || hasBit("CapEff", CAP_IPC_LOCK)) return undefined;
   return `locked memory (${limit} bytes are permitted; ${permits.memory})`;
-}
-
-/** Whether the limit does not count, by the text of /proc/self/status. */
-function mayLock(status: string): boolean {
-  const [, mask = "0"] = /^CapEff:\s*([0-9a-f]+)$/m.exec(status) ?? [];
-  return ((BigInt(`0x${mask}`) >> CAP_IPC_LOCK) & 1n) === 1n;
 }

@@ -1,5 +1,4 @@
 // What every tool does: parse options, print help, report a failure in one line, set the exit status.
-import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { asSysError, SysError } from "../../ffi/errno.ts";
 import { runtimePoll } from "../../ffi/runtime-poll.ts";
@@ -17,6 +16,7 @@ import { log, logDefect, setUpLog } from "./log.ts";
 import type { Operands, Options, Values } from "./options.ts";
 import { COMPILED } from "./own-program.ts";
 import { parseOptions } from "./parse-options.ts";
+import { hasBit } from "./process-mask.ts";
 import { scheduleFrames } from "./realtime.ts";
 import { reportingTo, service } from "./service.ts";
 import { serviceVariables } from "./service-variables.ts";
@@ -179,11 +179,7 @@ function writeFailure(error: unknown): void {
 const stopSignals = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
 
 /** Whether the process was started with the signal ignored, as nohup does: then it stays ignored. */
-function isIgnored(number: number): boolean {
-  const [, mask = "0"] =
-    /^SigIgn:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "utf8")) ?? [];
-  return ((BigInt(`0x${mask}`) >> BigInt(number - 1)) & 1n) === 1n;
-}
+const isIgnored = (number: number) => hasBit("SigIgn", number - 1);
 
 /** What a tool does where nothing ends its waits for the runtime. */
 const LOOKS = "the tool looks for signals every 100 ms, also when it is idle";
