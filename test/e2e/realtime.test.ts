@@ -125,15 +125,16 @@ test.skipIf(!permitted)(
   },
 );
 
+const otherUser = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+/** Runs a program as a user without capabilities, and with limits that permit neither. */
+const unprivileged = ["prlimit", "--rtprio=0", "--memlock=65536", ...otherUser];
+
 test.skipIf(!mayChangeUser)(
   "without permission --realtime is one warning that says what to do, and the tool works",
   async () => {
     using temp = new TempDir();
     Bun.spawnSync(["chmod", "777", temp.path]);
-    const under = [
-      ...["prlimit", "--rtprio=0", "--memlock=65536"],
-      ...["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"],
-    ];
+    const under = unprivileged;
     const words = ["-l", `unix:${temp.file("s")}`, "--realtime"];
     await using receiver = await Tool.start("receiver", words, { under });
     await receiver.says("listening on");
@@ -149,10 +150,7 @@ test.skipIf(!mayChangeUser)(
   async () => {
     using temp = new TempDir();
     Bun.spawnSync(["chmod", "777", temp.path]);
-    const under = [
-      ...["prlimit", "--rtprio=0", "--memlock=65536"],
-      ...["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"],
-    ];
+    const under = unprivileged;
     const socket = temp.file("video");
     const words = ["-b", "null", "-s", socket, "--realtime"];
     await using daemon = await Tool.start("vhost-user-video", words, { under });
@@ -173,8 +171,7 @@ test.skipIf(!permitted || !mayChangeUser)(
     using temp = new TempDir();
     Bun.spawnSync(["chmod", "777", temp.path]);
     const under = [
-      ...["prlimit", "--rtprio=0", "--memlock=65536"],
-      ...["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"],
+      ...unprivileged,
       ...["--inh-caps=+sys_nice,+ipc_lock", "--ambient-caps=+sys_nice,+ipc_lock"],
     ];
     const words = ["-l", `unix:${temp.file("s")}`, "--realtime"];
@@ -194,7 +191,7 @@ test.skipIf(!permitted || !mayChangeUser || !mayRaise)(
   async () => {
     using temp = new TempDir();
     Bun.spawnSync(["chmod", "777", temp.path]);
-    const under = [...enough, ...["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]];
+    const under = [...enough, ...otherUser];
     const words = ["-l", `unix:${temp.file("s")}`, "--realtime"];
     await using receiver = await Tool.start("receiver", words, { under });
     await receiver.says("listening on");
