@@ -73,7 +73,7 @@ export class Vicodec {
       modules: [`${modules.get("vicodec")} multiplanar=${multiplanar ? 1 : 0}`],
       memoryMib: 1536,
       packages: ["diffutils"], // busybox compares byte by byte: ten seconds for a clip
-      qemuArgs: ["-smp", String(cpus)],
+      processors: cpus,
     });
     cpSync(player, join(guest.share, "player"));
     await guest.ok("cp player /tmp/player"); // started from the share, it would be read again each time
