@@ -29,7 +29,7 @@ test("a baseline that has changed is named, and is neither better nor worse", ()
   expect(verdicts(one(c, 100), one(c, 200))).toEqual(["other"]);
 });
 
-test("a change is told with the figure's name, both values, the unit and the percentage", () => {
+test("the line of a change has the figure's name, both values, the unit and the percentage", () => {
   const [change] = compare(one(rate, 4000), one(rate, 3000)).changes;
   expect(change?.line).toBe("worse: YUYV 640x480: rate: 4000 -> 3000 MB/s (-25.0 %)");
 });

@@ -160,7 +160,7 @@ export function gstVersion(): string {
   return /GStreamer (\S+)/.exec(stdout.toString())?.[1] ?? "of unknown version";
 }
 
-/** What unixfdsink says of itself; undefined where GStreamer has none. */
+/** The description of unixfdsink by gst-inspect-1.0; undefined where GStreamer does not have it. */
 function aboutUnixfd(): string | undefined {
   const { exitCode, stdout } = Bun.spawnSync(["gst-inspect-1.0", "unixfdsink"]);
   return exitCode === 0 ? stdout.toString() : undefined;
